@@ -1,0 +1,55 @@
+# Each target is a thin alias of one command and makes its own virtual environment when it is missing or stale.
+#   make quickstart      the comparison on the small data set that comes with the package; ends with report.html
+#   make test            all tests and the examples in the docstrings
+#   make bench           speed and memory against named peers
+#   make lint            ruff
+#   make notebook        notebooks from their .py sources, run
+# Another environment: make test VENV=.venv312 PYTHON=python3.12
+
+VENV ?= .venv
+PYTEST_ARGS ?=
+ARGS ?=
+
+# A python3.12 on the path may be a shim that exists and fails, so every candidate must really run.
+OURS = import ensurepip, sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))
+PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
+	if $$p -c '$(OURS)' </dev/null >/dev/null 2>&1; then echo $$p; break; fi; done)
+
+RUN = $(VENV)/bin/python
+INSTALL = $(RUN) -m pip install --quiet --disable-pip-version-check
+SETUP = pyproject.toml setup.py
+
+.PHONY: quickstart test bench lint notebook clean
+.DEFAULT_GOAL := quickstart
+
+quickstart: $(VENV)/.installed-plots
+	$(VENV)/bin/gera-jax quickstart $(ARGS)
+
+test: $(VENV)/.installed-dev
+	$(RUN) -m pytest $(PYTEST_ARGS)
+
+bench: $(VENV)/.installed-dev
+	$(RUN) -m benchmarks $(ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(RUN) -m ruff check .
+
+notebook: $(VENV)/.installed-dev
+	$(VENV)/bin/jupytext --to ipynb notebooks/*.py
+	$(RUN) -m pytest --nbmake --nbmake-timeout=600 --override-ini=addopts= notebooks/
+
+$(VENV)/.made:
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or 3.12 that runs was found; give one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed-plots: $(VENV)/.made $(SETUP)
+	$(INSTALL) --editable ".[plots]"
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.made $(SETUP)
+	$(INSTALL) --editable ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,64 @@
+"""Errors that come early and say what to do: name, got, wanted, remedy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+
+class InputError(ValueError):
+    """Something that the user gave is wrong; the message says what, and what to do about it.
+
+    The command line ends with exit code 2 on it and shows no traceback.
+
+    >>> str(InputError("pairs", got=0, wanted="at least 1", remedy="Raise data.pairs."))
+    'pairs: got 0; wanted at least 1. Raise data.pairs.'
+    """
+
+    def __init__(self, name: str, *, got: Any, wanted: str, remedy: str = ""):
+        self.name, self.got, self.wanted, self.remedy = name, got, wanted, remedy
+        super().__init__(f"{name}: got {got}; wanted {wanted}." + (f" {remedy}" if remedy else ""))
+
+
+class RunError(RuntimeError):
+    """A run could not go on; the message says what is saved and how to continue (exit code 1)."""
+
+
+def fail(name: str, *, got: Any, wanted: str, remedy: str = "") -> NoReturn:
+    """Raise `InputError`; reads as a sentence where a check needs more than one condition."""
+    raise InputError(name, got=got, wanted=wanted, remedy=remedy)
+
+
+def require(condition: bool, name: str, *, got: Any, wanted: str, remedy: str = "") -> None:
+    """Raise `InputError` unless `condition` holds.
+
+    >>> require(1 > 2, "x", got="1 row", wanted="at least 2 rows")
+    Traceback (most recent call last):
+    ...
+    gera_jax.checks.InputError: x: got 1 row; wanted at least 2 rows.
+    """
+    if not condition:
+        raise InputError(name, got=got, wanted=wanted, remedy=remedy)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A remedy that names the nearest known words.
+
+    >>> did_you_mean("info_nec", ["info_nce", "mmd"])
+    'Did you mean "info_nce"?'
+    >>> did_you_mean("zzz", ["a", "b"])
+    'Known: a, b.'
+    """
+    known = sorted(known)
+    near = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
+    if near:
+        return "Did you mean " + " or ".join(f'"{name}"' for name in near) + "?"
+    return f"Known: {', '.join(known)}."
+
+
+def require_known(word: str, known: Iterable[str], name: str) -> None:
+    """Raise `InputError` with the nearest known words unless `word` is one of `known`."""
+    known = list(known)
+    if word not in known:
+        fail(name, got=f'"{word}"', wanted="a known name", remedy=did_you_mean(str(word), known))

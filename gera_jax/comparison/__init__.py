@@ -1,0 +1,7 @@
+"""Methods against each other on one split, and the page that tells what was found."""
+
+from gera_jax.comparison.report import write_report
+from gera_jax.comparison.results import QuickstartResults, Row
+from gera_jax.comparison.table import format_table
+
+__all__ = ["QuickstartResults", "Row", "format_table", "write_report"]

@@ -1,0 +1,250 @@
+"""Blocks that configs are made of, and how a config is found, changed and checked.
+
+A config is plain data (an `ml_collections.ConfigDict`): it prints, diffs, hashes and reloads. This is the only module of
+the package that a file in `configs/` imports.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from gera_jax import checks
+
+DURATIONS = ("total_steps", "total_epochs", "total_examples")
+
+
+def parse_arg(arg: str | None, **defaults: Any) -> ConfigDict:
+    """The part behind the colon of `--config gera:pairs=100,smoke`.
+
+    >>> parse_arg("pairs=100,smoke", pairs=1000, smoke=False).to_dict()
+    {'pairs': 100, 'smoke': True}
+    """
+    values = dict(defaults)
+    for part in filter(None, (arg or "").split(",")):
+        name, given, text = part.partition("=")
+        checks.require_known(name, defaults, "argument of the config")
+        values[name] = _parse_value(text, like=defaults[name], name=name) if given else True
+    return ConfigDict(values)
+
+
+def embedding_pair(source: str = "clipart", **fields: Any) -> ConfigDict:
+    """The `data` block: where the two tables come from, which pairs are known, how rows are split and prepared.
+
+    Args:
+      source: a catalog name (`gera-jax data list`), or "files" with `x=dict(path=...)`, `y=dict(path=...)`.
+      **fields: any field of the block below.
+    """
+    names = _modality_names(source)
+    block = ConfigDict(dict(
+        source=source,
+        x=dict(name=names[0], path="", key="", ids=""),
+        y=dict(name=names[1], path="", key="", ids=""),
+        test=dict(x=dict(path="", key="", ids=""), y=dict(path="", key="", ids="")),
+        pairs=1_000,  # 0 = every pair that is known
+        unpaired="independent",  # | "same_set" | "none"
+        captions=False,  # whether several rows of one modality may share an id
+        split=dict(by="ratio", val=300, test=500, seed=0, val_ids="", test_ids="", group_key=""),
+        preprocess=dict(x=preprocess(), y=preprocess()),
+    ))
+    for name, value in fields.items():
+        checks.require_known(name, block, "field of data")
+        if isinstance(value, Mapping):
+            block[name].update(value)
+        else:
+            block[name] = value
+    return block
+
+
+def preprocess(**fields: Any) -> ConfigDict:
+    """What happens to features before training, in this order: centre or standardise, PCA, L2, diffusion filter."""
+    block = dict(center=True, standardize=False, pca=0, l2=True, filter=graph_filter(strength=0.0))
+    return ConfigDict({**block, **fields})
+
+
+def graph_filter(strength: float = 0.5, *, k: int = 10, temperature: float = 0.1, concatenate: bool = True,
+                 max_pool: int = 20_000) -> ConfigDict:
+    """Mixes a row with its neighbours in the training pool: (1 - strength) x + strength P x; 0 = off."""
+    return ConfigDict(dict(strength=strength, k=k, temperature=temperature, concatenate=concatenate, max_pool=max_pool))
+
+
+def graph(on: str, *, knn: int = 16, metric: str = "euclidean", max_rows: int = 50_000) -> ConfigDict:
+    """A neighbour table over the training rows of one modality (at most `max_rows` of them, drawn by the seed)."""
+    return ConfigDict(dict(on=on, knn=knn, metric=metric, max_rows=max_rows))
+
+
+def adamw(lr: float = 1e-3, **fields: Any) -> ConfigDict:
+    """The `optimizer` block with optax.adamw."""
+    return optimizer("adamw", lr, **fields)
+
+
+def optimizer(name: str, lr: float, *, schedule: str = "cosine", warmup_steps: int = 0, clip_norm: float = 1.0,
+              ema: float = 0.0, **options: Any) -> ConfigDict:
+    """Any optimiser of optax by name; `options` are its own arguments, `ema` the decay of averaged parameters (0 = off)."""
+    return ConfigDict(dict(name=name, lr=lr, schedule=schedule, warmup_steps=warmup_steps, clip_norm=clip_norm, ema=ema,
+                           options=options))
+
+
+def base() -> ConfigDict:
+    """Every field that a run has, with the default of each; a config changes what its experiment is about."""
+    return ConfigDict(dict(
+        seed=0,
+        data=embedding_pair(),
+        model=dict(head="linear", dim=256, init="ridge_cca", init_options=dict(), temperature=0.07,
+                   learn_temperature=True, options=dict()),
+        graphs=dict(),
+        losses=dict(),
+        batch=dict(pairs=512, anchors=0, unpaired=0),
+        optimizer=adamw(),
+        total_steps=0, total_epochs=0, total_examples=0,  # exactly one of them
+        evals=dict(every_steps=50, metric="mean/R@10", patience=0),  # patience in evaluations, 0 = off
+        checkpoint=dict(every_steps=200, latest=2, best=1),
+        log_every_steps=10,
+        tensorboard="auto",  # | "on" | "off"
+        parallel="auto",  # | "jit" | "pmap" | "shard_map"
+    ))
+
+
+def smoke(c: ConfigDict) -> ConfigDict:
+    """The same experiment, small enough to end in seconds: to see that everything fits together."""
+    for name in DURATIONS:
+        c[name] = 0
+    c.total_steps = 4
+    c.evals.every_steps = 2
+    c.checkpoint.every_steps = 2
+    c.log_every_steps = 1
+    c.batch.pairs = min(c.batch.pairs, 32)
+    c.batch.anchors = min(c.batch.anchors, 8)
+    return c
+
+
+def load(spec: str | Path | ConfigDict | Mapping, overrides: Mapping[str, str] | None = None) -> ConfigDict:
+    """The config that `spec` names.
+
+    Args:
+      spec: a config's name ("gera"), a path of a `.py` (with `get_config`) or `.json` file, either with `:arg` behind it,
+        or a config.
+      overrides: dotted field -> text of its value, as from `--config.optimizer.lr=1e-4`.
+
+    Raises:
+      InputError: an unknown name or field (with the nearest known one), or a value of another type.
+    """
+    config = _load(spec)
+    for field, text in (overrides or {}).items():
+        override(config, field, text)
+    return config
+
+
+def override(config: ConfigDict, field: str, text: str) -> None:
+    """Set one dotted field from text; its type stays.
+
+    >>> c = base()
+    >>> override(c, "optimizer.lr", "0.01"); c.optimizer.lr
+    0.01
+    """
+    node, parts = config, field.split(".")
+    for depth, part in enumerate(parts):
+        at = ".".join(parts[:depth]) or "the config"
+        checks.require(isinstance(node, ConfigDict), f"--config.{field}", got=f"a field under the value {at}",
+                       wanted="a field of a block")
+        checks.require_known(part, node, f"field of {at}")
+        if depth < len(parts) - 1:
+            node = node[part]
+    node[parts[-1]] = _parse_value(text, like=node[parts[-1]], name=field)
+
+
+def require_fields(config: Mapping, known: Mapping | None = None, where: str = "") -> None:
+    """Refuse fields that no run reads, with the nearest known name; free blocks (losses, graphs, options) are not looked into."""
+    known = base() if known is None else known
+    for name, value in config.items():
+        checks.require_known(name, known, f"field of {where or 'the config'}")
+        below = known[name]
+        if isinstance(below, Mapping):
+            path = f"{where}.{name}".lstrip(".")
+            checks.require(isinstance(value, Mapping), path, got=repr(value), wanted=f"a block with {sorted(below)}")
+            if len(below) and isinstance(value, Mapping):
+                require_fields(value, below, path)
+
+
+def to_json(config: ConfigDict | Mapping) -> str:
+    """The config as JSON text with sorted fields; `load` reads it back from a file."""
+    plain = config.to_dict() if isinstance(config, ConfigDict) else config
+    return json.dumps(plain, indent=2, sort_keys=True)
+
+
+def differences(old: Mapping, new: Mapping, where: str = "") -> list[str]:
+    """Lines `field: old -> new` where two configs differ."""
+    lines = []
+    for name in sorted(set(old) | set(new)):
+        a, b = old.get(name, "(absent)"), new.get(name, "(absent)")
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            lines += differences(a, b, f"{where}{name}.")
+        elif a != b:
+            lines.append(f"{where}{name}: {a!r} -> {b!r}")
+    return lines
+
+
+def names() -> list[str]:
+    """Configs that come with the library."""
+    return sorted(path.stem for path in _folder().glob("*.py") if not path.stem.startswith("_"))
+
+
+def _load(spec: Any) -> ConfigDict:
+    if isinstance(spec, Mapping | ConfigDict):
+        return ConfigDict(spec).copy_and_resolve_references()
+    text, _, arg = str(spec).partition(":")
+    path = Path(text)
+    if path.suffix not in (".py", ".json"):
+        checks.require_known(text, names(), "config")
+        path = _folder() / f"{text}.py"
+    checks.require(path.is_file(), "config", got=f"no file {path}", wanted=f"a .py or .json file, or one of {names()}")
+    if path.suffix == ".json":
+        try:
+            return ConfigDict(json.loads(path.read_text()))
+        except json.JSONDecodeError as error:
+            checks.fail("config", got=f"{path} with {error}", wanted="JSON as a run writes it to config.json")
+    module_spec = importlib.util.spec_from_file_location(f"gera_jax_config_{path.stem}", path)
+    module = importlib.util.module_from_spec(module_spec)
+    module_spec.loader.exec_module(module)
+    checks.require(hasattr(module, "get_config"), "config", got=f"{path} without get_config",
+                   wanted="a function get_config(arg=None) that returns a ConfigDict")
+    return module.get_config(arg or None)
+
+
+def _folder() -> Path:
+    """Installed wheels carry the configs inside the package; a checkout has them at its top level."""
+    here = Path(__file__).parent
+    return here / "configs" if (here / "configs").is_dir() else here.parent / "configs"
+
+
+def _modality_names(source: str) -> Iterable[str]:
+    from gera_jax.data import catalog
+
+    if source in ("files", "arrays"):
+        return "x", "y"
+    checks.require_known(source, [*catalog.names(), "files", "arrays"], "data.source")
+    return catalog.info(source).names
+
+
+def _parse_value(text: str, *, like: Any, name: str) -> Any:
+    if isinstance(like, str):
+        return text
+    try:
+        value = ast.literal_eval(text.title() if text in ("true", "false") else text)
+    except (ValueError, SyntaxError):
+        value = text
+    if isinstance(like, bool) or isinstance(value, bool):
+        fine = isinstance(like, bool) and isinstance(value, bool)
+    elif isinstance(like, float):
+        fine = isinstance(value, int | float)
+        value = float(value) if fine else value
+    else:
+        fine = isinstance(value, type(like))
+    checks.require(fine, name, got=repr(text), wanted=f"a value like {like!r} ({type(like).__name__})")
+    return value

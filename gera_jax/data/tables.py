@@ -1,0 +1,240 @@
+"""A table of embeddings with ids: load it from any known file, look at its header, join two of them by id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gera_jax.checks import fail, require
+from gera_jax.data import sources
+
+REMEDY_INT = "Whole numbers are labels or token ids, not embeddings; if they are meant, save rows.astype('float32')."
+
+
+def first_ids(ids: Any, count: int = 3) -> str:
+    """The first ids in words.
+
+    >>> first_ids(["id7", "id9", "id12", "id14"])
+    'first: id7, id9, id12, ...'
+    """
+    shown = ", ".join(str(i) for i in ids[:count])
+    return f"first: {shown}" + (", ..." if len(ids) > count else "")
+
+
+def is_float(dtype: np.dtype) -> bool:
+    """True for float16, float32, float64 and bfloat16 (which NumPy does not count among its floats)."""
+    return dtype.kind == "f" or dtype.name == "bfloat16"
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Embeddings of one modality: rows [n, d] with one id each.
+
+    Args:
+      rows: [n, d] float16, float32, float64 or bfloat16; a memory-mapped array stays on disk.
+      ids: [n] strings or whole numbers; rows of two modalities with equal ids are a pair.
+      name: the modality, used in every message.
+      meta: one dict of words a row, or None.
+
+    Raises:
+      InputError: rows are not a matrix of floats, there is no row, or ids do not fit.
+
+    >>> table = Table(np.eye(3, dtype=np.float16), ["a", "b", "c"], "image")
+    >>> table, table.take([2]).dtype
+    (Table(image: 3 x 3 float16, ids a ... c), dtype('float32'))
+    """
+
+    rows: np.ndarray
+    ids: np.ndarray
+    name: str = "table"
+    meta: list[dict[str, Any]] | None = None
+
+    def __post_init__(self) -> None:
+        rows = np.asanyarray(self.rows)
+        check_shape(self.name, rows.shape, rows.dtype)
+        ids = check_ids(self.name, self.ids, len(rows))
+        if self.meta is not None:
+            require(len(self.meta) == len(rows), f"{self.name} meta", got=f"{len(self.meta)} entries",
+                    wanted=f"one a row, {len(rows)}", remedy="Write one entry for each row, in the order of the rows.")
+        object.__setattr__(self, "rows", rows)
+        object.__setattr__(self, "ids", ids)
+
+    def __len__(self) -> int:
+        return self.rows.shape[0]
+
+    def __repr__(self) -> str:
+        n, d = self.rows.shape
+        return f"Table({self.name}: {n} x {d} {self.rows.dtype.name}, ids {self.ids[0]} ... {self.ids[-1]})"
+
+    @property
+    def dim(self) -> int:
+        """Width d of a row."""
+        return self.rows.shape[1]
+
+    def take(self, index: Any) -> np.ndarray:
+        """Rows [..., d] at `index` [...] as a fresh float32 array."""
+        return to_float32(self.rows[np.asarray(index)], copy=True)
+
+    def subset(self, index: Any) -> Table:
+        """A table of the rows at `index` [m], with their ids and meta."""
+        index = np.asarray(index, dtype=np.int64)
+        meta = None if self.meta is None else [self.meta[i] for i in index]
+        return Table(self.rows[index], self.ids[index], self.name, meta)
+
+    def without(self, index: Any) -> Table:
+        """A table without the rows at `index` [m], such as `validate_table(...).bad_rows`."""
+        keep = np.ones(len(self), bool)
+        keep[np.asarray(index, dtype=np.int64)] = False
+        return self.subset(np.flatnonzero(keep))
+
+
+def to_float32(block: np.ndarray, *, copy: bool = False) -> np.ndarray:
+    """`block` as float32; what float32 cannot hold becomes inf, without a warning (validation counts it)."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.array(block, np.float32, copy=True if copy else None)
+
+
+def check_shape(name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Raise `InputError` unless shape and dtype are those of a table of embeddings."""
+    remedy = REMEDY_INT if dtype.kind in "iub" else "Save float32 rows."
+    require(is_float(dtype), f"{name} rows", got=f"dtype {dtype.name}", wanted="float16, float32 or float64",
+            remedy=remedy)
+    require(len(shape) == 2, f"{name} rows", got=f"shape {tuple(shape)}", wanted="a matrix [n, d]",
+            remedy="Give one embedding a row: pool over time or patches, or reshape to [n, -1].")
+    require(shape[0] > 0 and shape[1] > 0, f"{name} rows", got=f"shape {tuple(shape)}",
+            wanted="at least one row and one column", remedy="The file holds no embeddings: write it again.")
+
+
+def check_ids(name: str, ids: Any, n: int) -> np.ndarray:
+    """`ids` as an [n] array of strings or whole numbers, or `InputError`."""
+    mixed = isinstance(ids, (list, tuple)) and len({isinstance(i, str) for i in ids}) > 1
+    require(not mixed, f"{name} ids", got="strings and numbers together", wanted="one kind",
+            remedy="Make every id a string.")
+    ids = np.asarray(ids)
+    if ids.dtype.kind == "O" and all(isinstance(i, str) for i in ids.ravel()):
+        ids = ids.astype(str)
+    if ids.dtype.kind == "S":
+        ids = np.char.decode(ids, "utf-8")
+    require(ids.dtype.kind in "Uiu", f"{name} ids", got=f"dtype {ids.dtype.name}", wanted="strings or whole numbers",
+            remedy="Save them with np.array(ids, dtype=str).")
+    require(ids.shape == (n,), f"{name} ids", got=f"shape {ids.shape}", wanted=f"one id a row, ({n},)",
+            remedy="Write one id for each row, in the order of the rows.")
+    return ids
+
+
+def load_table(path: str | Path, *, key: str = "", ids_key: str = "", name: str = "") -> Table:
+    """Load embeddings and their ids from a file or a TFDS directory.
+
+    Args:
+      path: `.npy` (memory-mapped), `.npz`, `.safetensors` (memory-mapped), `.parquet`, or a TFDS directory of
+        `array_record` files; `<directory>/<split>` names one of its splits.
+      key: the array, column or feature; may be empty when there is only one candidate.
+      ids_key: where the ids are: an array, column or feature, a field of the npz's `meta`, or for `.npy` and
+        `.safetensors` a file. Found by itself: `ids`, `id`, `<key>_ids`, and beside `a.npy` the file `a.ids.npy`,
+        `.txt` or `.json`. Without any, ids are the row numbers (TFDS: refused, its order is hashed).
+      name: the modality; the key or the file's stem by default.
+
+    Raises:
+      InputError: no such file or key, a damaged or pickled file, whole numbers, or ids that do not fit.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.savez(f"{folder}/a.npz", image=np.ones((2, 4), np.float32), ids=["cat", "dog"])
+    ...     load_table(f"{folder}/a.npz", key="image")
+    Table(image: 2 x 4 float32, ids cat ... dog)
+    """
+    path = Path(path)
+    source = sources.open_source(path)
+    name = name or key or path.name.split(".")[0]
+    # The header first: a wrong dtype is refused before a gigabyte is read.
+    key = source.choose(key)
+    shape, dtype = source.inspect(key)
+    check_shape(f"{name} ({path.name})", shape, dtype)
+    rows, ids, meta = source.read(key, ids_key)
+    return Table(rows, np.arange(len(rows)) if ids is None else ids, name, meta)
+
+
+def inspect_table(path: str | Path, key: str = "") -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype of a table from the file's header, in milliseconds; the data is not read.
+
+    Raises:
+      InputError: as `load_table`, as far as the header shows it.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/a.npy", np.ones((2, 4), np.float32))
+    ...     inspect_table(f"{folder}/a.npy")
+    ((2, 4), dtype('float32'))
+    """
+    source = sources.open_source(Path(path))
+    return source.inspect(source.choose(key))
+
+
+class Join(NamedTuple):
+    """Row numbers after a join by id: pairs [q, 2], rows of x without y [r], rows of y without x [s] (int64)."""
+
+    pairs: np.ndarray
+    x_only: np.ndarray
+    y_only: np.ndarray
+
+
+def join(x: Table, y: Table, *, captions: bool = False) -> Join:
+    """Pair the rows of two tables by id; rows may come in any order and number.
+
+    Args:
+      x, y: tables whose ids are of one kind.
+      captions: allow an id to occur many times (five captions of one picture): every row of x then pairs with every
+        row of y of the same id.
+
+    Returns:
+      `Join` with pairs in the order of x's rows (then y's).
+
+    Raises:
+      InputError: ids of two kinds, or a repeated id without `captions`.
+
+    >>> x = Table(np.ones((3, 2)), ["a", "b", "c"]); y = Table(np.ones((2, 5)), ["c", "a"])
+    >>> pairs, x_only, y_only = join(x, y)
+    >>> pairs.tolist(), x_only.tolist(), y_only.tolist()
+    ([[0, 1], [2, 0]], [1], [])
+    """
+    text = {table.name: table.ids.dtype.kind == "U" for table in (x, y)}
+    if (x.ids.dtype.kind == "U") != (y.ids.dtype.kind == "U"):
+        got = ", ".join(f"{name} {'strings' if is_text else 'numbers'}" for name, is_text in text.items())
+        fail("ids", got=got, wanted="one kind on both sides",
+             remedy="Write both as strings; a table without stored ids has row numbers as ids: store its ids.")
+    if not captions:
+        for table in (x, y):
+            check_unique(table)
+    _, codes = np.unique(np.concatenate([x.ids, y.ids]), return_inverse=True)
+    code_x, code_y = codes[: len(x)], codes[len(x) :]
+    order = np.argsort(code_y, kind="stable")
+    counts = np.bincount(code_y, minlength=codes.max() + 1)
+    starts = np.cumsum(counts) - counts
+    repeats = counts[code_x]
+    left = np.repeat(np.arange(len(x)), repeats)
+    # position of each pair among the pairs of its own x row
+    within = np.arange(len(left)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
+    right = order[starts[code_x[left]] + within]
+    in_x = np.bincount(code_x, minlength=codes.max() + 1) > 0
+    return Join(np.stack([left, right], 1).astype(np.int64), np.flatnonzero(repeats == 0).astype(np.int64),
+                np.flatnonzero(~in_x[code_y]).astype(np.int64))
+
+
+def duplicate_rows(ids: np.ndarray) -> np.ndarray:
+    """Rows [r] whose id came before; memory O(n)."""
+    _, first = np.unique(ids, return_index=True)
+    again = np.ones(len(ids), bool)
+    again[first] = False
+    return np.flatnonzero(again)
+
+
+def check_unique(table: Table) -> None:
+    """Raise `InputError` when an id comes twice."""
+    again = duplicate_rows(table.ids)
+    if len(again):
+        fail(f"{table.name} ids", got=f"{len(again)} repeated rows ({first_ids(table.ids[again])})",
+             wanted="each id once",
+             remedy="Remove the repeats, or set data.captions=True if one item has many rows.")

@@ -1,0 +1,61 @@
+"""Static checks and casts that the losses share; all of it happens at trace time."""
+
+from __future__ import annotations
+
+import math
+import numbers
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from gera_jax import checks
+
+
+def compute_dtype(*arrays: Array) -> jnp.dtype:
+    """float64 if any array is float64, else float32: half precision and integers are widened.
+
+    >>> compute_dtype(jnp.zeros(2, jnp.bfloat16)) == jnp.float32
+    True
+    """
+    wide = any(jnp.asarray(array).dtype == np.dtype("float64") for array in arrays)
+    return np.dtype("float64") if wide else np.dtype("float32")
+
+
+def check_rank(value: Array, rank: int, name: str) -> None:
+    """Raise unless `value` has `rank` axes."""
+    words = {1: "one axis [n]", 2: "two axes [rows, width]", 3: "three axes [anchors, points, width]"}
+    if jnp.ndim(value) != rank:
+        remedy = f"Reshape {name}, or wrap the loss in jax.vmap." if jnp.ndim(value) > rank else f"Give {name} its row axis."
+        checks.fail(name, got=f"shape {jnp.shape(value)}", wanted=words[rank], remedy=remedy)
+
+
+def check_shape(value: Array | None, shape: tuple[int, ...], name: str, remedy: str = "") -> None:
+    """Raise unless an optional array has exactly `shape`."""
+    if value is not None and jnp.shape(value) != shape:
+        checks.fail(name, got=f"shape {jnp.shape(value)}", wanted=f"shape {shape}", remedy=remedy)
+
+
+def check_pair(x: Array, y: Array, *, paired: bool) -> None:
+    """Raise unless x [n, d] and y [m, d] share their width, and their rows where row i matches row i."""
+    check_rank(x, 2, "x")
+    check_rank(y, 2, "y")
+    if jnp.shape(x)[1] != jnp.shape(y)[1]:
+        checks.fail("y", got=f"width {jnp.shape(y)[1]}", wanted=f"the width {jnp.shape(x)[1]} of x",
+                    remedy="Project both modalities into one shared space first.")  # fmt: skip
+    if paired and jnp.shape(x)[0] != jnp.shape(y)[0]:
+        checks.fail("y", got=f"{jnp.shape(y)[0]} rows", wanted=f"the {jnp.shape(x)[0]} rows of x (row i matches row i)",
+                    remedy="Pass x_groups and y_groups, or targets where the loss takes them, if rows match otherwise.")  # fmt: skip
+
+
+def scalar(value: ArrayLike, dtype: jnp.dtype, name: str, *, positive: bool) -> Array:
+    """A scalar of `dtype`; a number known at trace time is checked, a traced one cannot be."""
+    if jnp.ndim(value) != 0:
+        checks.fail(name, got=f"shape {jnp.shape(value)}", wanted="a scalar")
+    if isinstance(value, (numbers.Real, np.ndarray)):
+        number = float(value)
+        if not math.isfinite(number) or (positive and number <= 0):
+            checks.fail(name, got=f"{number:g}", wanted="a positive finite number" if positive else "a finite number",
+                        remedy="logit_scale is 1 / temperature." if name == "logit_scale" else "")  # fmt: skip
+    return jnp.asarray(value).astype(dtype)

@@ -1,0 +1,51 @@
+"""The global weighted mean that every loss ends with: sum(w * l) / sum(w) over all devices."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import jax.numpy as jnp
+from jax import Array
+
+from gera_jax import checks
+from gera_jax.ops import global_sum
+
+Reduction = Literal["mean", "sum", "none"]
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def row_weights(valid: Array | None, weights: Array | None, n: int, dtype: jnp.dtype) -> Array | None:
+    """Weight [n] of each row, 0 where a row does not count; None stands for all ones."""
+    if weights is not None:
+        weights = jnp.asarray(weights).astype(dtype)
+    if valid is None:
+        return weights
+    # `where`, not a product: the weight of a masked row may be NaN.
+    return jnp.where(valid, jnp.ones(n, dtype) if weights is None else weights, jnp.zeros((), dtype))
+
+
+def reduce_rows(losses: Array, weights: Array | None, reduction: Reduction, axis_name: str | None) -> Array:
+    """Reduce row losses [n] (finite also where the weight is 0): "none" is w * l, "sum" and "mean" are over all devices.
+
+    A batch without any weight has the mean 0 and a zero gradient.
+
+    >>> reduce_rows(jnp.array([1.0, 2.0, 9.0]), jnp.array([1.0, 3.0, 0.0]), "mean", None)
+    Array(1.75, dtype=float32)
+    """
+    weighted = losses if weights is None else losses * weights
+    if reduction == "none":
+        return weighted
+    total = global_sum(weighted.sum(), axis_name)
+    if reduction == "sum":
+        return total
+    if weights is None:
+        count = global_sum(jnp.full((), losses.shape[0], losses.dtype), axis_name)
+    else:
+        count = global_sum(weights.sum(), axis_name)
+    some = count > 0
+    return jnp.where(some, total, jnp.zeros_like(total)) / jnp.where(some, count, jnp.ones_like(count))
+
+
+def check_reduction(reduction: str) -> None:
+    """Raise unless `reduction` is a known word."""
+    checks.require_known(reduction, REDUCTIONS, "reduction")

@@ -1,0 +1,110 @@
+"""Two heads and a temperature: the model that every system trains."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gera_jax import checks
+from gera_jax.models.linear import Identity, Linear
+from gera_jax.models.residual import LowRankResidual, ResidualMLP
+from gera_jax.ops import safe_normalize
+
+Array = jax.Array
+HEADS = {
+    "linear": Linear,
+    "residual_mlp": ResidualMLP,
+    "low_rank_residual": LowRankResidual,
+    "identity": Identity,
+}
+MAX_LOGIT_SCALE = 100.0  # the bound that CLIP uses: a colder softmax has no gradient left
+
+
+@dataclasses.dataclass(frozen=True)
+class TwoTower:
+    """Projects each modality with a head of its own onto the unit sphere of one space: z = head(x) / |head(x)|.
+
+    Parameters are a plain dict `{name: head's parameters, ..., "log_logit_scale": scalar}`.
+
+    Args:
+      widths: modality name -> width of its features.
+      head: one of `HEADS`.
+      dim: width of the joint space.
+      temperature: start value (learned) or value (fixed) of tau; the logit scale is 1 / tau, at most 100.
+      learn_temperature: whether tau is a parameter.
+      head_options: further fields of the head (`hidden`, `rank`, `dropout`).
+
+    >>> model = TwoTower({"image": 4, "text": 3}, head="linear", dim=2)
+    >>> params = model.init(jax.random.key(0))
+    >>> model.project(params, "text", jnp.ones((5, 3))).shape
+    (5, 2)
+    """
+
+    widths: Mapping[str, int]
+    head: str = "linear"
+    dim: int = 256
+    temperature: float = 0.07
+    learn_temperature: bool = True
+    head_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        checks.require_known(self.head, HEADS, "model.head")
+        checks.require(self.dim >= 1, "model.dim", got=self.dim, wanted="at least 1")
+        checks.require(self.temperature > 0, "model.temperature", got=self.temperature, wanted="above 0",
+                       remedy="0.07 is the usual start.")
+        known = set(inspect.signature(HEADS[self.head]).parameters) - {"parent", "name", "dim"}
+        for option in self.head_options:
+            checks.require_known(option, known, f"model option of the {self.head} head")
+        if self.head == "identity":
+            wrong = {name: width for name, width in self.widths.items() if width != self.dim}
+            checks.require(not wrong, "model.dim", got=f"{self.dim} beside features of width {wrong}",
+                           wanted="the width of both modalities, as the identity head changes nothing",
+                           remedy='Set model.dim, or use head="linear".')
+
+    @property
+    def _head(self) -> Any:
+        return HEADS[self.head](dim=self.dim, **self.head_options)
+
+    def init(self, key: Array) -> dict[str, Any]:
+        """Random parameters; a function of `key` alone."""
+        params: dict[str, Any] = {}
+        for number, (name, width) in enumerate(self.widths.items()):
+            variables = self._head.init(jax.random.fold_in(key, number), jnp.zeros((1, width)))
+            params[name] = dict(variables.get("params", {}))
+        if self.learn_temperature:
+            params["log_logit_scale"] = jnp.asarray(-math.log(self.temperature), jnp.float32)
+        return params
+
+    def project(self, params: Any, name: str, x: Array, *, train: bool = False, key: Array | None = None) -> Array:
+        """Unit rows z [..., dim] of the features x [..., d] of modality `name`."""
+        rngs = {"dropout": key} if train and key is not None else {}
+        return safe_normalize(self._head.apply({"params": params[name]}, x, train=train, rngs=rngs))
+
+    def logit_scale(self, params: Any) -> Array:
+        """1 / tau, a float32 scalar in (0, 100]."""
+        if not self.learn_temperature:
+            return jnp.asarray(min(1 / self.temperature, MAX_LOGIT_SCALE), jnp.float32)
+        return jnp.minimum(jnp.exp(params["log_logit_scale"]), MAX_LOGIT_SCALE)
+
+    def start_at(self, params: dict[str, Any], name: str, weights: np.ndarray, offset: np.ndarray) -> dict[str, Any]:
+        """Parameters whose affine part is z = x weights + offset (cut or filled with zeros to `dim`).
+
+        Args:
+          weights: [d, r], columns in falling order of importance.
+          offset: [r].
+        """
+        checks.require("base" in params[name], "model.init", got=f'a closed-form start for head "{self.head}"',
+                       wanted="a head with an affine part", remedy='Use init="random".')
+        width = min(self.dim, weights.shape[1])
+        kernel = np.zeros((weights.shape[0], self.dim), np.float32)
+        bias = np.zeros(self.dim, np.float32)
+        kernel[:, :width], bias[:width] = weights[:, :width], offset[:width]
+        base = {"kernel": jnp.asarray(kernel), "bias": jnp.asarray(bias)}
+        return {**params, name: {**params[name], "base": base}}

@@ -1,0 +1,214 @@
+"""The loop: build, restore or start, step, look, save."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from gera_jax import checks
+from gera_jax.training import runs
+from gera_jax.training.checkpoints import Checkpoints
+from gera_jax.training.evaluate import alignment_metrics, projector
+from gera_jax.training.experiment import Experiment, build
+from gera_jax.training.step import TrainState
+from gera_jax.writers import JsonLinesWriter
+
+logger = logging.getLogger("gera_jax")
+Hook = Callable[[int, TrainState, dict[str, float]], None]
+
+
+@dataclasses.dataclass
+class TrainResult:
+    """What a run ends with: the best parameters by validation, and how it got there."""
+
+    experiment: Experiment
+    state: TrainState
+    params: Any
+    best_step: int
+    best_metric: float
+    history: list[dict[str, float]]
+    seconds: float
+
+    def project(self, name: str, features: np.ndarray) -> np.ndarray:
+        """Unit rows of the joint space for preprocessed features of modality `name`."""
+        return projector(self.experiment.model)(self.params, name, features)
+
+    def evaluate(self, split: str = "test") -> dict[str, float]:
+        """Metrics of the best parameters on a split."""
+        return alignment_metrics(self.experiment.data, self.project, split)
+
+
+def train(config: ConfigDict, workdir: str | Path | None = None, *, tables: tuple | None = None, hooks: Iterable[Hook] = (),
+          cache_dir: str | Path | None = None) -> TrainResult:
+    """Train what `config` says; the same call on the same `workdir` goes on where a killed run stopped, to the same bits.
+
+    Args:
+      config: see `gera_jax.config.base`.
+      workdir: folder of the run (config, metrics, checkpoints); None keeps everything in memory.
+      tables: two `gera_jax.data.Table`s when `config.data.source` is "arrays".
+      hooks: called with (step, state, metrics) whenever metrics are logged.
+      cache_dir: where neighbour tables are kept; default: a `cache` folder beside the run's files.
+
+    Raises:
+      InputError: for a config or data that cannot work, or a workdir of another config.
+      RunError: when the run had to stop (a signal, a full disk, a loss that is not finite); the message says how to go on.
+    """
+    began = time.monotonic()
+    workdir = None if workdir is None else Path(workdir).absolute()
+    if workdir is not None:
+        runs.require_same_config(workdir, config)
+    cache = Path(cache_dir) if cache_dir else workdir and workdir / "cache"
+    experiment = build(config, tables=tables, cache_dir=cache)
+    logger.info("%s", experiment.summary)
+    state = experiment.init_state()
+    loop = dict(best_metric=-1.0, best_step=0, stale=0, last_metric=-1.0)
+    checkpoints, log = None, None
+    if workdir is not None:
+        runs.write_header(workdir, experiment)
+        checkpoints = Checkpoints(workdir / "checkpoints", latest=config.checkpoint.latest, best=config.checkpoint.best)
+        found = checkpoints.restore(jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state))
+        if found is not None:
+            _, state, loop = found
+            logger.info("going on at step %d of %d", int(state.step), experiment.total_steps)
+        log = JsonLinesWriter(workdir / "metrics.jsonl")
+        log.truncate(int(state.step))
+    loop_state = _Loop(experiment, state, loop, checkpoints, log, tuple(hooks), workdir)
+    with _Interrupt() as interrupt:
+        loop_state.run(interrupt)
+    if checkpoints is not None:
+        checkpoints.close()
+    return TrainResult(experiment, loop_state.state, loop_state.state.best, loop_state.loop["best_step"],
+                       loop_state.loop["best_metric"], loop_state.history, time.monotonic() - began)
+
+
+@dataclasses.dataclass
+class _Loop:
+    experiment: Experiment
+    state: TrainState
+    loop: dict[str, Any]
+    checkpoints: Checkpoints | None
+    log: JsonLinesWriter | None
+    hooks: tuple[Hook, ...]
+    workdir: Path | None
+    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    unread: list[tuple[int, dict[str, Any]]] = dataclasses.field(default_factory=list)
+    projector: Callable | None = None
+
+    def run(self, interrupt: _Interrupt) -> None:
+        config, total = self.experiment.config, self.experiment.total_steps
+        self.projector = projector(self.experiment.model)
+        if int(self.state.step) == 0:
+            self.evaluate(0)
+        for step in range(int(self.state.step), total):
+            if self.stopped_early():
+                break
+            batch = self.experiment.batch(step)
+            self.state, metrics = self.experiment.train_step(self.state, batch)
+            self.unread.append((step, metrics))  # read later, so that the host does not wait for every step
+            done = step + 1
+            if done % config.log_every_steps == 0 or done == total:
+                self.report(done, batch)
+            if done % config.evals.every_steps == 0 or done == total:
+                self.evaluate(done)
+            if done % config.checkpoint.every_steps == 0 or done == total:
+                self.save(done)
+            if interrupt.requested:
+                self.stop(done, interrupt.requested)
+
+    def stopped_early(self) -> bool:
+        patience = self.experiment.config.evals.patience
+        return bool(patience) and self.loop["stale"] >= patience
+
+    def report(self, done: int, batch: dict[str, np.ndarray]) -> None:
+        self.require_finite()
+        _, metrics = self.unread[-1]
+        self.unread.clear()
+        values = {**metrics, **self.experiment.diagnose(self.state, batch)}
+        self.write(done, {name: float(value) for name, value in values.items()})
+
+    def require_finite(self) -> None:
+        """Every loss of every step so far is finite, or the run ends with the guilty term's name and its batch saved."""
+        for step, metrics in self.unread:
+            bad = sorted(name for name, value in metrics.items() if not np.isfinite(np.asarray(value)))
+            if bad:
+                terms = [name.removeprefix("loss/") for name in bad if name.startswith("loss/")]
+                where = ""
+                if self.workdir is not None:
+                    path = self.workdir / f"not_finite_step_{step}.npz"
+                    np.savez(path, **self.experiment.batch(step))
+                    where = f" Its batch is in {path}."
+                raise checks.RunError(
+                    f"step {step}: {', '.join(terms) or bad[0]} is not finite.{where} The last checkpoint is whole. "
+                    "Lower optimizer.lr or the weight of that term, or look for extreme rows in the data.")
+
+    def evaluate(self, done: int) -> None:
+        self.require_finite()
+        params = self.state.ema if self.experiment.config.optimizer.ema else self.state.params
+        project = partial(self.projector, params)
+        metrics = alignment_metrics(self.experiment.data, project, "val", full=False) if len(self.experiment.data.val) > 1 else {}
+        wanted = self.experiment.config.evals.metric
+        if metrics:
+            checks.require_known(wanted, metrics, "evals.metric")
+        value = metrics.get(wanted, float(done))  # with no validation rows the newest parameters are the best
+        better = value > self.loop["best_metric"]
+        self.loop.update(last_metric=value, stale=0 if better else self.loop["stale"] + 1)
+        if better:
+            self.loop.update(best_metric=value, best_step=done)
+            self.state = self.state._replace(best=params)
+        self.write(done, {f"val/{name}": number for name, number in metrics.items()})
+
+    def write(self, step: int, metrics: dict[str, float]) -> None:
+        entry = {"step": step, **metrics}
+        self.history.append(entry)
+        if self.log is not None and jax.process_index() == 0:
+            self.log.write(step, metrics)
+        for hook in self.hooks:
+            hook(step, self.state, metrics)
+
+    def save(self, done: int) -> None:
+        if self.checkpoints is not None:
+            self.require_finite()
+            self.checkpoints.save(done, self.state, self.loop)
+
+    def stop(self, done: int, name: str) -> None:
+        if self.checkpoints is None:
+            raise checks.RunError(f"{name}: stopped after step {done}; nothing was saved, as the run has no workdir.")
+        self.save(done)
+        self.checkpoints.close()
+        raise checks.RunError(
+            f"{name}: stopped after step {done} of {self.experiment.total_steps}, all saved. Go on with: gera-jax train "
+            f"--config {self.workdir}/config.json --workdir {self.workdir}")
+
+
+class _Interrupt:
+    """Remembers SIGTERM and SIGINT until the step is over; a second signal acts at once."""
+
+    requested = ""
+
+    def __enter__(self) -> _Interrupt:
+        self._old = {}
+        for number in (signal.SIGTERM, signal.SIGINT):
+            try:
+                self._old[number] = signal.signal(number, self._remember)
+            except ValueError:  # not the main thread: then signals are the caller's business
+                pass
+        return self
+
+    def _remember(self, number: int, frame: Any) -> None:
+        del frame
+        self.requested = signal.Signals(number).name
+        signal.signal(number, self._old[number])
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
