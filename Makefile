@@ -16,7 +16,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
 	if $$p -c '$(OURS)' </dev/null >/dev/null 2>&1; then echo $$p; break; fi; done)
 
 RUN = $(VENV)/bin/python
-INSTALL = $(RUN) -m pip install --quiet --disable-pip-version-check
+INSTALL = $(RUN) -m pip install --quiet --quiet --disable-pip-version-check
 SETUP = pyproject.toml setup.py
 
 .PHONY: quickstart test bench lint notebook clean

@@ -1,7 +1,7 @@
 """Joint spaces of two frozen encoders from a few known pairs, in JAX.
 
-Rooms (`gera_jax.losses`, `gera_jax.graphs`, ...) and the names below load on first use, so that `import gera_jax` and
-`gera-jax --help` stay instant: nothing here imports JAX.
+Rooms (`gera_jax.losses`, `gera_jax.graphs`, ...) and the names below load on first use, so that
+`import gera_jax` and `gera-jax --help` stay instant: nothing here imports JAX.
 
 >>> import gera_jax
 >>> "losses" in dir(gera_jax), "Aligner" in dir(gera_jax)
@@ -55,7 +55,9 @@ def __getattr__(name: str) -> Any:
         return value
     from gera_jax.checks import did_you_mean
 
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}. {did_you_mean(name, [*_ROOMS, *_HOME])}")
+    raise AttributeError(
+        f"module {__name__!r} has no attribute {name!r}. {did_you_mean(name, [*_ROOMS, *_HOME])}"
+    )
 
 
 def __dir__() -> list[str]:

@@ -74,6 +74,27 @@ def graph_filter(strength: float = 0.5, *, k: int = 10, temperature: float = 0.1
     return ConfigDict(dict(strength=strength, k=k, temperature=temperature, concatenate=concatenate, max_pool=max_pool))
 
 
+def smoothed_inputs(*, pca: int = 192) -> ConfigDict:
+    """Both modalities: centre, PCA, L2, and each row beside its mean over near training rows."""
+    return ConfigDict({side: preprocess(pca=pca, filter=graph_filter(0.5)) for side in ("x", "y")})
+
+
+def own_or_catalog(arg: Mapping, **fields: Any) -> ConfigDict:
+    """The `data` block of a config's arguments: the files `x` and `y` where they are given, else the catalog's `source`."""
+    if bool(arg["x"]) != bool(arg["y"]):
+        checks.fail("x, y", got=f"x={arg['x']!r}, y={arg['y']!r}", wanted="both files, or neither")
+    if not arg["x"]:
+        return embedding_pair(arg["source"], pairs=arg["pairs"], **fields)
+    sides = {side: dict(zip(("path", "key"), path_and_key(arg[side]), strict=True)) for side in ("x", "y")}
+    return embedding_pair("files", pairs=arg["pairs"], **sides, **fields)
+
+
+def geometry(name: str, *, weight: Any = 1.0, **kwargs: Any) -> ConfigDict:
+    """A term that keeps the diffusion operator of each neighbourhood of modality `name`."""
+    inputs = dict(x=f"neighbours.{name}", z=f"z.neighbours.{name}")
+    return ConfigDict(dict(fn="diffusion_alignment", inputs=inputs, weight=weight, kwargs=kwargs))
+
+
 def graph(on: str, *, knn: int = 16, metric: str = "euclidean", max_rows: int = 50_000) -> ConfigDict:
     """A neighbour table over the training rows of one modality (at most `max_rows` of them, drawn by the seed)."""
     return ConfigDict(dict(on=on, knn=knn, metric=metric, max_rows=max_rows))
@@ -230,6 +251,12 @@ def _modality_names(source: str) -> Iterable[str]:
         return "x", "y"
     checks.require_known(source, [*catalog.names(), "files", "arrays"], "data.source")
     return catalog.info(source).names
+
+
+def path_and_key(text: str) -> tuple[str, str]:
+    """"my.npz:image" is the array `image` of my.npz; a colon elsewhere belongs to the path."""
+    path, colon, key = text.rpartition(":")
+    return (path, key) if colon and Path(path).suffix in (".npz", ".safetensors", ".parquet") else (text, "")
 
 
 def _parse_value(text: str, *, like: Any, name: str) -> Any:

@@ -1,6 +1,6 @@
-"""Pictures of runs and joint spaces, as matplotlib figures; `svg` makes one fit for a page that has a dark side.
+"""Pictures of runs and joint spaces, as matplotlib figures; `svg` makes one fit for a page, light or dark.
 
-matplotlib is imported inside, and figures are made without pyplot: nothing is shown, leaked or needs a display.
+matplotlib is imported inside and pyplot not at all: nothing is shown, leaked or needs a display.
 """
 
 from __future__ import annotations
@@ -19,21 +19,25 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Colours of equal weight that stay apart for colour-blind eyes (after Okabe and Ito); `svg` turns each into a variable of
-# the page, so that a page can give other values at night.
+# Colours of equal weight that stay apart for colour-blind eyes (after Okabe and Ito); `svg` turns each into a
+# variable of the page, so that a page can give other values at night.
 SERIES = ("#0b62a4", "#c2410c", "#0f7b5f", "#8b3fa0", "#8a6a00", "#b0305c", "#3f6c7a", "#5b5f97")
 INK, MUTED, GRID, PAPER = "#1c2026", "#6b7280", "#e2e5ea", "#ffffff"
-VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper"} | {c: f"s{i}" for i, c in enumerate(SERIES)}
+VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper"} | {
+    c: f"s{i}" for i, c in enumerate(SERIES)
+}
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
 def recall_against_pairs(
-    points: Mapping[str, Sequence[tuple[int, float]]],  # method -> (pairs, recall in [0, 1]), several seeds allowed
+    points: Mapping[
+        str, Sequence[tuple[int, float]]
+    ],  # method -> (pairs, recall in [0, 1]), several seeds allowed
     *,
     chance: float | None = None,
     heading: str = "R@10, mean of both directions (%)",
 ) -> Figure:
-    """Quality against the number of known pairs, one line per method through its mean, a dot for every seed."""
+    """Quality against the number of pairs, one line per method through its mean, a dot for every seed."""
     require(bool(points), "points", got="no method", wanted="at least one")
     counts = sorted({pairs for values in points.values() for pairs, _ in values})
     if len(counts) == 1:
@@ -45,7 +49,9 @@ def recall_against_pairs(
         x = np.array(sorted({pairs for pairs, _ in values}))
         y = np.array([100 * np.mean([v for pairs, v in values if pairs == count]) for count in x])
         axes.plot(x, y, color=color, marker=marker, markersize=5, linewidth=1.8)
-        axes.scatter([p for p, _ in values], [100 * v for _, v in values], s=8, color=color, alpha=0.45, linewidths=0)
+        axes.scatter(
+            [p for p, _ in values], [100 * v for _, v in values], s=8, color=color, alpha=0.45, linewidths=0
+        )
         ends.append((float(x[-1]), float(y[-1]), label, color))
     axes.set_xscale("log")
     axes.set_xticks(counts, [f"{count:,}" for count in counts])
@@ -63,10 +69,12 @@ def _recall_at_one_count(points, count: int, chance: float | None, heading: str)
     for index, values in enumerate(points.values()):
         y = len(points) - 1 - index
         numbers = [100 * v for _, v in values]
-        axes.plot([0, np.mean(numbers)], [y, y], color=GRID, linewidth=1.5, zorder=1)
+        axes.plot([0, float(np.mean(numbers))], [y, y], color=GRID, linewidth=1.5, zorder=1)
         axes.scatter(numbers, [y] * len(numbers), s=12, color=SERIES[0], alpha=0.45, linewidths=0, zorder=2)
         axes.scatter([np.mean(numbers)], [y], s=40, color=SERIES[0], zorder=3)
-        axes.annotate(f"{np.mean(numbers):.1f}", (max(numbers), y), (7, 0), textcoords="offset points", va="center")
+        axes.annotate(
+            f"{np.mean(numbers):.1f}", (max(numbers), y), (7, 0), textcoords="offset points", va="center"
+        )
     axes.set_yticks(range(len(points)), list(points)[::-1])
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.set_ylim(-0.6, len(points) - 0.4)
@@ -81,7 +89,8 @@ def _recall_at_one_count(points, count: int, chance: float | None, heading: str)
 def training_curves(
     curves: Mapping[str, Sequence[Mapping[str, Any]]],  # run -> rows with "step" and numbers
     *,
-    recall: str | None = None,  # the metric to show; None = the first that ends with R@10, a mean before others
+    recall: str
+    | None = None,  # the metric to show; None = the first that ends with R@10, a mean before others
 ) -> Figure:
     """Validation recall of every run in one panel, and below it the losses of each run by step."""
     require(bool(curves), "curves", got="no run", wanted="at least one")
@@ -91,7 +100,9 @@ def training_curves(
     with_losses = [label for label in curves if keys[label]]
     wide = 2 if len(with_losses) > 1 else 1
     rows_of_losses = math.ceil(len(with_losses) / wide)
-    figure, panels = _figure(7.2, (3.0 if recalls else 0) + 2.5 * rows_of_losses, bool(recalls), rows_of_losses, wide)
+    figure, panels = _figure(
+        7.2, (3.0 if recalls else 0) + 2.5 * rows_of_losses, bool(recalls), rows_of_losses, wide
+    )
     if recalls:
         top = panels.pop(0)
         colors = {label: index for index, label in enumerate(curves)}
@@ -104,7 +115,9 @@ def training_curves(
         for index, key in enumerate(keys[label]):
             x, y = _series(curves[label], key)
             name = key.removeprefix("loss/") if key != "loss" else "total"
-            panel.plot(x, y, color=INK if key == "loss" else SERIES[index % len(SERIES)], linewidth=1.4, label=name)
+            panel.plot(
+                x, y, color=INK if key == "loss" else SERIES[index % len(SERIES)], linewidth=1.4, label=name
+            )
         low, high = _range(panel)
         if low > 0 and high > 50 * low:
             panel.set_yscale("log")
@@ -124,10 +137,10 @@ def joint_space(
     names: tuple[str, str] = ("x", "y"),
     named: int = 8,  # how many pairs carry their label
 ) -> Figure:
-    """Two modalities in one plane, a line between the two sides of each true pair: short lines are good alignment."""
+    """Two modalities in one plane, a line between the two sides of each true pair: short lines are good."""
     x, y = np.asarray(x, float), np.asarray(y, float)
     require(x.shape == y.shape and x.ndim == 2 and x.shape[1] == 2, "x and y", got=f"{x.shape} and {y.shape}",
-            wanted="[n, 2] both", remedy="Reduce the joint embeddings to two dimensions, rows in pairs.")  # fmt: skip
+            wanted="[n, 2] both", remedy="Use `pca_plane` first, rows in pairs.")  # fmt: skip
     figure, (axes,) = _figure(7.2, 5.2)
     for a, b in zip(x, y, strict=True):
         axes.plot([a[0], b[0]], [a[1], b[1]], color=MUTED, linewidth=0.8, alpha=0.6, zorder=1)
@@ -147,16 +160,18 @@ def joint_space(
 
 
 def pca_plane(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of both modalities [n, d], [m, d] in the plane of the two largest joint principal directions."""
+    """The rows of both modalities [n, d], [m, d] in the plane of their two joint principal directions."""
     both = np.concatenate([x, y]).astype(np.float64)
     centre = both.mean(axis=0)
     _, _, directions = np.linalg.svd(both - centre, full_matrices=False)
-    plane = directions[:2] * np.sign(directions[:2].sum(axis=1, keepdims=True) + 1e-30)  # the same sign every time
+    plane = directions[:2] * np.sign(
+        directions[:2].sum(axis=1, keepdims=True) + 1e-30
+    )  # the same sign every time
     return (x - centre) @ plane.T, (y - centre) @ plane.T
 
 
 def svg(figure: Figure, name: str, alt: str) -> str:
-    """The figure as one inline `<svg>`: ids begin with `name`, colours are page variables, `alt` is read aloud."""
+    """The figure as one inline `<svg>`: ids start with `name`, colours are page variables."""
     import html
 
     import matplotlib
@@ -170,11 +185,15 @@ def svg(figure: Figure, name: str, alt: str) -> str:
     text = re.sub(r'xlink:href="#', f'href="#{name}-', text).replace("url(#", f"url(#{name}-")
     for color, variable in VARIABLES.items():
         text = re.sub(re.escape(color), f"var(--{variable}, {color})", text, flags=re.I)
-    text = re.sub(r"'DejaVu Sans'[^;\"]*", "inherit-family", text).replace("inherit-family", "var(--font, sans-serif)")
+    text = re.sub(r"'DejaVu Sans'[^;\"]*", "inherit-family", text).replace(
+        "inherit-family", "var(--font, sans-serif)"
+    )
     return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(alt, quote=True)}" ', 1).rstrip()
 
 
-def _figure(width: float, height: float, top: bool = True, below: int = 0, wide: int = 1) -> tuple[Figure, list[Axes]]:
+def _figure(
+    width: float, height: float, top: bool = True, below: int = 0, wide: int = 1
+) -> tuple[Figure, list[Axes]]:
     """A plain figure: one panel over the full width if `top`, then `below` rows of `wide` panels."""
     try:
         from matplotlib.figure import Figure
@@ -183,7 +202,9 @@ def _figure(width: float, height: float, top: bool = True, below: int = 0, wide:
     figure = Figure(figsize=(width, max(height, 1.5)), layout="constrained")
     grid = figure.add_gridspec(int(top) + below, wide)
     panels = [figure.add_subplot(grid[0, :])] if top else []
-    panels += [figure.add_subplot(grid[int(top) + row, column]) for row in range(below) for column in range(wide)]
+    panels += [
+        figure.add_subplot(grid[int(top) + row, column]) for row in range(below) for column in range(wide)
+    ]
     for axes in panels:
         axes.set_facecolor("none")
         axes.spines[["top", "right"]].set_visible(False)
@@ -199,11 +220,14 @@ def _figure(width: float, height: float, top: bool = True, below: int = 0, wide:
 def _chance(axes: Axes, chance: float | None, *, vertical: bool) -> None:
     if chance is None:
         return
-    (axes.axvline if vertical else axes.axhline)(100 * chance, color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
+    (axes.axvline if vertical else axes.axhline)(
+        100 * chance, color=MUTED, linewidth=1, linestyle=(0, (2, 3))
+    )
     at = (100 * chance, 1.0) if vertical else (1.0, 100 * chance)
     across = axes.get_xaxis_transform() if vertical else axes.get_yaxis_transform()
     axes.annotate("chance", at, (3, -3) if vertical else (-2, 3), xycoords=across, textcoords="offset points",
-                  ha="left" if vertical else "right", va="top" if vertical else "bottom", fontsize=8, color=MUTED)  # fmt: skip
+                  ha="left" if vertical else "right", va="top" if vertical else "bottom",
+                  fontsize=8, color=MUTED)  # fmt: skip
 
 
 def _label_ends(axes: Axes, ends: list[tuple[float, float, str, str]]) -> None:
@@ -248,7 +272,7 @@ def _range(axes: Axes) -> tuple[float, float]:
 
 
 def _spread_out(points: np.ndarray, count: int) -> list[int]:
-    """Indices of `count` points far from one another (farthest-point rule), so that their labels do not collide."""
+    """Indices of `count` points far from one another (farthest-point rule), so that labels do not collide."""
     if count <= 0:
         return []
     chosen = [int(np.argmax(((points - points.mean(axis=0)) ** 2).sum(axis=1)))]

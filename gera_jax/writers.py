@@ -128,7 +128,9 @@ class TensorBoardWriter(Writer):
         try:
             from tensorboardX import SummaryWriter
         except ImportError as error:
-            raise ImportError('TensorBoard files need tensorboardX: pip install "gera_jax[tensorboard]"') from error
+            raise ImportError(
+                'TensorBoard files need tensorboardX: pip install "gera_jax[tensorboard]"'
+            ) from error
         self._writer = SummaryWriter(str(directory))
 
     def write(self, step: int, metrics: Mapping[str, Any]) -> None:
@@ -160,7 +162,7 @@ def tensorboard_writer(
 
 
 class ProgressWriter(Writer):
-    """One line on stderr that renews itself, with the time left; plain lines, far apart, when it is not a terminal."""
+    """One line on stderr that renews itself, with the time left; plain lines, far apart, off a terminal."""
 
     def __init__(
         self,
@@ -206,7 +208,9 @@ class ProgressWriter(Writer):
         if done > 0 and elapsed > 0:
             rate = done / elapsed
             parts.append(f"{rate:.1f} steps/s" if rate >= 1 else f"{1 / rate:.1f} s/step")
-            parts.append(f"{duration((self._total - step) / rate)} left" if step < self._total else duration(elapsed))
+            parts.append(
+                f"{duration((self._total - step) / rate)} left" if step < self._total else duration(elapsed)
+            )
         return "  ".join(parts)
 
     def _shown(self, metrics: Mapping[str, Any]) -> Iterator[str]:

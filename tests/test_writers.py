@@ -32,7 +32,10 @@ def test_json_lines_append_to_what_is_there(tmp_path):
 
 
 def test_json_lines_refuse_a_metric_named_step(tmp_path):
-    with writers.JsonLinesWriter(tmp_path / "m.jsonl") as writer, pytest.raises(InputError, match='named "step"'):
+    with (
+        writers.JsonLinesWriter(tmp_path / "m.jsonl") as writer,
+        pytest.raises(InputError, match='named "step"'),
+    ):
         writer.write(1, {"step": 2})
 
 
@@ -44,7 +47,11 @@ def test_truncate_drops_later_steps_only_and_goes_on(tmp_path):
         assert writer.truncate(after_step=20) == 2
         assert writer.truncate(after_step=20) == 0
         writer.write(30, {"loss": -1})
-    assert [(row["step"], row["loss"]) for row in writers.read_json_lines(path)] == [(10, 10), (20, 20), (30, -1)]
+    assert [(row["step"], row["loss"]) for row in writers.read_json_lines(path)] == [
+        (10, 10),
+        (20, 20),
+        (30, -1),
+    ]
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -54,7 +61,10 @@ def test_a_torn_last_line_is_left_out_and_then_dropped(tmp_path):
     assert writers.read_json_lines(path) == [{"step": 1}]
     with writers.JsonLinesWriter(path) as writer:
         writer.write(2, {"loss": 3})
-    assert [json.loads(line) for line in path.read_text().splitlines()] == [{"step": 1}, {"step": 2, "loss": 3}]
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [
+        {"step": 1},
+        {"step": 2, "loss": 3},
+    ]
 
 
 def test_a_line_torn_inside_a_letter_is_left_out(tmp_path):
@@ -124,7 +134,9 @@ def test_progress_elsewhere_is_plain_lines_far_apart_and_the_last_step_always():
         at(step / 10, step, other=1, loss=step)
     writer.close()
     lines = stream.getvalue().splitlines()
-    assert lines[0].startswith("step 1/100  1%  loss 1  ") and lines[-1].startswith("step 100/100  100%  loss 100")
+    assert lines[0].startswith("step 1/100  1%  loss 1  ") and lines[-1].startswith(
+        "step 100/100  100%  loss 100"
+    )
     assert len(lines) == 2 and "\r" not in stream.getvalue() and "other" not in stream.getvalue()
 
 

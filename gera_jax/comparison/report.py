@@ -14,7 +14,15 @@ from typing import Any
 import numpy as np
 
 from gera_jax import plots
-from gera_jax.comparison.results import QuickstartResults, Summary, best, headline, mean_recall, summarize
+from gera_jax.comparison.results import (
+    Column,
+    QuickstartResults,
+    Summary,
+    best,
+    headline,
+    mean_recall,
+    summarize,
+)
 from gera_jax.comparison.table import blocks_by_pairs, format_table, groups, present_columns
 from gera_jax.writers import duration
 
@@ -25,7 +33,7 @@ NO_PICTURES = 'The pictures need matplotlib: pip install "gera_jax[plots]", then
 
 
 def write_report(path: str | os.PathLike, results: QuickstartResults) -> Path:
-    """Write `results` as one self-contained page (styles and pictures inside, no network) and return its path.
+    """Write `results` as one self-contained page (styles and pictures inside) and return its path.
 
     Sections whose data are empty are left out. Without matplotlib the page says so and has its tables only.
     """
@@ -42,7 +50,8 @@ def write_report(path: str | os.PathLike, results: QuickstartResults) -> Path:
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>\n{_style()}</style>\n</head>\n<body>\n<main>\n"
-        f'<header>\n<h1>{escape(title)}</h1>\n<p class="headline">{escape(headline(results))}</p>\n</header>\n'
+        f"<header>\n<h1>{escape(title)}</h1>\n"
+        f'<p class="headline">{escape(headline(results))}</p>\n</header>\n'
         + "\n".join(filter(None, sections))
         + "\n</main>\n</body>\n</html>\n"
     )
@@ -62,7 +71,11 @@ def _section(heading: str, *parts: str) -> str:
 
 
 def _notes(notes: Sequence[str]) -> str:
-    return '<ul class="notes">' + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>" if notes else ""
+    return (
+        '<ul class="notes">' + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>"
+        if notes
+        else ""
+    )
 
 
 def _table(results: QuickstartResults) -> str:
@@ -84,8 +97,9 @@ def _table(results: QuickstartResults) -> str:
             lines.append(f'<tr><th scope="row">{escape(summary.label)}</th>{cells}{seconds}</tr>')
         blocks.append("<tbody>" + "\n".join(lines) + "</tbody>")
     seeds = max(s.seeds for s in summarize(results.rows))
-    caption = "R@k: how often, in percent, the true match is among the first k found. FOSCTTM: the share of items closer"
-    caption += " than the true match (0 is perfect, 0.5 is chance). Neighbours kept: the share, in percent, of an item's"
+    caption = "R@k: how often, in percent, the true match is among the first k found. FOSCTTM: the share of"
+    caption += " items closer than the true match (0 is perfect, 0.5 is chance)."
+    caption += " Neighbours kept: the share, in percent, of an item's"
     caption += " nearest neighbours in its own encoder that are still its neighbours in the joint space."
     caption += " <strong>Bold</strong>: best of its block."
     caption += f" Means over up to {seeds} seeds, ± their standard deviation." if seeds > 1 else " One seed."
@@ -94,12 +108,13 @@ def _table(results: QuickstartResults) -> str:
         caption += f" Chance: {at_chance}."
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="Results">\n<table>\n<thead>\n'
-        f'<tr><td></td>{top}<td></td></tr>\n<tr><th scope="col">method</th>{heads}<th scope="col">time</th></tr>\n'
+        f"<tr><td></td>{top}<td></td></tr>\n"
+        f'<tr><th scope="col">method</th>{heads}<th scope="col">time</th></tr>\n'
         f'</thead>\n{"".join(blocks)}\n</table>\n</div>\n<p class="quiet">{caption}</p>'
     )
 
 
-def _cell(summary: Summary, column, is_best: bool) -> str:
+def _cell(summary: Summary, column: Column, is_best: bool) -> str:
     if column.key not in summary.metrics:
         return '<td><span aria-label="not measured">-</span></td>'
     text = column.text(summary.metrics[column.key])
@@ -141,7 +156,9 @@ def _curves(results: QuickstartResults) -> str:
         return ""
     alt = f"Validation R@10 and losses by training step for {', '.join(curves)}."
     picture = plots.svg(plots.training_curves(curves), "curves", alt)
-    caption = "Above: validation R@10, by which the step that is kept is chosen. Below: the losses as minimised."
+    caption = (
+        "Above: validation R@10, by which the step that is kept is chosen. Below: the losses as minimised."
+    )
     return _section("Training", _figure(picture, caption))
 
 
@@ -153,17 +170,22 @@ def _picture(results: QuickstartResults) -> str:
     names = (str(results.names[0]), str(results.names[1]))
     gap = float(np.mean(np.linalg.norm(x - y, axis=1)))
     apart = float(np.mean(np.linalg.norm(x[:, None] - y[None], axis=-1)))
-    alt = f"{len(x)} true pairs of {names[0]} and {names[1]} in the plane; the two sides of a true pair lie {gap:.2g} apart"
+    alt = f"{len(x)} true pairs of {names[0]} and {names[1]} in the plane;"
+    alt += f" the two sides of a true pair lie {gap:.2g} apart"
     alt += f" on average, any {names[0]} and any {names[1]} {apart:.2g}."
     picture = plots.svg(plots.joint_space(x, y, labels, names=names), "space", alt)
-    caption = f"Two principal directions of the test embeddings. A line joins the {names[0]} and the {names[1]} of one item:"
-    caption += " the shorter, the better. Two directions cannot show all distances: a long line here is a long line there,"
-    caption += " a short one may not be."
+    caption = "Two principal directions of the test embeddings."
+    caption += f" A line joins the {names[0]} and the {names[1]} of one item: the shorter, the better."
+    caption += (
+        " Two directions cannot show all distances: a line that is long here is long in the joint space too,"
+    )
+    caption += " a short one may be long there."
     return _section("The joint space", _figure(picture, caption))
 
 
 def _figure(picture: str, caption: str) -> str:
-    return f'<figure>\n<div class="scroll">{picture}</div>\n<figcaption>{escape(caption)}</figcaption>\n</figure>'
+    words = f"<figcaption>{escape(caption)}</figcaption>"
+    return f'<figure>\n<div class="scroll">{picture}</div>\n{words}\n</figure>'
 
 
 def _examples(examples: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
@@ -175,16 +197,21 @@ def _examples(examples: Sequence[Mapping[str, Any]], names: Sequence[str]) -> st
         hit = 1 <= rank <= len(found)
         verdict = f"hit at rank {rank}" if hit else f"miss: the true match is at rank {rank:,}"
         items = "".join(
-            f'<li class="true">{escape(item)} (the true match)</li>' if hit and i == rank else f"<li>{escape(item)}</li>"
+            f'<li class="true">{escape(item)} (the true match)</li>'
+            if hit and i == rank
+            else f"<li>{escape(item)}</li>"
             for i, item in enumerate(found, start=1)
         )
         truth = "" if hit else f'<p class="quiet">True match: {escape(str(example["truth"]))}</p>'
         cards.append(
-            f'<li><h3>{escape(str(example["query"]))}'
-            f'<span class="verdict {"hit" if hit else "miss"}">{verdict}</span></h3>{truth}<ol>{items}</ol></li>'
+            f"<li><h3>{escape(str(example['query']))}"
+            f'<span class="verdict {"hit" if hit else "miss"}">{verdict}</span></h3>'
+            f"{truth}<ol>{items}</ol></li>"
         )
     hits = sum(1 <= int(e["rank"]) <= len(e["found"]) for e in examples)
-    intro = f"Each card: one {names[0]} of the test set, and the {names[1]} items that were found nearest to it."
+    intro = (
+        f"Each card: one {names[0]} of the test set, and the {names[1]} items that were found nearest to it."
+    )
     intro += f" {hits} of these {len(examples)} are hits."
     return f'<p class="quiet">{escape(intro)}</p>\n<ol class="examples">\n' + "\n".join(cards) + "\n</ol>"
 
@@ -194,10 +221,16 @@ def _settings(settings: Mapping[str, Any]) -> str:
         return ""
     settings = dict(settings)
     config = settings.pop("config", None)
-    entries = "".join(f"<dt>{escape(_words(key))}</dt><dd>{_value(key, v)}</dd>" for key, v in settings.items())
+    entries = "".join(
+        f"<dt>{escape(_words(key))}</dt><dd>{_value(key, v)}</dd>" for key, v in settings.items()
+    )
     text = f"<dl>{entries}</dl>" if entries else ""
     if config is not None:
-        body = config if isinstance(config, str) else json.dumps(config, indent=2, default=str, ensure_ascii=False)
+        body = (
+            config
+            if isinstance(config, str)
+            else json.dumps(config, indent=2, default=str, ensure_ascii=False)
+        )
         text += f"<details><summary>The config</summary><pre>{escape(body)}</pre></details>"
     return text
 
@@ -211,7 +244,11 @@ def _value(key: str, value: Any) -> str:
         return ", ".join(_value("", item) for item in value)
     if isinstance(value, float):
         return f"{value:.4g}"
-    return escape(f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) and key != "seed" else str(value))
+    return escape(
+        f"{value:,}"
+        if isinstance(value, int) and not isinstance(value, bool) and key != "seed"
+        else str(value)
+    )
 
 
 def _words(key: str) -> str:

@@ -37,7 +37,9 @@ class QuickstartResults:
     rows: list[Row]
     curves: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # label -> rows of metrics.jsonl
     picture: dict[str, Any] = field(default_factory=dict)  # x [n, 2], y [n, 2], labels [n]
-    examples: list[dict[str, Any]] = field(default_factory=list)  # query, truth, found: list[str], rank (from 1)
+    examples: list[dict[str, Any]] = field(
+        default_factory=list
+    )  # query, truth, found: list[str], rank (from 1)
     names: tuple[str, str] = ("x", "y")
     notes: list[str] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)  # command, versions, split, times, config, ...
@@ -68,7 +70,9 @@ def columns(names: Sequence[str]) -> list[Column]:
     ['image_to_text/R@1', 'text_to_image/R@1', 'foscttm']
     """
     x, y = names
-    both = [Column(f"{a}_to_{b}/R@{k}", f"{a} to {b}", f"R@{k}") for a, b in ((x, y), (y, x)) for k in (1, 5, 10)]
+    both = [
+        Column(f"{a}_to_{b}/R@{k}", f"{a} to {b}", f"R@{k}") for a, b in ((x, y), (y, x)) for k in (1, 5, 10)
+    ]
     kept = [Column(f"neighbours_kept/{name}", "neighbours kept", name) for name in names]
     return [*both, Column("foscttm", "", "FOSCTTM", percent=False, higher_is_better=False), *kept]
 
@@ -77,7 +81,9 @@ def mean_recall(metrics: Mapping[str, float], names: Sequence[str], k: int = 10)
     """R@k averaged over both directions; NaN where it was not measured."""
     x, y = names
     both = [metrics.get(key, math.nan) for key in (f"{x}_to_{y}/R@{k}", f"{y}_to_{x}/R@{k}")]
-    return math.fsum(both) / 2 if all(math.isfinite(v) for v in both) else metrics.get(f"mean/R@{k}", math.nan)
+    return (
+        math.fsum(both) / 2 if all(math.isfinite(v) for v in both) else metrics.get(f"mean/R@{k}", math.nan)
+    )
 
 
 @dataclass(frozen=True)
@@ -138,7 +144,8 @@ def headline(results: QuickstartResults) -> str:
         return "No retrieval numbers were measured."
     scored.sort(key=lambda pair: -pair[0])
     top, first = scored[0]
-    text = f"With {first.pairs:,} known pairs, {first.label} puts the true match among its first ten for {100 * top:.1f}%"
+    text = f"With {first.pairs:,} known pairs, {first.label} puts the true match among"
+    text += f" its first ten for {100 * top:.1f}%"
     text += f" of {results.test_items:,} test items" if results.test_items else " of the test items"
     if len(scored) == 1:
         return text + "."
@@ -153,5 +160,5 @@ def headline(results: QuickstartResults) -> str:
 
 
 def _noise(p: float, q: float, n: int) -> float:
-    """Two standard errors of the difference of two proportions as if independent: wider than a paired test's."""
+    """Two standard errors of a difference of proportions as if independent: wider than a paired test's."""
     return 2 * math.sqrt((p * (1 - p) + q * (1 - q)) / n) if n else 0.0

@@ -14,8 +14,8 @@ NOTE = "* best of its block. R@k and neighbours kept in %. FOSCTTM: 0 is perfect
 def format_table(rows: Sequence[Row], names: Sequence[str] | None = None) -> str:
     """Rows as text: a block per number of pairs, means over seeds, `*` after the best value of a block.
 
-    R@k and neighbours kept are in percent; FOSCTTM (smaller is better, chance 0.5) is a fraction. Metrics that no row
-    has are left out. `names` are the two modalities; they are read from the metrics' names when not given.
+    R@k and neighbours kept are in percent; FOSCTTM (smaller is better, chance 0.5) is a fraction. Metrics
+    that no row has are left out. `names` are the two modalities, read from the metrics' names when not given.
     """
     if not rows:
         return "(no rows)"
@@ -24,7 +24,10 @@ def format_table(rows: Sequence[Row], names: Sequence[str] | None = None) -> str
     blocks = blocks_by_pairs(rows)
     body = [(pairs, [_cells(s, shown, block) for s in block]) for pairs, block in blocks]
     heads = ["method", *(c.name + " " for c in shown), "seconds"]
-    widths = [max(map(len, cells)) for cells in zip(heads, *(line for _, block in body for line in block), strict=True)]
+    widths = [
+        max(map(len, cells))
+        for cells in zip(heads, *(line for _, block in body for line in block), strict=True)
+    ]
     _make_room(shown, widths)
     text = [_group_line(shown, widths), _join(heads, widths)]
     rule = "-" * max(map(len, text))
@@ -50,7 +53,7 @@ def present_columns(rows: Sequence[Row], names: Sequence[str]) -> list[Column]:
 
 
 def guess_names(rows: Sequence[Row]) -> tuple[str, str]:
-    """The two modalities, from the first metric named like `image_to_text/R@1`; ("x", "y") when there is none.
+    """The two modalities, from the first metric named like `image_to_text/R@1`; ("x", "y") if there is none.
 
     >>> guess_names([Row("a", "", 1, 0, {"image_to_text/R@1": 0.5}, 1.0)])
     ('image', 'text')

@@ -94,7 +94,10 @@ class TwoTower:
         return jnp.minimum(jnp.exp(params["log_logit_scale"]), MAX_LOGIT_SCALE)
 
     def start_at(self, params: dict[str, Any], name: str, weights: np.ndarray, offset: np.ndarray) -> dict[str, Any]:
-        """Parameters whose affine part is z = x weights + offset (cut or filled with zeros to `dim`).
+        """Parameters whose affine part is z = c (x weights + offset), cut or filled with zeros to `dim`.
+
+        Rows of z are normalised, so c > 0 changes no result; it gives the weights a root mean square of 1 / sqrt(d), that of a
+        random start, so that one learning rate means the same for both.
 
         Args:
           weights: [d, r], columns in falling order of importance.
@@ -106,5 +109,7 @@ class TwoTower:
         kernel = np.zeros((weights.shape[0], self.dim), np.float32)
         bias = np.zeros(self.dim, np.float32)
         kernel[:, :width], bias[:width] = weights[:, :width], offset[:width]
+        scale = 1 / max(float(np.sqrt(np.mean(kernel[:, :width] ** 2) * weights.shape[0])), 1e-12)
+        kernel, bias = kernel * np.float32(scale), bias * np.float32(scale)
         base = {"kernel": jnp.asarray(kernel), "bias": jnp.asarray(bias)}
         return {**params, name: {**params[name], "base": base}}

@@ -44,7 +44,12 @@ def results(**changes):
         ],
         names=NAMES,
         notes=["Unpaired items were split in two halves."],
-        settings=dict(command="gera-jax quickstart", versions=dict(jax="0.10.2"), unpaired="independent", config={"seed": 7}),
+        settings=dict(
+            command="gera-jax quickstart",
+            versions=dict(jax="0.10.2"),
+            unpaired="independent",
+            config={"seed": 7},
+        ),
         test_items=500,
     )
     return QuickstartResults(**(full | changes))
@@ -122,7 +127,9 @@ def test_hits_and_misses_are_told_apart(page):
 
 def test_the_page_tells_how_it_was_made(page):
     text = Page(page).text
-    assert all(words in text for words in ("gera-jax quickstart", "0.10.2", "independent", '"seed": 7', "two halves"))
+    assert all(
+        words in text for words in ("gera-jax quickstart", "0.10.2", "independent", '"seed": 7', "two halves")
+    )
 
 
 def test_empty_parts_are_left_out(tmp_path):
@@ -134,12 +141,14 @@ def test_empty_parts_are_left_out(tmp_path):
 def test_without_matplotlib_the_page_has_its_tables_and_says_why(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     text = write_report(tmp_path / "r.html", results()).read_text()
-    assert 'pip install &quot;gera_jax[plots]&quot;' in text and "<svg" not in text and "<table>" in text
+    assert "pip install &quot;gera_jax[plots]&quot;" in text and "<svg" not in text and "<table>" in text
 
 
 def test_headline_names_the_best_at_the_fewest_pairs_and_its_noise():
     words = headline(results())
-    assert words.startswith("With 100 known pairs, gera, from ridge_cca puts the true match among its first ten for 55.0%")
+    assert words.startswith(
+        "With 100 known pairs, gera, from ridge_cca puts the true match among its first ten for 55.0%"
+    )
     assert "next is ridge_cca with 40.0%" in words and "15.0 points is larger than the noise" in words
     few = headline(results(test_items=40))  # the same numbers on few items: not a finding
     assert "within the noise" in few
@@ -180,11 +189,11 @@ def test_format_table_word_for_word():
     ]
     assert format_table(rows).splitlines() == [
         "                  a to b",
-        "method              R@1   FOSCTTM   seconds",
-        "100 pairs ---------------------------------",
-        "  cca              10.0     0.200       0.2",
-        "  gera, from cca   12.5*        -      12.0",
-        "-------------------------------------------",
+        "method               R@1   FOSCTTM   seconds",
+        "100 pairs ----------------------------------",
+        "  cca               10.0     0.200       0.2",
+        "  gera, from cca    12.5*        -      12.0",
+        "--------------------------------------------",
         "* best of its block. R@k and neighbours kept in %. FOSCTTM: 0 is perfect, 0.5 is chance.",
     ]
 
@@ -199,7 +208,9 @@ def test_format_table_keeps_its_columns_under_their_headings():
 
 def test_svg_is_xml_with_page_colours_and_the_same_every_time():
     points = {"a": [(100, 0.2), (300, 0.3)], "b": [(100, 0.25)]}
-    first, again = (plots.svg(plots.recall_against_pairs(points, chance=0.02), "q", 'say "a" & b') for _ in range(2))
+    first, again = (
+        plots.svg(plots.recall_against_pairs(points, chance=0.02), "q", 'say "a" & b') for _ in range(2)
+    )
     assert first == again
     assert ElementTree.fromstring(first).get("aria-label") == 'say "a" & b'
     assert "var(--s0, #0b62a4)" in first and "var(--ink" not in first.replace("var(--ink, #1c2026)", "")
@@ -227,7 +238,9 @@ def test_pca_plane_keeps_distances_of_a_flat_cloud_and_shrinks_others():
     basis, _ = np.linalg.qr(rng.normal(size=(16, 16)))
     flat = rng.normal(size=(20, 2)) @ basis[:2] + 3.0
     x, y = plots.pca_plane(flat[:10], flat[10:])
-    np.testing.assert_allclose(np.linalg.norm(x - y, axis=1), np.linalg.norm(flat[:10] - flat[10:], axis=1), rtol=1e-9)
+    np.testing.assert_allclose(
+        np.linalg.norm(x - y, axis=1), np.linalg.norm(flat[:10] - flat[10:], axis=1), rtol=1e-9
+    )
     full = rng.normal(size=(20, 16))
     x, y = plots.pca_plane(full[:10], full[10:])
     assert (np.linalg.norm(x - y, axis=1) < np.linalg.norm(full[:10] - full[10:], axis=1)).all()

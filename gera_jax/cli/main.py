@@ -1,0 +1,180 @@
+"""Arguments in, text or JSON out, exit code 0 (done), 1 (the run could not finish) or 2 (the input is wrong)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from gera_jax import checks
+from gera_jax._version import __version__
+from gera_jax.cli import commands
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    arguments, overrides = _split_overrides(list(sys.argv[1:] if argv is None else argv))
+    parser = _parser()
+    try:
+        args = parser.parse_args(arguments)
+    except SystemExit as stop:  # argparse has said why
+        return int(stop.code or 0)
+    if not hasattr(args, "act"):
+        parser.print_help()
+        return 0
+    if overrides and args.command not in ("train", "check"):
+        parser.error(f"--config.* goes with train and check, not with {args.command}")
+    logging.basicConfig(level=logging.INFO if not args.json else logging.WARNING, format="%(message)s", stream=sys.stderr)
+    for noisy in ("absl", "jax", "orbax", "matplotlib"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    try:
+        result, text = args.act(args, overrides)
+        print(json.dumps(result, default=float) if args.json else text)
+    except (checks.InputError, checks.RunError, ImportError) as error:
+        code = 2 if isinstance(error, checks.InputError) else 1
+        print(json.dumps({"error": str(error), "code": code}) if args.json else f"gera-jax: {error}",
+              file=sys.stdout if args.json else sys.stderr)
+        return code
+    except KeyboardInterrupt:
+        print("gera-jax: interrupted", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        return 0
+    return 0
+
+
+def _split_overrides(argv: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Take `--config.field=value` and `--config.field value` out of the arguments."""
+    rest, overrides = [], {}
+    while argv:
+        word = argv.pop(0)
+        if not word.startswith("--config."):
+            rest.append(word)
+            continue
+        field, given, value = word.removeprefix("--config.").partition("=")
+        if not given:
+            if not argv:
+                print(f"gera-jax: {word}: got no value; wanted {word}=VALUE.", file=sys.stderr)
+                raise SystemExit(2)
+            value = argv.pop(0)
+        overrides[field] = value
+    return rest, overrides
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gera-jax", description="Align two embedding spaces from a few known pairs.",
+                                     epilog="Bundled configs: gera, contrastive. gera-jax COMMAND --help tells more.")
+    parser.add_argument("--version", action="version", version=__version__)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print one JSON object, for machines")
+    sub = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    def command(name: str, act: Any, help_text: str, inside: Any = sub) -> argparse.ArgumentParser:
+        made = inside.add_parser(name, help=help_text, description=help_text, parents=[common])
+        made.set_defaults(act=act)
+        return made
+
+    for name, act, text in (("train", _train, "train a config; the same command again resumes"),
+                            ("check", _check, "check a config and file headers, in a second")):
+        made = command(name, act, text)
+        made.add_argument("--config", default="gera", metavar="NAME[:ARG]|FILE", help="e.g. gera:pairs=100 or runs/a/config.json")
+        made.add_argument("--x", help="own embeddings of one modality: FILE or FILE.npz:KEY")
+        made.add_argument("--y", help="own embeddings of the other modality")
+        made.add_argument("--pairs", type=int, help="known pairs to use; 0 = all rows whose ids match")
+        if name == "train":
+            made.add_argument("--workdir", required=True, help="folder of the run")
+    made = command("evaluate", _evaluate, "measure a run on its held-out rows")
+    made.add_argument("--workdir", required=True)
+    made.add_argument("--split", default="test", help="test (default) or val")
+    made = command("embed", _embed, "project new rows with a run's heads")
+    made.add_argument("--workdir", required=True)
+    made.add_argument("--modality", required=True, help="which head, e.g. image")
+    made.add_argument("--input", required=True, help="raw embeddings: FILE or FILE.npz:KEY")
+    made.add_argument("--output", required=True, help="where to save the .npy")
+    made = command("quickstart", _quickstart, "train and compare on the bundled clip-art set, with a report")
+    made.add_argument("--output", default="quickstart", help="folder for the report and the runs")
+    made.add_argument("--source", default="clipart")
+    made.add_argument("--smoke", action="store_true", help="a few steps only")
+    data = sub.add_parser("data", help="list, show or build data sets").add_subparsers(dest="what", required=True, metavar="WHAT")
+    command("list", _data_list, "the bundled sets and generators", data)
+    made = command("show", _data_show, "what a set or file holds, validated", data)
+    made.add_argument("source", help="a name of `data list` or a FILE[:KEY]")
+    made = command("build", _data_build, "write a TFDS array_record data set", data)
+    made.add_argument("source")
+    made.add_argument("output")
+    return parser
+
+
+def _config(args: argparse.Namespace) -> str:
+    given = [f"{name}={value}" for name in ("x", "y", "pairs") if (value := getattr(args, name)) is not None]
+    if not given:
+        return args.config
+    return f"{args.config}{',' if ':' in args.config else ':'}{','.join(given)}"
+
+
+def _train(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, str]:
+    result = commands.train(_config(args), args.workdir, overrides=overrides, progress=not args.json)
+    split = "test" if len(result.experiment.data.test) > 1 else "val"
+    metrics = result.evaluate(split) if len(getattr(result.experiment.data, split)) > 1 else {}
+    summary = dict(workdir=args.workdir, best_step=result.best_step, seconds=result.seconds, split=split, metrics=metrics)
+    lines = [f"best step {result.best_step} of {result.experiment.total_steps}, {result.seconds:.1f} s", *_lines(metrics, split),
+             f"gera-jax embed --workdir {args.workdir} --modality {result.experiment.data.names[0]} --input ROWS.npy --output Z.npy"]
+    return summary, "\n".join(lines)
+
+
+def _evaluate(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, str]:
+    metrics = commands.evaluate(args.workdir, split=args.split)
+    return metrics, "\n".join(_lines(metrics, args.split))
+
+
+def _lines(metrics: dict[str, float], split: str) -> list[str]:
+    return [f"{split} {name:<28} {value:.4f}" for name, value in metrics.items()]
+
+
+def _embed(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, str]:
+    from gera_jax.config import path_and_key
+
+    path, key = path_and_key(args.input)
+    z = commands.embed(args.workdir, args.modality, path, key=key, output=args.output)
+    return dict(output=args.output, shape=list(z.shape)), f"{args.output}: {list(z.shape)} float32, rows of length 1"
+
+
+def _check(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, str]:
+    found = commands.check(_config(args), overrides=overrides)
+    tables = [f"{name}: {table['shape']} {table['dtype']}" for name, table in found["tables"].items()]
+    return found, "\n".join([*tables, f"steps: {found['steps']}", found["terms"], "ok"])
+
+
+def _quickstart(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, str]:
+    results = commands.quickstart(args.output, source=args.source, progress=not args.json, smoke=args.smoke)
+    from gera_jax.comparison.table import format_table
+
+    rows = [dict(method=r.method, start=r.start, pairs=r.pairs, seed=r.seed, seconds=r.seconds, metrics=dict(r.metrics))
+            for r in results.rows]
+    report = results.settings["report"]
+    return dict(rows=rows, report=report), f"{format_table(results.rows, results.names)}\n\nReport: {report}"
+
+
+def _data_list(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, str]:
+    found = commands.data_list()
+    return found, "\n".join(f"{entry['name']:<18} {' x '.join(entry['modalities'])}" for entry in found)
+
+
+def _data_show(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, str]:
+    from gera_jax.config import path_and_key
+
+    path, key = path_and_key(args.source)
+    found = commands.data_show(path, key=key)
+    return found, "\n".join(f"{name}: {entry['rows']} rows of {entry['width']} ({entry['dtype']}), ids {entry['first_ids']}...\n"
+                            f"  {entry['validation']}" for name, entry in found.items())
+
+
+def _data_build(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, str]:
+    from gera_jax.config import path_and_key
+
+    path, key = path_and_key(args.source)
+    commands.data_build(path, args.output, key=key)
+    return dict(output=args.output), f"{args.output}: an array_record data set; load_table reads it back"

@@ -1,0 +1,157 @@
+"""The state of an embedding in one number each; JAX functions, usable inside jit. NaN in gives NaN out."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from gera_jax.checks import require
+
+
+def alignment(x: ArrayLike, y: ArrayLike) -> Array:
+    """Mean squared distance of matched rows on the unit sphere, mean_i ||x_i - y_i||^2.
+
+    Args:
+      x: [n, d]; rows are normalised inside.
+      y: [n, d]; row i matches row i.
+
+    Returns:
+      Scalar in [0, 4]: 0 = every pair coincides, 2 = orthogonal (chance), 4 = opposite.
+
+    Source: Wang and Isola, "Understanding Contrastive Representation Learning" (ICML 2020), alpha = 2.
+
+    >>> import jax.numpy as jnp
+    >>> float(alignment(jnp.eye(3), 2 * jnp.eye(3)))
+    0.0
+    """
+    x, y = _matched(x, y)
+    return jnp.mean(jnp.sum((_unit(x) - _unit(y)) ** 2, axis=1))
+
+
+def uniformity(x: ArrayLike, t: ArrayLike = 2.0) -> Array:
+    """Log of the mean Gaussian potential of distinct rows, log mean_{i != j} exp(-t ||x_i - x_j||^2).
+
+    Args:
+      x: [n, d], n >= 2; rows are normalised inside.
+      t: > 0, sharpness of the potential.
+
+    Returns:
+      Scalar in [-4 t, 0]: 0 = all rows coincide; near -2 t = spread evenly over a sphere of many dimensions.
+
+    Memory: O(n^2).
+
+    Source: Wang and Isola (ICML 2020).
+
+    >>> import jax.numpy as jnp
+    >>> round(float(uniformity(jnp.eye(3))), 4)
+    -4.0
+    """
+    z = _unit(_rows(x, "x", least=2))
+    cosine = jnp.matmul(z, z.T, precision="highest")
+    potential = -2.0 * jnp.asarray(t, z.dtype) * (1.0 - jnp.minimum(cosine, 1.0))  # ||a - b||^2 = 2 - 2 cos
+    own = jnp.eye(z.shape[0], dtype=bool)
+    pairs = z.shape[0] * (z.shape[0] - 1)
+    return jax.nn.logsumexp(jnp.where(own, -jnp.inf, potential)) - jnp.log(jnp.asarray(pairs, z.dtype))
+
+
+def modality_gap(x: ArrayLike, y: ArrayLike) -> Array:
+    """Distance between the mean unit row of each modality, ||mean(x) - mean(y)||.
+
+    Args:
+      x: [n, d]; rows are normalised inside.
+      y: [m, d]; needs no pairing.
+
+    Returns:
+      Scalar in [0, 2]: 0 = no gap; 2 = two opposite points.
+
+    Source: Liang et al., "Mind the Gap" (NeurIPS 2022).
+
+    >>> import jax.numpy as jnp
+    >>> float(modality_gap(jnp.array([[1.0, 0.0]]), jnp.array([[-3.0, 0.0]])))
+    2.0
+    """
+    x, y = _rows(x, "x"), _rows(y, "y")
+    _same_width(x, y)
+    return jnp.linalg.norm(jnp.mean(_unit(x), axis=0) - jnp.mean(_unit(y), axis=0))
+
+
+def mean_cosine(x: ArrayLike) -> Array:
+    """Mean cosine of distinct rows: 1 = collapsed to a point (or a cone), 0 = spread.
+
+    Args:
+      x: [n, d], n >= 2; a zero row has cosine 0 with all.
+
+    Returns:
+      Scalar in [-1 / (n - 1), 1]. O(n d), no matrix of pairs.
+
+    >>> import jax.numpy as jnp
+    >>> float(mean_cosine(jnp.ones((4, 3)))) > 0.999
+    True
+    """
+    z = _unit(_rows(x, "x", least=2))
+    n = z.shape[0]
+    return (jnp.sum(jnp.sum(z, axis=0) ** 2) - jnp.sum(z**2)) / (n * (n - 1))
+
+
+def effective_rank(x: ArrayLike) -> Array:
+    """Number of directions that the rows use: exp of the entropy of s / sum(s), s the singular values, centred.
+
+    Args:
+      x: [n, d], not normalised inside; the mean row is subtracted.
+
+    Returns:
+      Scalar in [1, min(n - 1, d)]; 0 when all rows are equal. Singular values come from the smaller Gram matrix,
+      so those under sqrt(eps max(n, d)) of the largest (about 0.5 % in float32) are rounding and count as 0.
+
+    Cost: O(n d min(n, d)).
+
+    Source: Roy and Vetterli, "The effective rank" (EUSIPCO 2007).
+
+    >>> import jax.numpy as jnp
+    >>> round(float(effective_rank(jnp.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]]))), 4)
+    2.0
+    """
+    x = _rows(x, "x")
+    # rows that are all equal must centre to exactly 0, which x - mean(x) does not do in floating point
+    x = x - x[:1]
+    scale = jnp.max(jnp.abs(x))
+    x = x / jnp.where(scale == 0, 1.0, scale)
+    x = x - jnp.mean(x, axis=0)
+    small = x if x.shape[0] <= x.shape[1] else x.T
+    values = jnp.linalg.eigvalsh(jnp.matmul(small, small.T, precision="highest"))
+    floor = jnp.max(values) * (jnp.finfo(x.dtype).eps * max(x.shape))
+    # a comparison would hide NaN, so `values <= floor` decides and NaN goes through
+    s = jnp.where(values <= floor, 0.0, jnp.sqrt(jnp.where(values <= floor, 1.0, values)))
+    total = jnp.sum(s)
+    share = s / jnp.where(total == 0, 1.0, total)
+    entropy = -jnp.sum(share * jnp.log(jnp.where(share == 0, 1.0, share)))
+    return jnp.where(total == 0, 0.0, jnp.exp(entropy))
+
+
+def _rows(x: ArrayLike, name: str, least: int = 1) -> Array:
+    x = jnp.asarray(x)
+    require(x.ndim == 2, name, got=f"shape {x.shape}", wanted="[rows, width]")
+    require(x.shape[0] >= least, name, got=f"{x.shape[0]} rows", wanted=f"at least {least}")
+    return x if x.dtype in (jnp.float32, jnp.float64) else x.astype(jnp.float32)
+
+
+def _same_width(x: Array, y: Array) -> None:
+    require(x.shape[1] == y.shape[1], "y width", got=f"{y.shape[1]} against {x.shape[1]} of x",
+            wanted="rows of one shared space")
+
+
+def _matched(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
+    x, y = _rows(x, "x"), _rows(y, "y")
+    require(x.shape[0] == y.shape[0], "y rows", got=f"{y.shape[0]} against {x.shape[0]} of x",
+            wanted="equal row counts, row i matching row i")
+    _same_width(x, y)
+    return x, y
+
+
+def _unit(x: Array) -> Array:
+    largest = jnp.max(jnp.abs(x), axis=1, keepdims=True)
+    x = x / jnp.where(largest == 0, 1.0, largest)
+    length = jnp.sqrt(jnp.sum(x**2, axis=1, keepdims=True))
+    return x / jnp.where(length == 0, 1.0, length)

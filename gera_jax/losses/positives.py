@@ -1,0 +1,115 @@
+"""Which candidate each query should find: row i itself, rows of its group, or given target rows."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from gera_jax import checks
+from gera_jax.losses.inputs import check_rank, check_shape
+from gera_jax.ops import gather_rows, row_offset
+
+
+class Positives(NamedTuple):
+    """Weighted positives of n queries among m candidates.
+
+    `columns [n]` (one positive each) or `mass [n, m]` (bool or non-negative), never both; `valid [n]` says which queries
+    count, None for all.
+    """
+
+    columns: Array | None
+    mass: Array | None
+    valid: Array | None
+
+
+def find_positives(
+    n: int,
+    m: int,
+    *,
+    targets: Array | None,
+    x_groups: Array | None,
+    y_groups: Array | None,
+    x_mask: Array | None,
+    y_mask: Array | None,
+    axis_name: str | None,
+    dtype: jnp.dtype,
+) -> Positives:
+    """Positives of this device's n queries among the m candidates of all devices.
+
+    Masks and groups are this device's rows; `targets` [n, m of all devices]. A query counts if it is unmasked and at least
+    one of its positives exists.
+    """
+    exists = None if y_mask is None else gather_rows(y_mask, axis_name)
+    if x_groups is None and targets is None:
+        # Row i matches row i, so both masks are local here.
+        valid = x_mask if y_mask is None else y_mask if x_mask is None else x_mask & y_mask
+        return Positives(row_offset(n, axis_name) + jnp.arange(n), None, valid)
+    if targets is None:
+        mass = x_groups[:, None] == gather_rows(y_groups, axis_name)[None, :]
+        if exists is not None:
+            mass &= exists[None, :]
+        valid = mass.any(1)
+    else:
+        mass = targets.astype(dtype)
+        if exists is not None:
+            mass = jnp.where(exists[None, :], mass, jnp.zeros((), dtype))
+        if x_mask is not None:
+            mass = jnp.where(x_mask[:, None], mass, jnp.zeros((), dtype))
+        valid = mass.sum(1) > 0
+    return Positives(None, mass, valid if x_mask is None else valid & x_mask)
+
+
+def positive_mean(values: Array, positives: Positives) -> Array:
+    """Mean over the positives of each row of `values` [n, m]; 0 for a row without positives."""
+    if positives.columns is not None:
+        return jnp.take_along_axis(values, positives.columns[:, None], axis=1, mode="clip")[:, 0]
+    zero = jnp.zeros((), values.dtype)
+    if positives.mass.dtype == jnp.bool_:
+        total, count = jnp.where(positives.mass, values, zero).sum(1), positives.mass.sum(1).astype(values.dtype)
+    else:
+        total, count = (positives.mass * values).sum(1), positives.mass.sum(1)
+    some = count > 0
+    return jnp.where(some, total, zero) / jnp.where(some, count, jnp.ones_like(count))
+
+
+def check_matching(
+    n: int,
+    m: int,
+    *,
+    targets: Array | None = None,
+    x_groups: Array | None = None,
+    y_groups: Array | None = None,
+    x_mask: Array | None = None,
+    y_mask: Array | None = None,
+    weights: Array | None = None,
+    axis_name: str | None = None,
+) -> None:
+    """Raise for arguments that contradict each other or x [n, d] and y [m, d] in shape."""
+    if targets is not None and (x_groups is not None or y_groups is not None):
+        checks.fail("targets", got="targets and groups together", wanted="one of the two",
+                    remedy="Drop x_groups and y_groups, or targets.")  # fmt: skip
+    if (x_groups is None) != (y_groups is None):
+        missing, given = ("x_groups", "y_groups") if x_groups is None else ("y_groups", "x_groups")
+        checks.fail(missing, got=f"{given} alone", wanted="x_groups and y_groups", remedy=f"Pass {missing} as well.")
+    for name, value, rows in (("x_groups", x_groups, n), ("y_groups", y_groups, m)):
+        check_shape(value, (rows,), name, "One integer per row.")
+        if value is not None and not jnp.issubdtype(jnp.asarray(value).dtype, jnp.integer):
+            checks.fail(name, got=f"dtype {jnp.asarray(value).dtype}", wanted="integers", remedy="Number the items 0, 1, ...")
+    for name, value, rows in (("x_mask", x_mask, n), ("y_mask", y_mask, m)):
+        check_mask(value, (rows,), name)
+    check_shape(weights, (n,), "weights", "One weight per row of x.")
+    if targets is not None:
+        check_rank(targets, 2, "targets")
+        if axis_name is None:
+            check_shape(targets, (n, m), "targets", "One row per query, one column per candidate.")
+        elif jnp.shape(targets)[0] != n:
+            checks.fail("targets", got=f"{jnp.shape(targets)[0]} rows", wanted=f"{n} (this device's queries)")
+
+
+def check_mask(mask: Array | None, shape: tuple[int, ...], name: str) -> None:
+    """Raise unless an optional mask is boolean and of `shape`."""
+    check_shape(mask, shape, name, "One boolean per row, True = a real row.")
+    if mask is not None and jnp.asarray(mask).dtype != jnp.bool_:
+        checks.fail(name, got=f"dtype {jnp.asarray(mask).dtype}", wanted="bool (True = a real row)", remedy=f"Pass {name} > 0.")

@@ -1,0 +1,1 @@
+"""One table of losses, one list of contracts."""

@@ -1,0 +1,1 @@
+"""Slow float64 NumPy loops, written from the equations by someone who has not read the losses."""
