@@ -58,7 +58,7 @@ def recall_against_pairs(
     axes.minorticks_off()
     axes.set_xlabel("known pairs")
     axes.set_ylabel(heading)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.08 * axes.get_ylim()[1])  # room for the names at the ends
     _chance(axes, chance, vertical=False)
     _label_ends(axes, ends)
     return figure

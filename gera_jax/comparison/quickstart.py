@@ -38,10 +38,16 @@ class _Progress:
             return
         spent = time.monotonic() - self.began
         left = spent / self.done * (self.total - self.done)
-        print(f"[{self.done}/{self.total}] {label}   {duration(spent)} spent, {duration(left)} left", file=sys.stderr, flush=True)
+        print(
+            f"[{self.done}/{self.total}] {label}   {duration(spent)} spent, {duration(left)} left",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
-def run_quickstart(output: Path, *, source: str, pairs: Sequence[int], progress: bool, smoke: bool) -> QuickstartResults:
+def run_quickstart(
+    output: Path, *, source: str, pairs: Sequence[int], progress: bool, smoke: bool
+) -> QuickstartResults:
     """Train, fit, measure and write `output/report.html`; runs lie in `output/runs` and are resumed, not repeated.
 
     Hyper-parameters of the closed forms are chosen on the validation rows, as the trained systems choose their best step.
@@ -60,21 +66,37 @@ def run_quickstart(output: Path, *, source: str, pairs: Sequence[int], progress:
         for system in SYSTEMS:
             for start in STARTS:
                 spec = f"{system}:source={source},pairs={count},start={start}" + (",smoke" if smoke else "")
-                result = training.train(config_lib.load(spec), output / "runs" / f"{system}-{start}-{count}",
-                                        cache_dir=output / "cache")
+                result = training.train(
+                    config_lib.load(spec),
+                    output / "runs" / f"{system}-{start}-{count}",
+                    cache_dir=output / "cache",
+                )
                 rows.append(Row(system, start, count, 0, result.evaluate("test"), result.seconds))
                 curves[f"{rows[-1].label}, {count} pairs"] = result.history
                 shown = result if (system, start) == (SYSTEMS[0], STARTS[0]) else shown
                 report(f"{count} pairs: {system} from {start}")
     results = QuickstartResults(
-        rows=rows, curves=curves, names=data.names, test_items=len(data.test),
-        picture=joint_picture(shown), examples=retrieval_examples(shown),
-        notes=["One split and one seed: docs/results has means over seeds with intervals.",
-               "Unpaired rows are independent: no item gives a row to both modalities unless it is a known pair."],
-        settings=dict(command=f"gera-jax quickstart --source {source}", source=source, unpaired="independent",
-                      validation=len(data.val), test=len(data.test), split="random, seed 0",
-                      versions={name: metadata.version(name) for name in ("jax", "flax", "optax", "numpy")},
-                      seconds=round(time.monotonic() - began, 1)))
+        rows=rows,
+        curves=curves,
+        names=data.names,
+        test_items=len(data.test),
+        picture=joint_picture(shown),
+        examples=retrieval_examples(shown),
+        notes=[
+            "One split and one seed: docs/results has means over seeds with intervals.",
+            "Unpaired rows are independent: no item gives a row to both modalities unless it is a known pair.",
+        ],
+        settings=dict(
+            command=f"gera-jax quickstart --source {source}",
+            source=source,
+            unpaired="independent",
+            validation=len(data.val),
+            test=len(data.test),
+            split="random, seed 0",
+            versions={name: metadata.version(name) for name in ("jax", "flax", "optax", "numpy")},
+            seconds=round(time.monotonic() - began, 1),
+        ),
+    )
     path = output / "report.html"
     write_report(path, results)
     results.settings["report"] = str(path)
@@ -99,7 +121,11 @@ def fit_closed_forms(data: AlignmentData) -> dict[str, tuple[Callable[[str, np.n
     for name, models in candidates.items():
         began = time.monotonic()
         projections = [projection(model.fit(x, y)) for model in models]
-        scores = [alignment_metrics(data, p, "val", full=False)["mean/R@10"] for p in projections] if len(models) > 1 else [0]
+        scores = (
+            [alignment_metrics(data, p, "val", full=False)["mean/R@10"] for p in projections]
+            if len(models) > 1
+            else [0]
+        )
         found[name] = (projections[int(np.argmax(scores))], time.monotonic() - began)
     return found
 
@@ -138,5 +164,12 @@ def retrieval_examples(result: training.TrainResult, *, count: int = 5) -> list[
     truth = np.array([column[partner[row]] for row in rows[1]])
     ranks = 1 + (scores > scores[np.arange(len(truth)), truth][:, None]).sum(1)
     chosen = np.argsort(ranks, kind="stable")[np.linspace(0, len(ranks) - 1, count).astype(int)]
-    return [dict(query=words_of(data, 1, rows[1][i]), truth=words_of(data, 0, rows[0][truth[i]]), rank=int(ranks[i]),
-                 found=[words_of(data, 0, rows[0][j]) for j in np.argsort(-scores[i])[:3]]) for i in chosen]
+    return [
+        dict(
+            query=words_of(data, 1, rows[1][i]),
+            truth=words_of(data, 0, rows[0][truth[i]]),
+            rank=int(ranks[i]),
+            found=[words_of(data, 0, rows[0][j]) for j in np.argsort(-scores[i])[:3]],
+        )
+        for i in chosen
+    ]

@@ -239,7 +239,10 @@ def _value(key: str, value: Any) -> str:
     if key == "command":
         return f"<code>{escape(str(value))}</code>"
     if isinstance(value, Mapping):
-        return "<br>".join(f"{escape(_words(str(k)))}: {_value(str(k), v)}" for k, v in value.items())
+        return "<br>".join(
+            f"{escape(str(k) if key == 'versions' else _words(str(k)))}: {_value(str(k), v)}"
+            for k, v in value.items()
+        )
     if isinstance(value, list | tuple):
         return ", ".join(_value("", item) for item in value)
     if isinstance(value, float):

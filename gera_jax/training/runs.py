@@ -65,6 +65,7 @@ class Run:
     model: TwoTower
     params: Any
     step: int
+    state: Any
     preprocessors: dict[str, Preprocessor]
 
     def embed(self, name: str, rows: np.ndarray) -> np.ndarray:
@@ -108,4 +109,4 @@ def load_run(workdir: str | Path) -> Run:
         preprocessors = {
             name: Preprocessor.from_arrays({k.removeprefix(f"{name}/"): arrays[k] for k in arrays if k.startswith(f"{name}/")})
             for name in info["names"]}
-    return Run(workdir, config, info, model, state.best, loop["best_step"], preprocessors)
+    return Run(workdir, config, info, model, state.best, loop["best_step"], state, preprocessors)

@@ -95,7 +95,6 @@ def hidden_rows(case):
     if "mask" in masks:
         return ~masks["mask"], ~masks["mask"]
     none = np.zeros(8, bool)
-    # A masked query still stands among the candidates when the loss goes both ways only if its own mask says so.
     return ~masks["x_mask"], (~masks["y_mask"] if "y_mask" in masks else none)
 
 
@@ -121,12 +120,9 @@ def test_masked_equals_removed(case, filler):
 def test_all_masked_is_zero(case, filler):
     x, y = case.data()
     arrays = {**case.arrays, **{k: np.zeros_like(v) for k, v in case.masks.items()}}
-    if "y_mask" not in arrays:
-        y_filler = y
-    else:
-        y_filler = np.full_like(y, filler)
-    y_filler = np.full_like(y, filler) if "mask" in arrays else y_filler
-    value, grads = evaluate(case, np.full_like(x, filler), y_filler, arrays)
+    if "mask" in arrays or "y_mask" in arrays:
+        y = np.full_like(y, filler)
+    value, grads = evaluate(case, np.full_like(x, filler), y, arrays)
     assert value == 0
     assert not np.any(grads[0]) and not np.any(grads[1])
 

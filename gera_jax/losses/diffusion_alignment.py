@@ -1,0 +1,171 @@
+"""Does the shared space keep the geometry that the frozen encoder gave each neighbourhood?"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Literal
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from gera_jax import checks
+from gera_jax.graphs import affinity, diffusion_operator
+from gera_jax.losses.inputs import check_rank, check_shape, compute_dtype
+from gera_jax.losses.matrix_log import symmetric_log
+from gera_jax.losses.positives import check_mask
+from gera_jax.losses.reduction import Reduction, check_reduction, reduce_rows, row_weights
+from gera_jax.ops import gather_rows, sanitize, squared_distances
+
+FORMS = ("neighbourhood", "batch", "row", "log_euclidean")
+OPERATORS = ("symmetric", "markov")
+NORMALIZATIONS = ("relative", "none")
+# An outlier whose reference geometry is all but empty must not own the batch: ||offdiag||^2 is about 1 for a real neighbourhood.
+GEOMETRY_FLOOR = 1e-6
+
+
+def diffusion_alignment(
+    x: Array,
+    z: Array,
+    *,
+    form: Literal["neighbourhood", "batch", "row", "log_euclidean"] = "neighbourhood",
+    operator: Literal["symmetric", "markov"] = "symmetric",
+    alpha: float = 1.0,
+    t: int = 1,
+    bandwidth: str | float = "median",
+    scale: float = 2.0,
+    median_diagonal: bool = False,
+    normalization: Literal["relative", "none"] = "relative",
+    gamma: float = 1e-6,
+    mask: Array | None = None,
+    weights: Array | None = None,
+    reduction: Reduction = "mean",
+    axis_name: str | None = None,
+) -> Array:
+    """Squared difference of the diffusion operators before and after projection: ||W(x_a) - W(z_a)||_F^2 / ||offdiag W(x_a)||_F^2.
+
+    W is the `diffusion_operator` of the Gaussian `affinity` of a neighbourhood, so the loss does not change when z is moved,
+    turned or uniformly scaled (bandwidth "median" or "self_tuning"). Gradients reach z only; x and both bandwidths are
+    constants.
+
+    Args:
+      x: [a, m, d] neighbourhoods in the original space, the anchor at index 0; for form "batch" [n, d], one set.
+      z: [a, m, k] the same points after projection; for form "batch" [n, k]. Rows are not normalised here.
+      form: "neighbourhood" compares W of each neighbourhood; "batch" one W of all rows of all devices; "row" the anchor's row
+        of the Markov operator; "log_euclidean" compares log(W + gamma I).
+      operator: "symmetric" D^-1/2 K D^-1/2 or "markov" D^-1 K ("row" always uses the latter, "log_euclidean" the former).
+      alpha: power of the density that is divided out; 0 keeps it, 1 removes it.
+      t: diffusion time, an integer number of steps >= 0.
+      bandwidth: "median", "self_tuning", or a length.
+      scale: K = exp(-d^2 / (scale * bandwidth^2)).
+      median_diagonal: count the zeros of the diagonal into the median.
+      normalization: "relative" divides by ||offdiag||_F^2 of the reference (its row 0 for "row"), floored at 1e-6; "none" by
+        m^2, m the number of unmasked points, in every form.
+      gamma: ridge of the logarithm, > 0 ("log_euclidean" only).
+      mask: [a, m] bool ([n] for "batch"), True = a real point. An anchor with no point ("row": with index 0 masked) is masked.
+      weights: [a] >= 0, one per anchor; not for "batch".
+      reduction: "mean" is sum(w l) / sum(w) over the anchors of all devices, "sum" is sum(w l); "none" is w_a l_a [a]. For
+        "batch" there is one matrix and all three are its scalar.
+      axis_name: mapped axis over which anchors (rows for "batch") are spread; average the gradients over it (`lax.pmean`).
+
+    Returns:
+      A scalar ([a] for "none") >= 0, float32 (float64 for float64 inputs). 0 when the geometry is kept; "relative" is about 1
+      when all of it is lost ("none" is then about 1/m^2). 0 if everything is masked. O(a m^2 (d + k)) time, O(a m^2) memory.
+
+    Raises:
+      ValueError: for wrong ranks or shapes, an unknown form, operator, normalization or reduction, scale, gamma or bandwidth
+        <= 0, "log_euclidean" of the Markov operator, weights for "batch".
+
+    >>> import jax.numpy as jnp
+    >>> x, z = jnp.array([[[0.0], [1.0], [3.0]]]), jnp.array([[[0.0], [2.0], [3.0]]])
+    >>> released = dict(normalization="none", median_diagonal=True)
+    >>> print(f"{diffusion_alignment(x, z, **released):.6f}")  # 0.42376859 / 9
+    0.047085
+    >>> print(f"{9 * diffusion_alignment(x, z, form='row', **released):.5f}")
+    0.15337
+    >>> print(f"{diffusion_alignment(x, 7 * x + 2):.6f}")  # scaled and moved: nothing is lost
+    0.000000
+
+    Source: GeRA, arXiv 2310.00672 (reconstructed: no authors' code); normalisation of W from shnitzer/les-distance, which
+    includes the diagonal in the median; log-Euclidean distance: Shnitzer et al. 2022, arXiv 2202.01671.
+    """
+    _check(x, z, form, operator, alpha, scale, bandwidth, gamma, normalization, mask, weights, reduction)
+    x, z = jnp.asarray(x), jnp.asarray(z)
+    dtype = compute_dtype(x, z)
+    x, z = lax.stop_gradient(x).astype(dtype), z.astype(dtype)
+    if form == "batch":
+        x, z = gather_rows(x, axis_name)[None], gather_rows(z, axis_name)[None]
+        mask = None if mask is None else gather_rows(mask, axis_name)[None]
+    recipe = dict(operator="markov" if form == "row" else operator, alpha=alpha, t=t, bandwidth=bandwidth, scale=scale,
+                  median_diagonal=median_diagonal)  # fmt: skip
+    before, after = (_operator(points, mask, **recipe) for points in (x, z))
+    if form == "log_euclidean":
+        before, after = _log(before, gamma, mask), _log(after, gamma, mask)
+    if form == "row":
+        before, after = before[:, :1], after[:, :1]
+    losses = _discrepancy(lax.stop_gradient(before), after, mask, normalization)
+    valid = None if mask is None else mask[:, 0] if form == "row" else mask.any(1)
+    if valid is not None:
+        losses = jnp.where(valid, losses, jnp.zeros_like(losses))
+    if form == "batch":
+        # Every device holds the whole loss. The mean leaves the value and makes `pmean` of the gradients right.
+        return losses[0] if axis_name is None else lax.pmean(losses[0], axis_name)
+    return reduce_rows(losses, row_weights(valid, weights, len(losses), dtype), reduction, axis_name)
+
+
+def _operator(points: Array, mask: Array | None, *, operator, alpha, t, bandwidth, scale, median_diagonal) -> Array:
+    if mask is not None:
+        # Masked points move to the centre of the others, so that they cost the distances no digits.
+        points = sanitize(points, mask)
+        count = jnp.maximum(mask.sum(1), 1).astype(points.dtype)[:, None, None]
+        points = sanitize(points - lax.stop_gradient(points.sum(1, keepdims=True) / count), mask)
+    w = affinity(squared_distances(points), bandwidth=bandwidth, scale=scale, median_diagonal=median_diagonal, mask=mask)
+    return diffusion_operator(w, alpha=alpha, t=t, form=operator, mask=mask)
+
+
+def _log(w: Array, gamma: float, mask: Array | None) -> Array:
+    if mask is not None:
+        # A masked point is a block of its own with the eigenvalue 1: the same in both spaces, so it cancels.
+        own = jnp.eye(w.shape[-1], dtype=bool) & ~mask[:, :, None]
+        w = jnp.where(own, jnp.ones_like(w), w)
+    return symmetric_log(w, jnp.asarray(gamma, w.dtype))
+
+
+def _discrepancy(before: Array, after: Array, mask: Array | None, normalization: str) -> Array:
+    """[a] from matrices or rows [a, m or 1, m]."""
+    squared = ((before - after) ** 2).sum((1, 2))
+    if normalization == "none":
+        count = before.shape[2] if mask is None else jnp.maximum(mask.sum(1), 1)
+        return squared / jnp.asarray(count).astype(squared.dtype) ** 2
+    off = ~jnp.eye(before.shape[1], before.shape[2], dtype=bool)
+    geometry = jnp.where(off, before**2, jnp.zeros_like(before)).sum((1, 2))
+    return squared / jnp.maximum(geometry, jnp.asarray(GEOMETRY_FLOOR, squared.dtype))
+
+
+def _check(x, z, form, operator, alpha, scale, bandwidth, gamma, normalization, mask, weights, reduction) -> None:
+    checks.require_known(form, FORMS, "form")
+    checks.require_known(operator, OPERATORS, "operator")
+    checks.require_known(normalization, NORMALIZATIONS, "normalization")
+    check_reduction(reduction)
+    rank = 2 if form == "batch" else 3
+    check_rank(x, rank, "x")
+    check_rank(z, rank, "z")
+    points = jnp.shape(x)[:-1]
+    if jnp.shape(z)[:-1] != points:
+        checks.fail("z", got=f"shape {jnp.shape(z)}", wanted=f"{points} as the leading axes of x, then any width",
+                    remedy="Pass the same points after projection.")  # fmt: skip
+    checks.require(math.prod(points) > 0, "x", got=f"shape {jnp.shape(x)}", wanted="at least one point")
+    check_mask(mask, points, "mask")
+    if form == "batch":
+        checks.require(weights is None, "weights", got='weights with form="batch"', wanted="no weights (one matrix, one loss)",
+                       remedy="Drop weights, or use mask to leave rows out.")  # fmt: skip
+    else:
+        check_shape(weights, points[:1], "weights", "One weight per anchor.")
+    if form == "log_euclidean" and operator == "markov":
+        checks.fail("operator", got='"markov" with form="log_euclidean"', wanted='"symmetric"',
+                    remedy="The logarithm needs a symmetric matrix; both operators have the same eigenvalues.")  # fmt: skip
+    for name, value in (("scale", scale), ("gamma", gamma), ("bandwidth", bandwidth)):
+        if isinstance(value, numbers.Real) and not (value > 0 and math.isfinite(value)):
+            checks.fail(name, got=f"{value:g}", wanted="a positive finite number")
+    if isinstance(alpha, numbers.Real):
+        checks.require(math.isfinite(alpha), "alpha", got=alpha, wanted="a finite number", remedy="0, 0.5 and 1 are usual.")
