@@ -101,7 +101,11 @@ def training_curves(
     wide = 2 if len(with_losses) > 1 else 1
     rows_of_losses = math.ceil(len(with_losses) / wide)
     figure, panels = _figure(
-        7.2, (3.0 if recalls else 0) + 2.5 * rows_of_losses, bool(recalls), rows_of_losses, wide
+        7.2,
+        (2.8 + 0.1 * len(recalls) if recalls else 0) + 2.3 * rows_of_losses,
+        bool(recalls),
+        rows_of_losses,
+        wide,
     )
     if recalls:
         top = panels.pop(0)
@@ -110,7 +114,10 @@ def training_curves(
             top.plot(x, 100 * y, color=SERIES[colors[label] % len(SERIES)], linewidth=1.8, label=label)
         top.set_ylabel("validation R@10 (%)")
         top.set_xlabel("step")
-        top.legend(frameon=False, loc="best", labelcolor=INK)
+        aside: dict[str, Any] = dict(loc="best")
+        if len(recalls) > 3:  # too many to lie among the curves: below, beside one another
+            aside = dict(loc="upper center", bbox_to_anchor=(0.5, -0.24), ncols=2, fontsize=8)
+        top.legend(frameon=False, labelcolor=INK, **aside)
     for panel, label in zip(panels, with_losses, strict=False):
         for index, key in enumerate(keys[label]):
             x, y = _series(curves[label], key)
@@ -121,9 +128,10 @@ def training_curves(
         low, high = _range(panel)
         if low > 0 and high > 50 * low:
             panel.set_yscale("log")
-        panel.set_title(f"losses: {label}", loc="left", color=INK, fontsize=10)
+        panel.set_title(label, loc="left", color=INK, fontsize=9)
+        panel.set_ylabel("losses")
         panel.set_xlabel("step")
-        panel.legend(frameon=False, fontsize=8, labelcolor=INK)
+        panel.legend(frameon=False, fontsize=7, labelcolor=INK)
     for panel in panels[len(with_losses) :]:
         panel.set_visible(False)
     return figure

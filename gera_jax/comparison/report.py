@@ -42,7 +42,7 @@ def write_report(path: str | os.PathLike, results: QuickstartResults) -> Path:
         _notes(results.notes),
         _section("How well each method finds the match", _table(results)),
         _figures(results),
-        _section(f"Searches in words: {names[0]} to {names[1]}", _examples(results.examples, names)),
+        _section("Searches in words", _examples(results.examples)),
         _section("How this was made", _settings(results.settings)),
     ]
     title = f"{names[0]} and {names[1]}: one space from few pairs"
@@ -188,7 +188,7 @@ def _figure(picture: str, caption: str) -> str:
     return f'<figure>\n<div class="scroll">{picture}</div>\n{words}\n</figure>'
 
 
-def _examples(examples: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
+def _examples(examples: Sequence[Mapping[str, Any]]) -> str:
     if not examples:
         return ""
     cards = []
@@ -209,9 +209,7 @@ def _examples(examples: Sequence[Mapping[str, Any]], names: Sequence[str]) -> st
             f"{truth}<ol>{items}</ol></li>"
         )
     hits = sum(1 <= int(e["rank"]) <= len(e["found"]) for e in examples)
-    intro = (
-        f"Each card: one {names[0]} of the test set, and the {names[1]} items that were found nearest to it."
-    )
+    intro = "Each card: one item of the test set, and what was found nearest to it in the other modality."
     intro += f" {hits} of these {len(examples)} are hits."
     return f'<p class="quiet">{escape(intro)}</p>\n<ol class="examples">\n' + "\n".join(cards) + "\n</ol>"
 

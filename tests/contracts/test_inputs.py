@@ -89,7 +89,7 @@ SETS = (zeros(2, 4, 3), zeros(2, 4, 3))
 SCALE = dict(logit_scale=1.0)
 IDS = jnp.arange(4)
 FAULTS = [  # loss, inputs, options, words that the message must hold (any case)
-    ("info_nce", (zeros(4), zeros(4, 3)), SCALE, ("x", "rank|2|\\[n, d\\]|dimension")),
+    ("info_nce", (zeros(4), zeros(4, 3)), SCALE, ("x", "rank|axes|dimension")),
     ("info_nce", (zeros(4, 3), zeros(4, 5)), SCALE, ("3|5", "width|columns|d\\b")),
     ("info_nce", (zeros(4, 3), zeros(5, 3)), SCALE, ("4|5", "rows|pair|targets")),
     ("info_nce", PAIR, dict(logit_scale=0.0), ("logit_scale", "0")),
@@ -113,8 +113,8 @@ FAULTS = [  # loss, inputs, options, words that the message must hold (any case)
     ("diffusion_alignment", SETS, dict(form="neighborhood"), ("form", "neighbourhood")),
     ("diffusion_alignment", SETS, dict(operator="heat"), ("operator", "symmetric|markov")),
     ("diffusion_alignment", SETS, dict(normalization="l2"), ("normalization", "relative|none")),
-    ("diffusion_alignment", PAIR, {}, ("x", "rank|\\[a, m, d\\]|dimension")),
-    ("diffusion_alignment", SETS, dict(form="batch"), ("x", "rank|\\[n, d\\]|dimension")),
+    ("diffusion_alignment", PAIR, {}, ("x", "rank|axes|dimension")),
+    ("diffusion_alignment", SETS, dict(form="batch"), ("x", "rank|axes|dimension")),
     ("diffusion_alignment", (zeros(2, 4, 3), zeros(2, 5, 3)), {}, ("4|5",)),
     ("diffusion_alignment", (zeros(2, 4, 3), zeros(3, 4, 3)), {}, ("2|3",)),
     ("diffusion_alignment", SETS, dict(t=-1), ("\\bt\\b", "-1")),

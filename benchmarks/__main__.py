@@ -1,0 +1,15 @@
+"""Every benchmark in turn: `python -m benchmarks [NAME ...]`; `python -m benchmarks step_time startup` for some."""
+
+import runpy
+import sys
+from pathlib import Path
+
+known = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
+asked = sys.argv[1:] or known
+unknown = set(asked) - set(known)
+if unknown:
+    sys.exit(f"benchmarks: got {sorted(unknown)}; wanted some of {known}.")
+for name in asked:
+    print(f"## {name}", flush=True)
+    sys.argv = [name]
+    runpy.run_module(f"benchmarks.{name}", run_name="__main__")

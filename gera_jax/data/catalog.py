@@ -1,0 +1,158 @@
+"""The sets that ship with the package: real items, real frozen encoders, small enough for a laptop."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gera_jax.checks import require_known
+from gera_jax.data.sources import NpzSource
+from gera_jax.data.tables import Table
+
+FILES = Path(__file__).with_name("files")
+CENTERED = dict(center=True, standardize=False)
+STANDARDIZED = dict(center=True, standardize=True)
+
+
+@dataclass(frozen=True)
+class CatalogEntry:
+    """What a bundled set is.
+
+    Args:
+      names: the two modalities, x then y.
+      keys: the array of each modality in `file`.
+      captions: for each modality the field of `Table.meta` that says in words what a row is.
+      group_key: the field of `Table.meta` that look-alikes share, for a grouped split.
+      preprocess: the recommended preprocessing of each modality.
+    """
+
+    description: str
+    file: str
+    names: tuple[str, str]
+    keys: dict[str, str]
+    id_field: str
+    captions: dict[str, str]
+    group_key: str
+    preprocess: dict[str, dict[str, bool]]
+    licence: str
+    encoders: dict[str, str] = field(default_factory=dict)
+
+
+LITE0 = "EfficientNet-Lite0, ImageNet-supervised, average pool"
+DINO = "DINOv2-S/14, CLS token"
+MINILM = "MiniLM-L6-v2, mean pool"
+OPENMOJI = "MIT (Fluent emoji, emojibase); names: Unicode data"
+
+
+def _clipart(image: str, encoder: str) -> CatalogEntry:
+    return CatalogEntry(
+        description="3,012 Open Clip Art pictures x their titles and keywords",
+        file="clipart_image_text.npz", names=("image", "text"), keys={"image": image, "text": "text"}, id_field="id",
+        captions={"image": "id", "text": "caption"}, group_key="stem",
+        preprocess={"image": CENTERED, "text": CENTERED}, licence="public domain (Open Clip Art 0.18)",
+        encoders={"image": encoder, "text": MINILM})
+
+
+_ENTRIES: dict[str, CatalogEntry] = {
+    "clipart": _clipart("image", LITE0),
+    "clipart_dinov2": _clipart("image_dinov2s", DINO),
+    "emoji": CatalogEntry(
+        description="1,646 Fluent 3-D emoji x their Unicode names and tags",
+        file="emoji_image_text_speech.npz", names=("image", "text"), keys={"image": "image_fluent", "text": "text"},
+        id_field="id", captions={"image": "spoken", "text": "caption"}, group_key="concept",
+        preprocess={"image": CENTERED, "text": CENTERED}, licence=OPENMOJI,
+        encoders={"image": LITE0, "text": MINILM}),
+    "emoji_speech": CatalogEntry(
+        description="1,646 emoji names spoken by 8 synthetic voices x the written names",
+        file="emoji_image_text_speech.npz", names=("speech", "text"), keys={"speech": "speech", "text": "text_label"},
+        id_field="id", captions={"speech": "spoken", "text": "spoken"}, group_key="concept",
+        preprocess={"speech": STANDARDIZED, "text": CENTERED}, licence=OPENMOJI,
+        encoders={"speech": "Whisper base encoder, mean over frames", "text": MINILM}),
+    "molecule": CatalogEntry(
+        description="3,000 molecules x the 2,912 IUPAC names that they have (88 have none and stay unpaired)",
+        file="molecule_name.npz", names=("molecule", "text"), keys={"molecule": "molecule", "text": "text"},
+        id_field="cas", captions={"molecule": "smiles", "text": "iupac"}, group_key="skeleton",
+        preprocess={"molecule": STANDARDIZED, "text": CENTERED}, licence="MIT (PyPI package chemicals 1.5.2)",
+        encoders={"molecule": "MiniMol", "text": MINILM}),
+}
+
+
+def names() -> tuple[str, ...]:
+    """Names of the bundled sets.
+
+    >>> names()
+    ('clipart', 'clipart_dinov2', 'emoji', 'emoji_speech', 'molecule')
+    """
+    return tuple(_ENTRIES)
+
+
+def info(name: str) -> CatalogEntry:
+    """Modalities, captions, group key, recommended preprocessing and licence of a bundled set.
+
+    Raises:
+      InputError: an unknown name.
+
+    >>> info("emoji_speech").names, info("emoji_speech").preprocess["speech"]["standardize"]
+    (('speech', 'text'), True)
+    """
+    require_known(name, _ENTRIES, "catalog name")
+    return _ENTRIES[name]
+
+
+def load(name: str) -> tuple[Table, Table]:
+    """The two tables (x, y) of a bundled set, float16 rows, ids and words a row.
+
+    Every row's meta holds the fields that `info(name).captions` and `info(name).group_key` name.
+
+    Raises:
+      InputError: an unknown name.
+
+    >>> x, y = load("molecule")
+    >>> x, len(y)
+    (Table(molecule: 3000 x 512 float16, ids 132299-20-8 ... 10519-12-7), 2912)
+    """
+    entry = info(name)
+    source = NpzSource(FILES / entry.file)
+    meta = source.meta("") or []
+    for extra in (source.meta("speech") or [],):
+        meta = [{**row, **more} for row, more in zip(meta, extra, strict=True)]
+    group = GROUPS[entry.group_key]
+    meta = [{**row, entry.group_key: group(row)} for row in meta]
+    ids = [row[entry.id_field] for row in meta]
+    tables = []
+    for modality in entry.names:
+        table = Table(source.array(entry.keys[modality]), ids, modality, meta)
+        # A molecule without a name has the embedding of the empty string: that is no text, so it is no row.
+        empty = [i for i, row in enumerate(meta) if not row[entry.captions[modality]]]
+        tables.append(table.without(empty) if empty else table)
+    return tables[0], tables[1]
+
+
+COLOURS = r"\b(black|blue|brown|gray|green|grey|orange|pink|purple|red|white|yellow)\b"
+PEOPLE = r"\b(man|men|woman|women|person|people|boy|girl|child|mer(?=man|maid|person))\b"
+
+
+def _stem(row: dict[str, Any]) -> str:
+    """Folder and file name without counters and colours: `computer/clock_01` and `computer/clock_02` are one."""
+    words = re.sub(COLOURS, " ", re.sub(r"[\W\d_]+", " ", row["id"].rsplit("/", 1)[-1].lower()))
+    return f"{row['cat']}/{' '.join(words.split())}"
+
+
+def _concept(row: dict[str, Any]) -> str:
+    """The name without who does it: man, woman and person variants, couples and kisses are one concept."""
+    label = row["spoken"].lower()
+    head, _, tail = label.partition(": ")
+    if head in ("kiss", "couple with heart", "family", "handshake"):
+        return head
+    words = re.sub(r"\bmer(man|maid|person)\b", "merperson", label if head in ("flag", "keycap") else f"{head} {tail}")
+    return " ".join(re.sub(PEOPLE, " ", words).split()) or "person"
+
+
+def _skeleton(row: dict[str, Any]) -> str:
+    """The SMILES string without stereo marks: stereo isomers are look-alikes."""
+    return re.sub(r"\[([BCNOPSbcnops])H?\]", r"\1", re.sub(r"[@/\\]", "", row["smiles"]))
+
+
+GROUPS = {"stem": _stem, "concept": _concept, "skeleton": _skeleton}

@@ -1,0 +1,81 @@
+"""Heads begin where they say, project to the sphere and refuse what they cannot be."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gera_jax import checks
+from gera_jax.models import HEADS, TwoTower
+
+
+def make(head, dim=5, **options):
+    width = dim if head == "identity" else 7
+    return TwoTower({"x": width, "y": width}, head=head, dim=dim, head_options=options), width
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_rows_lie_on_the_sphere_and_initial_parameters_are_a_function_of_the_key(head):
+    model, width = make(head)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(4, width)), jnp.float32)
+    params = model.init(jax.random.key(3))
+    z = model.project(params, "x", x)
+    assert z.shape == (4, 5)
+    np.testing.assert_allclose(jnp.linalg.norm(z, axis=1), 1, atol=1e-6)
+    again = model.init(jax.random.key(3))
+    assert all((a == b).all() for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(again), strict=True))
+    assert np.isfinite(model.project(params, "x", jnp.zeros((2, width)))).all()
+
+
+@pytest.mark.parametrize("head", ["linear", "residual_mlp", "low_rank_residual"])
+def test_closed_form_start_is_that_solution(head):
+    rng = np.random.default_rng(1)
+    model, width = make(head)
+    weights, offset, x = rng.normal(size=(width, 3)), rng.normal(size=3), rng.normal(size=(6, width)).astype(np.float32)
+    params = model.start_at(model.init(jax.random.key(0)), "y", weights, offset)
+    wanted = x @ weights + offset
+    wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
+    z = np.asarray(model.project(params, "y", jnp.asarray(x)))
+    np.testing.assert_allclose(z[:, :3], wanted, atol=1e-5)
+    assert np.abs(z[:, 3:]).max() == 0
+    assert np.abs(np.asarray(model.project(params, "x", jnp.asarray(x)))[:, :3] - wanted).max() > 0.1, "the other head is untouched"
+
+
+def test_residual_heads_can_leave_their_start():
+    model, width = make("residual_mlp")
+    params = model.init(jax.random.key(0))
+    x = jnp.asarray(np.random.default_rng(2).normal(size=(3, width)), jnp.float32)
+    grads = jax.grad(lambda p: model.project(p, "x", x)[:, 0].sum())(params)
+    assert float(jnp.abs(grads["x"]["project"]["kernel"]).max()) > 0
+
+
+def test_dropout_acts_only_while_training():
+    model, width = make("low_rank_residual", dropout=0.5)
+    params = model.init(jax.random.key(0))
+    params["x"]["up"]["kernel"] = jnp.ones_like(params["x"]["up"]["kernel"])
+    x = jnp.ones((3, width))
+    calm = model.project(params, "x", x)
+    assert (calm == model.project(params, "x", x, key=jax.random.key(0))).all()
+    assert not (calm == model.project(params, "x", x, train=True, key=jax.random.key(0))).all()
+
+
+def test_temperature_learned_or_fixed():
+    learned, _ = make("linear")
+    params = learned.init(jax.random.key(0))
+    assert float(learned.logit_scale(params)) == pytest.approx(1 / 0.07, rel=1e-5)
+    params["log_logit_scale"] = jnp.asarray(9.0)
+    assert float(learned.logit_scale(params)) == 100
+    fixed = TwoTower({"x": 2, "y": 2}, dim=2, temperature=0.5, learn_temperature=False)
+    assert "log_logit_scale" not in fixed.init(jax.random.key(0)) and float(fixed.logit_scale({})) == 2
+
+
+def test_faults_are_named():
+    with pytest.raises(checks.InputError, match='model.head: got "mlp"'):
+        TwoTower({"x": 2, "y": 2}, head="mlp")
+    with pytest.raises(checks.InputError, match='model option of the linear head: got "rank"'):
+        TwoTower({"x": 2, "y": 2}, head_options={"rank": 2})
+    with pytest.raises(checks.InputError, match="identity head changes nothing"):
+        TwoTower({"x": 2, "y": 3}, head="identity", dim=2)
+    model = TwoTower({"x": 2, "y": 2}, head="identity", dim=2)
+    with pytest.raises(checks.InputError, match='wanted a head with an affine part. Use init="random"'):
+        model.start_at(model.init(jax.random.key(0)), "x", np.eye(2), np.zeros(2))
