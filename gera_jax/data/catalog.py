@@ -116,8 +116,8 @@ def load(name: str) -> tuple[Table, Table]:
     entry = info(name)
     source = NpzSource(FILES / entry.file)
     meta = source.meta("") or []
-    for extra in (source.meta("speech") or [],):
-        meta = [{**row, **more} for row, more in zip(meta, extra, strict=True)]
+    if "speech_meta" in source.keys:
+        meta = [{**row, **voice} for row, voice in zip(meta, source.meta("speech") or [], strict=True)]
     group = GROUPS[entry.group_key]
     meta = [{**row, entry.group_key: group(row)} for row in meta]
     ids = [row[entry.id_field] for row in meta]
@@ -131,13 +131,14 @@ def load(name: str) -> tuple[Table, Table]:
 
 
 COLOURS = r"\b(black|blue|brown|gray|green|grey|orange|pink|purple|red|white|yellow)\b"
-PEOPLE = r"\b(man|men|woman|women|person|people|boy|girl|child|mer(?=man|maid|person))\b"
+PEOPLE = r"\b(man|men|woman|women|person|people|boy|girl|child)\b"
 
 
 def _stem(row: dict[str, Any]) -> str:
-    """Folder and file name without counters and colours: `computer/clock_01` and `computer/clock_02` are one."""
-    words = re.sub(COLOURS, " ", re.sub(r"[\W\d_]+", " ", row["id"].rsplit("/", 1)[-1].lower()))
-    return f"{row['cat']}/{' '.join(words.split())}"
+    """Folder and title without counters and colours: "clock 01" and "clock 02" of a folder are one."""
+    title = row["caption"].partition(":")[0].lower()  # the file name would also carry its author, cut at any letter
+    words = re.sub(COLOURS, " ", re.sub(r"[\W\d_]+", " ", title)).split()
+    return f"{row['cat']}/{' '.join(words) or title}"
 
 
 def _concept(row: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -212,8 +212,10 @@ class NpzSource:
 class SafetensorsSource:
     """`.safetensors`: a JSON header, then plain bytes, so a tensor is memory-mapped without any package."""
 
-    DTYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I8": "i1", "I16": "<i2", "I32": "<i4", "I64": "<i8",
-              "U8": "u1", "U16": "<u2", "U32": "<u4", "U64": "<u8", "BOOL": "?"}
+    DTYPES: ClassVar[dict[str, str]] = {
+        "F16": "<f2", "F32": "<f4", "F64": "<f8", "I8": "i1", "I16": "<i2", "I32": "<i4", "I64": "<i8",
+        "U8": "u1", "U16": "<u2", "U32": "<u4", "U64": "<u8", "BOOL": "?",
+    }
 
     def __init__(self, path: Path):
         self.path = path
@@ -225,6 +227,8 @@ class SafetensorsSource:
                 self.header = json.loads(file.read(length))
         except (struct.error, UnicodeDecodeError, json.JSONDecodeError) as error:
             fail(str(path), got=f"no safetensors header ({error})", wanted="a safetensors file", remedy=WRITE_AGAIN)
+        require(isinstance(self.header, dict), str(path), got="a header that is no JSON object",
+                wanted="a safetensors file", remedy=WRITE_AGAIN)
         self.metadata = self.header.pop("__metadata__", {})
         self.start = 8 + length
 

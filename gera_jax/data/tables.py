@@ -148,9 +148,9 @@ def load_table(path: str | Path, *, key: str = "", ids_key: str = "", name: str 
     """
     path = Path(path)
     source = sources.open_source(path)
+    key = source.choose(key)
     name = name or key or path.name.split(".")[0]
     # The header first: a wrong dtype is refused before a gigabyte is read.
-    key = source.choose(key)
     shape, dtype = source.inspect(key)
     check_shape(f"{name} ({path.name})", shape, dtype)
     rows, ids, meta = source.read(key, ids_key)

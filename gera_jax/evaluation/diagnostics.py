@@ -103,7 +103,7 @@ def effective_rank(x: ArrayLike) -> Array:
 
     Returns:
       Scalar in [1, min(n - 1, d)]; 0 when all rows are equal. Singular values come from the smaller Gram matrix,
-      so those under sqrt(eps max(n, d)) of the largest (about 0.5 % in float32) are rounding and count as 0.
+      so those under sqrt(eps min(n, d)) of the largest (0.8 % at 512 in float32) are rounding and count as 0.
 
     Cost: O(n d min(n, d)).
 
@@ -121,7 +121,7 @@ def effective_rank(x: ArrayLike) -> Array:
     x = x - jnp.mean(x, axis=0)
     small = x if x.shape[0] <= x.shape[1] else x.T
     values = jnp.linalg.eigvalsh(jnp.matmul(small, small.T, precision="highest"))
-    floor = jnp.max(values) * (jnp.finfo(x.dtype).eps * max(x.shape))
+    floor = jnp.max(values) * (jnp.finfo(x.dtype).eps * small.shape[0])
     # a comparison would hide NaN, so `values <= floor` decides and NaN goes through
     s = jnp.where(values <= floor, 0.0, jnp.sqrt(jnp.where(values <= floor, 1.0, values)))
     total = jnp.sum(s)

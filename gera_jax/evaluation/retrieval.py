@@ -38,13 +38,13 @@ def retrieval_metrics(x: Any, y: Any, *, x_groups: Any = None, y_groups: Any = N
     >>> import numpy as np
     >>> metrics = retrieval_metrics(np.eye(4), np.eye(4)[[0, 1, 3, 2]], ks=(1, 2))
     >>> metrics["x_to_y/R@1"], metrics["mean/mean_rank"]
-    (0.5, 1.75)
+    (0.5, 2.0)
     """
     ks = _check_ks(ks)
     x, y = ranks.unit_pair(x, y, names)
     tie = ranks.tie_width(x.dtype)
     forward = ranks.positives(len(x), len(y), x_groups, y_groups, names)
-    backward = ranks.positives(len(y), len(x), y_groups, x_groups, names[::-1])
+    backward = ranks.positives(len(y), len(x), y_groups, x_groups, (names[1], names[0]))
     return _both_ways(names,
                       _recalls(_product(x, y, block_size), forward, len(x), ks, tie),
                       _recalls(_product(y, x, block_size), backward, len(y), ks, tie))
@@ -65,7 +65,7 @@ def retrieval_metrics_from_scores(scores: Any, *, x_groups: Any = None, y_groups
     scores = ranks.as_float(scores, "scores")
     n, m = scores.shape
     forward = ranks.positives(n, m, x_groups, y_groups, names)
-    backward = ranks.positives(m, n, y_groups, x_groups, names[::-1])
+    backward = ranks.positives(m, n, y_groups, x_groups, (names[1], names[0]))
     return _both_ways(names,
                       _recalls(_given(scores, block_size), forward, n, ks, 0.0),
                       _recalls(_given(scores.T, block_size), backward, m, ks, 0.0))
@@ -96,11 +96,10 @@ def foscttm(x: Any, y: Any, *, x_groups: Any = None, y_groups: Any = None, block
     >>> foscttm(np.eye(4), np.eye(4))
     0.0
     """
-    names = ("x", "y")
-    x, y = ranks.unit_pair(x, y, names)
+    x, y = ranks.unit_pair(x, y, ("x", "y"))
     tie = ranks.tie_width(x.dtype)
-    forward = ranks.positives(len(x), len(y), x_groups, y_groups, names)
-    backward = ranks.positives(len(y), len(x), y_groups, x_groups, names[::-1])
+    forward = ranks.positives(len(x), len(y), x_groups, y_groups, ("x", "y"))
+    backward = ranks.positives(len(y), len(x), y_groups, x_groups, ("y", "x"))
     return (_closer(_product(x, y, block_size), forward, len(y), tie)
             + _closer(_product(y, x, block_size), backward, len(x), tie)) / 2
 
@@ -131,7 +130,7 @@ def _product(x: np.ndarray, y: np.ndarray, block_size: int) -> _Blocks:
 
 
 def _given(scores: np.ndarray, block_size: int) -> _Blocks:
-    for first, last in ranks.blocks(*scores.shape, block_size):
+    for first, last in ranks.blocks(scores.shape[0], scores.shape[1], block_size):
         yield first, last, scores[first:last]
 
 

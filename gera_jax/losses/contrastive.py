@@ -186,11 +186,11 @@ def nt_xent(
     n = len(x)
     candidates = jnp.concatenate([gather_rows(x, axis_name), gather_rows(y, axis_name)])
     exists = None if mask is None else jnp.tile(gather_rows(mask, axis_name), 2)
-    first = row_offset(n, axis_name) + jnp.arange(n)
+    first = row_offset(n, axis_name) + jnp.arange(n, dtype=jnp.int32)
     second = first + candidates.shape[0] // 2
     own, partner = jnp.concatenate([first, second]), jnp.concatenate([second, first])
     logits = _logits(jnp.concatenate([x, y]), candidates, scale)
-    logits = _drop(logits, own[:, None] != jnp.arange(candidates.shape[0])[None, :])
+    logits = _drop(logits, own[:, None] != jnp.arange(candidates.shape[0], dtype=jnp.int32)[None, :])
     if exists is not None:
         logits = _drop(logits, exists[None, :])
     losses = _cross_entropy(logits, Positives(partner, None, None if mask is None else jnp.tile(mask, 2)))

@@ -20,8 +20,9 @@ from gera_jax.ops import gather_rows, sanitize, squared_distances
 FORMS = ("neighbourhood", "batch", "row", "log_euclidean")
 OPERATORS = ("symmetric", "markov")
 NORMALIZATIONS = ("relative", "none")
-# An outlier whose reference geometry is all but empty must not own the batch: ||offdiag||^2 is about 1 for a real neighbourhood.
-GEOMETRY_FLOOR = 1e-6
+# Points that are all equally far apart have no geometry to keep, and must not own the batch: variation below this share of
+# ||offdiag||_F^2 counts as this share.
+GEOMETRY_FLOOR = 1e-2
 
 
 def diffusion_alignment(
@@ -42,7 +43,10 @@ def diffusion_alignment(
     reduction: Reduction = "mean",
     axis_name: str | None = None,
 ) -> Array:
-    """Squared difference of the diffusion operators before and after projection: ||W(x_a) - W(z_a)||_F^2 / ||offdiag W(x_a)||_F^2.
+    """Share of each neighbourhood's diffusion geometry that the projection loses.
+
+    ||W(x_a) - W(z_a)||_F^2 / ||offdiag(W(x_a)) - its mean||_F^2: the squared difference of the operators before and after, over
+    what one would lose by putting all points equally far apart. A weight of 1 then means as much as for a contrastive term.
 
     W is the `diffusion_operator` of the Gaussian `affinity` of a neighbourhood, so the loss does not change when z is moved,
     turned or uniformly scaled (bandwidth "median" or "self_tuning"). Gradients reach z only; x and both bandwidths are
@@ -59,8 +63,8 @@ def diffusion_alignment(
       bandwidth: "median", "self_tuning", or a length.
       scale: K = exp(-d^2 / (scale * bandwidth^2)).
       median_diagonal: count the zeros of the diagonal into the median.
-      normalization: "relative" divides by ||offdiag||_F^2 of the reference (its row 0 for "row"), floored at 1e-6; "none" by
-        m^2, m the number of unmasked points, in every form.
+      normalization: "relative" divides by the sum of squares of the reference's off-diagonal entries about their mean (its row
+        0 for "row"), at least 1 % of their sum of squares; "none" by m^2, m the number of unmasked points, in every form.
       gamma: ridge of the logarithm, > 0 ("log_euclidean" only).
       mask: [a, m] bool ([n] for "batch"), True = a real point. An anchor with no point ("row": with index 0 masked) is masked.
       weights: [a] >= 0, one per anchor; not for "batch".
@@ -70,7 +74,7 @@ def diffusion_alignment(
 
     Returns:
       A scalar ([a] for "none") >= 0, float32 (float64 for float64 inputs). 0 when the geometry is kept; "relative" is about 1
-      when all of it is lost ("none" is then about 1/m^2). 0 if everything is masked. O(a m^2 (d + k)) time, O(a m^2) memory.
+      when the points end equally far apart, and more when the projection makes up a geometry of its own. 0 if everything is masked. O(a m^2 (d + k)) time, O(a m^2) memory.
 
     Raises:
       ValueError: for wrong ranks or shapes, an unknown form, operator, normalization or reduction, scale, gamma or bandwidth
@@ -137,9 +141,15 @@ def _discrepancy(before: Array, after: Array, mask: Array | None, normalization:
     if normalization == "none":
         count = before.shape[2] if mask is None else jnp.maximum(mask.sum(1), 1)
         return squared / jnp.asarray(count).astype(squared.dtype) ** 2
-    off = ~jnp.eye(before.shape[1], before.shape[2], dtype=bool)
-    geometry = jnp.where(off, before**2, jnp.zeros_like(before)).sum((1, 2))
-    return squared / jnp.maximum(geometry, jnp.asarray(GEOMETRY_FLOOR, squared.dtype))
+    off = ~jnp.eye(before.shape[1], before.shape[2], dtype=bool)[None]
+    if mask is not None:
+        off = off & mask[:, None, :] & mask[:, : before.shape[1], None]
+    off = off.astype(before.dtype)
+    mean = (off * before).sum((1, 2), keepdims=True) / jnp.maximum(off.sum((1, 2), keepdims=True), 1)
+    geometry = (off * (before - mean) ** 2).sum((1, 2))
+    size = (off * before**2).sum((1, 2))
+    floor = jnp.maximum(jnp.asarray(GEOMETRY_FLOOR, size.dtype) * size, jnp.asarray(1e-6, size.dtype))
+    return squared / jnp.maximum(geometry, floor)
 
 
 def _check(x, z, form, operator, alpha, scale, bandwidth, gamma, normalization, mask, weights, reduction) -> None:

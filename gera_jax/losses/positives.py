@@ -45,7 +45,7 @@ def find_positives(
     if x_groups is None and targets is None:
         # Row i matches row i, so both masks are local here.
         valid = x_mask if y_mask is None else y_mask if x_mask is None else x_mask & y_mask
-        return Positives(row_offset(n, axis_name) + jnp.arange(n), None, valid)
+        return Positives(row_offset(n, axis_name) + jnp.arange(n, dtype=jnp.int32), None, valid)
     if targets is None:
         mass = x_groups[:, None] == gather_rows(y_groups, axis_name)[None, :]
         if exists is not None:

@@ -73,7 +73,7 @@ def sigmoid_contrastive(
     n, m = len(x), len(y)
     positives = find_positives(n, m, targets=None, x_groups=x_groups, y_groups=y_groups, x_mask=x_mask, y_mask=y_mask,
                                axis_name=axis_name, dtype=dtype)  # fmt: skip
-    match = positives.mass if positives.mass is not None else positives.columns[:, None] == jnp.arange(m)[None, :]
+    match = positives.mass if positives.mass is not None else positives.columns[:, None] == jnp.arange(m, dtype=jnp.int32)[None, :]
     logits = (x * scale) @ y.T + bias
     # The sign goes inside softplus: softplus(l) - l would lose all digits of a confident match.
     cells = jax.nn.softplus(jnp.where(match, -logits, logits))

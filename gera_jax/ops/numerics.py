@@ -37,8 +37,9 @@ def safe_normalize(x: Array, *, axis: int = -1, eps: float = 1e-12) -> Array:
       Same shape, float32 or better; lengths are 1 or 0.
 
     >>> import jax.numpy as jnp
-    >>> safe_normalize(jnp.array([[3.0, 4.0], [0.0, 0.0]])).round(3).tolist()
-    [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
+    >>> safe_normalize(jnp.array([[3.0, 4.0], [0.0, 0.0]]))
+    Array([[0.6, 0.8],
+           [0. , 0. ]], dtype=float32)
     """
     x = at_least_float32(x)
     squared = jnp.sum(x * x, axis=axis, keepdims=True)

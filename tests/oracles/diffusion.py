@@ -60,9 +60,13 @@ def _one(x, z, z_eps, *, form, operator_form, alpha, t, bandwidth, scale, normal
     rows = [0] if form == "row" else range(m)
     error = sum((a[i, j] - b[i, j]) ** 2 for i in rows for j in range(m))
     if normalization == "none":
-        return error / (len(rows) * m)
-    size = sum(a[i, j] ** 2 for i in rows for j in range(m) if i != j)
-    return error / size if size > 0 else 0.0
+        return error / (m * m)  # also for one row: every form averages over m^2 (design.md)
+    entries = [a[i, j] for i in rows for j in range(m) if i != j]
+    if not entries:
+        return error / 1e-6
+    mean = sum(entries) / len(entries)
+    varied = sum((value - mean) ** 2 for value in entries)
+    return error / max(varied, 0.01 * sum(value**2 for value in entries), 1e-6)
 
 
 def eps_of(z, *, form="neighbourhood", bandwidth="median", scale=2.0, mask=None) -> list[float]:
@@ -80,7 +84,7 @@ def diffusion_alignment(
     x, z, *, form="neighbourhood", operator="symmetric", alpha=1.0, t=1, bandwidth="median", scale=2.0,
     normalization="relative", gamma=1e-6, mask=None, weights=None, reduction="mean", z_eps=None, lost=False,
 ):  # fmt: skip
-    """Squared difference of the operators of x and z: mean over entries, or relative to x's off-diagonal."""
+    """Squared difference of the operators of x and z: mean over entries, or relative to how x's off-diagonal varies."""
     if z_eps is None:
         z_eps = eps_of(z, form=form, bandwidth=bandwidth, scale=scale, mask=mask)
     shared = dict(

@@ -1,0 +1,185 @@
+"""TFDS data sets of embeddings, in array_record files: written from tables and read back exactly, without TensorFlow.
+
+The parquet writer of TFDS loses rows and its tfrecord files need TensorFlow, so both are refused. TFDS stores rows in a
+hashed order: each row carries its id and its position, and reading sorts by position.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gera_jax.checks import did_you_mean, fail, require
+from gera_jax.data.sources import ID_NAMES, Header, Loaded, choose_key, near_names
+from gera_jax.data.tables import Table
+
+POSITION, META = "position", "meta_json"
+KEY = "embedding"
+BLOCK_ROWS = 4096
+
+
+def build_dataset(tables: Table | Mapping[str, Table], directory: str | Path, *, name: str = "") -> Path:
+    """Write a table as a TFDS data set (array_record), or one table a split; `load_table(path)` gives it back exactly.
+
+    Args:
+      tables: one table (split "train"), or {split: table} with equal widths, dtypes and kinds of ids. The other modality
+        is another data set: its rows may differ in number and width.
+      directory: where data sets live; `<directory>/<name>/1.0.0` is written.
+      name: of the data set; the table's name by default.
+
+    Returns:
+      The path of the data set, for `load_table`; with several splits `path / "<split>"`.
+
+    Raises:
+      InputError: nothing to write, splits that differ, bfloat16 rows, or a data set that is there already.
+
+    >>> import tempfile
+    >>> from gera_jax.data.tables import load_table
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = build_dataset(Table(np.eye(3, dtype=np.float16), ["c", "a", "b"], "image"), folder)
+    ...     load_table(path)
+    Table(embedding: 3 x 3 float16, ids c ... b)
+    """
+    import tensorflow_datasets as tfds
+
+    splits = {"train": tables} if isinstance(tables, Table) else dict(tables)
+    require(bool(splits), "tables", got="no table", wanted="at least one split")
+    first = next(iter(splits.values()))
+    kinds = {split: (t.dim, t.rows.dtype.name, t.ids.dtype.kind == "U", t.meta is not None) for split, t in splits.items()}
+    require(len(set(kinds.values())) == 1, "splits", got=f"(dim, dtype, text ids, meta) {kinds}",
+            wanted="the same in each split", remedy="Build a data set for each kind of table.")
+    require(first.rows.dtype.kind == "f", f"{first.name} rows", got=f"dtype {first.rows.dtype.name}",
+            wanted="float16, float32 or float64", remedy="Convert them with rows.astype('float32'), which loses nothing.")
+    name = name or _snake(first.name)
+    path = Path(directory).resolve() / name / "1.0.0"
+    require(not path.exists(), "directory", got=f'"{path}", which is there already', wanted="a new data set",
+            remedy="Remove it, or give another name.")
+
+    raw = tfds.features.Encoding.BYTES  # exact, and several times faster to write than the default
+    text_ids, has_meta = first.ids.dtype.kind == "U", first.meta is not None
+    features: dict[str, Any] = {
+        KEY: tfds.features.Tensor(shape=(first.dim,), dtype=first.rows.dtype.newbyteorder("="), encoding=raw),
+        "id": tfds.features.Text() if text_ids else first.ids.dtype.type,
+        POSITION: np.int64,
+    }
+    if has_meta:
+        features[META] = tfds.features.Text()
+
+    def info(self: Any) -> Any:
+        return tfds.core.DatasetInfo(builder=self, description="Embeddings with ids, in the order of `position`.",
+                                     features=tfds.features.FeaturesDict(features))
+
+    def examples(self: Any, table: Table) -> Any:
+        for start in range(0, len(table), BLOCK_ROWS):
+            block = np.ascontiguousarray(table.rows[start : start + BLOCK_ROWS])
+            for i, row in enumerate(block, start):
+                record = {KEY: row, "id": str(table.ids[i]) if text_ids else int(table.ids[i]), POSITION: i}
+                if table.meta is not None:
+                    record[META] = json.dumps(table.meta[i])
+                yield i, record
+
+    # A class of its own for each call: TFDS takes the data set's name from it.
+    # pkg_dir_path and code_path are None because no source file belongs to it (TFDS would look for checksums there).
+    body = dict(VERSION=tfds.core.Version("1.0.0"), pkg_dir_path=None, code_path=None, name=name, _info=info,
+                _split_generators=lambda self, _: {split: examples(self, t) for split, t in splits.items()},
+                _generate_examples=examples, __module__=__name__)
+    builder_class = type(name, (tfds.core.GeneratorBasedBuilder,), body, skip_registration=True)
+    builder = builder_class(data_dir=str(Path(directory).resolve()), file_format="array_record")
+    tfds.disable_progress_bar()
+    with contextlib.redirect_stdout(io.StringIO()):  # it announces a download, and there is none
+        builder.download_and_prepare()
+    return path
+
+
+def _snake(name: str) -> str:
+    """A data set name that TFDS takes: small letters, digits, underscores."""
+    return "".join(c if c.isalnum() else "_" for c in name.lower()).strip("_") or KEY
+
+
+def is_dataset(path: Path) -> bool:
+    """True where `path` is, or holds one or more, TFDS data sets."""
+    return bool(_versions(path))
+
+
+def _versions(path: Path) -> list[Path]:
+    """Version directories at `path`, `path/1.0.0` or `path/name/1.0.0`."""
+    found = [p.parent for pattern in ("", "*/", "*/*/") for p in path.glob(pattern + "features.json")]
+    return sorted(p for p in found if (p / "dataset_info.json").exists())
+
+
+class DatasetSource:
+    """A TFDS directory; headers come from its two JSON files, without importing TFDS."""
+
+    def __init__(self, path: Path, split: str = ""):
+        versions = _versions(path)
+        if len(versions) != 1:
+            got = f'"{path}", which holds {len(versions)} TFDS data sets'
+            remedy = "Give the path of one: " + ", ".join(str(p.relative_to(path)) for p in versions[:5]) + "."
+            fail("path", got=got, wanted="a directory with features.json and dataset_info.json of one data set",
+                 remedy=remedy if versions else near_names(path / "features.json"))
+        self.path = versions[0]
+        info = json.loads((self.path / "dataset_info.json").read_text(encoding="utf-8"))
+        stored = info.get("fileFormat", "tfrecord")
+        require(stored == "array_record", str(self.path), got=f"a TFDS data set of {stored} files",
+                wanted="array_record files",
+                remedy="The parquet writer of TFDS loses rows and tfrecord needs TensorFlow: build it again with "
+                       'file_format="array_record", or with gera_jax.data.builder.build_dataset.')
+        self.rows = {s["name"]: sum(int(n) for n in s["shardLengths"]) for s in info["splits"]}
+        if split and split not in self.rows:
+            fail("split", got=f'"{split}"', wanted=f'a split of "{self.path}"', remedy=did_you_mean(split, self.rows))
+        if not split and len(self.rows) > 1:
+            fail("split", got="no split", wanted=f'one of the splits of "{self.path}"',
+                 remedy="Name it after the path: " + " or ".join(f'"{self.path / s}"' for s in self.rows) + ".")
+        self.split = split or next(iter(self.rows))
+        stored_features = json.loads((self.path / "features.json").read_text(encoding="utf-8"))
+        self.features = stored_features["featuresDict"]["features"]
+
+    def choose(self, key: str) -> str:
+        return choose_key(self.path, key, {name: (0, *self._header(name)[0]) for name in self.features})
+
+    def _header(self, key: str) -> Header:
+        tensor = self.features[key].get("tensor", {})
+        shape = tuple(int(d) for d in tensor.get("shape", {}).get("dimensions", ()))
+        dtype = tensor.get("dtype", "object")
+        return shape, np.dtype("object" if dtype in ("string", "bfloat16") else dtype)
+
+    def inspect(self, key: str) -> Header:
+        shape, dtype = self._header(key)
+        return (self.rows[self.split], *shape), dtype
+
+    def read(self, key: str, ids_key: str) -> Loaded:
+        import tensorflow_datasets as tfds
+
+        if ids_key and ids_key not in self.features:
+            fail("ids", got=f'"{ids_key}"', wanted=f'a feature of "{self.path}"',
+                 remedy=did_you_mean(ids_key, self.features))
+        names = (ids_key,) if ids_key else (f"{key}_ids", *ID_NAMES)
+        id_name = next((name for name in names if name in self.features), "")
+        require(bool(id_name), str(self.path), got=f"features {', '.join(self.features)}, none of them an id",
+                wanted="an id in each row: TFDS gives rows back in a hashed order",
+                remedy='Name the id feature with data.<x or y>.ids, or build the data set again with an "id".')
+        wanted = [key, id_name, *(f for f in (POSITION, META) if f in self.features)]
+        (n, dim), dtype = self.inspect(key)
+        # Other features (pictures, say) are left as the bytes that they are.
+        skip = {feature: tfds.decode.SkipDecoding() for feature in self.features if feature not in wanted}
+        builder = tfds.builder_from_directory(str(self.path))
+        source = builder.as_data_source(split=self.split, decoders=skip or None)
+        require(len(source) == n, str(self.path), got=f"{len(source)} rows in its files",
+                wanted=f"{n} as dataset_info.json says", remedy="A file is missing or cut short: build it again.")
+        rows, ids, meta, position = np.empty((n, dim), dtype), [], [], np.arange(n)
+        for start in range(0, n, BLOCK_ROWS):
+            for i, record in enumerate(source.__getitems__(range(start, min(start + BLOCK_ROWS, n))), start):
+                rows[i] = record[key]
+                ids.append(record[id_name].decode() if isinstance(record[id_name], bytes) else record[id_name])
+                position[i] = record.get(POSITION, i)
+                if META in wanted:
+                    meta.append(json.loads(record[META]))
+        order = np.argsort(position, kind="stable")
+        id_dtype = None if isinstance(ids[0], str) else self._header(id_name)[1]
+        return rows[order], np.array(ids, id_dtype)[order], [meta[i] for i in order] if meta else None

@@ -1,0 +1,222 @@
+"""What happens to features before training: centre or standardise, PCA, L2, diffusion filter; fitted on training rows only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from gera_jax.checks import fail, require, require_known
+
+BLOCK_BYTES = 32 * 2**20
+PCA_ROWS = 50_000
+FILTER_BLOCK = 8_192
+FILTER = dict(strength=0.0, k=10, temperature=0.1, concatenate=True, max_pool=20_000)
+OPTIONS = dict(center=True, standardize=False, pca=0, l2=True, filter=FILTER)
+ARRAYS = ("mean", "scale", "components", "pool", "pool_rows")
+
+
+class Preprocessor:
+    """(x - mean) / std -> PCA -> unit length -> [x, filter(x)], from statistics of the training rows alone.
+
+    Args:
+      center: subtract the mean of the training rows.
+      standardize: divide each dimension by its standard deviation (centres too); constant dimensions stay as they are.
+      pca: number of principal directions to keep, 0 = all dimensions as they are. Without centring they are those of
+        the second moment.
+      l2: scale rows to length 1; a zero row stays zero.
+      filter: `strength` b of x <- l2((1 - b) x + b P x) with P the softmax at `temperature` over the `k` nearest training
+        rows (at most `max_pool` of them), 0 = off; `concatenate` gives l2([x, filter(x)]), twice as wide.
+      name: the modality, used in every message.
+
+    Raises:
+      InputError: an unknown option, or one out of range.
+
+    >>> rows = np.random.default_rng(0).normal(3.0, 1.0, (50, 6))
+    >>> features = Preprocessor(pca=4).fit(rows)(rows)
+    >>> features.shape, features.dtype, bool(np.allclose(np.linalg.norm(features, axis=1), 1))
+    ((50, 4), dtype('float32'), True)
+    """
+
+    def __init__(self, *, center: bool = True, standardize: bool = False, pca: int = 0, l2: bool = True,
+                 filter: Mapping[str, Any] | None = None, name: str = "x"):
+        options = {**FILTER, **dict(filter or {})}
+        for word in options:
+            require_known(word, FILTER, f"field of preprocess.{name}.filter")
+        at = f"preprocess.{name}"
+        require(isinstance(pca, int | np.integer) and pca >= 0, f"{at}.pca", got=pca, wanted="0 (off) or a width above 0")
+        require(0 <= options["strength"] <= 1, f"{at}.filter.strength", got=options["strength"], wanted="0 (off) to 1")
+        require(options["k"] >= 1, f"{at}.filter.k", got=options["k"], wanted="at least 1 neighbour")
+        require(options["temperature"] > 0, f"{at}.filter.temperature", got=options["temperature"], wanted="above 0")
+        require(options["max_pool"] >= 2, f"{at}.filter.max_pool", got=options["max_pool"], wanted="at least 2 rows")
+        require(l2 or not options["strength"], f"{at}.l2", got="False with a filter", wanted="True",
+                remedy="The filter mixes rows of length 1: set l2=True or filter.strength=0.")
+        self.options = dict(center=bool(center), standardize=bool(standardize), pca=int(pca), l2=bool(l2), filter=options)
+        self.name = name
+        self.width = 0  # of the rows that go in; known after fit
+        self.explained_variance = 1.0
+        self.mean = self.scale = self.components = self.pool = self.pool_rows = None
+
+    @property
+    def dim(self) -> int:
+        """Width of the rows that come out."""
+        self._require_fitted()
+        width = self.options["pca"] or self.width
+        return 2 * width if self.pool is not None and self.options["filter"]["concatenate"] else width
+
+    def fit(self, rows: np.ndarray, index: np.ndarray | None = None, *, seed: int = 0) -> Preprocessor:
+        """Take mean, deviation, directions and filter pool from `rows[index]`; returns self.
+
+        Args:
+          rows: [n, d]; a memory-mapped array is read in blocks.
+          index: [m] the training rows; all of them by default.
+          seed: which rows are drawn where PCA (50,000) or the filter (`max_pool`) look at a sample.
+
+        Raises:
+          InputError: fewer training rows than PCA directions or filter neighbours ask for.
+        """
+        index = np.arange(len(rows)) if index is None else np.sort(np.asarray(index, dtype=np.int64))
+        options, self.width = self.options, rows.shape[1]
+        require(len(index) > 0, f"{self.name} training rows", got=0, wanted="at least 1")
+        self.mean = self.scale = self.components = self.pool = self.pool_rows = None
+        self.explained_variance = 1.0
+        if options["center"] or options["standardize"]:
+            mean = sum(block.sum(0) for block in _blocks(rows, index)) / len(index)
+            self.mean = mean.astype(np.float32)
+            if options["standardize"]:
+                variance = sum(np.square(block - mean).sum(0) for block in _blocks(rows, index)) / len(index)
+                deviation = np.sqrt(variance)
+                # A dimension that is constant up to rounding holds no information; dividing would blow up its noise.
+                constant = deviation <= 1e-6 * np.maximum(np.abs(mean), deviation.max(initial=0.0))
+                self.scale = np.where(constant, 1.0, 1.0 / np.where(constant, 1.0, deviation)).astype(np.float32)
+        if options["pca"]:
+            self._fit_pca(rows, index, seed)
+        if options["filter"]["strength"]:
+            self._fit_filter(rows, index, seed)
+        return self
+
+    def _fit_pca(self, rows: np.ndarray, index: np.ndarray, seed: int) -> None:
+        keep, most = self.options["pca"], min(self.width, len(index))
+        require(keep <= most, f"preprocess.{self.name}.pca", got=keep,
+                wanted=f"at most {most} ({len(index)} training rows of width {self.width})", remedy="Lower it.")
+        sample = _sample(index, PCA_ROWS, [seed, 21])
+        moment = sum(block.T @ block for block in map(self._affine, _blocks(rows, sample)))
+        values, vectors = np.linalg.eigh(moment)
+        vectors = vectors[:, ::-1][:, :keep]
+        # Eigenvectors have no sign of their own: the largest entry is positive, so that every machine agrees.
+        signs = np.sign(vectors[np.abs(vectors).argmax(0), np.arange(keep)])
+        self.components = (vectors * signs).astype(np.float32)
+        total = values.sum()
+        self.explained_variance = float(values[::-1][:keep].sum() / total) if total > 0 else 1.0
+
+    def _fit_filter(self, rows: np.ndarray, index: np.ndarray, seed: int) -> None:
+        options = self.options["filter"]
+        sample = _sample(index, options["max_pool"], [seed, 22])
+        require(options["k"] < len(sample), f"preprocess.{self.name}.filter.k", got=options["k"],
+                wanted=f"fewer neighbours than the {len(sample)} training rows", remedy="Lower it.")
+        self.pool = np.concatenate([self._project(block) for block in _blocks(rows, sample, np.float32)])
+        self.pool_rows = sample
+
+    def __call__(self, rows: np.ndarray, *, row_numbers: np.ndarray | None = None) -> np.ndarray:
+        """Rows [..., d] as features [..., dim], float32, a fresh array.
+
+        Args:
+          row_numbers: [...] which rows of the fitted table these are. With them the filter leaves a training row out of
+            its own neighbours, as it does for a row that it has never seen.
+
+        Raises:
+          InputError: another width than that of the rows that `fit` saw, or no `fit` yet.
+        """
+        self._require_fitted()
+        rows = np.asanyarray(rows)
+        require(rows.ndim >= 1 and rows.shape[-1] == self.width, f"{self.name} rows", got=f"shape {rows.shape}",
+                wanted=f"width {self.width}, as in training", remedy="Use embeddings of the encoder that was trained on.")
+        flat = rows.reshape(-1, self.width)
+        out = np.empty((len(flat), self.dim), np.float32)
+        step = FILTER_BLOCK if self.pool is not None else _block_rows(self.width)
+        numbers = None if row_numbers is None else np.asarray(row_numbers).reshape(-1)
+        for start in range(0, len(flat), step):
+            part = slice(start, start + step)
+            block = self._project(_float32(flat[part]))
+            out[part] = block if self.pool is None else self._filter(block, None if numbers is None else numbers[part])
+        return out.reshape(*rows.shape[:-1], self.dim)
+
+    def _affine(self, block: np.ndarray) -> np.ndarray:
+        if self.mean is not None:
+            block = block - self.mean
+        return block if self.scale is None else block * self.scale
+
+    def _project(self, block: np.ndarray) -> np.ndarray:
+        block = self._affine(block)
+        if self.components is not None:
+            block = block @ self.components
+        return _unit(block) if self.options["l2"] else block
+
+    def _filter(self, block: np.ndarray, numbers: np.ndarray | None) -> np.ndarray:
+        from gera_jax.graphs import diffusion_filter  # only here: tables without a filter need no jax
+
+        options = self.options["filter"]
+        exclude: Any = False
+        if numbers is not None:
+            at = np.searchsorted(self.pool_rows, numbers).clip(max=len(self.pool_rows) - 1)
+            exclude = np.where(self.pool_rows[at] == numbers, at, -1).astype(np.int32)
+        mixed = np.asarray(diffusion_filter(
+            block, self.pool, k=options["k"], temperature=options["temperature"], strength=options["strength"],
+            exclude_self=exclude))
+        return _unit(np.concatenate([block, mixed], axis=1)) if options["concatenate"] else mixed
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Everything as arrays for `numpy.savez` (no pickles); `from_arrays` gives the same features to the last bit."""
+        self._require_fitted()
+        head = dict(options=self.options, name=self.name, width=self.width, explained_variance=self.explained_variance)
+        found = {word: getattr(self, word) for word in ARRAYS}
+        return {"header": np.array(json.dumps(head)), **{word: a for word, a in found.items() if a is not None}}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Preprocessor:
+        """The preprocessor that `to_arrays` wrote.
+
+        Raises:
+          InputError: the arrays are not those of a preprocessor.
+        """
+        if "header" not in arrays:
+            fail("preprocessor", got=f"arrays {sorted(arrays)}", wanted="those of Preprocessor.to_arrays()")
+        head = json.loads(str(np.asarray(arrays["header"])[()]))
+        made = cls(**head["options"], name=head["name"])
+        made.width, made.explained_variance = head["width"], head["explained_variance"]
+        for word in ARRAYS:
+            if word in arrays:
+                setattr(made, word, np.array(arrays[word]))
+        return made
+
+    def _require_fitted(self) -> None:
+        require(self.width > 0, f"{self.name} preprocessor", got="no fit", wanted="fit(rows) first")
+
+
+def _float32(block: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        return np.asarray(block, np.float32)
+
+
+def _unit(block: np.ndarray) -> np.ndarray:
+    norm = np.linalg.norm(block, axis=-1, keepdims=True)
+    return block / np.where(norm > 1e-12, norm, np.float32(1))
+
+
+def _block_rows(width: int) -> int:
+    return max(1, BLOCK_BYTES // (8 * width))
+
+
+def _blocks(rows: np.ndarray, index: np.ndarray, dtype: Any = np.float64) -> Iterator[np.ndarray]:
+    """Rows at the sorted `index`, a block at a time, so that a table on disk is never whole in memory."""
+    step = _block_rows(rows.shape[1])
+    for start in range(0, len(index), step):
+        yield _float32(rows[index[start : start + step]]).astype(dtype, copy=False)
+
+
+def _sample(index: np.ndarray, most: int, seed: list[int]) -> np.ndarray:
+    if len(index) <= most:
+        return index
+    return np.sort(np.random.default_rng(seed).choice(index, most, replace=False))

@@ -1,0 +1,154 @@
+"""Batches as a pure function of (seed, step): resuming needs no iterator state, and every process draws the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gera_jax.checks import require, require_known
+
+if TYPE_CHECKING:
+    from gera_jax.data.alignment import AlignmentData
+
+# A stream of random numbers for each kind of draw; anchors and unpaired rows have one for each modality.
+PAIR_STREAM, ANCHOR_STREAM, UNPAIRED_STREAM = 11, 12, 14
+
+
+class EpochOrder:
+    """Positions 0..n-1 in a fresh random order each epoch, `size` a step.
+
+    An epoch has ceil(n / size) steps. Where `size` does not divide n its last step is filled up from the epoch's own
+    beginning, so every position comes once or twice an epoch, and never twice in a step unless size > n.
+
+    >>> order = EpochOrder(6, size=3, seed=0, stream=11)
+    >>> sorted([*order(0), *order(1)])
+    [0, 1, 2, 3, 4, 5]
+    """
+
+    def __init__(self, n: int, *, size: int, seed: int, stream: int):
+        self.n, self.size, self.seed, self.stream = n, size, seed, stream
+        self.steps_per_epoch = -(-n // size) if size else 1
+        self._kept: tuple[int, np.ndarray | None] = (-1, None)
+
+    def __call__(self, step: int) -> np.ndarray:
+        """Positions [size] of a step; steps may be asked for in any order."""
+        epoch, within = divmod(step, self.steps_per_epoch)
+        kept, permutation = self._kept  # one read, so that a thread that loads ahead does no harm
+        if kept != epoch:
+            permutation = np.random.default_rng([self.seed, self.stream, epoch]).permutation(self.n)
+            self._kept = (epoch, permutation)
+        return permutation[np.arange(within * self.size, (within + 1) * self.size) % self.n]
+
+
+class Sampler:
+    """Batches of pairs, neighbourhoods and unpaired rows, cut into one shard for each device.
+
+    `batch(step)` is a dict of fresh arrays with a leading axis of the local shards (s of them):
+    `rows.<name>` [s, R, d] float32, the rows that the shard needs, each once (behind them the last is repeated up to R);
+    `pairs.<name>` [s, B/s] int32 into them; `neighbours.<name>` [s, A/s, m] and `unpaired.<name>` [s, U/s] likewise;
+    `groups` [s, B/s] int32, the pair's item; `mask` [s, B/s] bool, False where a pair only fills up the last shards.
+
+    Args:
+      data: see `build_data`.
+      seed: all randomness; the same seed and step give the same global batch whatever the number of shards.
+      batch_size: pairs B of the global batch; more than there are gives all pairs in every batch.
+      anchors: neighbourhoods A of the global batch, of each modality that has a neighbour table.
+      neighbours: modality -> rows [N, m] of its table, column 0 the anchor itself.
+      unpaired: rows U of the global batch, of each modality, drawn from the training rows outside of the known pairs.
+      shards, local_shards: number of shards of the global batch, and which of them this process makes.
+
+    Raises:
+      InputError: sizes below their minimum or not divisible by the shards, no unpaired rows, or neighbours outside of the
+        training rows.
+    """
+
+    def __init__(self, data: AlignmentData, *, seed: int, batch_size: int, anchors: int = 0,
+                 neighbours: Mapping[str, np.ndarray] | None = None, unpaired: int = 0, shards: int = 1,
+                 local_shards: Iterable[int] | None = None):
+        neighbours = dict(neighbours or {}) if anchors else {}
+        require(seed >= 0, "seed", got=seed, wanted="at least 0")
+        require(batch_size >= 1, "batch.pairs", got=batch_size, wanted="at least 1")
+        require(shards >= 1, "shards", got=shards, wanted="at least 1")
+        for name, size in (("batch.anchors", anchors), ("batch.unpaired", unpaired)):
+            require(size >= 0, name, got=size, wanted="0 (off) or more")
+            require(size % shards == 0, name, got=size, wanted=f"a multiple of the {shards} devices",
+                    remedy=f"Set it to {size // shards * shards or shards}.")
+        self.data, self.shards = data, shards
+        self.local_shards = list(range(shards) if local_shards is None else local_shards)
+        require(all(0 <= s < shards for s in self.local_shards), "local_shards", got=self.local_shards,
+                wanted=f"shards 0 to {shards - 1}")
+        self.batch_size = min(batch_size, len(data.pairs))
+        self._pad = -self.batch_size % shards
+        self._pairs = EpochOrder(len(data.pairs), size=self.batch_size, seed=seed, stream=PAIR_STREAM)
+        self._neighbours = {name: self._check_neighbours(name, table) for name, table in neighbours.items()}
+        self._anchors = {name: EpochOrder(len(table), size=anchors, seed=seed, stream=ANCHOR_STREAM + self._number(name))
+                         for name, table in self._neighbours.items()}
+        self._unpaired_rows = data.unpaired if unpaired else {}
+        for name, rows in self._unpaired_rows.items():
+            require(len(rows) > 0, "batch.unpaired", got=f"{unpaired}, but {name} has no unpaired training rows",
+                    wanted="0 where every training row is in a known pair",
+                    remedy='Set it to 0, lower data.pairs, or set data.unpaired="independent".')
+        self._unpaired = {name: EpochOrder(len(rows), size=unpaired, seed=seed, stream=UNPAIRED_STREAM + self._number(name))
+                          for name, rows in self._unpaired_rows.items()}
+        per_shard = {name: (self.batch_size + self._pad + unpaired) // shards for name in data.names}
+        for name, table in self._neighbours.items():
+            per_shard[name] += anchors // shards * table.shape[1]
+        self._row_count = {name: min(count, len(data.pool[name])) for name, count in per_shard.items()}
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps in which every pair comes at least once: ceil(pairs / batch_size)."""
+        return self._pairs.steps_per_epoch
+
+    def row_count(self, name: str) -> int:
+        """R: rows of modality `name` in a shard, the same in every batch."""
+        require_known(name, self._row_count, "modality")
+        return self._row_count[name]
+
+    def batch(self, step: int) -> dict[str, np.ndarray]:
+        """The local shards of the batch of `step` >= 0."""
+        require(step >= 0, "step", got=step, wanted="at least 0")
+        order = self._pairs(int(step))
+        pairs = self.data.pairs[np.concatenate([order, np.repeat(order[:1], self._pad)])]
+        mask = np.arange(len(pairs)) < self.batch_size
+        x_name = self.data.names[0]
+        out = {"groups": self._local(self.data.groups[x_name][pairs[:, 0]]).astype(np.int32), "mask": self._local(mask)}
+        for side, name in enumerate(self.data.names):
+            wanted = {"pairs": self._local(pairs[:, side])}
+            if name in self._anchors:
+                wanted["neighbours"] = self._local(self._neighbours[name][self._anchors[name](int(step))])
+            if name in self._unpaired:
+                wanted["unpaired"] = self._local(self._unpaired_rows[name][self._unpaired[name](int(step))])
+            rows = np.empty((len(self.local_shards), self._row_count[name]), np.int64)
+            places: dict[str, list[np.ndarray]] = {block: [] for block in wanted}
+            for shard in range(len(rows)):
+                parts = [index[shard] for index in wanted.values()]
+                distinct, inverse = np.unique(np.concatenate([part.ravel() for part in parts]), return_inverse=True)
+                rows[shard, : len(distinct)], rows[shard, len(distinct) :] = distinct, distinct[-1]
+                ends = np.cumsum([part.size for part in parts])[:-1]
+                for block, part, place in zip(wanted, parts, np.split(inverse.ravel(), ends), strict=True):
+                    places[block].append(place.reshape(part.shape).astype(np.int32))
+            out[f"rows.{name}"] = self.data.features[name].take(rows)
+            out.update({f"{block}.{name}": np.stack(found) for block, found in places.items()})
+        return out
+
+    def _local(self, values: np.ndarray) -> np.ndarray:
+        """[n, ...] of the global batch -> [local shards, n / shards, ...], a copy."""
+        return values.reshape(self.shards, -1, *values.shape[1:])[self.local_shards]
+
+    def _number(self, name: str) -> int:
+        return self.data.names.index(name)
+
+    def _check_neighbours(self, name: str, table: np.ndarray) -> np.ndarray:
+        require_known(name, self.data.names, "modality of neighbours")
+        table = np.asarray(table)
+        require(table.ndim == 2 and table.dtype.kind in "iu" and len(table) > 0, f"neighbours.{name}",
+                got=f"{table.dtype} {table.shape}", wanted="row numbers [N, m]")
+        inside = np.zeros(len(self.data.features[name]), bool)
+        inside[self.data.pool[name]] = True
+        known = table.min() >= 0 and table.max() < len(inside) and inside[table].all()
+        require(known, f"neighbours.{name}", got="rows outside of the training rows", wanted="training rows only",
+                remedy=f"Take neighbours among data.pool[{name!r}].")
+        return table

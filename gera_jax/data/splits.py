@@ -1,0 +1,162 @@
+"""Which items train, validate and test: by ratio, by lists of ids, or by whole groups; pure functions of a seed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from gera_jax.checks import fail, require
+
+# One stream of random numbers for each decision, so that a change of one leaves the others as they were.
+SPLIT_STREAM, PAIR_STREAM = 1, 2
+
+
+class Split(NamedTuple):
+    """Positions (int64, sorted) of the items of each part; no item is in two of them."""
+
+    train: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
+
+
+def split_by_ratio(n: int, *, val: int | float, test: int | float, seed: int = 0) -> Split:
+    """Draw `test` items, then `val` of what is left; the rest trains.
+
+    Args:
+      n: number of items.
+      val, test: a number of items, or a share of `n` below 1. The test part does not depend on `val`.
+
+    Raises:
+      InputError: the two leave no item for training.
+
+    >>> [len(part) for part in split_by_ratio(100, val=10, test=0.2)]
+    [70, 10, 20]
+    """
+    n_val, n_test = _sizes(n, val, test)
+    order = np.random.default_rng([seed, SPLIT_STREAM]).permutation(n)
+    return _split(order[n_test + n_val :], order[n_test : n_test + n_val], order[:n_test])
+
+
+def split_by_ids(ids: np.ndarray, *, val_ids: Sequence, test_ids: Sequence) -> Split:
+    """The items whose id is in `val_ids` validate, those in `test_ids` test, the others train.
+
+    Args:
+      ids: [n] id of each item.
+      val_ids, test_ids: ids in any order; those that no item has are passed over.
+
+    Raises:
+      InputError: an id is in both lists, none of a list is known, or nothing is left to train on.
+
+    >>> split_by_ids(np.array(["a", "b", "c", "d"]), val_ids=["c"], test_ids=["a"]).train.tolist()
+    [1, 3]
+    """
+    lists = {"val": np.asarray(val_ids), "test": np.asarray(test_ids)}
+    both = np.intersect1d(*(part.astype(str) for part in lists.values()))
+    require(len(both) == 0, "data.split.val_ids and test_ids", got=f"{len(both)} ids in both ({_first(both)})",
+            wanted="no id in two parts", remedy="Remove them from one of the lists.")
+    inside = {}
+    for part, wanted in lists.items():
+        inside[part] = np.isin(ids.astype(str), wanted.astype(str))
+        require(len(wanted) == 0 or inside[part].any(), f"data.split.{part}_ids",
+                got=f"{len(wanted)} ids ({_first(wanted)}), none of which is an item's",
+                wanted=f"ids like {_first(ids)}", remedy="Write the ids as they are in the tables.")
+    train = ~(inside["val"] | inside["test"])
+    require(train.any(), "data.split", got=f"every one of {len(ids)} items in val_ids or test_ids",
+            wanted="at least one item to train on")
+    return _split(*(np.flatnonzero(part) for part in (train, inside["val"], inside["test"])))
+
+
+def split_by_group(groups: np.ndarray, *, val: int | float, test: int | float, seed: int = 0) -> Split:
+    """As `split_by_ratio`, but all items of a group (look-alikes, one speaker, one patient) stay on one side.
+
+    Groups come in random order and are taken where they still fit, so a part may stay a little under its size when all
+    groups are large.
+
+    Args:
+      groups: [n] label of each item, strings or whole numbers.
+
+    Raises:
+      InputError: the parts leave nothing to train on, or no group is small enough for one of them.
+
+    >>> split = split_by_group(np.repeat(np.arange(20), 5), val=10, test=10)
+    >>> [len(part) for part in split], set(split.train // 5) & set(split.test // 5)
+    ([80, 10, 10], set())
+    """
+    n_val, n_test = _sizes(len(groups), val, test)
+    _, number, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    part_of_group = np.zeros(len(counts), np.int8)
+    free = {2: n_test, 1: n_val}
+    order = np.random.default_rng([seed, SPLIT_STREAM]).permutation(len(counts))
+    for part in (2, 1):
+        for group in order:
+            if free[part] == 0:
+                break
+            if part_of_group[group] == 0 and counts[group] <= free[part]:
+                part_of_group[group] = part
+                free[part] -= int(counts[group])
+    side = part_of_group[number]
+    for part, name, size in ((2, "test", n_test), (1, "val", n_val)):
+        require(size == 0 or (side == part).any(), f"data.split.{name}",
+                got=f"{size} rows, but the smallest of {len(counts)} groups has {counts.min()}",
+                wanted="a part that a whole group fits into",
+                remedy='Raise it, choose a finer split.group_key, or set split.by="ratio".')
+    return _split(*(np.flatnonzero(side == part) for part in (0, 1, 2)))
+
+
+def nested_order(n: int, *, seed: int = 0) -> np.ndarray:
+    """A permutation of n training items: its first 100 are the known pairs of pairs=100, its first 300 those of pairs=300.
+
+    >>> sorted(nested_order(4).tolist())
+    [0, 1, 2, 3]
+    """
+    return np.random.default_rng([seed, PAIR_STREAM]).permutation(n)
+
+
+def read_ids(source: str | Path | Sequence, name: str) -> np.ndarray:
+    """Ids from a file (.txt one a line, .json list, .npy), or a list of them as it is.
+
+    Raises:
+      InputError: no such file, another suffix, or contents that are no list of ids.
+    """
+    if not isinstance(source, str | Path):
+        return np.asarray(list(source), dtype=str)
+    if not str(source):
+        return np.zeros(0, str)
+    path = Path(source)
+    require(path.is_file(), name, got=f"no file {path}", wanted="a .txt, .json or .npy file of ids")
+    readers = {".txt": lambda: path.read_text(encoding="utf-8").split("\n"),
+               ".json": lambda: json.loads(path.read_text(encoding="utf-8")),
+               ".npy": lambda: np.load(path, allow_pickle=False).tolist()}
+    require(path.suffix in readers, name, got=f'"{path.name}"', wanted="a .txt, .json or .npy file of ids")
+    try:
+        found = readers[path.suffix]()
+    except ValueError as error:
+        fail(name, got=f"{path.name}: {error}", wanted="a list of ids")
+    require(isinstance(found, list) and all(isinstance(i, str | int) for i in found), name,
+            got=f"{path.name} with something else", wanted="a list of ids")
+    return np.asarray([text for text in (str(i).strip() for i in found) if text], dtype=str)
+
+
+def _sizes(n: int, val: int | float, test: int | float) -> tuple[int, int]:
+    sizes = []
+    for name, size in (("val", val), ("test", test)):
+        whole = isinstance(size, int | np.integer) or float(size).is_integer()
+        fine = not isinstance(size, bool) and size >= 0 and (whole or size < 1)
+        require(fine, f"data.split.{name}", got=size, wanted="a number of rows, or a share below 1")
+        sizes.append(int(size) if whole else max(1, round(size * n)))
+    require(sum(sizes) < n, "data.split", got=f"val={sizes[0]} and test={sizes[1]} of {n} paired rows",
+            wanted=f"val + test below {n}, so that pairs are left to train on",
+            remedy="Lower them, or give shares such as val=0.1, test=0.2.")
+    return sizes[0], sizes[1]
+
+
+def _split(train: np.ndarray, val: np.ndarray, test: np.ndarray) -> Split:
+    return Split(*(np.sort(part).astype(np.int64) for part in (train, val, test)))
+
+
+def _first(ids: np.ndarray, count: int = 3) -> str:
+    return ", ".join(str(i) for i in ids[:count]) + (", ..." if len(ids) > count else "")

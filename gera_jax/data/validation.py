@@ -1,0 +1,142 @@
+"""Validation of tables, once, before minutes are spent: every fault with its count, the first ids and the remedy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gera_jax.checks import InputError, fail
+from gera_jax.data.tables import Join, Table, duplicate_rows, first_ids, to_float32
+
+BLOCK_ROWS = 16_384
+
+
+@dataclass(frozen=True)
+class Report:
+    """What validation found.
+
+    Args:
+      name: the table, or the two joined tables.
+      counts: how many of each kind, also where it is 0.
+      errors: faults that stop a run (found only with `raise_errors=False`; else they are raised).
+      warnings: things to know that do not stop a run.
+      bad_rows: rows [r] that are NaN, infinite, zero or repeated: `table.without(report.bad_rows)` is clean of them.
+    """
+
+    name: str
+    counts: dict[str, int]
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    bad_rows: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def __bool__(self) -> bool:
+        return not self.errors
+
+
+def validate_table(
+    table: Table,
+    *,
+    dim: int | None = None,
+    captions: bool = False,
+    minimum_rows: int = 2,
+    raise_errors: bool = True,
+    block_rows: int = BLOCK_ROWS,
+) -> Report:
+    """Check every row of a table, in blocks, so that a memory-mapped table is never loaded whole.
+
+    Args:
+      dim: the width d that is wanted (that of the training table, say); None takes any.
+      captions: repeated ids are many rows of one item, not a fault.
+      minimum_rows: fewer rows are a fault.
+      raise_errors: raise the faults; False returns them in the report.
+      block_rows: rows a block; memory is O(block_rows * d).
+
+    Returns:
+      `Report` with counts of rows, dim, nonfinite, zero_rows, duplicate_ids, constant_columns. Constant columns are a
+      warning: they say nothing, and standardising must not divide by their zero.
+
+    Raises:
+      InputError: NaN or infinite rows, zero rows, repeated ids, another width, or too few rows; the first fault in
+        words, and the number of the others.
+
+    >>> table = Table(np.array([[1., 2.], [np.nan, 1.], [0., 0.]]), ["id7", "id8", "id9"], "image")
+    >>> validate_table(table)
+    Traceback (most recent call last):
+    ...
+    gera_jax.checks.InputError: image: got 1 of 3 rows with NaN or infinite values (first: id8); ...
+    """
+    n, d = table.rows.shape
+    finite, nonzero = np.ones(n, bool), np.ones(n, bool)
+    low, high = np.full(d, np.inf, np.float32), np.full(d, -np.inf, np.float32)
+    for start in range(0, n, block_rows):
+        block = to_float32(table.rows[start : start + block_rows])
+        here = slice(start, start + len(block))
+        finite[here] = np.isfinite(block).all(axis=1)
+        nonzero[here] = block.any(axis=1)
+        # fmin and fmax pass over NaN: one broken row must not hide a constant column
+        low, high = np.fmin(low, np.fmin.reduce(block, axis=0)), np.fmax(high, np.fmax.reduce(block, axis=0))
+    constant = np.flatnonzero(~(low < high)) if n > 1 else np.zeros(0, np.int64)
+    repeated = np.zeros(0, np.int64) if captions else duplicate_rows(table.ids)
+    bad, zero = np.flatnonzero(~finite), np.flatnonzero(~nonzero)
+
+    errors: list[InputError] = []
+
+    def fault(got: str, wanted: str, remedy: str) -> None:
+        errors.append(InputError(table.name, got=got, wanted=wanted, remedy=remedy))
+
+    if dim is not None and d != dim:
+        fault(f"width {d}", f"width {dim}", "Embed both files with the same encoder.")
+    if n < minimum_rows:
+        fault(f"{n} row{'s' if n != 1 else ''}", f"at least {minimum_rows} rows",
+              "One row has no neighbours and no geometry: give more rows.")
+    drop = "Embed those rows again, or drop them: table.without(validate_table(table, raise_errors=False).bad_rows)."
+    if len(bad):
+        fault(f"{len(bad)} of {n} rows with NaN or infinite values ({first_ids(table.ids[bad])})",
+              "finite numbers (within float32)", drop)
+    if len(zero):
+        fault(f"{len(zero)} of {n} rows of zeros ({first_ids(table.ids[zero])})",
+              "rows with a direction: a zero row is often an encoder that failed", drop)
+    if len(repeated):
+        fault(f"{len(repeated)} of {n} rows with a repeated id ({first_ids(table.ids[repeated])})", "each id once",
+              "Remove the repeats, or set data.captions=True if one item has many rows.")
+    if errors and raise_errors:
+        first = errors[0]
+        more = f" {len(errors) - 1} more kinds of fault: see validate_table(table, raise_errors=False).errors."
+        fail(first.name, got=first.got, wanted=first.wanted, remedy=first.remedy + (more if len(errors) > 1 else ""))
+
+    warnings = []
+    if len(constant):
+        warnings.append(f"{table.name}: {len(constant)} of {d} columns are constant ({first_ids(constant)}); they say "
+                        "nothing, and standardising leaves them at 0.")
+    counts = dict(rows=n, dim=d, nonfinite=len(bad), zero_rows=len(zero), duplicate_ids=len(repeated),
+                  constant_columns=len(constant))
+    bad_rows = np.unique(np.concatenate([bad, zero, repeated])).astype(np.int64)
+    return Report(table.name, counts, [str(error) for error in errors], warnings, bad_rows)
+
+
+def validate_join(x: Table, y: Table, joined: Join, *, minimum_pairs: int = 1) -> Report:
+    """Check a join: enough pairs, and which ids are on one side only.
+
+    Returns:
+      `Report` with counts of pairs, `<name>_only` of both sides; ids on one side only are warnings (unpaired rows).
+
+    Raises:
+      InputError: fewer than `minimum_pairs` pairs.
+
+    >>> from gera_jax.data.tables import join
+    >>> x, y = Table(np.ones((2, 2)), ["a", "b"], "image"), Table(np.ones((2, 5)), ["b", "c"], "text")
+    >>> validate_join(x, y, join(x, y)).warnings[0]
+    'image: 1 of 2 ids have no text (first: a); those rows are used as unpaired.'
+    """
+    q = len(joined.pairs)
+    if q < minimum_pairs:
+        fail("pairs", got=f"{q} ids on both sides ({x.name} {first_ids(x.ids)}; {y.name} {first_ids(y.ids)})",
+             wanted=f"at least {minimum_pairs}", remedy="Write the same id for the same item in both files.")
+    warnings = []
+    for table, other, rows in ((x, y, joined.x_only), (y, x, joined.y_only)):
+        if len(rows):
+            warnings.append(f"{table.name}: {len(rows)} of {len(table)} ids have no {other.name} "
+                            f"({first_ids(table.ids[rows])}); those rows are used as unpaired.")
+    counts = {"pairs": q, f"{x.name}_only": len(joined.x_only), f"{y.name}_only": len(joined.y_only)}
+    return Report(f"{x.name} x {y.name}", counts, [], warnings)

@@ -1,0 +1,133 @@
+"""Tables: shape, dtype and id checks in words; joins by id against a slow loop."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gera_jax.checks import InputError
+from gera_jax.data.tables import Table, first_ids, inspect_table, join, load_table
+
+
+def rows(n, d=3, dtype=np.float32):
+    return np.random.default_rng(0).normal(size=(n, d)).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_every_float_becomes_float32_on_use(dtype):
+    table = Table(rows(5, dtype=dtype), list("abcde"))
+    assert table.rows.dtype == dtype
+    taken = table.take([[4, 0], [1, 1]])
+    assert taken.dtype == np.float32
+    assert taken.shape == (2, 2, 3)
+    np.testing.assert_array_equal(taken[0, 0], table.rows[4].astype(np.float32))
+
+
+def test_take_is_a_fresh_array():
+    table = Table(rows(3), [1, 2, 3])
+    table.take(slice(0, 1).indices(3)[0:1])[:] = 7
+    assert not (table.rows == 7).any()
+
+
+def test_a_column_slice_of_another_table_is_not_the_same_row():
+    table = Table(rows(3), [1, 2, 3])
+    assert not np.array_equal(table.take([0]), table.take([1]))
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.ones((3, 2), int), r"rows: got dtype int64; wanted float16, float32 or float64. Whole numbers.*astype"),
+        (np.ones((3, 2), bool), "got dtype bool.*Whole numbers"),
+        (np.ones((3, 2), complex), "got dtype complex128.*Save float32 rows"),
+        (np.ones(3), r"got shape \(3,\); wanted a matrix \[n, d\]. Give one embedding a row"),
+        (np.ones((3, 2, 2)), r"got shape \(3, 2, 2\).*pool over time"),
+        (np.ones((0, 2)), r"got shape \(0, 2\); wanted at least one row.*holds no embeddings"),
+    ],
+)
+def test_bad_rows(array, words):
+    with pytest.raises(InputError, match=words):
+        Table(array, np.arange(len(array)), "image")
+
+
+@pytest.mark.parametrize(
+    ("ids", "words"),
+    [
+        (["a", "b"], r"image ids: got shape \(2,\); wanted one id a row, \(3,\)"),
+        ([1.0, 2.0, 3.0], "got dtype float64; wanted strings or whole numbers"),
+        (["a", 1, "b"], "got strings and numbers together; wanted one kind. Make every id a string"),
+    ],
+)
+def test_bad_ids(ids, words):
+    with pytest.raises(InputError, match=words):
+        Table(rows(3), ids, "image")
+
+
+def test_meta_has_one_entry_a_row():
+    with pytest.raises(InputError, match=r"image meta: got 1 entries; wanted one a row, 3"):
+        Table(rows(3), [1, 2, 3], "image", [{}])
+
+
+def test_bytes_and_object_strings_become_text():
+    assert Table(rows(2), np.array([b"a", b"b"])).ids.tolist() == ["a", "b"]
+    assert Table(rows(2), np.array(["a", "bc"], object)).ids.dtype.kind == "U"
+
+
+def test_subset_and_without_keep_ids_and_meta():
+    table = Table(rows(4), list("abcd"), "t", [{"w": c} for c in "abcd"])
+    part = table.without([0, 2])
+    assert part.ids.tolist() == ["b", "d"]
+    assert [m["w"] for m in part.meta] == ["b", "d"]
+    np.testing.assert_array_equal(part.rows, table.rows[[1, 3]])
+    assert table.subset([3, 0]).ids.tolist() == ["d", "a"]
+
+
+def test_first_ids():
+    assert first_ids([7, 9]) == "first: 7, 9"
+    assert first_ids(list("abcd")) == "first: a, b, c, ..."
+
+
+def slow_join(x, y):
+    pairs = [[i, j] for i, a in enumerate(x) for j, b in enumerate(y) if a == b]
+    return pairs, [i for i, a in enumerate(x) if a not in y], [j for j, b in enumerate(y) if b not in x]
+
+
+@pytest.mark.parametrize("kind", [str, int])
+def test_join_is_by_id_in_any_order_and_number(kind):
+    rng = np.random.default_rng(1)
+    x_ids = [kind(i) for i in rng.permutation(40)[:30]]
+    y_ids = [kind(i) for i in rng.permutation(40)[:20]]
+    joined = join(Table(rows(30), x_ids, "x"), Table(rows(20, 5), y_ids, "y"))
+    pairs, x_only, y_only = slow_join(x_ids, y_ids)
+    assert joined.pairs.tolist() == pairs
+    assert joined.x_only.tolist() == x_only
+    assert joined.y_only.tolist() == y_only
+    # the companion that must fail: pairing by position
+    assert joined.pairs[:, 0].tolist() != joined.pairs[:, 1].tolist()
+
+
+def test_join_with_many_captions():
+    x_ids, y_ids = ["a", "b", "a", "z"], ["b", "a", "c", "a", "b"]
+    joined = join(Table(rows(4), x_ids, "x"), Table(rows(5), y_ids, "y"), captions=True)
+    assert (joined.pairs.tolist(), joined.x_only.tolist(), joined.y_only.tolist()) == slow_join(x_ids, y_ids)
+
+
+def test_join_without_a_common_id_is_empty():
+    joined = join(Table(rows(2), ["a", "b"]), Table(rows(1), ["c"]))
+    assert joined.pairs.shape == (0, 2)
+    assert (joined.x_only.tolist(), joined.y_only.tolist()) == ([0, 1], [0])
+
+
+def test_join_refuses_repeats_and_two_kinds():
+    x, y = Table(rows(3), ["a", "b", "a"], "image"), Table(rows(2), ["a", "b"], "text")
+    with pytest.raises(InputError, match=r"image ids: got 1 repeated rows \(first: a\).*data.captions=True"):
+        join(x, y)
+    with pytest.raises(InputError, match=r"ids: got image strings, text numbers; wanted one kind on both sides"):
+        join(x, Table(rows(2), [0, 1], "text"))
+
+
+def test_whole_numbers_in_a_file_are_refused_by_the_header(tmp_path):
+    np.save(tmp_path / "a.npy", np.ones((3, 2), np.int32))
+    assert inspect_table(tmp_path / "a.npy") == ((3, 2), np.dtype("int32"))
+    with pytest.raises(InputError, match=r"image \(a.npy\) rows: got dtype int32.*astype"):
+        load_table(tmp_path / "a.npy", name="image")

@@ -1,0 +1,60 @@
+"""Mutual neighbours and CKA."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gera_jax import evaluation
+from gera_jax.checks import InputError
+from tests.evaluation import oracles
+
+
+@pytest.mark.parametrize("block_size", [7, 1024])
+@pytest.mark.parametrize("k", [1, 6, 39])
+def test_mutual_knn_equals_the_loop(block_size, k):
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(40, 6))
+    b = np.concatenate([a, 0.8 * rng.normal(size=(40, 6))], axis=1)
+    got = evaluation.mutual_knn(a, b, k=k, block_size=block_size)
+    assert got == pytest.approx(oracles.neighbour_overlap(a, b, k), abs=1e-12)
+    if k < 39:  # companion: the answer is no constant of k
+        assert got != pytest.approx(oracles.neighbour_overlap(a, b[::-1], k), abs=0.02)
+    else:
+        assert got == 1
+
+
+def test_mutual_knn_range():
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=(300, 8)), rng.normal(size=(300, 8))
+    rotation = np.linalg.qr(rng.normal(size=(8, 8)))[0]
+    assert evaluation.mutual_knn(a, 5 * a @ rotation) == 1
+    assert evaluation.mutual_knn(a, b) == pytest.approx(10 / 299, abs=0.02)
+    assert evaluation.mutual_knn(np.full((300, 8), np.nan), a) == 0
+    half = a.copy()
+    half[:150] = np.nan
+    assert evaluation.mutual_knn(half, a) < 0.5
+
+
+def test_linear_cka_equals_its_definition_on_both_paths():
+    rng = np.random.default_rng(0)
+    for n, d_a, d_b in ((50, 6, 4), (12, 30, 20)):
+        a, b = rng.normal(size=(n, d_a)), rng.normal(size=(n, d_b))
+        b[:, :3] += a[:, :3]
+        center = np.eye(n) - np.ones((n, n)) / n
+        k, g = center @ a @ a.T @ center, center @ b @ b.T @ center
+        want = np.trace(k @ g) / np.sqrt(np.trace(k @ k) * np.trace(g @ g))
+        assert evaluation.linear_cka(a, b) == pytest.approx(want, abs=1e-12)
+        raw = np.trace(a @ a.T @ b @ b.T) / np.sqrt(np.trace((a @ a.T) @ (a @ a.T)) * np.trace((b @ b.T) @ (b @ b.T)))
+        assert evaluation.linear_cka(a + 1, b) == pytest.approx(want, abs=1e-9)
+        assert raw != pytest.approx(want, abs=1e-3)
+    assert evaluation.linear_cka(np.ones((5, 2)), rng.normal(size=(5, 2))) == 0
+    assert np.isnan(evaluation.linear_cka(np.full((5, 2), np.nan), np.ones((5, 2))))
+
+
+def test_bad_input():
+    with pytest.raises(InputError, match=r"k: got 5; wanted 1 <= k <= 4 \(one less than the 5 rows\)"):
+        evaluation.mutual_knn(np.ones((5, 2)), np.ones((5, 2)), k=5)
+    for function in (evaluation.mutual_knn, evaluation.linear_cka):
+        with pytest.raises(InputError, match=r"b: got 4 rows; wanted the same items as a \(5 rows\).*join"):
+            function(np.ones((5, 2)), np.ones((4, 2)))
