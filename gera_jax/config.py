@@ -41,7 +41,7 @@ def embedding_pair(source: str = "clipart", **fields: Any) -> ConfigDict:
       source: a catalog name (`gera-jax data list`), or "files" with `x=dict(path=...)`, `y=dict(path=...)`.
       **fields: any field of the block below.
     """
-    names = _modality_names(source)
+    names, recommended = _recommended(source)
     block = ConfigDict(dict(
         source=source,
         x=dict(name=names[0], path="", key="", ids=""),
@@ -51,12 +51,12 @@ def embedding_pair(source: str = "clipart", **fields: Any) -> ConfigDict:
         unpaired="independent",  # | "same_set" | "none"
         captions=False,  # whether several rows of one modality may share an id
         split=dict(by="ratio", val=300, test=500, seed=0, val_ids="", test_ids="", group_key=""),
-        preprocess=dict(x=preprocess(), y=preprocess()),
+        preprocess={side: preprocess(**options) for side, options in zip(("x", "y"), recommended, strict=True)},
     ))
     for name, value in fields.items():
         checks.require_known(name, block, "field of data")
-        if isinstance(value, Mapping):
-            block[name].update(value)
+        if isinstance(value, Mapping | ConfigDict):
+            block[name].update(ConfigDict(value))
         else:
             block[name] = value
     return block
@@ -74,9 +74,9 @@ def graph_filter(strength: float = 0.5, *, k: int = 10, temperature: float = 0.1
     return ConfigDict(dict(strength=strength, k=k, temperature=temperature, concatenate=concatenate, max_pool=max_pool))
 
 
-def smoothed_inputs(*, pca: int = 192) -> ConfigDict:
-    """Both modalities: centre, PCA, L2, and each row beside its mean over near training rows."""
-    return ConfigDict({side: preprocess(pca=pca, filter=graph_filter(0.5)) for side in ("x", "y")})
+def smoothed_inputs(*, pca: int = 192) -> dict[str, Any]:
+    """Both modalities: PCA, and each row beside its mean over near training rows."""
+    return {side: dict(pca=pca, filter=graph_filter(0.5)) for side in ("x", "y")}
 
 
 def own_or_catalog(arg: Mapping, **fields: Any) -> ConfigDict:
@@ -182,7 +182,7 @@ def override(config: ConfigDict, field: str, text: str) -> None:
 
 def require_fields(config: Mapping, known: Mapping | None = None, where: str = "") -> None:
     """Refuse fields that no run reads, with the nearest known name; free blocks (losses, graphs, options) are not looked into."""
-    known = base() if known is None else known
+    known = base().to_dict() if known is None else known
     for name, value in config.items():
         checks.require_known(name, known, f"field of {where or 'the config'}")
         below = known[name]
@@ -244,13 +244,15 @@ def _folder() -> Path:
     return here / "configs" if (here / "configs").is_dir() else here.parent / "configs"
 
 
-def _modality_names(source: str) -> Iterable[str]:
-    from gera_jax.data import catalog
+def _recommended(source: str) -> tuple[Iterable[str], Iterable[Mapping]]:
+    """Names of the two modalities and what the catalog recommends to do with their rows first."""
+    from gera_jax.data import blocks, catalog
 
-    if source in ("files", "arrays"):
-        return "x", "y"
-    checks.require_known(source, [*catalog.names(), "files", "arrays"], "data.source")
-    return catalog.info(source).names
+    checks.require_known(source, blocks.known_sources(), "data.source")
+    if source not in catalog.names():
+        return ("x", "y"), ({}, {})
+    entry = catalog.info(source)
+    return entry.names, [entry.preprocess[name] for name in entry.names]
 
 
 def path_and_key(text: str) -> tuple[str, str]:

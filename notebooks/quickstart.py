@@ -36,7 +36,7 @@ PAIRS = 100
 from gera_jax import config
 from gera_jax.data import build_data
 
-data = build_data(config.embedding_pair("clipart", pairs=PAIRS))
+data = build_data(config.embedding_pair("clipart", pairs=PAIRS).to_dict())
 print({name: len(rows) for name, rows in data.pool.items()}, "training rows;", len(data.pairs), "pairs;", len(data.test), "test pairs")
 
 # %% [markdown]

@@ -65,7 +65,7 @@ def evaluate(workdir: str | Path, *, split: str = "test") -> dict[str, float]:
 
     run = load_run(workdir)
     project = projector(run.model)
-    return alignment_metrics(build_data(run.config.data), lambda name, rows: project(run.params, name, rows), split)
+    return alignment_metrics(build_data(run.config.data.to_dict()), lambda name, rows: project(run.params, name, rows), split)
 
 
 def embed(workdir: str | Path, modality: str, source: Any, *, key: str = "", output: str | Path | None = None) -> np.ndarray:
@@ -99,7 +99,7 @@ def check(config: Any = "gera", *, overrides: Mapping[str, str] | None = None) -
     """Look at a config and at the headers of its files, and read no row: what would run, or the first thing that is wrong.
 
     Returns:
-      dict of `tables` (shape and type of each modality), `steps`, and the table of `terms`.
+      dict of `tables` (shape of each modality), `steps`, and the table of `terms`.
     """
     from gera_jax.training.preflight import preflight
 

@@ -144,7 +144,7 @@ def _embed(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, st
 
 def _check(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, str]:
     found = commands.check(_config(args), overrides=overrides)
-    tables = [f"{name}: {table['shape']} {table['dtype']}" for name, table in found["tables"].items()]
+    tables = [f"{name}: {shape[0]} rows of {shape[1]}" for name, shape in found["tables"].items()]
     return found, "\n".join([*tables, f"steps: {found['steps']}", found["terms"], "ok"])
 
 

@@ -16,7 +16,7 @@ from gera_jax import baselines, training
 from gera_jax import config as config_lib
 from gera_jax.comparison.report import write_report
 from gera_jax.comparison.results import QuickstartResults, Row
-from gera_jax.data import AlignmentData, build_data
+from gera_jax.data import AlignmentData, build_data, catalog
 from gera_jax.training.evaluate import alignment_metrics, split_rows
 from gera_jax.writers import duration
 
@@ -59,7 +59,7 @@ def run_quickstart(
     shown: training.TrainResult | None = None
     for count in pairs:
         plain = config_lib.embedding_pair(source, pairs=count)
-        data = build_data(plain)
+        data = build_data(plain.to_dict())
         for method, (project, seconds) in fit_closed_forms(data).items():
             rows.append(Row(method, "", count, 0, alignment_metrics(data, project, "test"), seconds))
             report(f"{count} pairs: {method}")
@@ -138,10 +138,12 @@ def _test_space(result: training.TrainResult) -> tuple[AlignmentData, list[np.nd
 
 
 def words_of(data: AlignmentData, side: int, row: int) -> str:
-    """What a row is, in words: its caption where the set has one, else its id."""
+    """What a row is, in words: its caption where its set has one, else its id."""
     name = data.names[side]
-    words = data.meta.get(name) if data.meta else None
-    return str(words[row]) if words is not None else str(data.tables[name].ids[row])
+    source, meta = data.report["source"], data.meta[name]
+    if meta is None or source not in catalog.names():
+        return str(data.tables[name].ids[row])
+    return str(meta[row][catalog.info(source).captions[name]])
 
 
 def joint_picture(result: training.TrainResult) -> dict[str, Any]:

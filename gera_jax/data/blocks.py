@@ -27,7 +27,8 @@ DEFAULTS: dict[str, Any] = dict(
     unpaired="independent",
     captions=False,
     split=dict(by="ratio", val=0.1, test=0.2, seed=0, val_ids="", test_ids="", group_key=""),
-    preprocess=dict(x=preprocessing.OPTIONS, y=preprocessing.OPTIONS),
+    # two copies: deepcopy keeps shared objects shared, and filling in one side would change the other
+    preprocess=dict(x=copy.deepcopy(preprocessing.OPTIONS), y=copy.deepcopy(preprocessing.OPTIONS)),
 )
 
 
@@ -46,6 +47,8 @@ def complete(config: Mapping, tables: tuple[Table, Table] | None = None) -> dict
     >>> block["x"]["name"], block["preprocess"]["x"]["standardize"], block["split"]["group_key"]
     ('speech', True, 'concept')
     """
+    if hasattr(config, "to_dict"):  # a ConfigDict is no Mapping, and neither are the blocks inside it
+        config = config.to_dict()
     known = copy.deepcopy(DEFAULTS)
     if tables is not None:
         known["source"] = "arrays"

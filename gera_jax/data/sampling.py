@@ -23,7 +23,7 @@ class EpochOrder:
     beginning, so every position comes once or twice an epoch, and never twice in a step unless size > n.
 
     >>> order = EpochOrder(6, size=3, seed=0, stream=11)
-    >>> sorted([*order(0), *order(1)])
+    >>> np.sort(np.concatenate([order(0), order(1)])).tolist()
     [0, 1, 2, 3, 4, 5]
     """
 
@@ -92,7 +92,7 @@ class Sampler:
                     remedy='Set it to 0, lower data.pairs, or set data.unpaired="independent".')
         self._unpaired = {name: EpochOrder(len(rows), size=unpaired, seed=seed, stream=UNPAIRED_STREAM + self._number(name))
                           for name, rows in self._unpaired_rows.items()}
-        per_shard = {name: (self.batch_size + self._pad + unpaired) // shards for name in data.names}
+        per_shard = dict.fromkeys(data.names, (self.batch_size + self._pad + unpaired) // shards)
         for name, table in self._neighbours.items():
             per_shard[name] += anchors // shards * table.shape[1]
         self._row_count = {name: min(count, len(data.pool[name])) for name, count in per_shard.items()}

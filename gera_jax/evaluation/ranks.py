@@ -35,7 +35,8 @@ def positives(n: int, m: int, query_groups: Any, candidate_groups: Any, names: t
     for name, groups, rows in ((names[0], query_groups, n), (names[1], candidate_groups, m)):
         require(groups is not None, f"{name}_groups", got="None", wanted="the item number of each row",
                 remedy="Groups are needed on both sides, or on neither.")
-        require(np.shape(groups) == (rows,), f"{name}_groups", got=f"shape {np.shape(groups)}",
+        shape = np.asarray(groups).shape
+        require(shape == (rows,), f"{name}_groups", got=f"shape {shape}",
                 wanted=f"one item number for each of the {rows} rows")
     query_groups, candidate_groups = np.asarray(query_groups), np.asarray(candidate_groups)
     order = np.argsort(candidate_groups, kind="stable")

@@ -86,6 +86,7 @@ class _Rows:
     def __init__(self, metric: str, pool: np.ndarray):
         self.cosine = metric == "cosine"
         self.centre = np.zeros(pool.shape[1], np.float32)
+        self.length = np.ones(len(pool), np.float32)  # of the pool rows, by which "cosine" divides
         total = np.zeros(pool.shape[1])
         for start, rows in _blocks(pool):
             finite = np.isfinite(rows).all(axis=1)
@@ -93,6 +94,8 @@ class _Rows:
                 fail("pool", got=f"NaN or infinity in {np.sum(~finite)} of rows {start} to {start + len(rows) - 1}, "
                      f"first in row {start + np.argmin(finite)}", wanted="finite rows", remedy="Drop these rows.")
             total += rows.sum(axis=0, dtype=np.float64)
+            if self.cosine:
+                self.length[start : start + len(rows)] = _lengths(rows)
         if not self.cosine:  # a common shift changes no distance and limits the cancellation in the fast pass
             self.centre = (total / max(len(pool), 1)).astype(np.float32)
 
@@ -106,28 +109,38 @@ class _Rows:
 
     def distances(self, x: np.ndarray, pool: np.ndarray, candidates: np.ndarray) -> np.ndarray:
         """Distances [n, c] from differences, without cancellation."""
-        x, out = self(x), np.empty(candidates.shape, np.float32)
-        for column in range(candidates.shape[1]):  # one column at a time: memory n*d, not n*c*d
-            neighbour = self(pool[candidates[:, column]])
-            difference = x - neighbour
-            squared = np.einsum("nd,nd->n", difference, difference)
-            if self.cosine:
-                both = x.any(axis=1) & neighbour.any(axis=1)
-                out[:, column] = np.where(both, 0.5 * squared, 1.0)
-            else:
-                out[:, column] = np.sqrt(squared)
-        return out
+        x, squared = self(x), np.empty(candidates.shape, np.float32)
+        for column, chosen in enumerate(candidates.T):  # one column at a time: memory n*d, not n*c*d
+            difference = pool[chosen].astype(np.float32, copy=False) - self.centre
+            difference /= self.length[chosen, None]
+            difference -= x
+            squared[:, column] = np.einsum("nd,nd->n", difference, difference)
+        if not self.cosine:
+            return np.sqrt(squared)
+        zero = ~x.any(axis=1)[:, None] | (self.length == np.inf)[candidates]
+        return np.where(zero, np.float32(1), 0.5 * squared)
 
 
 def unit_rows(rows: np.ndarray) -> np.ndarray:
     """Rows of length 1 in float32; a zero row stays 0."""
-    length = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
-    return (rows / np.where(length > 0, length, 1.0)).astype(np.float32)
+    return np.asarray(rows, np.float32) / _lengths(rows)[:, None]
+
+
+def _lengths(rows: np.ndarray) -> np.ndarray:
+    """Lengths in float32, infinity for a zero row, so that dividing by it leaves zeros."""
+    rows = np.asarray(rows, np.float32)
+    length = np.sqrt(np.einsum("nd,nd->n", rows, rows))
+    return np.where(length > 0, length, np.float32(np.inf))
 
 
 def _blocks(rows: np.ndarray, size: int = _POOL_BLOCK) -> Iterator[tuple[int, np.ndarray]]:
     for start in range(0, len(rows), size):
         yield start, rows[start : start + size]
+
+
+def _even(rows: int, size: int) -> int:
+    """Size of equal blocks of at most `size` rows: a last block that is mostly padding costs as much as a full one."""
+    return -(-rows // -(-rows // size))
 
 
 def _padded(rows: np.ndarray, size: int, value: float = 0) -> np.ndarray:
@@ -148,7 +161,7 @@ def _merge(x, excluded, pool, bias, first, scores, indices, *, count):
 
 def _jax_candidates(x, pool, view: _Rows, count: int, excluded: np.ndarray, block_size: int) -> np.ndarray:
     """Positions [n, count] in `pool`, -1 where there are fewer; the pool is the outer loop and is read once."""
-    block_size, pool_size = min(block_size, len(x)), min(_POOL_BLOCK, len(pool))
+    block_size, pool_size = _even(len(x), block_size), _even(len(pool), _POOL_BLOCK)
     scores = np.full((len(x), count), -np.inf, np.float32)
     indices = np.full((len(x), count), -1, np.int32)
     for first, block in _blocks(pool, pool_size):

@@ -62,7 +62,7 @@ def build(config: ConfigDict, *, tables: tuple | None = None, cache_dir: Path | 
       InputError: for anything in the config or the data that cannot work.
     """
     check_config(config)
-    data = build_data(config.data, tables=tables)
+    data = build_data(config.data.to_dict(), tables=tables)
     parallel = Parallel.choose(config.parallel)
     neighbours = {name: neighbour_table(data, name, graph, seed=config.seed, cache_dir=cache_dir)
                   for name, graph in config.graphs.items()}
@@ -72,13 +72,13 @@ def build(config: ConfigDict, *, tables: tuple | None = None, cache_dir: Path | 
     total_steps = duration(config, pairs=len(data.pairs))
     widths = {name: data.features[name].dim for name in data.names}
     model = build_model(config, widths)
-    optimizer = build_optimizer(config.optimizer, total_steps)
+    optimizer = build_optimizer(config.optimizer.to_dict(), total_steps)
 
     first = sampler.batch(0)
     example = {name: value[0] for name, value in first.items()}
     padded = parallel.shards > 1 or not first["mask"].all()  # one device that is full needs no mask in its losses
     known = available_inputs(config, data.names, padded=padded)
-    terms = build_terms(config.losses, known, total_steps=total_steps)
+    terms = build_terms(config.losses.to_dict(), known, total_steps=total_steps)
     shapes = jax.eval_shape(lambda batch: make_context(model, model.init(jax.random.key(0)), batch, wanted=known), example)
     summary = describe_terms(terms, shapes)
     step, diagnose = make_steps(model, terms, optimizer, seed=config.seed, ema=config.optimizer.ema)
@@ -94,7 +94,7 @@ def build(config: ConfigDict, *, tables: tuple | None = None, cache_dir: Path | 
 
 def check_config(config: ConfigDict) -> None:
     """Everything about a config that shows without its data."""
-    config_lib.require_fields(config)
+    config_lib.require_fields(config.to_dict())
     duration(config, pairs=1)
     checks.require_known(config.model.init, STARTS, "model.init")
     checks.require_known(config.tensorboard, ("auto", "on", "off"), "tensorboard")
@@ -108,7 +108,7 @@ def check_config(config: ConfigDict) -> None:
         for field, minimum in least.items():
             checks.require(block[field] >= minimum, field, got=block[field], wanted=f"at least {minimum}")
     checks.require(config.optimizer.lr > 0, "optimizer.lr", got=config.optimizer.lr, wanted="above 0")
-    build_terms(config.losses, available_inputs(config, names), total_steps=1)
+    build_terms(config.losses.to_dict(), available_inputs(config, names), total_steps=1)
 
 
 def available_inputs(config: Mapping, names: tuple[str, str], *, padded: bool = False) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import signal
@@ -83,10 +84,11 @@ def train(config: ConfigDict, workdir: str | Path | None = None, *, tables: tupl
         log = JsonLinesWriter(workdir / "metrics.jsonl")
         log.truncate(int(state.step))
     loop_state = _Loop(experiment, state, loop, checkpoints, log, tuple(hooks), workdir)
-    with _Interrupt() as interrupt:
+    with _Interrupt() as interrupt, contextlib.ExitStack() as closing:
+        for resource in (log, checkpoints):
+            if resource is not None:
+                closing.callback(resource.close)
         loop_state.run(interrupt)
-    if checkpoints is not None:
-        checkpoints.close()
     return TrainResult(experiment, loop_state.state, loop_state.state.best, loop_state.loop["best_step"],
                        loop_state.loop["best_metric"], loop_state.history, time.monotonic() - began)
 
@@ -184,7 +186,7 @@ class _Loop:
         if self.checkpoints is None:
             raise checks.RunError(f"{name}: stopped after step {done}; nothing was saved, as the run has no workdir.")
         self.save(done)
-        self.checkpoints.close()
+        self.checkpoints.wait()
         raise checks.RunError(
             f"{name}: stopped after step {done} of {self.experiment.total_steps}, all saved. Go on with: gera-jax train "
             f"--config {self.workdir}/config.json --workdir {self.workdir}")

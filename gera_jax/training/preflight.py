@@ -19,16 +19,16 @@ def preflight(config: ConfigDict) -> dict[str, Any]:
     """Tables, steps and terms of a config, without reading a row.
 
     Returns:
-      dict of `tables` (name -> shape, dtype), `steps`, `terms` (text).
+      dict of `tables` (name -> shape), `steps`, `terms` (text).
     """
     check_config(config)
-    tables = inspect_data(config.data)
+    tables = inspect_data(config.data.to_dict())
     names = (config.data.x.name, config.data.y.name)
-    widths = {name: width_after(config.data.preprocess[side], tables[name]["shape"][1])
+    widths = {name: width_after(config.data.preprocess[side], tables[name][1])
               for side, name in zip(("x", "y"), names, strict=True)}
     model = build_model(config, widths)
     known = available_inputs(config, names)
-    pairs = config.data.pairs or min(tables[name]["shape"][0] for name in names)
+    pairs = config.data.pairs or min(tables[name][0] for name in names)
     steps = duration(config, pairs=pairs)
     batch = min(config.batch.pairs, pairs)
 
@@ -44,8 +44,8 @@ def preflight(config: ConfigDict) -> dict[str, Any]:
         blocks[f"unpaired.{name}"] = shape(config.batch.unpaired)
     context = jax.eval_shape(
         lambda values: make_context(model, model.init(jax.random.key(0)), values, wanted=known), blocks)
-    terms = build_terms(config.losses, known, total_steps=steps)
-    return dict(tables=tables, steps=steps, terms=describe_terms(terms, context))
+    terms = build_terms(config.losses.to_dict(), known, total_steps=steps)
+    return dict(tables={name: list(shape) for name, shape in tables.items()}, steps=steps, terms=describe_terms(terms, context))
 
 
 def width_after(preprocess: Mapping[str, Any], width: int) -> int:

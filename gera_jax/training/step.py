@@ -78,10 +78,11 @@ def make_steps(model: TwoTower, terms: list[Term], optimizer: optax.GradientTran
     def train_step(state: TrainState, batch: Batch, axis_name: str | None = None):
         (loss, parts), grads = jax.value_and_grad(objective, has_aux=True)(state.params, batch, state.step, axis_name)
         grads = mean(grads, axis_name)
-        updates, opt = optimizer.update(grads, state.opt, state.params)
+        with jax.numpy_dtype_promotion("standard"):  # optax raises float32 decay rates to int32 counts
+            updates, opt = optimizer.update(grads, state.opt, state.params)
         params = optax.apply_updates(state.params, updates)
         average = jax.tree.map(lambda a, p: ema * a + (1 - ema) * p, state.ema, params) if ema else state.ema
-        metrics = {"loss": loss, "grad_norm": optax.global_norm(grads)}
+        metrics = {"loss": loss, "grad_norm": optax.tree.norm(grads)}
         metrics.update({f"loss/{name}": value for name, value in parts.items()})
         return state._replace(step=state.step + 1, params=params, opt=opt, ema=average), mean(metrics, axis_name)
 
@@ -89,7 +90,7 @@ def make_steps(model: TwoTower, terms: list[Term], optimizer: optax.GradientTran
         metrics = {}
         for term in terms:
             grads = jax.grad(lambda p, term=term: values(p, batch, state.step, axis_name)[term.name])(state.params)
-            metrics[f"grad_norm/{term.name}"] = term.weight(state.step) * optax.global_norm(mean(grads, axis_name))
+            metrics[f"grad_norm/{term.name}"] = term.weight(state.step) * optax.tree.norm(mean(grads, axis_name))
         x_name, y_name = model.widths
         context = make_context(model, state.params, batch, wanted={f"z.{x_name}", f"z.{y_name}"})
         x, y = (gather_rows(context[f"z.{name}"], axis_name) for name in (x_name, y_name))

@@ -205,7 +205,7 @@ def test_bad_settings():
             method(dim=0)
     for value in (-0.1, "best"):
         with pytest.raises(InputError, match=f'regularization: got {value}; wanted a number >= 0 or "auto"'):
-            RidgeCCA(regularization=value)
+            RidgeCCA(regularization=value)  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match="correlation_power: got -1; wanted a number >= 0"):
         RidgeCCA(correlation_power=-1)
     same = np.ones((5, 3))

@@ -11,7 +11,7 @@ from gera_jax.evaluation import ranks
 from tests.evaluation import oracles
 
 
-def noisy_pairs(n=37, d=9, noise=1.0, seed=0, dtype=np.float64):
+def noisy_pairs(n=37, d=9, noise=1.0, seed=0, dtype: type = np.float64):
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(n, d))
     return x.astype(dtype), (x + noise * rng.normal(size=(n, d))).astype(dtype)

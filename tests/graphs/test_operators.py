@@ -156,7 +156,7 @@ def test_laplacian_masked_equals_removed_and_batches():
 
 @pytest.mark.parametrize("t", [-1, 0.5, True])
 def test_time_is_a_non_negative_int(t):
-    with pytest.raises(ValueError, match="t: got .*; wanted an int >= 0"):
+    with pytest.raises(ValueError, match=r"t: got .*; wanted an int >= 0"):
         diffusion_operator(K, t=t)
 
 

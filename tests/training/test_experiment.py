@@ -10,7 +10,7 @@ from tests.training.helpers import small_config
 
 @pytest.mark.parametrize(("change", "words"), [
     (lambda c: c.losses.contrastive.update(fn="symetric_info_nce"), 'losses.contrastive.fn: got "symetric_info_nce".*Did you mean "symmetric_info_nce"'),
-    (lambda c: c.losses.contrastive.inputs.update(x="z.imgae"), 'losses.contrastive.inputs.x: got "z.imgae".*Did you mean'),
+    (lambda c: c.losses.contrastive.inputs.update(x="z.imgae"), 'losses.contrastive.inputs.x: got "z.imgae".*Known: .*z.neighbours.x, .*z.x, z.y'),
     (lambda c: c.losses.contrastive.kwargs.update(logit_scal=3.0), 'got "logit_scal".*Did you mean "logit_scale"'),
     (lambda c: c.losses.contrastive.update(weight=-1.0), "losses.contrastive.weight: got -1.0; wanted a number of at least 0"),
     (lambda c: c.losses.contrastive.update(wieght=1.0), 'field of losses.contrastive: got "wieght".*Did you mean "weight"'),
@@ -74,7 +74,7 @@ def test_a_config_is_plain_data(name):
 def test_weights_may_be_schedules():
     c = small_config(parallel="jit")
     with c.unlocked():
-        c.losses.contrastive.weight = dict(kind="linear", start=0.0, end=1.0, steps=6)
+        c.losses.contrastive = dict(fn="symmetric_info_nce", inputs=dict(x="z.x", y="z.y"), weight=dict(kind="linear", start=0.0, end=1.0, steps=6))
     experiment = training.build(c)
     assert "0 -> 1" in experiment.summary
     assert [float(experiment.terms[0].weight(step)) for step in (0, 3, 9)] == [0.0, 0.5, 1.0]
