@@ -69,8 +69,10 @@ def main(folder: Path, graph_rows: int) -> None:
                 table[start : start + 50_000] = hidden @ mix + 0.3 * rng.normal(size=(50_000, WIDTH)).astype(np.float32)
             table.flush()
             del table
-    code = CHILD % dict(x=folder / "x.npy", y=folder / "y.npy", workdir=str(folder / f"run-{time.time_ns()}"), graph_rows=graph_rows)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "JAX_PLATFORMS": "cpu"})
+    workdir = str(folder / f"run-{time.time_ns()}")
+    code = CHILD % dict(x=folder / "x.npy", y=folder / "y.npy", workdir=workdir, graph_rows=graph_rows)
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     if done.returncode:
         sys.exit(done.stderr[-3000:])
     print(json.dumps({k: round(v, 3) for k, v in json.loads(done.stdout.splitlines()[-1]).items()}, indent=2))

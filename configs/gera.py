@@ -13,7 +13,7 @@ def get_config(arg=None):
     arg = config.parse_arg(arg, source="clipart", x="", y="", pairs=1_000, start="ridge_cca", geometry=1.0, seed=0, smoke=False)
     c = config.base()
     c.seed = arg.seed
-    c.data = config.own_or_catalog(arg, preprocess=config.smoothed_inputs(pca=192))
+    c.data = config.own_or_catalog(arg, preprocess=config.smoothed_inputs(pca=256))
     x, y = c.data.x.name, c.data.y.name
 
     c.model.update(head="linear", dim=128, init=arg.start, temperature=0.05, learn_temperature=False)
@@ -24,7 +24,7 @@ def get_config(arg=None):
         f"geometry_{y}": config.geometry(y, weight=arg.geometry),
     }
     c.batch.update(pairs=512, anchors=128)
-    c.optimizer = config.adamw(lr=3e-4 if arg.start != "random" else 3e-3)
-    c.total_steps = 160 if arg.start != "random" else 240
+    c.optimizer = config.adamw(lr=1e-4 if arg.start != "random" else 3e-3)
+    c.total_steps = 120 if arg.start != "random" else 240
     c.evals.every_steps = 20
     return config.smoke(c) if arg.smoke else c

@@ -74,7 +74,7 @@ def graph_filter(strength: float = 0.5, *, k: int = 10, temperature: float = 0.1
     return ConfigDict(dict(strength=strength, k=k, temperature=temperature, concatenate=concatenate, max_pool=max_pool))
 
 
-def smoothed_inputs(*, pca: int = 192) -> dict[str, Any]:
+def smoothed_inputs(*, pca: int = 256) -> dict[str, Any]:
     """Both modalities: PCA, and each row beside its mean over near training rows."""
     return {side: dict(pca=pca, filter=graph_filter(0.5)) for side in ("x", "y")}
 

@@ -37,7 +37,7 @@ from gera_jax import config
 from gera_jax.data import build_data
 
 data = build_data(config.embedding_pair("clipart", pairs=PAIRS).to_dict())
-print({name: len(rows) for name, rows in data.pool.items()}, "training rows;", len(data.pairs), "pairs;", len(data.test), "test pairs")
+print({name: len(rows) for name, rows in data.pool.items()}, "training rows", len(data.pairs), "pairs", len(data.test), "to test")
 
 # %% [markdown]
 # ## Train
@@ -47,7 +47,7 @@ print({name: len(rows) for name, rows in data.pool.items()}, "training rows;", l
 c = config.load(f"gera:pairs={PAIRS}" + (",smoke" if FAST else ""))
 print(c.losses)
 result = gera_jax.train(c)
-result.best_step, result.seconds
+print(f"best step {result.best_step}, {result.seconds:.1f} s")
 
 # %% [markdown]
 # ## How good is it?

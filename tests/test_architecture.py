@@ -100,9 +100,10 @@ def import_faults(path: str, source: str) -> list[str]:
             if target not in {room, "checks"} | ALLOWED.get(room, set()):
                 faults.append(f"{path}: {room} may not import {target}")
         elif package not in sys.stdlib_module_names:
-            if room in PURE and package not in {"jax", "numpy"} | ({"scipy"} if room == "graphs" else set()):
-                if not (room == "graphs" and package == "faiss" and not top):  # the optional search of graphs.knn
-                    faults.append(f"{path}: {room} may not import {package}")
+            own_search = room == "graphs" and package == "faiss" and not top  # the optional search of graphs.knn
+            allowed = {"jax", "numpy"} | ({"scipy"} if room == "graphs" else set())
+            if room in PURE and package not in allowed and not own_search:
+                faults.append(f"{path}: {room} may not import {package}")
             if package in OWNERS and not path.startswith(OWNERS[package]):
                 faults.append(f"{path}: only {OWNERS[package]} may import {package}")
             if package in OPTIONAL and top:

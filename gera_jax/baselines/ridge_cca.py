@@ -52,7 +52,7 @@ class RidgeCCA(LinearHeads):
     correlations: np.ndarray
     regularization_used: float
 
-    def __init__(self, dim: int | None = None, regularization: float | Literal["auto"] = 0.1,
+    def __init__(self, dim: int | None = None, regularization: float | Literal["auto"] = "auto",
                  correlation_power: float = 1.0):
         check_dim(dim)
         require(regularization == "auto" if isinstance(regularization, str) else regularization >= 0,

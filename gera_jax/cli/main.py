@@ -121,7 +121,7 @@ def _train(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, st
     metrics = result.evaluate(split) if len(getattr(result.experiment.data, split)) > 1 else {}
     summary = dict(workdir=args.workdir, best_step=result.best_step, seconds=result.seconds, split=split, metrics=metrics)
     lines = [f"best step {result.best_step} of {result.experiment.total_steps}, {result.seconds:.1f} s", *_lines(metrics, split),
-             f"gera-jax embed --workdir {args.workdir} --modality {result.experiment.data.names[0]} --input ROWS.npy --output Z.npy"]
+             f"gera-jax embed --workdir {args.workdir} --modality {result.experiment.data.names[0]} --input X.npy --output Z.npy"]
     return summary, "\n".join(lines)
 
 

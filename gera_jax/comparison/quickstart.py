@@ -22,7 +22,7 @@ from gera_jax.writers import duration
 
 SYSTEMS = ("gera", "contrastive")
 STARTS = ("ridge_cca", "random")
-REGULARIZATIONS = (0.1, 0.3, 1.0, 3.0, 10.0)
+REGULARIZATIONS = (0.1, 0.3, 1.0, 3.0)
 
 
 @dataclasses.dataclass

@@ -66,8 +66,8 @@ def info_nce(
     """
     _check(x, y, targets, x_groups, y_groups, x_mask, y_mask, weights, reduction, axis_name)
     x, y, scale = _prepare(x, y, logit_scale, x_mask, y_mask)
-    positives, logits = _one_way(x, y, scale, targets, x_groups, y_groups, x_mask, y_mask, axis_name)
-    losses = _cross_entropy(logits, positives)
+    logits = _logits(x, gather_rows(y, axis_name), scale)
+    positives, losses = _find(logits, 1, targets, x_groups, y_groups, x_mask, y_mask, axis_name)
     return reduce_rows(losses, row_weights(positives.valid, weights, len(x), x.dtype), reduction, axis_name)
 
 
@@ -128,15 +128,17 @@ def symmetric_info_nce(
         checks.fail("targets", got=f'targets under axis_name="{axis_name}"', wanted="groups there",
                     remedy="Pass x_groups and y_groups: no device holds the columns of all targets.")  # fmt: skip
     x, y, scale = _prepare(x, y, logit_scale, x_mask, y_mask)
-    forward, logits = _one_way(x, y, scale, targets, x_groups, y_groups, x_mask, y_mask, axis_name)
     back_targets = None if targets is None else jnp.asarray(targets).T
-    # On one device the transposed product serves the way back; over devices each way needs its own gathered candidates.
-    shared = logits.T if axis_name is None else None
-    backward, back_logits = _one_way(y, x, scale, back_targets, y_groups, x_groups, y_mask, x_mask, axis_name, logits=shared)
-    ways = ((forward, _cross_entropy(logits, forward), n), (backward, _cross_entropy(back_logits, backward), m))
+    logits = back_logits = _logits(x, gather_rows(y, axis_name), scale)
+    if axis_name is not None:  # each way needs its own gathered candidates; one device reads the same product down its columns
+        back_logits = _logits(y, gather_rows(x, axis_name), scale)
+    ways = (
+        (n, *_find(logits, 1, targets, x_groups, y_groups, x_mask, y_mask, axis_name)),
+        (m, *_find(back_logits, int(axis_name is not None), back_targets, y_groups, x_groups, y_mask, x_mask, axis_name)),
+    )
     first, second = (
         reduce_rows(losses, row_weights(positives.valid, weights, rows, x.dtype), reduction, axis_name)
-        for positives, losses, rows in ways
+        for rows, positives, losses in ways
     )
     return (first + second) / 2
 
@@ -212,12 +214,14 @@ def _prepare(x, y, logit_scale, x_mask, y_mask) -> tuple[Array, Array, Array]:
     return sanitize(x.astype(dtype), x_mask), sanitize(y.astype(dtype), y_mask), scale
 
 
-def _one_way(x, y, scale, targets, x_groups, y_groups, x_mask, y_mask, axis_name, *, logits=None) -> tuple[Positives, Array]:
-    if logits is None:
-        logits = _logits(x, gather_rows(y, axis_name), scale)
-    positives = find_positives(len(x), logits.shape[1], targets=targets, x_groups=x_groups, y_groups=y_groups,
-                               x_mask=x_mask, y_mask=y_mask, axis_name=axis_name, dtype=x.dtype)  # fmt: skip
-    return positives, logits if y_mask is None else _drop(logits, gather_rows(y_mask, axis_name)[None, :])
+def _find(logits, axis, targets, x_groups, y_groups, x_mask, y_mask, axis_name) -> tuple[Positives, Array]:
+    """Positives and losses of the queries x; the candidates y of all devices lie along `axis` of `logits`."""
+    positives = find_positives(logits.shape[1 - axis], logits.shape[axis], targets=targets, x_groups=x_groups,
+                               y_groups=y_groups, x_mask=x_mask, y_mask=y_mask, axis_name=axis_name,
+                               dtype=logits.dtype)  # fmt: skip
+    if y_mask is not None:
+        logits = _drop(logits, jnp.expand_dims(gather_rows(y_mask, axis_name), 1 - axis))
+    return positives, _cross_entropy(logits, positives, axis)
 
 
 def _logits(x: Array, y: Array, scale: Array) -> Array:
@@ -230,6 +234,6 @@ def _drop(logits: Array, keep: Array) -> Array:
     return jnp.where(keep, logits, jnp.asarray(jnp.finfo(logits.dtype).min / 2, logits.dtype))
 
 
-def _cross_entropy(logits: Array, positives: Positives) -> Array:
-    losses = jax.nn.logsumexp(logits, axis=1) - positive_mean(logits, positives)
+def _cross_entropy(logits: Array, positives: Positives, axis: int = 1) -> Array:
+    losses = jax.nn.logsumexp(logits, axis=axis) - positive_mean(logits, positives, axis)
     return losses if positives.valid is None else jnp.where(positives.valid, losses, jnp.zeros_like(losses))

@@ -64,7 +64,8 @@ def diffusion_alignment(
       scale: K = exp(-d^2 / (scale * bandwidth^2)).
       median_diagonal: count the zeros of the diagonal into the median.
       normalization: "relative" divides by the sum of squares of the reference's off-diagonal entries about their mean (its row
-        0 for "row"), at least 1 % of their sum of squares; "none" by m^2, m the number of unmasked points, in every form.
+        0 for "row"), at least 1 % of their sum of squares and 1e-3; "none" by m^2, m the number of
+        unmasked points, in every form.
       gamma: ridge of the logarithm, > 0 ("log_euclidean" only).
       mask: [a, m] bool ([n] for "batch"), True = a real point. An anchor with no point ("row": with index 0 masked) is masked.
       weights: [a] >= 0, one per anchor; not for "batch".
@@ -74,7 +75,8 @@ def diffusion_alignment(
 
     Returns:
       A scalar ([a] for "none") >= 0, float32 (float64 for float64 inputs). 0 when the geometry is kept; "relative" is about 1
-      when the points end equally far apart, and more when the projection makes up a geometry of its own. 0 if everything is masked. O(a m^2 (d + k)) time, O(a m^2) memory.
+      when the points end equally far apart, and more when the projection makes up a geometry of its own. 0 if everything is
+      masked. O(a m^2 (d + k)) time, O(a m^2) memory.
 
     Raises:
       ValueError: for wrong ranks or shapes, an unknown form, operator, normalization or reduction, scale, gamma or bandwidth
@@ -148,7 +150,7 @@ def _discrepancy(before: Array, after: Array, mask: Array | None, normalization:
     mean = (off * before).sum((1, 2), keepdims=True) / jnp.maximum(off.sum((1, 2), keepdims=True), 1)
     geometry = (off * (before - mean) ** 2).sum((1, 2))
     size = (off * before**2).sum((1, 2))
-    floor = jnp.maximum(jnp.asarray(GEOMETRY_FLOOR, size.dtype) * size, jnp.asarray(1e-6, size.dtype))
+    floor = jnp.maximum(jnp.asarray(GEOMETRY_FLOOR, size.dtype) * size, jnp.asarray(1e-3, size.dtype))
     return squared / jnp.maximum(geometry, floor)
 
 

@@ -43,10 +43,10 @@ def check_pair(x: Array, y: Array, *, paired: bool) -> None:
     check_rank(y, 2, "y")
     if jnp.shape(x)[1] != jnp.shape(y)[1]:
         checks.fail("y", got=f"width {jnp.shape(y)[1]}", wanted=f"the width {jnp.shape(x)[1]} of x",
-                    remedy="Project both modalities into one shared space first.")  # fmt: skip
+                    remedy="Project both modalities into one shared space first.")
     if paired and jnp.shape(x)[0] != jnp.shape(y)[0]:
         checks.fail("y", got=f"{jnp.shape(y)[0]} rows", wanted=f"the {jnp.shape(x)[0]} rows of x (row i matches row i)",
-                    remedy="Pass x_groups and y_groups, or targets where the loss takes them, if rows match otherwise.")  # fmt: skip
+                    remedy="Pass x_groups and y_groups, or targets where the loss takes them, if rows match otherwise.")
 
 
 def scalar(value: ArrayLike, dtype: jnp.dtype, name: str, *, positive: bool) -> Array:
@@ -57,5 +57,5 @@ def scalar(value: ArrayLike, dtype: jnp.dtype, name: str, *, positive: bool) -> 
         number = float(value)
         if not math.isfinite(number) or (positive and number <= 0):
             checks.fail(name, got=f"{number:g}", wanted="a positive finite number" if positive else "a finite number",
-                        remedy="logit_scale is 1 / temperature." if name == "logit_scale" else "")  # fmt: skip
+                        remedy="logit_scale is 1 / temperature." if name == "logit_scale" else "")
     return jnp.asarray(value).astype(dtype)

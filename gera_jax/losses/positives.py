@@ -61,15 +61,20 @@ def find_positives(
     return Positives(None, mass, valid if x_mask is None else valid & x_mask)
 
 
-def positive_mean(values: Array, positives: Positives) -> Array:
-    """Mean over the positives of each row of `values` [n, m]; 0 for a row without positives."""
+def positive_mean(values: Array, positives: Positives, axis: int = 1) -> Array:
+    """Mean of `values` over each query's positives; 0 for a query without any.
+
+    `values` is [n, m], or [m, n] with axis=0: the candidates lie along `axis`.
+    """
     if positives.columns is not None:
-        return jnp.take_along_axis(values, positives.columns[:, None], axis=1, mode="clip")[:, 0]
+        columns = jnp.expand_dims(positives.columns, axis)
+        return jnp.take_along_axis(values, columns, axis=axis, mode="clip").squeeze(axis)
+    mass = positives.mass if axis == 1 else positives.mass.T
     zero = jnp.zeros((), values.dtype)
-    if positives.mass.dtype == jnp.bool_:
-        total, count = jnp.where(positives.mass, values, zero).sum(1), positives.mass.sum(1).astype(values.dtype)
+    if mass.dtype == jnp.bool_:
+        total, count = jnp.where(mass, values, zero).sum(axis), mass.sum(axis).astype(values.dtype)
     else:
-        total, count = (positives.mass * values).sum(1), positives.mass.sum(1)
+        total, count = (mass * values).sum(axis), mass.sum(axis)
     some = count > 0
     return jnp.where(some, total, zero) / jnp.where(some, count, jnp.ones_like(count))
 

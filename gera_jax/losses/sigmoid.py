@@ -27,10 +27,11 @@ def sigmoid_contrastive(
     reduction: Reduction = "mean",
     axis_name: str | None = None,
 ) -> Array:
-    """Binary cross-entropy of every cell, summed over candidates: l_i = sum_j softplus(-(2 T_ij - 1)(logit_scale x_i.y_j + logit_bias)).
+    """Binary cross-entropy of every (query, candidate) cell, summed over the candidates.
 
-    T_ij is 1 for a match and 0 otherwise. Nothing is normalised inside: pass unit rows. Gradients reach x, y, logit_scale and
-    logit_bias (and weights, if they depend on parameters).
+    l_i = sum_j softplus(-(2 T_ij - 1)(logit_scale x_i.y_j + logit_bias)), where T_ij is 1 for a match and 0 otherwise. Nothing is
+    normalised inside: pass unit rows. Gradients reach x, y, logit_scale and logit_bias (and weights, if they depend on
+    parameters).
 
     Args:
       x: [n, d] queries.
@@ -73,7 +74,9 @@ def sigmoid_contrastive(
     n, m = len(x), len(y)
     positives = find_positives(n, m, targets=None, x_groups=x_groups, y_groups=y_groups, x_mask=x_mask, y_mask=y_mask,
                                axis_name=axis_name, dtype=dtype)  # fmt: skip
-    match = positives.mass if positives.mass is not None else positives.columns[:, None] == jnp.arange(m, dtype=jnp.int32)[None, :]
+    match = positives.mass
+    if match is None:
+        match = positives.columns[:, None] == jnp.arange(m, dtype=jnp.int32)[None, :]
     logits = (x * scale) @ y.T + bias
     # The sign goes inside softplus: softplus(l) - l would lose all digits of a confident match.
     cells = jax.nn.softplus(jnp.where(match, -logits, logits))

@@ -11,7 +11,6 @@ from ml_collections import ConfigDict
 from gera_jax import config as config_lib
 from gera_jax import writers
 
-
 SWITCH = {"on": True, "off": False, "auto": "auto"}
 
 

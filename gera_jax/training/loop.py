@@ -200,10 +200,8 @@ class _Interrupt:
     def __enter__(self) -> _Interrupt:
         self._old = {}
         for number in (signal.SIGTERM, signal.SIGINT):
-            try:
+            with contextlib.suppress(ValueError):  # not the main thread: then signals are the caller's business
                 self._old[number] = signal.signal(number, self._remember)
-            except ValueError:  # not the main thread: then signals are the caller's business
-                pass
         return self
 
     def _remember(self, number: int, frame: Any) -> None:

@@ -96,7 +96,8 @@ def load_run(workdir: str | Path) -> Run:
 
     def abstract_state() -> TrainState:
         params = model.init(jax.random.key(0))
-        return TrainState(step=np.zeros((), np.int32), params=params, opt=build_optimizer(config.optimizer.to_dict(), 1).init(params),
+        optimizer = build_optimizer(config.optimizer.to_dict(), 1)
+        return TrainState(step=np.zeros((), np.int32), params=params, opt=optimizer.init(params),
                           ema=params if config.optimizer.ema else (), best=params, buffers={})
 
     checkpoints = Checkpoints(workdir / "checkpoints", latest=config.checkpoint.latest, best=config.checkpoint.best)

@@ -62,7 +62,7 @@ def test_the_finite_check_can_fail():
 
 @every_plain
 def test_antipodal_pairs_are_worse_than_equal_ones(case):
-    x, y = case.data()
+    x, _ = case.data()
     if case.frozen:
         return  # a reflection keeps all distances
     assert evaluate(case, x, -x, dtype="float32")[0] > evaluate(case, x, x, dtype="float32")[0]
@@ -122,14 +122,14 @@ FAULTS = [  # loss, inputs, options, words that the message must hold (any case)
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("loss, inputs, options, words", FAULTS, ids=range(len(FAULTS)))
+@pytest.mark.parametrize(("loss", "inputs", "options", "words"), FAULTS, ids=range(len(FAULTS)))
 @pytest.mark.parametrize("route", ["eager", "traced"])
 def test_static_faults_say_what_is_wrong(loss, inputs, options, words, route):
     """At trace time too: shapes are enough to see them."""
     def run(*values):
         return getattr(losses, loss)(*values, **options)
 
-    with pytest.raises(ValueError) as error:  # noqa: PT012
+    with pytest.raises(ValueError) as error:
         run(*inputs) if route == "eager" else jax.eval_shape(run, *inputs)
     assert [w for w in words if not re.search(w, str(error.value), re.IGNORECASE)] == []
     assert "wanted" in str(error.value)

@@ -63,10 +63,10 @@ def _one(x, z, z_eps, *, form, operator_form, alpha, t, bandwidth, scale, normal
         return error / (m * m)  # also for one row: every form averages over m^2 (design.md)
     entries = [a[i, j] for i in rows for j in range(m) if i != j]
     if not entries:
-        return error / 1e-6
+        return error / 1e-3
     mean = sum(entries) / len(entries)
     varied = sum((value - mean) ** 2 for value in entries)
-    return error / max(varied, 0.01 * sum(value**2 for value in entries), 1e-6)
+    return error / max(varied, 0.01 * sum(value**2 for value in entries), 1e-3)
 
 
 def eps_of(z, *, form="neighbourhood", bandwidth="median", scale=2.0, mask=None) -> list[float]:
