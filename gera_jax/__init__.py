@@ -30,7 +30,6 @@ _ROOMS = (
     "ops",
     "plots",
     "training",
-    "transport",
     "writers",
 )
 _HOME = {  # public name -> the module it lives in

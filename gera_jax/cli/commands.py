@@ -123,13 +123,16 @@ def data_show(source: str, *, key: str = "") -> dict[str, Any]:
             for table in tables}
 
 
-def data_build(source: str, output: str | Path, *, key: str = "") -> str:
-    """Write a table as a TFDS `array_record` data set, ids included; `load_table(output)` gives it back exactly."""
+def data_build(source: str, output: str | Path, *, key: str = "") -> list[str]:
+    """Write each table of `source` as a TFDS `array_record` data set in `output`, ids included.
+
+    Returns:
+      paths; `load_table(path)` gives a table back exactly.
+    """
     from gera_jax.data import builder, catalog, load_table
 
     tables = catalog.load(source) if source in catalog.names() else (load_table(source, key=key or None),)
-    builder.build_dataset(tables, output)
-    return str(output)
+    return [str(builder.build_dataset(table, output)) for table in tables]
 
 
 def quickstart(output: str | Path = "quickstart", *, source: str = "clipart", pairs: tuple[int, ...] = (100, 300, 1000),

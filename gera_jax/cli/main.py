@@ -176,5 +176,5 @@ def _data_build(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[An
     from gera_jax.config import path_and_key
 
     path, key = path_and_key(args.source)
-    commands.data_build(path, args.output, key=key)
-    return dict(output=args.output), f"{args.output}: an array_record data set; load_table reads it back"
+    paths = commands.data_build(path, args.output, key=key)
+    return dict(paths=paths), "\n".join(f"{path}: an array_record data set; use it wherever a file of embeddings goes" for path in paths)

@@ -91,11 +91,12 @@ def test_data_list_show_build(capsys, tmp_path):
     assert code == 0 and "3012 rows of 1280" in out
     rows = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
     np.save(tmp_path / "rows.npy", rows)
-    code, out, _ = run(capsys, "data", "build", str(tmp_path / "rows.npy"), str(tmp_path / "built"))
+    code, out, _ = run(capsys, "data", "build", "--json", str(tmp_path / "rows.npy"), str(tmp_path / "built"))
     assert code == 0
     from gera_jax.data import load_table
 
-    np.testing.assert_array_equal(load_table(tmp_path / "built").rows, rows)
+    path, = json.loads(out)["paths"]
+    np.testing.assert_array_equal(load_table(path).rows, rows)
 
 
 def test_module_and_python_functions_have_the_same_names():

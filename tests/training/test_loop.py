@@ -83,7 +83,7 @@ def test_newest_and_best_steps_are_kept_together(whole):
 
 
 def test_folder_of_another_config_says_what_differs(whole):
-    with pytest.raises(checks.InputError, match=r"workdir: got .*another config \(optimizer.lr: 0.0003 -> 0.5\)"):
+    with pytest.raises(checks.InputError, match=r"workdir: got .*another config \(optimizer.lr: 0.0001 -> 0.5\)"):
         training.train(small_config(parallel="jit", **{"optimizer.lr": 0.5}), whole[1])
 
 
