@@ -177,4 +177,4 @@ def _data_build(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[An
 
     path, key = path_and_key(args.source)
     paths = commands.data_build(path, args.output, key=key)
-    return dict(paths=paths), "\n".join(f"{path}: an array_record data set; use it wherever a file of embeddings goes" for path in paths)
+    return dict(paths=paths), "\n".join(f"{path}: a data set that any command reads like a file of embeddings" for path in paths)
