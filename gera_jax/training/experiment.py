@@ -27,6 +27,7 @@ STARTS = {
     "procrustes": baselines.Procrustes,
     "random": None,
 }
+MAX_START_PAIRS = 20_000  # a linear map is known long before; the solvers hold several float64 copies of their rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +154,7 @@ def start(config: Mapping, model: TwoTower, data: AlignmentData) -> dict[str, An
     if solver is None:
         return params
     x_name, y_name = data.names
-    pairs = data.pairs
+    pairs = data.pairs[:MAX_START_PAIRS]
     fitted = solver(**config["model"]["init_options"]).fit(
         data.features[x_name].take(pairs[:, 0]), data.features[y_name].take(pairs[:, 1]))
     params = model.start_at(params, x_name, fitted.x_weights, fitted.x_offset)
