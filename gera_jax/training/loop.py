@@ -82,7 +82,7 @@ def train(config: ConfigDict, workdir: str | Path | None = None, *, tables: tupl
             _, state, loop = found
             logger.info("going on at step %d of %d", int(state.step), experiment.total_steps)
         log = JsonLinesWriter(workdir / "metrics.jsonl")
-        log.truncate(int(state.step))
+        log.truncate(-1 if found is None else int(state.step))  # what came after the checkpoint will come again
     loop_state = _Loop(experiment, state, loop, checkpoints, log, tuple(hooks), workdir)
     with _Interrupt() as interrupt, contextlib.ExitStack() as closing:
         for resource in (log, checkpoints):
