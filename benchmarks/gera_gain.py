@@ -108,7 +108,8 @@ def variant_table(rows: list[dict]) -> str:
                 gains = {m: [100 * (cell[source, variant, s, weight][m] - cell[source, "default", s, 0.0][m]) for s in SEEDS]
                          for m in METRICS}
                 found = {m: "{:+.1f} ± {:.1f}".format(*interval(values)) for m, values in gains.items()}
-                lines.append(f"| {variant} | {source} | {weight:g} | {found['mean/R@10']} | {found['mean/R@1']} | {found['foscttm']} |")
+                columns = [variant, source, f"{weight:g}", found["mean/R@10"], found["mean/R@1"], found["foscttm"]]
+                lines.append(f"| {' | '.join(columns)} |")
     return "\n".join(lines)
 
 
