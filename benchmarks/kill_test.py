@@ -55,6 +55,7 @@ def run(kills: int, steps: int, seed: int) -> dict:
         _, errors = process.communicate()
         assert process.returncode == 0, errors.decode()[-2000:]
         life = time.monotonic() - began
+        wanted = final_state(whole), log_without_time(whole)
         done, moments = 0, []
         while done < kills:
             process = launch(broken, steps)
@@ -62,19 +63,19 @@ def run(kills: int, steps: int, seed: int) -> dict:
             try:
                 process.wait(moment)
                 assert process.returncode == 0, process.stderr.read().decode()[-2000:]
-                finished = final_state(broken), log_without_time(broken)
-                _require_equal(finished, (final_state(whole), log_without_time(whole)))
+                _require_equal((final_state(broken), log_without_time(broken)), wanted)
                 shutil.rmtree(broken)  # through before its time: begin another run
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
                 done += 1
                 moments.append(round(moment, 2))
+                print(f"kill {done} after {moment:.1f} s", file=sys.stderr, flush=True)
             process.stderr.close()
         process = launch(broken, steps)
         _, errors = process.communicate()
         assert process.returncode == 0, errors.decode()[-2000:]
-        _require_equal((final_state(broken), log_without_time(broken)), (final_state(whole), log_without_time(whole)))
+        _require_equal((final_state(broken), log_without_time(broken)), wanted)
     return dict(kills=done, seconds_of_a_life=round(life, 1), moments=moments, identical=True)
 
 
