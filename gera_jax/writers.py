@@ -5,6 +5,7 @@ Every writer has `.write(step, metrics)`, `.flush()` and `.close()`, and is a co
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import json
 import math
@@ -30,16 +31,17 @@ def to_number(value: Any) -> float | int | str | bool | None:
     return number if math.isfinite(number) else None
 
 
-class Writer:
+class Writer(abc.ABC):
     """What the writers share; a writer overrides `write` and, where it holds something open, the others."""
 
+    @abc.abstractmethod
     def write(self, step: int, metrics: Mapping[str, Any]) -> None:
-        raise NotImplementedError
+        """Record the metrics of a step."""
 
-    def flush(self) -> None:
+    def flush(self) -> None:  # noqa: B027  (a writer that holds nothing open has nothing to hand over)
         """Hand everything to the operating system."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027
         """Release what is held open; closing twice is fine."""
 
     def __enter__(self):

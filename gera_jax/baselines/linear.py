@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -25,16 +26,18 @@ class Baseline(Protocol):
     def similarity(self, x: Any, y: Any) -> np.ndarray: ...
 
 
-class SharedSpace:
+class SharedSpace(abc.ABC):
     """`similarity` as the dot product of two transforms, and the memory of the widths seen by `fit`."""
 
     _widths: tuple[int, int] | None = None
 
+    @abc.abstractmethod
     def transform_x(self, x: Any) -> np.ndarray:
-        raise NotImplementedError
+        """Unit rows of the shared space."""
 
+    @abc.abstractmethod
     def transform_y(self, y: Any) -> np.ndarray:
-        raise NotImplementedError
+        """Unit rows of the shared space."""
 
     def similarity(self, x: Any, y: Any) -> np.ndarray:
         """Cosine in the shared space, [n, m] in [-1, 1]; higher = closer."""
