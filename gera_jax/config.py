@@ -44,9 +44,10 @@ def embedding_pair(source: str = "clipart", **fields: Any) -> ConfigDict:
     names, recommended = _recommended(source)
     block = ConfigDict(dict(
         source=source,
-        x=dict(name=names[0], path="", key="", ids=""),
-        y=dict(name=names[1], path="", key="", ids=""),
-        test=dict(x=dict(path="", key="", ids=""), y=dict(path="", key="", ids="")),
+        # layer: which one of an array [n, layers, d], as text ("7", "-1"); "" for a matrix
+        x=dict(name=names[0], path="", key="", ids="", layer=""),
+        y=dict(name=names[1], path="", key="", ids="", layer=""),
+        test=dict(x=dict(path="", key="", ids="", layer=""), y=dict(path="", key="", ids="", layer="")),
         pairs=1_000,  # 0 = every pair that is known
         unpaired="independent",  # | "same_set" | "none"
         captions=False,  # whether several rows of one modality may share an id
