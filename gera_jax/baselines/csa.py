@@ -27,8 +27,8 @@ class CSA(SharedSpace):
 
     Cost: that of `RidgeCCA`.
 
-    Source: Li, Chinchali, Topcu, "CSA: Data-efficient Mapping of Unimodal Features to Multimodal Features" (ICLR 2025). Differs from
-    the authors' code in the ridge.
+    Source: Li, Chinchali, Topcu, "CSA: Data-efficient Mapping of Unimodal Features to Multimodal Features" (ICLR 2025). Differs
+    from the authors' code in the ridge.
 
     >>> import numpy as np
     >>> x = np.random.default_rng(0).normal(size=(200, 5))

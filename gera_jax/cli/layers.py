@@ -125,7 +125,8 @@ def _text(found: Mapping[str, Any], args: argparse.Namespace) -> str:
     for i, row in enumerate(found["scores"]):
         marks = ("*" if (i, j) == (found["x_layer"], found["y_layer"]) else " " for j in range(len(row)))
         table.append(f"{i:>6}" + "".join(f"{value:>6.3f}{mark}" for value, mark in zip(row, marks, strict=True)))
-    table.append(f"best: layer {found['x_layer']} of x and {found['y_layer']} of y, {found['score']:.3f} (last layers {found['last']:.3f})")
+    table.append(f"best: layer {found['x_layer']} of x and {found['y_layer']} of y, {found['score']:.3f} "
+                 f"(last layers {found['last']:.3f})")
     if args.output:
         table.append(f"gera-jax train --config {args.output} --workdir RUN")
     if args.plot:

@@ -67,7 +67,7 @@ def near_names(path: Path) -> str:
 
 
 def choose_key(path: Path, key: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
-    """`key` if it is there; the only matrix (or the only array [n, layers, d]) if `key` is empty; `InputError` with the known keys otherwise."""
+    """`key` if it is there, or if it is empty the only matrix (else the only array [n, layers, d]); `InputError` otherwise."""
     if key:
         if key not in shapes:
             fail("key", got=f'"{key}"', wanted=f'an array of "{path.name}"', remedy=did_you_mean(key, shapes))

@@ -180,7 +180,7 @@ def layered_pair(n: int = 1000, *, x_layers: int = 6, y_layers: int = 8, informa
     rng = np.random.default_rng(seed)
     latent = rng.normal(size=(n, dim))
     made = []
-    for best, layers, width, name in ((informative[0], x_layers, x_dim, "x_dim"), (informative[1], y_layers, y_dim, "y_dim")):
+    for best, layers, width, name in zip(informative, (x_layers, y_layers), (x_dim, y_dim), ("x_dim", "y_dim"), strict=True):
         own = rng.normal(size=(n, dim))
         stacked = np.empty((n, layers, width), np.float32)
         for layer in range(layers):

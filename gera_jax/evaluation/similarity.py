@@ -193,7 +193,8 @@ class LocalGeometry:
     def centred(self, keys: np.ndarray, size: int = 1 << 15) -> np.ndarray:
         """Cosines of the pairs, less their row's mean."""
         row, column = np.divmod(keys, len(self.z))
-        parts = [np.einsum("nd,nd->n", self.z[row[i : i + size]], self.z[column[i : i + size]]) for i in range(0, len(keys), size)]
+        cuts = [slice(i, i + size) for i in range(0, len(keys), size)]
+        parts = [np.einsum("nd,nd->n", self.z[row[cut]], self.z[column[cut]]) for cut in cuts]
         return np.concatenate([np.zeros(0), *parts]) - self.mean[row]
 
 

@@ -71,7 +71,7 @@ def test_other_measures_find_the_same_layers(files, measure):
 
 def test_held_out_rows_are_never_looked_at(files, monkeypatch):
     """Rubbish in every row of validation and test changes no score; in a training row it does."""
-    folder, x, y, _ = files
+    folder, x, *_ = files
     base = small(folder)
     given = f"{folder}/x.npz:layers", f"{folder}/y.npz:layers"
     want = gera_jax.select_layers(*given, config=base)["scores"]
