@@ -39,6 +39,7 @@ _HOME = {  # public name -> the module it lives in
     "embed": "gera_jax.cli.commands",
     "evaluate": "gera_jax.cli.commands",
     "quickstart": "gera_jax.cli.commands",
+    "select_layers": "gera_jax.cli.layers",
     "train": "gera_jax.cli.commands",
 }
 
