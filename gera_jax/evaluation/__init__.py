@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
-from gera_jax.evaluation.diagnostics import alignment, effective_rank, mean_cosine, modality_gap, uniformity
+from gera_jax.evaluation.calibration import expected_calibration_error
+from gera_jax.evaluation.delta import delta_retrieval
+from gera_jax.evaluation.diagnostics import (
+    alignment,
+    effective_rank,
+    mean_cosine,
+    modality_gap,
+    relative_alignment,
+    set_uniformity,
+    uniformity,
+)
+from gera_jax.evaluation.few_shot import few_shot_accuracy
 from gera_jax.evaluation.retrieval import (
     foscttm,
     foscttm_from_scores,
     retrieval_metrics,
     retrieval_metrics_from_scores,
 )
+from gera_jax.evaluation.shift import shift_robustness
 from gera_jax.evaluation.similarity import linear_cka, mutual_knn
 from gera_jax.evaluation.zero_shot import zero_shot_accuracy
 
 __all__ = [
     "alignment",
+    "delta_retrieval",
     "effective_rank",
+    "expected_calibration_error",
+    "few_shot_accuracy",
     "foscttm",
     "foscttm_from_scores",
     "linear_cka",
     "mean_cosine",
     "modality_gap",
     "mutual_knn",
+    "relative_alignment",
     "retrieval_metrics",
     "retrieval_metrics_from_scores",
+    "set_uniformity",
+    "shift_robustness",
     "uniformity",
     "zero_shot_accuracy",
 ]
