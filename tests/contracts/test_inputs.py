@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gera_jax import losses
-from tests.contracts import cases_anchors, cases_mixup
+from tests.contracts import cases_anchors, cases_density, cases_mixup, cases_structure
 from tests.contracts.cases import BY_NAME, PLAIN, points, rows, sets
 from tests.contracts.tools import call, evaluate
 
@@ -124,6 +124,7 @@ FAULTS = [  # loss, inputs, options, words that the message must hold (any case)
     ("diffusion_alignment", (zeros(2, 4, 3), zeros(3, 4, 3)), {}, ("2|3",)),
     ("diffusion_alignment", SETS, dict(t=-1), ("\\bt\\b", "-1")),
     ("diffusion_alignment", SETS, dict(mask=jnp.ones((2, 5), bool)), ("mask", "4|5")),
+    *cases_structure.FAULTS, *cases_density.FAULTS,
     *cases_mixup.FAULTS, *cases_anchors.FAULTS,
 ]  # fmt: skip
 
