@@ -51,10 +51,9 @@ def run(source: str, pairs: int, seed: int, setting: str) -> dict:
 
 def grid(systems: list[str], alternatives: bool) -> list[tuple]:
     """Default settings first; the alternatives that validation chooses among come last."""
-    settings = [CONTRASTIVE]
+    settings = [CONTRASTIVE, *(SYSTEMS[name][1] for name in systems)]
     for name in systems:
-        whole, without = SYSTEMS[name]
-        settings += [without, *(whole if alternatives else whole[:1])]
+        settings += SYSTEMS[name][0] if alternatives else SYSTEMS[name][0][:1]
     return [(source, pairs, seed, setting)
             for setting in dict.fromkeys(settings) for source in SETS for pairs in PAIRS for seed in SEEDS]
 
