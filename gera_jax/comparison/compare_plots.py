@@ -37,12 +37,12 @@ def quality_curves(found: Comparison, key: str = "mean/R@10", heading: str = "R@
         means = [found.mean(method, c, key) for c in counts]
         y, half = np.array([100 * m.mean for m in means]), np.array([100 * m.half for m in means])
         axes.plot(counts, y, color=color, marker=marker, markersize=4.5, linewidth=2.2 if method == found.recommended else 1.5, zorder=3)
-        if np.isfinite(half).all():
+        if len(found.seeds) > 2 and np.isfinite(half).all():
             axes.fill_between(counts, y - half, y + half, color=color, alpha=0.13, linewidth=0, zorder=2)
         ends.append((float(counts[-1]), float(y[-1]), found.labels[method], color))
     _log_counts(axes, found.counts)
     axes.set_ylabel(heading)
-    axes.set_ylim(0, 1.06 * axes.get_ylim()[1])
+    axes.set_ylim(0, 1.15 * max(100 * found.mean(m, c, key).mean for m in found.labels for c in found.counts if found.at(m, c)))
     plots._chance(axes, min(1.0, 10 / found.gallery), vertical=False)
     plots._label_ends(axes, ends)
     return figure
@@ -71,7 +71,7 @@ def learning_curves(found: Comparison, keys: tuple[str, ...] = ("mean/R@1", "mea
                   va="top", fontsize=8, color=plots.MUTED)
     _log_counts(axes, (*found.counts, 2 * last))
     axes.set_ylabel(f"{found.labels[found.recommended]} (%)")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, min(100.0, 1.4 * max(end[1] for end in ends)))
     plots._label_ends(axes, ends)
     return figure
 

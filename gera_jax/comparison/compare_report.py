@@ -40,7 +40,7 @@ def write_compare_report(path: str | os.PathLike, found: Comparison) -> Path:
     page = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{_style()}main {{ max-width: 68rem; }}\n</style>\n</head>\n<body>\n<main>\n"
+        f"<title>{escape(title)}</title>\n<style>\n{_style()}main {{ max-width: 76rem; }} figure {{ max-width: 54rem; }}\n</style>\n</head>\n<body>\n<main>\n"
         f'<header>\n<h1>{escape(title)}</h1>\n<p class="headline">{escape(headline(found))}</p>\n</header>\n'
         + "\n".join(filter(None, sections)) + "\n</main>\n</body>\n</html>\n"
     )
@@ -128,36 +128,46 @@ def _more(found: Comparison) -> str:
 
 def _table(found: Comparison, count: int) -> str:
     x, y = found.names
-    columns: list[tuple[str, str, str, bool | None]] = []  # group, heading, key, whether higher is better
+    columns: Columns = []
     for a, b in ((x, y), (y, x)):
         columns += [(f"{a} to {b}", f"R@{k}", f"{a}_to_{b}/R@{k}", True) for k in (1, 5, 10)]
         columns += [(f"{a} to {b}", "median", f"{a}_to_{b}/median_rank", False)]
     columns += [("both ways", "R@1", "mean/R@1", True), ("both ways", "R@10", "mean/R@10", True), ("both ways", "FOSCTTM", "foscttm", False)]
-    for name, words in (("csls", "CSLS"), ("inverted_softmax", "ISF")):
-        columns += [(f"{words}, training rows", f"R@{k}", f"{name}/mean/R@{k}", True) for k in (1, 10)]
-    for name, words in (("csls_gallery", "CSLS, gallery"), ("inverted_softmax_gallery", "ISF, gallery")):
-        columns += [(words, "R@10", f"{name}/mean/R@10", True)]
+    hubs: list[tuple[str, str, str, bool]] = []
+    for name, words in (("csls", "CSLS"), ("inverted_softmax", "ISF"), ("csls_gallery", "CSLS, gallery"), ("inverted_softmax_gallery", "ISF, gallery")):
+        hubs += [(words, f"R@{k}", f"{name}/mean/R@{k}", True) for k in (1, 5, 10)] + [(words, "FOSCTTM", f"{name}/foscttm", False)]
+    main = _metric_table(found, count, columns, differences=True)
+    if not main:
+        return "<p>No method could be fitted.</p>"
+    caption = f'<p class="quiet">{escape(LEGEND)} ← best by the validation rows.</p>' if count == found.counts[0] else ""
+    corrected = _metric_table(found, count, hubs, differences=False)
+    return f"{main}\n<details><summary>With hubs corrected, both ways</summary>\n{corrected}\n</details>\n{caption}"
+
+
+Columns = list[tuple[str, str, str, bool]]
+
+
+def _metric_table(found: Comparison, count: int, columns: Columns, *, differences: bool) -> str:
     have = [m for m in found.labels if found.at(m, count)]
     if not have:
-        return "<p>No method could be fitted.</p>"
+        return ""
     reference = found.reference(count)
-    differences = {d.method: d.values for d in found.differences(count)}
+    against = {d.method: d.values for d in found.differences(count)} if differences else {}
     means = {(m, key): found.mean(m, count, key) for m in have for _, _, key, _ in columns}
     best = {key: (max if up else min)(means[m, key].mean for m in have) for _, _, key, up in columns}
     groups: list[tuple[str, int]] = []
     for group, *_ in columns:
         groups = [*groups[:-1], (group, groups[-1][1] + 1)] if groups and groups[-1][0] == group else [*groups, (group, 1)]
-    minus = f"minus {found.labels[reference]}" if reference else "difference"
-    top = "".join(f'<th scope="colgroup" colspan="{n}" class="group">{escape(g)}</th>' for g, n in [(minus, 3), *groups])
-    heads = "".join(f'<th scope="col">{escape(h)}</th>' for h in ("R@1", "R@10", "FOSCTTM", *(c[1] for c in columns), "CPU s"))
+    minus = [(f"minus {found.labels[reference]}" if reference else "difference", 3)] if differences else []
+    top = "".join(f'<th scope="colgroup" colspan="{n}" class="group">{escape(g)}</th>' for g, n in [*minus, *groups])
+    heads = "".join(f'<th scope="col">{escape(h)}</th>' for h in (*(("R@1", "R@10", "FOSCTTM") if differences else ()), *(c[1] for c in columns), "CPU s"))
     lines = []
     for m in have:
-        if m == reference:
-            cells = '<td colspan="3">reference</td>'
-        elif m in differences:
-            cells = "".join(f"<td>{_signed(differences[m][key], up)}</td>" for key, up in (("mean/R@1", True), ("mean/R@10", True), ("foscttm", False)))
-        else:
-            cells = '<td colspan="3">not every seed</td>'
+        cells = ""
+        if differences and m in against:
+            cells = "".join(f"<td>{_signed(against[m][key], up)}</td>" for key, up in (("mean/R@1", True), ("mean/R@10", True), ("foscttm", False)))
+        elif differences:
+            cells = f'<td colspan="3">{"reference" if m == reference else "not every seed"}</td>'
         for _, _, key, _ in columns:
             value = means[m, key]
             text = f"{value.mean:.1f}" if key.endswith("rank") else f"{100 * value.mean:.1f}"
@@ -165,9 +175,8 @@ def _table(found: Comparison, count: int) -> str:
         seconds = sum(cell.cpu_seconds for cell in found.at(m, count)) / len(found.at(m, count))
         mark = " ←" if m == found.best(count) else ""
         lines.append(f'<tr><th scope="row">{escape(found.labels[m])}{mark}</th>{cells}<td>{seconds:.2f}</td></tr>')
-    caption = f'<p class="quiet">{escape(LEGEND)} ← best by the validation rows.</p>' if count == found.counts[0] else ""
     return (f'<div class="scroll" tabindex="0" role="region" aria-label="Results at {count} pairs"><table><thead><tr><td></td>{top}<td></td></tr>'
-            f'<tr><th scope="col">method</th>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>{caption}')
+            f'<tr><th scope="col">method</th>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>')
 
 
 def _half(value: Interval, key: str) -> str:

@@ -31,7 +31,8 @@ class LearningCurve:
 
     Fitted to the means over seeds. Three sources of doubt are added: the coefficients given the noise between seeds and the
     prior bend, the seeds' common rise or fall (another split), and for one run the noise of a draw of pairs. Intervals are
-    Student's with seeds - 1 degrees of freedom, and a single seed has the binomial noise of its gallery.
+    Student's, with the degrees of freedom of the estimated variances (Satterthwaite); a single seed has the binomial noise of
+    its gallery.
 
     >>> rng = np.random.default_rng(0); pairs = np.array([20, 50, 100, 200, 500])
     >>> values = 1 / (1 + np.exp(4 - 0.6 * np.log(pairs) + 0.05 * rng.normal(size=(5, 5))))  # [seeds, counts]
@@ -45,6 +46,7 @@ class LearningCurve:
     covariance: np.ndarray  # [3, 3]
     between: float  # variance of a seed's common shift
     within: float  # variance of a draw of pairs
+    counts: int
     seeds: int
     floor: float
 
@@ -82,20 +84,26 @@ class LearningCurve:
         precision = design.T @ design * (seeds / within) + np.diag([0.0, 0.0, 1 / curvature**2])
         covariance = np.linalg.inv(precision)
         coefficients = covariance @ design.T @ center * (seeds / within)
-        return cls(float(pairs.max()), coefficients, covariance, between, within, seeds, floor)
+        return cls(float(pairs.max()), coefficients, covariance, between, within, count, seeds, floor)
 
     def predict(self, pairs: float, *, confidence: float = CONFIDENCE) -> Prediction:
         """The value at `pairs`, inside or beyond the counts that were fitted."""
-        from scipy import stats
-
         require(pairs >= 1, "pairs", got=pairs, wanted="at least 1")
         u = np.log(pairs / self.largest)
         row = np.array([1.0, u, u**2])
         middle, doubt = float(row @ self.coefficients), float(row @ self.covariance @ row)
-        quantile = float(stats.t.ppf((1 + confidence) / 2, self.seeds - 1) if self.seeds > 1 else stats.norm.ppf((1 + confidence) / 2))
-        mean = quantile * np.sqrt(doubt + self.between / self.seeds)
-        run = quantile * np.sqrt(doubt + self.between + self.within)
+        mean = self._half(confidence, doubt, self.between / self.seeds)
+        run = self._half(confidence, doubt + self.within, self.between)
         return Prediction(int(pairs), *(float(1 / (1 + np.exp(-v))) for v in (middle, middle - mean, middle + mean, middle - run, middle + run)))
+
+    def _half(self, confidence: float, within: float, between: float) -> float:
+        """Half an interval from two variances, of (seeds - 1)(counts - 1) and seeds - 1 degrees of freedom."""
+        from scipy import stats
+
+        free = np.inf
+        if self.seeds > 1:
+            free = (within + between) ** 2 / (within**2 / ((self.seeds - 1) * (self.counts - 1)) + between**2 / (self.seeds - 1))
+        return float(stats.t.ppf((1 + confidence) / 2, free) * np.sqrt(within + between))
 
 
 class Hidden(NamedTuple):

@@ -88,9 +88,10 @@ class Store:
         if path is not None and path.is_file():
             text = path.read_text(encoding="utf-8")
             for line in text.splitlines():
-                with contextlib.suppress(json.JSONDecodeError, KeyError, TypeError):
+                with contextlib.suppress(json.JSONDecodeError):
                     entry = json.loads(line)
-                    self.cells[entry.pop("key")] = Cell(**entry)
+                    key = entry.pop("key")
+                    self.cells[key] = Cell(**entry)
             if text and not text.endswith("\n"):
                 with path.open("a", encoding="utf-8") as file:
                     file.write("\n")
