@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gera_jax.baselines.asif import ASIF
+from gera_jax.baselines.generalized_cca import GeneralizedCCA
 from gera_jax.baselines.kernel_cca import KernelCCA
 from gera_jax.baselines.linear import Baseline, LinearHeads
 from gera_jax.baselines.procrustes import Procrustes
@@ -13,6 +14,7 @@ from gera_jax.baselines.wasserstein_procrustes import WassersteinProcrustes, qua
 __all__ = [
     "ASIF",
     "Baseline",
+    "GeneralizedCCA",
     "KernelCCA",
     "LinearHeads",
     "Procrustes",

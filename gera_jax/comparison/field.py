@@ -188,7 +188,7 @@ def find(names: Sequence[str] = ()) -> list[ClosedForm | Trained]:
     >>> find(["ridge_ca"])
     Traceback (most recent call last):
     ...
-    gera_jax.checks.InputError: method: got "ridge_ca"; wanted a known name. Did you mean "ridge_cca"?
+    gera_jax.checks.InputError: method: got "ridge_ca"; wanted a known name. Did you mean "ridge_cca" or "gera"?
     """
     known = methods()
     for name in names:

@@ -104,6 +104,7 @@ def make_task(data: str | Mapping | None = None, *, x: Any = None, y: Any = None
             block = complete(block)
             require(block["source"] in catalog.names(), "data", got=f'"{block["source"]}"', wanted=f"one of {', '.join(catalog.names())}")
             loaded = catalog.load(block["source"])
+            require(len(loaded) == 2, "data", got=f'"{block["source"]}" of {len(loaded)} modalities', wanted="a set of two modalities")
             count = len(np.unique(join(*loaded).pairs[:, 0]))
         else:
             fail("data", got=f'source="{block["source"]}"', wanted="own tables as x and y")
