@@ -217,6 +217,28 @@ def base() -> ConfigDict:
     ))
 
 
+def comparison(**fields: Any) -> ConfigDict:
+    """The fields of `gera_jax.compare`: data, methods, pair counts, seeds, and the budget of trials of each method.
+
+    Args:
+      **fields: any field of the block below; x, y, pairs, x_unpaired and y_unpaired are files, val and test 0 = by rule.
+
+    >>> comparison(data="emoji", seeds=3).seeds
+    3
+    """
+    block = ConfigDict(dict(
+        data="", x="", y="", pairs="", x_unpaired="", y_unpaired="",
+        methods=(), counts=(), seeds=5, budget=4, metric="mean/R@10",
+        split="random",  # | "grouped"
+        unpaired="independent",  # | "same_set" | "none"
+        val=0, test=0, group_key="",
+    ))
+    for name, value in fields.items():
+        checks.require_known(name, block, "field of comparison")
+        block[name] = value
+    return block
+
+
 def smoke(c: ConfigDict) -> ConfigDict:
     """The same experiment, small enough to end in seconds: to see that everything fits together."""
     for name in DURATIONS:

@@ -11,7 +11,7 @@ from typing import Any
 
 from gera_jax import checks
 from gera_jax._version import __version__
-from gera_jax.cli import commands, layers
+from gera_jax.cli import commands, comparing, layers
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -100,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--output", default="quickstart", help="folder for the report and the runs")
     made.add_argument("--source", default="clipart")
     made.add_argument("--smoke", action="store_true", help="a few steps only")
+    comparing.add_commands(command)
     data = sub.add_parser("data", help="list, show or build data sets").add_subparsers(dest="what", required=True, metavar="WHAT")
     command("list", _data_list, "the bundled sets and generators", data)
     made = command("show", _data_show, "what a set or file holds, validated", data)

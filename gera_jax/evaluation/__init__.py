@@ -14,13 +14,9 @@ from gera_jax.evaluation.diagnostics import (
     uniformity,
 )
 from gera_jax.evaluation.few_shot import few_shot_accuracy
+from gera_jax.evaluation.hubness import csls, inverted_softmax, local_density, log_density
 from gera_jax.evaluation.layers import layer_scores
-from gera_jax.evaluation.retrieval import (
-    foscttm,
-    foscttm_from_scores,
-    retrieval_metrics,
-    retrieval_metrics_from_scores,
-)
+from gera_jax.evaluation.retrieval import foscttm, foscttm_from_scores, retrieval_metrics, retrieval_metrics_from_scores
 from gera_jax.evaluation.shift import shift_robustness
 from gera_jax.evaluation.similarity import cknna, linear_cka, mutual_knn, neighbour_count, unbiased_cka
 from gera_jax.evaluation.zero_shot import zero_shot_accuracy
@@ -28,14 +24,18 @@ from gera_jax.evaluation.zero_shot import zero_shot_accuracy
 __all__ = [
     "alignment",
     "cknna",
+    "csls",
     "delta_retrieval",
     "effective_rank",
     "expected_calibration_error",
     "few_shot_accuracy",
     "foscttm",
     "foscttm_from_scores",
+    "inverted_softmax",
     "layer_scores",
     "linear_cka",
+    "local_density",
+    "log_density",
     "mean_cosine",
     "modality_gap",
     "mutual_knn",
