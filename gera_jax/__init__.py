@@ -35,9 +35,11 @@ _ROOMS = (
 _HOME = {  # public name -> the module it lives in
     "Aligner": "gera_jax.estimators",
     "check": "gera_jax.cli.commands",
+    "compare": "gera_jax.cli.comparing",
     "data_list": "gera_jax.cli.commands",
     "embed": "gera_jax.cli.commands",
     "evaluate": "gera_jax.cli.commands",
+    "fit": "gera_jax.cli.comparing",
     "quickstart": "gera_jax.cli.commands",
     "train": "gera_jax.cli.commands",
 }

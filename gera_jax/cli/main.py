@@ -11,7 +11,7 @@ from typing import Any
 
 from gera_jax import checks
 from gera_jax._version import __version__
-from gera_jax.cli import commands
+from gera_jax.cli import commands, comparing
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         made.add_argument("--config", default="gera", metavar="NAME[:ARG]|FILE", help="e.g. gera:pairs=100 or runs/a/config.json")
         made.add_argument("--x", help="own embeddings of one modality: FILE or FILE.npz:KEY")
         made.add_argument("--y", help="own embeddings of the other modality")
+        made.add_argument("--w", help="own embeddings of a third modality, where the config takes one")
         made.add_argument("--pairs", type=int, help="known pairs to use; 0 = all rows whose ids match")
         if name == "train":
             made.add_argument("--workdir", required=True, help="folder of the run")
@@ -98,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--output", default="quickstart", help="folder for the report and the runs")
     made.add_argument("--source", default="clipart")
     made.add_argument("--smoke", action="store_true", help="a few steps only")
+    comparing.add_commands(command)
     data = sub.add_parser("data", help="list, show or build data sets").add_subparsers(dest="what", required=True, metavar="WHAT")
     command("list", _data_list, "the bundled sets and generators", data)
     made = command("show", _data_show, "what a set or file holds, validated", data)
@@ -109,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _config(args: argparse.Namespace) -> str:
-    given = [f"{name}={value}" for name in ("x", "y", "pairs") if (value := getattr(args, name)) is not None]
+    given = [f"{name}={value}" for name in ("x", "y", "w", "pairs") if (value := getattr(args, name)) is not None]
     if not given:
         return args.config
     return f"{args.config}{',' if ':' in args.config else ':'}{','.join(given)}"
@@ -117,11 +119,13 @@ def _config(args: argparse.Namespace) -> str:
 
 def _train(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, str]:
     result = commands.train(_config(args), args.workdir, overrides=overrides, progress=not args.json)
-    split = "test" if len(result.experiment.data.test) > 1 else "val"
-    metrics = result.evaluate(split) if len(getattr(result.experiment.data, split)) > 1 else {}
+    splits = result.experiment.problem.splits
+    split = "test" if "test" in splits else "val"
+    metrics = result.evaluate(split) if split in splits else {}
     summary = dict(workdir=args.workdir, best_step=result.best_step, seconds=result.seconds, split=split, metrics=metrics)
+    name = result.experiment.info["names"][0]
     lines = [f"best step {result.best_step} of {result.experiment.total_steps}, {result.seconds:.1f} s", *_lines(metrics, split),
-             f"gera-jax embed --workdir {args.workdir} --modality {result.experiment.data.names[0]} --input X.npy --output Z.npy"]
+             f"gera-jax embed --workdir {args.workdir} --modality {name} --input X.npy --output Z.npy"]
     return summary, "\n".join(lines)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gera_jax.evaluation.diagnostics import alignment, effective_rank, mean_cosine, modality_gap, uniformity
+from gera_jax.evaluation.hubness import csls, inverted_softmax, local_density, log_density
 from gera_jax.evaluation.retrieval import (
     foscttm,
     foscttm_from_scores,
@@ -14,10 +15,14 @@ from gera_jax.evaluation.zero_shot import zero_shot_accuracy
 
 __all__ = [
     "alignment",
+    "csls",
     "effective_rank",
     "foscttm",
     "foscttm_from_scores",
+    "inverted_softmax",
     "linear_cka",
+    "local_density",
+    "log_density",
     "mean_cosine",
     "modality_gap",
     "mutual_knn",
