@@ -166,7 +166,7 @@ FIELD: tuple[ClosedForm | Trained, ...] = (
     Trained("sspc", "SSPC", "sspc"),
     Trained("contrastive", "contrastive on smoothed inputs", "contrastive", {}, ({},), published=False),
     Trained("gera", "GeRA", "gera", {}, ({}, dict(geometry=3.0), dict(start="random"), dict(geometry=0.3)), published=False),
-    ClosedForm("auto", "auto", "Auto", published=False),
+    ClosedForm("auto", "auto", "CotrainedHeads", published=False),
 )
 
 
