@@ -95,19 +95,19 @@ def geodesic_guided_contrastive(
     other = (gather_rows(v_mask, axis_name).reshape(-1) & (owner != mine))[:, None, :]  # [r, 1, R N]
     far = jnp.einsum("isd,md->ism", s, everything)
     if form == "clean":
-        losses, valid = _clean(own, far, other, g, u, top, at, exists, tau, direction)
+        losses, weight = _clean(own, far, other, g, u, top, at, exists, tau, direction)
     else:
         target = jnp.take_along_axis(v, jnp.argmax(u, axis=2)[..., None], axis=1)  # v_p [r, S, d]
-        losses, valid = _released(own, far, other, g, u, top, at, exists, tau, jnp.einsum("isd,ijd->isj", target, v),
+        losses, weight = _released(own, far, other, g, u, top, at, exists, tau, jnp.einsum("isd,ijd->isj", target, v),
                                   jnp.einsum("isd,md->ism", target, everything))  # fmt: skip
-    valid = valid & s_mask
-    total = global_sum(jnp.where(valid, losses, 0.0).sum(), axis_name)
-    count = global_sum(valid.sum().astype(s.dtype), axis_name)
+    weight = jnp.where(s_mask, weight, 0.0)
+    total = global_sum((weight * losses).sum(), axis_name)
+    count = global_sum(weight.sum(), axis_name)
     return jnp.where(count > 0, total / jnp.maximum(count, 1.0), 0.0)
 
 
 def _clean(own, far, other, g, u, top, at, exists, tau, direction) -> tuple[Array, Array]:
-    """Losses [r, S] and which of them count."""
+    """Losses [r, S] and their weights."""
     positive = (at[..., None, :] == jnp.arange(g.shape[-1], dtype=at.dtype)[:, None]) & (top[..., None, :] > 0)
     positive = positive.any(-1)
     omega = 1.0 - g if direction == "sparing" else 1.0 + g
@@ -121,11 +121,11 @@ def _clean(own, far, other, g, u, top, at, exists, tau, direction) -> tuple[Arra
     mass = share.sum(2)
     valid = mass > 0
     mean = (share * jnp.take_along_axis(own, at, axis=2)).sum(2) / jnp.where(valid, mass, 1.0)
-    return denominator - mean, valid
+    return denominator - mean, valid.astype(own.dtype)
 
 
 def _released(own, far, other, g, u, top, at, exists, tau, target, target_far) -> tuple[Array, Array]:
-    """The hard version; `target` and `target_far` are the cosines of v_p with own and with other moments."""
+    """Means [r, S] of the hard version over a sentence's positives and their number; `target` and `target_far` are the cosines of v_p with own and with other moments."""
     low = floor(own.dtype)
     there = top >= 0  # fewer moments than positives
     picked = jnp.where(there, top * jnp.exp(jnp.take_along_axis(own, at, axis=2)), 0.0) / tau
@@ -148,4 +148,4 @@ def _released(own, far, other, g, u, top, at, exists, tau, target, target_far) -
     denominator = jax.nn.logsumexp(jnp.concatenate(parts, axis=2), axis=2)
     counted = there.sum(2).astype(own.dtype)
     mean = jnp.where(there, picked, 0.0).sum(2) / jnp.maximum(counted, 1.0)
-    return denominator - mean, counted > 0
+    return denominator - mean, counted

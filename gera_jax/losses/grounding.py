@@ -71,7 +71,7 @@ def moment_to_sentence(
     v: Array,
     *,
     iou: Array,
-    overlap: Array,
+    sentence_iou: Array,
     margin: float = 0.3,
     temperature: float = 0.1,
     positives: int = 1,
@@ -90,7 +90,7 @@ def moment_to_sentence(
       s: [r, S, d] sentences of r recordings.
       v: [r, N, d] their moments.
       iou: [r, S, N] overlap of sentences and moments, in [0, 1].
-      overlap: [r, S, S] overlap of the sentences' own spans, in [0, 1].
+      sentence_iou: [r, S, S] overlap of the sentences' own spans, in [0, 1].
       margin: taken from the positive's cosine.
       temperature: tau > 0.
       positives: moments p of a sentence, at least 1; of equal overlaps the first are taken.
@@ -108,7 +108,7 @@ def moment_to_sentence(
 
     >>> import jax.numpy as jnp
     >>> s = jnp.eye(2)[None]  # one recording, two sentences with disjoint spans
-    >>> one = dict(iou=s, overlap=s, temperature=1.0)
+    >>> one = dict(iou=s, sentence_iou=s, temperature=1.0)
     >>> print(f"{moment_to_sentence(s, s, margin=0.0, **one):.6f}")  # log(1 + 1 / e)
     0.313262
     >>> print(f"{moment_to_sentence(s, s, margin=0.3, **one):.6f}")  # log(1 + e^-0.7)
@@ -118,7 +118,7 @@ def moment_to_sentence(
     """
     check_moments(s, v, rank=3, s_mask=s_mask, v_mask=v_mask)
     check_cells(iou, s, v, "iou")
-    check_shape(overlap, jnp.shape(s)[:2] + jnp.shape(s)[1:2], "overlap", "One entry per pair of sentences of a recording.")
+    check_shape(sentence_iou, jnp.shape(s)[:2] + jnp.shape(s)[1:2], "sentence_iou", "One entry per pair of sentences of a recording.")
     checks.require(positives >= 1, "positives", got=positives, wanted="at least 1")
     s, v = unit_rows(s, v, s_mask, v_mask)
     tau = scalar(temperature, s.dtype, "temperature", positive=True)
@@ -131,7 +131,7 @@ def moment_to_sentence(
     own = jnp.einsum("ispd,isd->isp", queries, s) / tau - margin / tau
     mine = (row_offset(r, axis_name) + jnp.arange(r, dtype=jnp.int32))[:, None] == jnp.arange(len(everyone), dtype=jnp.int32)
     exists = gather_rows(s_mask, axis_name)
-    apart = (jnp.asarray(overlap) < same) & ~jnp.eye(sentences, dtype=bool)  # i itself comes with its margin, below
+    apart = (jnp.asarray(sentence_iou) < same) & ~jnp.eye(sentences, dtype=bool)  # i itself comes with its margin, below
     candidate = jnp.where(mine[:, None, :, None], apart[:, :, None, :], exists[None, None]) & exists[None, None]
     others = jax.nn.logsumexp(jnp.where(candidate[:, :, None], logits, floor(s.dtype)), axis=(-2, -1))
     losses = jnp.logaddexp(own, others) - own

@@ -3,6 +3,7 @@
 from gera_jax.ops.collectives import gather_rows, global_sum, row_offset
 from gera_jax.ops.distances import squared_distances
 from gera_jax.ops.numerics import at_least_float32, masked_mean, median_of_nonnegative, safe_normalize, sanitize
+from gera_jax.ops.spans import temporal_iou
 from gera_jax.ops.sphere import slerp
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "sanitize",
     "slerp",
     "squared_distances",
+    "temporal_iou",
 ]

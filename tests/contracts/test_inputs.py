@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gera_jax import losses
+from tests.contracts import cases_grounding
 from tests.contracts.cases import BY_NAME, PLAIN, points, rows, sets
 from tests.contracts.tools import call, evaluate
 
@@ -63,8 +64,8 @@ def test_the_finite_check_can_fail():
 @every_plain
 def test_antipodal_pairs_are_worse_than_equal_ones(case):
     x, _ = case.data()
-    if case.frozen:
-        return  # a reflection keeps all distances
+    if case.frozen or case.needs:
+        return  # a reflection keeps all distances; sentences and moments are no pairs of rows
     assert evaluate(case, x, -x, dtype="float32")[0] > evaluate(case, x, x, dtype="float32")[0]
 
 
@@ -75,8 +76,9 @@ def test_one_row(case):
     low = [jnp.asarray(v, "float32") for v in (x, y)]
     value, grads = jax.value_and_grad(lambda *v: call(case, *v, {}), argnums=(0, 1))(*low)
     assert is_finite(value, grads)
-    assert abs(float(value) - float(case.oracle(x, y, **case.static))) < 1e-5
-    assert (value > 0.01) == (case.loss == "sigmoid_contrastive")
+    needed = case.needs(x, y) if case.needs else {}
+    assert abs(float(value) - float(case.oracle(x, y, **case.static, **needed))) < 1e-5
+    assert (value > 0.01) == (case.loss in ("sigmoid_contrastive", *cases_grounding.APART))
 
 
 def zeros(*shape):
@@ -119,6 +121,7 @@ FAULTS = [  # loss, inputs, options, words that the message must hold (any case)
     ("diffusion_alignment", (zeros(2, 4, 3), zeros(3, 4, 3)), {}, ("2|3",)),
     ("diffusion_alignment", SETS, dict(t=-1), ("\\bt\\b", "-1")),
     ("diffusion_alignment", SETS, dict(mask=jnp.ones((2, 5), bool)), ("mask", "4|5")),
+    *cases_grounding.FAULTS,
 ]  # fmt: skip
 
 
@@ -137,8 +140,9 @@ def test_static_faults_say_what_is_wrong(loss, inputs, options, words, route):
 
 @pytest.mark.parametrize("loss", losses.__all__)
 def test_good_inputs_raise_nothing(loss):
-    inputs = SETS if loss == "diffusion_alignment" else PAIR
+    inputs = SETS if loss in ("diffusion_alignment", *cases_grounding.REQUIRED) else PAIR
     options = {} if loss in ("diffusion_alignment", "sigmoid_contrastive") else SCALE
+    options = cases_grounding.REQUIRED.get(loss, options)
     assert jax.eval_shape(lambda *v: getattr(losses, loss)(*v, **options), *inputs).shape == ()
 
 
@@ -152,7 +156,7 @@ def test_symmetric_targets_are_refused_under_axis_name():
 
 # Sizes at which an n * m * d array would be d = 128 times an n * m one, and is seen at once.
 BIG = {"pairs": (rows(0, 256, 128), 256 * 256, 128), "sets": (sets(0, 32, 24, 128, 128), 32 * 24 * 24, 128),
-       "batch": (points(0, 256, 128), 256 * 256, 128)}  # fmt: skip
+       "batch": (points(0, 256, 128), 256 * 256, 128), "moments": (cases_grounding.moments(0, 4, 24, 64, 128), 96 * 256, 128)}  # fmt: skip
 
 
 def temporary_bytes(function, *values) -> int:
@@ -163,7 +167,7 @@ def temporary_bytes(function, *values) -> int:
 @every_plain
 def test_memory_has_no_n_m_d_term(case):
     kind = "pairs" if not case.frozen else ("batch" if case.static.get("form") == "batch" else "sets")
-    data, entries, width = BIG[kind]
+    data, entries, width = BIG["moments" if case.needs else kind]
     if kind == "batch":
         data = (data[0], np.zeros((256, width)))
     assert temporary_bytes(lambda x, y: call(case, x, y, {}), *data) < 4 * entries * width / 2
