@@ -79,6 +79,16 @@ def smoothed_inputs(*, pca: int = 256) -> dict[str, Any]:
     return {side: dict(pca=pca, filter=graph_filter(0.5)) for side in ("x", "y")}
 
 
+def sides(c: Mapping) -> list[str]:
+    """Slots of the `data` block that are in use: "x", "y" and, where it has a name, "w"."""
+    return [side for side in ("x", "y", "w") if side in c["data"] and c["data"][side]["name"]]
+
+
+def modalities(c: Mapping) -> tuple[str, ...]:
+    """Names of a config's modalities, in the order of their slots."""
+    return tuple(c["data"][side]["name"] for side in sides(c))
+
+
 def own_or_catalog(arg: Mapping, **fields: Any) -> ConfigDict:
     """The `data` block of a config's arguments: the files `x` and `y` where they are given, else the catalog's `source`."""
     if bool(arg["x"]) != bool(arg["y"]):
@@ -115,13 +125,19 @@ def optimizer(name: str, lr: float, *, schedule: str = "cosine", warmup_steps: i
 def base() -> ConfigDict:
     """Every field that a run has, with the default of each; a config changes what its experiment is about."""
     return ConfigDict(dict(
+        task="alignment",
         seed=0,
         data=embedding_pair(),
         model=dict(head="linear", dim=256, init="ridge_cca", init_options=dict(), temperature=0.07,
-                   learn_temperature=True, options=dict()),
+                   learn_temperature=True, options=dict(),
+                   anchors=dict(count=0)),  # learned points of each modality, in both spaces; 0 = off
         graphs=dict(),
         losses=dict(),
         batch=dict(pairs=512, anchors=0, unpaired=0),
+        views=dict(noise=0.0, feature_dropout=0.0),  # what makes z.view.* differ from z.*, beside the head's dropout
+        mixed=dict(on=False, alpha=1.0),  # z.mixed.*: rows mixed with a partner's, lam ~ Beta(alpha, alpha)
+        draws=dict(),  # name -> dict(kind="beta", alpha=, beta=): draws.<name>, a number of each step
+        buffers=dict(length=0, of=[]),  # queue.<key> for each key of `of`: rows of past steps; 0 = off
         optimizer=adamw(),
         total_steps=0, total_epochs=0, total_examples=0,  # exactly one of them
         evals=dict(every_steps=50, metric="mean/R@10", patience=0),  # patience in evaluations, 0 = off

@@ -59,13 +59,9 @@ def train(config: Any = "gera", workdir: str | Path | None = None, *, overrides:
 def evaluate(workdir: str | Path, *, split: str = "test") -> dict[str, float]:
     """Metrics of a run's best parameters on its validation or test rows: retrieval, FOSCTTM, neighbourhoods kept."""
     use_compilation_cache()
-    from gera_jax.data import build_data
-    from gera_jax.training import alignment_metrics, load_run
-    from gera_jax.training.evaluate import projector
+    from gera_jax.training import load_run
 
-    run = load_run(workdir)
-    project = projector(run.model)
-    return alignment_metrics(build_data(run.config.data.to_dict()), lambda name, rows: project(run.params, name, rows), split)
+    return load_run(workdir).evaluate(split)
 
 
 def embed(workdir: str | Path, modality: str, source: Any, *, key: str = "", output: str | Path | None = None) -> np.ndarray:

@@ -117,11 +117,13 @@ def _config(args: argparse.Namespace) -> str:
 
 def _train(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, str]:
     result = commands.train(_config(args), args.workdir, overrides=overrides, progress=not args.json)
-    split = "test" if len(result.experiment.data.test) > 1 else "val"
-    metrics = result.evaluate(split) if len(getattr(result.experiment.data, split)) > 1 else {}
+    splits = result.experiment.problem.splits
+    split = "test" if "test" in splits else "val"
+    metrics = result.evaluate(split) if split in splits else {}
     summary = dict(workdir=args.workdir, best_step=result.best_step, seconds=result.seconds, split=split, metrics=metrics)
+    name = result.experiment.info["names"][0]
     lines = [f"best step {result.best_step} of {result.experiment.total_steps}, {result.seconds:.1f} s", *_lines(metrics, split),
-             f"gera-jax embed --workdir {args.workdir} --modality {result.experiment.data.names[0]} --input X.npy --output Z.npy"]
+             f"gera-jax embed --workdir {args.workdir} --modality {name} --input X.npy --output Z.npy"]
     return summary, "\n".join(lines)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gera_jax.checks import require, require_known
+from gera_jax.data.augment import draw, partners
 
 if TYPE_CHECKING:
     from gera_jax.data.alignment import AlignmentData
@@ -48,7 +49,9 @@ class Sampler:
     `batch(step)` is a dict of fresh arrays with a leading axis of the local shards (s of them):
     `rows.<name>` [s, R, d] float32, the rows that the shard needs, each once (behind them the last is repeated up to R);
     `pairs.<name>` [s, B/s] int32 into them; `neighbours.<name>` [s, A/s, m] and `unpaired.<name>` [s, U/s] likewise;
-    `groups` [s, B/s] int32, the pair's item; `mask` [s, B/s] bool, False where a pair only fills up the last shards.
+    `groups` [s, B/s] int32, the pair's item; `mask` [s, B/s] bool, False where a pair only fills up the last shards;
+    `draws.<name>` [s] float32, one number of the step; with `mixed`, `mixed.lam` [s] likewise and `partner` [s, B/s] int32,
+    the place in the whole batch of the pair that each pair is mixed with.
 
     Args:
       data: see `build_data`.
@@ -58,6 +61,8 @@ class Sampler:
       neighbours: modality -> rows [N, m] of its table, column 0 the anchor itself.
       unpaired: rows U of the global batch, of each modality, drawn from the training rows outside of the known pairs.
       shards, local_shards: number of shards of the global batch, and which of them this process makes.
+      draws: name -> distribution of a number drawn each step; see `augment.check_draw`.
+      mixed: distribution of the share that a pair keeps of itself when it is mixed with its partner, or None (off).
 
     Raises:
       InputError: sizes below their minimum or not divisible by the shards, no unpaired rows, or neighbours outside of the
@@ -66,7 +71,8 @@ class Sampler:
 
     def __init__(self, data: AlignmentData, *, seed: int, batch_size: int, anchors: int = 0,
                  neighbours: Mapping[str, np.ndarray] | None = None, unpaired: int = 0, shards: int = 1,
-                 local_shards: Iterable[int] | None = None):
+                 local_shards: Iterable[int] | None = None, draws: Mapping[str, Mapping] | None = None,
+                 mixed: Mapping | None = None):
         neighbours = dict(neighbours or {}) if anchors else {}
         require(seed >= 0, "seed", got=seed, wanted="at least 0")
         require(batch_size >= 1, "batch.pairs", got=batch_size, wanted="at least 1")
@@ -81,6 +87,7 @@ class Sampler:
                 wanted=f"shards 0 to {shards - 1}")
         self.batch_size = min(batch_size, len(data.pairs))
         self._pad = -self.batch_size % shards
+        self._seed, self._draws, self._mixed = seed, dict(draws or {}), mixed
         self._pairs = EpochOrder(len(data.pairs), size=self.batch_size, seed=seed, stream=PAIR_STREAM)
         self._neighbours = {name: self._check_neighbours(name, table) for name, table in neighbours.items()}
         self._anchors = {name: EpochOrder(len(table), size=anchors, seed=seed, stream=ANCHOR_STREAM + self._number(name))
@@ -102,6 +109,11 @@ class Sampler:
         """Steps in which every pair comes at least once: ceil(pairs / batch_size)."""
         return self._pairs.steps_per_epoch
 
+    @property
+    def padded(self) -> bool:
+        """Whether batches hold pairs that only fill up the last shards."""
+        return self._pad > 0
+
     def row_count(self, name: str) -> int:
         """R: rows of modality `name` in a shard, the same in every batch."""
         require_known(name, self._row_count, "modality")
@@ -115,6 +127,7 @@ class Sampler:
         mask = np.arange(len(pairs)) < self.batch_size
         x_name = self.data.names[0]
         out = {"groups": self._local(self.data.groups[x_name][pairs[:, 0]]).astype(np.int32), "mask": self._local(mask)}
+        out.update(self._drawn(int(step)))
         for side, name in enumerate(self.data.names):
             wanted = {"pairs": self._local(pairs[:, side])}
             if name in self._anchors:
@@ -132,6 +145,18 @@ class Sampler:
                     places[block].append(place.reshape(part.shape).astype(np.int32))
             out[f"rows.{name}"] = self.data.features[name].take(rows)
             out.update({f"{block}.{name}": np.stack(found) for block, found in places.items()})
+        return out
+
+    def _drawn(self, step: int) -> dict[str, np.ndarray]:
+        """The step's numbers, the same in every shard, and the partners to mix with."""
+        out = {f"draws.{name}": draw(spec, seed=self._seed, step=step, name=name) for name, spec in self._draws.items()}
+        if self._mixed is not None:
+            out["mixed.lam"] = draw(self._mixed, seed=self._seed, step=step, name="mixed.lam")
+        out = {name: np.full(len(self.local_shards), value, np.float32) for name, value in out.items()}
+        if self._mixed is not None:
+            whole = np.arange(self.batch_size + self._pad, dtype=np.int32)  # filling pairs are their own partners
+            whole[: self.batch_size] = partners(self.batch_size, seed=self._seed, step=step)
+            out["partner"] = self._local(whole)
         return out
 
     def _local(self, values: np.ndarray) -> np.ndarray:

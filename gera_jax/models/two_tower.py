@@ -24,6 +24,8 @@ HEADS = {
     "low_rank_residual": LowRankResidual,
     "identity": Identity,
 }
+ANCHOR_STREAM = 1000  # so that anchors leave the heads' start as it is
+RESERVED = ("log_logit_scale", "anchors")
 MAX_LOGIT_SCALE = 100.0  # the bound that CLIP uses: a colder softmax has no gradient left
 
 
@@ -31,7 +33,8 @@ MAX_LOGIT_SCALE = 100.0  # the bound that CLIP uses: a colder softmax has no gra
 class TwoTower:
     """Projects each modality with a head of its own onto the unit sphere of one space: z = head(x) / |head(x)|.
 
-    Parameters are a plain dict `{name: head's parameters, ..., "log_logit_scale": scalar}`.
+    Parameters are a plain dict `{name: head's parameters, ..., "log_logit_scale": scalar, "anchors": {"features": {name:
+    [K, width]}, "z": {name: [K, dim]}}}`; the last two where they are learned.
 
     Args:
       widths: modality name -> width of its features.
@@ -40,6 +43,8 @@ class TwoTower:
       temperature: start value (learned) or value (fixed) of tau; the logit scale is 1 / tau, at most 100.
       learn_temperature: whether tau is a parameter.
       head_options: further fields of the head (`hidden`, `rank`, `dropout`).
+      anchors: K learned points of each modality in its features' space and in the joint space, N(0, 1) at the start and not
+        normalised; 0 = none.
 
     >>> model = TwoTower({"image": 4, "text": 3}, head="linear", dim=2)
     >>> params = model.init(jax.random.key(0))
@@ -53,6 +58,7 @@ class TwoTower:
     temperature: float = 0.07
     learn_temperature: bool = True
     head_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    anchors: int = 0
 
     def __post_init__(self) -> None:
         checks.require_known(self.head, HEADS, "model.head")
@@ -62,6 +68,10 @@ class TwoTower:
         known = set(inspect.signature(HEADS[self.head]).parameters) - {"parent", "name", "dim"}
         for option in self.head_options:
             checks.require_known(option, known, f"model option of the {self.head} head")
+        for name in self.widths:
+            checks.require(name not in RESERVED, "modality", got=f'"{name}"', wanted="a name that parameters do not use",
+                           remedy=f"Names {', '.join(RESERVED)} are taken: call it otherwise.")
+        checks.require(self.anchors >= 0, "model.anchors.count", got=self.anchors, wanted="0 (off) or more")
         if self.head == "identity":
             wrong = {name: width for name, width in self.widths.items() if width != self.dim}
             checks.require(not wrong, "model.dim", got=f"{self.dim} beside features of width {wrong}",
@@ -80,6 +90,12 @@ class TwoTower:
             params[name] = dict(variables.get("params", {}))
         if self.learn_temperature:
             params["log_logit_scale"] = jnp.asarray(-math.log(self.temperature), jnp.float32)
+        if self.anchors:
+            params["anchors"] = {space: {} for space in ("features", "z")}
+            for number, (name, width) in enumerate(self.widths.items()):
+                keys = jax.random.split(jax.random.fold_in(key, ANCHOR_STREAM + number))
+                params["anchors"]["features"][name] = jax.random.normal(keys[0], (self.anchors, width))
+                params["anchors"]["z"][name] = jax.random.normal(keys[1], (self.anchors, self.dim))
         return params
 
     def project(self, params: Any, name: str, x: Array, *, train: bool = False, key: Array | None = None) -> Array:

@@ -2,6 +2,6 @@
 
 from gera_jax.objectives.registry import LOSSES
 from gera_jax.objectives.schedules import schedule
-from gera_jax.objectives.term import Term, build_terms, describe_terms
+from gera_jax.objectives.term import Rows, Term, build_terms, describe_terms
 
-__all__ = ["LOSSES", "Term", "build_terms", "describe_terms", "schedule"]
+__all__ = ["LOSSES", "Rows", "Term", "build_terms", "describe_terms", "schedule"]

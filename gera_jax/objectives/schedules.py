@@ -5,30 +5,45 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax.numpy as jnp
 import optax
 
 from gera_jax import checks
 
 KINDS = {
-    "constant": lambda start, end, steps: optax.constant_schedule(end),
-    "linear": lambda start, end, steps: optax.linear_schedule(start, end, steps),
-    "cosine": lambda start, end, steps: optax.cosine_decay_schedule(start, steps, alpha=end / start if start else 0.0),
+    "constant": lambda start, end, steps, epoch: optax.constant_schedule(end),
+    "linear": lambda start, end, steps, epoch: optax.linear_schedule(start, end, steps),
+    "cosine": lambda start, end, steps, epoch: optax.cosine_decay_schedule(start, steps, alpha=end / start if start else 0.0),
+    "step": lambda start, end, steps, epoch: optax.join_schedules(
+        [optax.constant_schedule(start), optax.constant_schedule(end)], [steps]),
+    "inverse_epoch": lambda start, end, steps, epoch: _inverse_epoch(start, epoch),
 }
-FIELDS = {"kind", "start", "end", "steps", "warmup_steps"}
+FIELDS = {"kind", "start", "end", "steps", "warmup_steps", "warmup_percent"}
+STARTS = {"linear": 0.0, "step": 0.0}  # the others start at 1
+ENDS = {"cosine": 0.0}  # the others end at 1
 
 
-def schedule(value: Any, *, name: str, total_steps: int) -> Callable[[Any], Any]:
+def schedule(value: Any, *, name: str, total_steps: int, steps_per_epoch: int = 1) -> Callable[[Any], Any]:
     """A function of the step from a config's value.
 
     Args:
-      value: a number >= 0, or a dict of `kind` ("constant" | "linear" | "cosine"), `start`, `end`, `steps` (default: the
-        whole run) and `warmup_steps` (a linear rise from 0 before it).
+      value: a number >= 0, or a dict of `kind`, `start`, `end`, `steps` (default: the whole run) and one of `warmup_steps` and
+        `warmup_percent` (of the run, 0 to 100): a linear rise from 0, before which nothing of the kind's own course is
+        spent. Kinds: "constant" (`end`), "linear" and "cosine" (`start` to `end` over `steps`), "step" (`start`, 0 unless
+        given, before `steps`, which it needs; then `end`) and "inverse_epoch" (`start` / (1 + epoch), epochs from 0).
       name: what errors call it.
       total_steps: length of the run.
+      steps_per_epoch: length of an epoch, for "inverse_epoch".
+
+    Raises:
+      InputError: an unknown field or kind, a number below 0, a warm-up given twice.
 
     >>> weight = schedule({"kind": "linear", "start": 0.0, "end": 2.0, "steps": 10}, name="weight", total_steps=100)
     >>> float(weight(5)), float(weight(50))
     (1.0, 2.0)
+    >>> halves = schedule({"kind": "inverse_epoch"}, name="weight", total_steps=100, steps_per_epoch=10)
+    >>> float(halves(9)), float(halves(10))
+    (1.0, 0.5)
     """
     if not isinstance(value, Mapping):
         _require_number(value, name)
@@ -37,17 +52,38 @@ def schedule(value: Any, *, name: str, total_steps: int) -> Callable[[Any], Any]
         checks.require_known(field, FIELDS, f"field of {name}")
     kind = value.get("kind", "constant")
     checks.require_known(kind, KINDS, f"{name}.kind")
-    start, end = value.get("start", 0.0 if kind == "linear" else 1.0), value.get("end", 0.0 if kind == "cosine" else 1.0)
+    start, end = value.get("start", STARTS.get(kind, 1.0)), value.get("end", ENDS.get(kind, 1.0))
     _require_number(start, f"{name}.start")
     _require_number(end, f"{name}.end")
     checks.require(kind != "cosine" or start > 0, f"{name}.start", got=start, wanted="above 0 for a cosine",
                    remedy='A rise is kind="linear".')
-    warmup = int(value.get("warmup_steps", 0))
+    checks.require(kind != "step" or value.get("steps", 0) > 0, f"{name}.steps", got=value.get("steps", 0),
+                   wanted="the step from which the weight is `end`")
+    warmup = _warmup(value, name, total_steps)
     steps = int(value.get("steps", 0)) or max(1, total_steps - warmup)
-    main = KINDS[kind](float(start), float(end), steps)
+    main = KINDS[kind](float(start), float(end), steps, steps_per_epoch)
     if not warmup:
         return main
     return optax.join_schedules([optax.linear_schedule(0.0, float(main(0)), warmup), main], [warmup])
+
+
+def _inverse_epoch(start: float, steps_per_epoch: int) -> Callable[[Any], Any]:
+    def weight(step: Any) -> Any:
+        epoch = jnp.asarray(step) // steps_per_epoch
+        return jnp.asarray(start, jnp.float32) / (1 + epoch).astype(jnp.float32)
+
+    return weight
+
+
+def _warmup(value: Mapping, name: str, total_steps: int) -> int:
+    """Steps of the linear rise, from the one of two fields that is set."""
+    steps, percent = value.get("warmup_steps", 0), value.get("warmup_percent", 0)
+    checks.require(not (steps and percent), f"{name}.warmup_steps", got=f"{steps} beside warmup_percent={percent}",
+                   wanted="one of the two")
+    _require_number(steps, f"{name}.warmup_steps")
+    checks.require(isinstance(percent, (int, float)) and 0 <= percent <= 100, f"{name}.warmup_percent", got=percent,
+                   wanted="a percentage of the run, 0 to 100")
+    return int(steps) or round(total_steps * percent / 100)
 
 
 def _require_number(value: Any, name: str) -> None:

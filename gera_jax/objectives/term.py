@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import reduce
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from gera_jax import checks
 from gera_jax.objectives.registry import LOSSES
@@ -16,44 +18,74 @@ from gera_jax.objectives.schedules import schedule
 Context = Mapping[str, Any]
 TERM_FIELDS = {"fn", "inputs", "weight", "kwargs"}
 # What a loss takes besides its data is wired by name where the batch has it, so that a config names only the data.
-WIRES = {"x_mask": "mask", "y_mask": "mask", "x_groups": "groups", "y_groups": "groups", "logit_scale": "logit_scale"}
+WIRES = ("logit_scale",)
+
+
+class Rows(NamedTuple):
+    """What is known of the rows of a context key.
+
+    Args:
+      mask: key of their mask [n] bool (True = the row exists), or "" where all exist.
+      groups: key of their item numbers [n], or "" where each row is an item of its own.
+      queue: whether the rows of every step may be pushed to a queue; all keys with this mark have the same n.
+    """
+
+    mask: str = ""
+    groups: str = ""
+    queue: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Term:
-    """One summand `weight(step) * fn(**inputs, **kwargs)` of the objective."""
+    """One summand `weight(step) * fn(**inputs, **masks, **kwargs)` of the objective.
+
+    Args:
+      inputs: argument -> context key.
+      masks: argument -> keys of masks, all of which a row must be in.
+    """
 
     name: str
     fn: Callable
     fn_name: str
     inputs: Mapping[str, str]
+    masks: Mapping[str, tuple[str, ...]]
     kwargs: Mapping[str, Any]
     weight: Callable
+
+    @property
+    def keys(self) -> set[str]:
+        """Every context key that the term reads."""
+        return set(self.inputs.values()) | {key for keys in self.masks.values() for key in keys}
 
     def __call__(self, context: Context, *, axis_name: str | None = None) -> Any:
         """The unweighted value on the arrays of `context`."""
         data = {argument: context[key] for argument, key in self.inputs.items()}
+        data.update({argument: reduce(jnp.logical_and, (context[key] for key in keys)) for argument, keys in self.masks.items()})
         ordered = [data.pop(name) for name in _positional(self.fn) if name in data]
         return self.fn(*ordered, **data, **self.kwargs, axis_name=axis_name)
 
 
-def build_terms(losses: Mapping[str, Mapping], available: set[str], *, total_steps: int) -> list[Term]:
+def build_terms(losses: Mapping[str, Mapping], available: Mapping[str, Rows], *, total_steps: int,
+                steps_per_epoch: int = 1) -> list[Term]:
     """Checked terms of a config's `losses` block.
+
+    Masks and groups are wired where the loss takes them and the config does not name them: `<a>_mask` and `<a>_groups` are
+    those of the input `a` (of all inputs `..._<a>`, if there is no `a`), `mask` is the rows that exist in every input.
 
     Args:
       losses: term name -> dict(fn=, inputs=, weight=, kwargs=).
       available: keys that the batch and the model offer ("z.image", "neighbours.image", ...).
-      total_steps: length of the run, for weights that are schedules.
+      total_steps, steps_per_epoch: length of the run and of an epoch, for weights that are schedules.
 
     Raises:
       InputError: for an unknown loss, field, input or argument (with the nearest known name), a missing argument, or a
         negative weight.
     """
     checks.require(len(losses) > 0, "losses", got="no term", wanted="at least one")
-    return [_build_term(name, spec, available, total_steps) for name, spec in losses.items()]
+    return [_build_term(name, spec, available, total_steps, steps_per_epoch) for name, spec in losses.items()]
 
 
-def _build_term(name: str, spec: Mapping, available: set[str], total_steps: int) -> Term:
+def _build_term(name: str, spec: Mapping, available: Mapping[str, Rows], total_steps: int, steps_per_epoch: int) -> Term:
     where = f"losses.{name}"
     for field in spec:
         checks.require_known(field, TERM_FIELDS, f"field of {where}")
@@ -71,12 +103,39 @@ def _build_term(name: str, spec: Mapping, available: set[str], total_steps: int)
     for argument in _positional(fn):
         checks.require(argument in inputs, f"{where}.inputs", got=f"no {argument}",
                        wanted=f"{spec['fn']}({', '.join(_positional(fn))}, ...)", remedy=f"Known: {sorted(available)}.")
-    for argument, key in WIRES.items():
-        free = argument in parameters and argument not in inputs and argument not in kwargs
-        if free and key in available and "targets" not in inputs:
-            inputs[argument] = key
-    weight = schedule(spec.get("weight", 1.0), name=f"{where}.weight", total_steps=total_steps)
-    return Term(name, fn, spec["fn"], inputs, kwargs, weight)
+    free = [argument for argument in parameters if argument not in inputs and argument not in kwargs]
+    masks = _masks(fn, free, inputs, available)
+    inputs.update(_groups(free, inputs, available))
+    inputs.update({argument: argument for argument in free if argument in WIRES and argument in available})
+    weight = schedule(spec.get("weight", 1.0), name=f"{where}.weight", total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+    return Term(name, fn, spec["fn"], inputs, masks, kwargs, weight)
+
+
+def _masks(fn: Callable, free: list[str], inputs: Mapping[str, str], available: Mapping[str, Rows]
+           ) -> dict[str, tuple[str, ...]]:
+    """The masks of the inputs, by the names of the arguments that take them."""
+    wired = {}
+    for argument in free:
+        if argument == "mask":
+            sources = [name for name in _positional(fn) if name in inputs]
+        elif argument.endswith("_mask"):
+            side = argument.removesuffix("_mask")
+            sources = [side] if side in inputs else [name for name in inputs if name.endswith(f"_{side}")]
+        else:
+            continue
+        keys = tuple(dict.fromkeys(mask for name in sources if (mask := available[inputs[name]].mask)))
+        if keys:
+            wired[argument] = keys
+    return wired
+
+
+def _groups(free: list[str], inputs: Mapping[str, str], available: Mapping[str, Rows]) -> dict[str, str]:
+    """Item numbers of the inputs; a loss takes those of both sides or of none."""
+    if "targets" in inputs:
+        return {}
+    sides = [argument for argument in free if argument.endswith("_groups")]
+    found = {side: available[inputs[name]].groups for side in sides if (name := side.removesuffix("_groups")) in inputs}
+    return found if found and all(found.values()) else {}
 
 
 def _positional(fn: Callable) -> list[str]:
@@ -94,7 +153,8 @@ def describe_terms(terms: list[Term], shapes: Mapping[str, jax.ShapeDtypeStruct]
             checks.fail(f"losses.{term.name}", got=str(error), wanted=f"inputs that {term.fn_name} takes",
                         remedy="Look at losses.*.inputs and kwargs.")
         first, last = float(term.weight(0)), float(term.weight(10**9))
-        inputs = ", ".join(f"{k}={v} {list(shapes[v].shape)}" for k, v in term.inputs.items())
-        rows.append((term.name, term.fn_name, inputs, f"{first:g}" if first == last else f"{first:g} -> {last:g}"))
+        inputs = [f"{k}={v} {list(shapes[v].shape)}" for k, v in term.inputs.items()]
+        inputs += [f"{argument}={' & '.join(keys)}" for argument, keys in term.masks.items()]
+        rows.append((term.name, term.fn_name, ", ".join(inputs), f"{first:g}" if first == last else f"{first:g} -> {last:g}"))
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)

@@ -8,7 +8,6 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from ml_collections import ConfigDict
 from gera_jax import checks
 from gera_jax.training import runs
 from gera_jax.training.checkpoints import Checkpoints
-from gera_jax.training.evaluate import alignment_metrics, projector
 from gera_jax.training.experiment import Experiment, build
 from gera_jax.training.step import TrainState
 from gera_jax.writers import JsonLinesWriter
@@ -42,11 +40,11 @@ class TrainResult:
 
     def project(self, name: str, features: np.ndarray) -> np.ndarray:
         """Unit rows of the joint space for preprocessed features of modality `name`."""
-        return projector(self.experiment.model)(self.params, name, features)
+        return self.experiment.problem.project(self.params, name, features)
 
     def evaluate(self, split: str = "test") -> dict[str, float]:
         """Metrics of the best parameters on a split."""
-        return alignment_metrics(self.experiment.data, self.project, split)
+        return self.experiment.problem.evaluate(self.params, split)
 
 
 def train(config: ConfigDict, workdir: str | Path | None = None, *, tables: tuple | None = None, hooks: Iterable[Hook] = (),
@@ -56,7 +54,7 @@ def train(config: ConfigDict, workdir: str | Path | None = None, *, tables: tupl
     Args:
       config: see `gera_jax.config.base`.
       workdir: folder of the run (config, metrics, checkpoints); None keeps everything in memory.
-      tables: two `gera_jax.data.Table`s when `config.data.source` is "arrays".
+      tables: the `gera_jax.data.Table`s when `config.data.source` is "arrays".
       hooks: called with (step, state, metrics) whenever metrics are logged.
       cache_dir: where neighbour tables are kept; default: a `cache` folder beside the run's files.
 
@@ -104,11 +102,9 @@ class _Loop:
     workdir: Path | None
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
     unread: list[tuple[int, dict[str, Any]]] = dataclasses.field(default_factory=list)
-    projector: Callable | None = None
 
     def run(self, interrupt: _Interrupt) -> None:
         config, total = self.experiment.config, self.experiment.total_steps
-        self.projector = projector(self.experiment.model)
         if int(self.state.step) == 0:
             self.evaluate(0)
         for step in range(int(self.state.step), total):
@@ -156,8 +152,8 @@ class _Loop:
     def evaluate(self, done: int) -> None:
         self.require_finite()
         params = self.state.ema if self.experiment.config.optimizer.ema else self.state.params
-        project = partial(self.projector, params)
-        metrics = alignment_metrics(self.experiment.data, project, "val", full=False) if len(self.experiment.data.val) > 1 else {}
+        problem = self.experiment.problem
+        metrics = problem.evaluate(params, "val", full=False) if "val" in problem.splits else {}
         wanted = self.experiment.config.evals.metric
         if metrics:
             checks.require_known(wanted, metrics, "evals.metric")

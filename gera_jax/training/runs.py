@@ -14,10 +14,8 @@ from ml_collections import ConfigDict
 
 from gera_jax import checks
 from gera_jax import config as config_lib
-from gera_jax.data import Preprocessor
-from gera_jax.models import TwoTower
 from gera_jax.training.checkpoints import Checkpoints
-from gera_jax.training.evaluate import projector
+from gera_jax.training.task import Task
 
 PACKAGES = ("gera_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -38,9 +36,7 @@ def write_header(workdir: Path, experiment: Any) -> None:
     workdir.mkdir(parents=True, exist_ok=True)
     if jax.process_index() or (workdir / "run.json").is_file():
         return
-    data = experiment.data
-    arrays = {f"{name}/{key}": value for name in data.names for key, value in data.preprocessors[name].to_arrays().items()}
-    np.savez(workdir / "preprocess.npz", **arrays)
+    np.savez(workdir / "preprocess.npz", **experiment.problem.arrays)
     (workdir / "config.json").write_text(config_lib.to_json(experiment.config))
     versions = {}
     for package in PACKAGES:
@@ -48,10 +44,7 @@ def write_header(workdir: Path, experiment: Any) -> None:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             versions[package] = "(not installed)"
-    run = dict(versions=versions, fingerprints=dict(data.fingerprints), names=list(data.names),
-               widths=dict(experiment.model.widths), pairs=len(data.pairs), val=len(data.val), test=len(data.test),
-               pool={name: len(rows) for name, rows in data.pool.items()},
-               raw_widths={name: int(data.tables[name].rows.shape[1]) for name in data.names})
+    run = dict(versions=versions, **experiment.info)
     (workdir / "run.json").write_text(json.dumps(run, indent=2))  # last: its presence says that the header is whole
 
 
@@ -62,19 +55,20 @@ class Run:
     workdir: Path
     config: ConfigDict
     info: dict[str, Any]
-    model: TwoTower
+    task: Task
+    model: Any
     params: Any
     step: int
     state: Any
-    preprocessors: dict[str, Preprocessor]
+    arrays: dict[str, np.ndarray]
 
     def embed(self, name: str, rows: np.ndarray) -> np.ndarray:
         """Raw rows [n, d] of modality `name` to unit rows [n, dim] of the joint space."""
-        checks.require_known(name, self.info["names"], "modality")
-        wanted = self.info["raw_widths"][name]
-        checks.require(rows.ndim == 2 and rows.shape[1] == wanted, f"rows of {name}", got=f"shape {list(rows.shape)}",
-                       wanted=f"[n, {wanted}], as in training")
-        return projector(self.model)(self.params, name, self.preprocessors[name](rows))
+        return self.task.embedder(self.model, self.info, self.arrays)(self.params, name, rows)
+
+    def evaluate(self, split: str = "test", *, tables: tuple | None = None) -> dict[str, float]:
+        """Metrics of the best parameters on a split of the run's data; `tables` where their source is "arrays"."""
+        return self.task.evaluator(self.model, self.task.load(self.config, tables=tables))(self.params, split)
 
 
 def load_run(workdir: str | Path) -> Run:
@@ -83,31 +77,25 @@ def load_run(workdir: str | Path) -> Run:
     Raises:
       InputError: if the folder holds no run, or no whole checkpoint.
     """
-    from gera_jax.training.experiment import build_model
+    from gera_jax.training import tasks
+    from gera_jax.training.experiment import initial_state
     from gera_jax.training.optimizers import build_optimizer
-    from gera_jax.training.step import TrainState
 
     workdir = Path(workdir).absolute()
     checks.require((workdir / "run.json").is_file(), "workdir", got=f"{workdir} without run.json", wanted="the folder of a run",
                    remedy="gera-jax train --workdir writes one.")
     config = config_lib.load(workdir / "config.json")
     info = json.loads((workdir / "run.json").read_text())
-    model = build_model(config, info["widths"])
-
-    def abstract_state() -> TrainState:
-        params = model.init(jax.random.key(0))
-        optimizer = build_optimizer(config.optimizer.to_dict(), 1)
-        return TrainState(step=np.zeros((), np.int32), params=params, opt=optimizer.init(params),
-                          ema=params if config.optimizer.ema else (), best=params, buffers={})
-
+    task = tasks.find(config.task)
+    model = task.model(config, info)
+    optimizer = build_optimizer(config.optimizer.to_dict(), 1)
+    abstract = jax.eval_shape(lambda: initial_state(config, model.init(jax.random.key(0)), optimizer, info["queue"]))
     checkpoints = Checkpoints(workdir / "checkpoints", latest=config.checkpoint.latest, best=config.checkpoint.best)
-    found = checkpoints.restore(jax.eval_shape(abstract_state))
+    found = checkpoints.restore(abstract)
     checkpoints.close()
     checks.require(found is not None, "workdir", got=f"{workdir} without a whole checkpoint", wanted="a run that has saved",
                    remedy="Train it first.")
     _, state, loop = found
-    with np.load(workdir / "preprocess.npz", allow_pickle=False) as arrays:
-        preprocessors = {
-            name: Preprocessor.from_arrays({k.removeprefix(f"{name}/"): arrays[k] for k in arrays if k.startswith(f"{name}/")})
-            for name in info["names"]}
-    return Run(workdir, config, info, model, state.best, loop["best_step"], state, preprocessors)
+    with np.load(workdir / "preprocess.npz", allow_pickle=False) as stored:
+        arrays = dict(stored)
+    return Run(workdir, config, info, task, model, state.best, loop["best_step"], state, arrays)

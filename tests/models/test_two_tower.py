@@ -69,7 +69,24 @@ def test_temperature_learned_or_fixed():
     assert "log_logit_scale" not in fixed.init(jax.random.key(0)) and float(fixed.logit_scale({})) == 2
 
 
+def test_anchors_are_standard_normal_and_leave_the_heads_as_they_are():
+    plain, _ = make("linear")
+    model = TwoTower(plain.widths, head="linear", dim=5, anchors=400)
+    params, bare = model.init(jax.random.key(0)), plain.init(jax.random.key(0))
+    for space, width in (("features", 7), ("z", 5)):
+        for name in ("x", "y"):
+            rows = params["anchors"][space][name]
+            assert rows.shape == (400, width) and abs(float(rows.mean())) < 0.1 and abs(float(rows.std()) - 1) < 0.05
+        assert not (params["anchors"][space]["x"] == params["anchors"][space]["y"]).any()
+    assert all((bare[name]["base"]["kernel"] == params[name]["base"]["kernel"]).all() for name in ("x", "y"))
+    assert "anchors" not in bare
+
+
 def test_faults_are_named():
+    with pytest.raises(checks.InputError, match='modality: got "anchors"; wanted a name that parameters do not use'):
+        TwoTower({"anchors": 2, "y": 2})
+    with pytest.raises(checks.InputError, match="model.anchors.count: got -1"):
+        TwoTower({"x": 2, "y": 2}, anchors=-1)
     with pytest.raises(checks.InputError, match='model.head: got "mlp"'):
         TwoTower({"x": 2, "y": 2}, head="mlp")
     with pytest.raises(checks.InputError, match='model option of the linear head: got "rank"'):

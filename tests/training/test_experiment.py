@@ -10,7 +10,7 @@ from tests.training.helpers import small_config
 
 @pytest.mark.parametrize(("change", "words"), [
     (lambda c: c.losses.contrastive.update(fn="symetric_info_nce"), 'losses.contrastive.fn: got "symetric_info_nce".*Did you mean "symmetric_info_nce"'),
-    (lambda c: c.losses.contrastive.inputs.update(x="z.imgae"), 'losses.contrastive.inputs.x: got "z.imgae".*Known: .*z.neighbours.x, .*z.x, z.y'),
+    (lambda c: c.losses.contrastive.inputs.update(x="z.neighbour.x"), 'losses.contrastive.inputs.x: got "z.neighbour.x".*Did you mean "z.neighbours.x"'),
     (lambda c: c.losses.contrastive.kwargs.update(logit_scal=3.0), 'got "logit_scal".*Did you mean "logit_scale"'),
     (lambda c: c.losses.contrastive.update(weight=-1.0), "losses.contrastive.weight: got -1.0; wanted a number of at least 0"),
     (lambda c: c.losses.contrastive.update(wieght=1.0), 'field of losses.contrastive: got "wieght".*Did you mean "weight"'),

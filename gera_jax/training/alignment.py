@@ -1,0 +1,191 @@
+"""The task "alignment": tables of embeddings whose rows are joined by id, a head for each modality, one joint space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from gera_jax import baselines, checks
+from gera_jax import config as config_lib
+from gera_jax.data import AlignmentData, Preprocessor, Sampler, augment, build_data, inspect_data
+from gera_jax.evaluation import diagnostics
+from gera_jax.models import TwoTower
+from gera_jax.objectives import Rows
+from gera_jax.ops import gather_rows
+from gera_jax.training.context import alignment_context, alignment_inputs
+from gera_jax.training.evaluate import alignment_metrics, projector
+from gera_jax.training.neighbours import neighbour_table
+from gera_jax.training.parallel import Parallel
+from gera_jax.training.task import Array, Batch, Evaluate, Preflight, Problem
+
+STARTS = {
+    "ridge_cca": baselines.RidgeCCA,
+    "procrustes": baselines.Procrustes,
+    "random": None,
+}
+MAX_START_PAIRS = 20_000  # a linear map is known long before; the solvers hold several float64 copies of their rows
+
+
+class AlignmentTask:
+    """See `gera_jax.training.task.Task`."""
+
+    def check(self, config: ConfigDict) -> None:
+        config_lib.require_fields(config.to_dict())
+        checks.require_known(config.model.init, STARTS, "model.init")
+        names = config_lib.modalities(config)
+        for name, graph in config.graphs.items():
+            checks.require_known(name, names, "modality of graphs")
+            for field in graph:
+                checks.require_known(field, config_lib.graph(""), f"field of graphs.{name}")
+        for block, least in (("batch", dict(pairs=1, anchors=0, unpaired=0)), ("model.anchors", dict(count=0)),
+                             ("views", dict(noise=0, feature_dropout=0))):
+            values = config.model.anchors if block == "model.anchors" else config[block]
+            for field, minimum in least.items():
+                checks.require(values[field] >= minimum, f"{block}.{field}", got=values[field], wanted=f"at least {minimum}")
+        checks.require(config.views.feature_dropout < 1, "views.feature_dropout", got=config.views.feature_dropout,
+                       wanted="a share below 1")
+        draws(config)
+        used = [key for term in config.losses.values() for key in dict(term.get("inputs", {})).values()]
+        same = not (config.views.noise or config.views.feature_dropout or config.model.options.get("dropout", 0.0))
+        checks.require(not same or not any(str(key).startswith("z.view.") for key in used), "views",
+                       got="a term on z.view.*, with noise=0, feature_dropout=0 and no dropout in the head",
+                       wanted="views that differ", remedy="Set views.noise=0.1, or model.options.dropout.")
+
+    def inputs(self, config: ConfigDict, *, masked: Collection[str]) -> dict[str, Rows]:
+        return alignment_inputs(config, config_lib.modalities(config), masked=masked)
+
+    def load(self, config: ConfigDict, *, tables: tuple | None) -> AlignmentData:
+        return build_data(config.data.to_dict(), tables=tables)
+
+    def open(self, config: ConfigDict, data: AlignmentData, *, parallel: Parallel, cache_dir: Path | None) -> Problem:
+        neighbours = {name: neighbour_table(data, name, graph, seed=config.seed, cache_dir=cache_dir)
+                      for name, graph in config.graphs.items()}
+        sampler = Sampler(data, seed=config.seed, batch_size=config.batch.pairs, anchors=config.batch.anchors,
+                          neighbours=neighbours, unpaired=config.batch.unpaired, shards=parallel.shards,
+                          local_shards=parallel.local_shards, **draws(config))
+        model = build_model(config, {name: data.features[name].dim for name in data.names})
+        padded = parallel.shards > 1 or sampler.padded  # one device that is full needs no mask in its losses
+        info = dict(fingerprints=dict(data.fingerprints), names=list(data.names), widths=dict(model.widths),
+                    pairs=len(data.pairs), val=len(data.val), test=len(data.test),
+                    pool={name: len(rows) for name, rows in data.pool.items()},
+                    raw_widths={name: int(data.tables[name].rows.shape[1]) for name in data.names})
+        arrays = {f"{name}/{key}": value for name in data.names for key, value in data.preprocessors[name].to_arrays().items()}
+        return Problem(data=data, model=model, sampler=sampler, examples=len(data.pairs), batch_size=sampler.batch_size,
+                       masked=data.names if padded else (), start=lambda: start(config, model, data),
+                       project=self.projector(model), evaluate=self.evaluator(model, data),
+                       splits=[split for split in ("val", "test") if len(getattr(data, split)) > 1], info=info, arrays=arrays)
+
+    def model(self, config: ConfigDict, info: Mapping[str, Any]) -> TwoTower:
+        return build_model(config, info["widths"])
+
+    def context(self, config: ConfigDict, model: TwoTower, params: Any, batch: Batch, *, wanted: Collection[str],
+                key: Array | None = None, axis_name: str | None = None) -> dict[str, Array]:
+        return alignment_context(model, params, batch, wanted=wanted, views=config.views.to_dict(), key=key, axis_name=axis_name)
+
+    def diagnose(self, model: TwoTower, params: Any, batch: Batch, *, axis_name: str | None = None) -> dict[str, Array]:
+        wanted = {f"z.{name}" for name in model.widths}
+        context = alignment_context(model, params, batch, wanted=wanted, views={})
+        z = {name: gather_rows(context[f"z.{name}"], axis_name) for name in model.widths}
+        x, y = z.values()
+        metrics = {"alignment": diagnostics.alignment(x, y), "modality_gap": diagnostics.modality_gap(x, y)}
+        for name, rows in z.items():
+            metrics[f"effective_rank/{name}"] = diagnostics.effective_rank(rows)
+            metrics[f"mean_cosine/{name}"] = diagnostics.mean_cosine(rows)
+            metrics[f"uniformity/{name}"] = diagnostics.uniformity(rows)
+        return {**metrics, "temperature": 1 / context["logit_scale"]}
+
+    def projector(self, model: TwoTower) -> Callable[[Any, str, np.ndarray], np.ndarray]:
+        return projector(model)
+
+    def evaluator(self, model: TwoTower, data: AlignmentData) -> Evaluate:
+        project = self.projector(model)
+
+        def evaluate(params: Any, split: str, *, full: bool = True) -> dict[str, float]:
+            return alignment_metrics(data, partial(project, params), split, full=full)
+
+        return evaluate
+
+    def embedder(self, model: TwoTower, info: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+                 ) -> Callable[[Any, str, np.ndarray], np.ndarray]:
+        project = self.projector(model)
+        prepare = {name: Preprocessor.from_arrays({key.removeprefix(f"{name}/"): arrays[key] for key in arrays
+                                                   if key.startswith(f"{name}/")}) for name in info["names"]}
+
+        def embed(params: Any, name: str, rows: np.ndarray) -> np.ndarray:
+            checks.require_known(name, info["names"], "modality")
+            wanted = info["raw_widths"][name]
+            checks.require(rows.ndim == 2 and rows.shape[1] == wanted, f"rows of {name}", got=f"shape {list(rows.shape)}",
+                           wanted=f"[n, {wanted}], as in training")
+            return project(params, name, prepare[name](rows))
+
+        return embed
+
+    def preflight(self, config: ConfigDict) -> Preflight:
+        tables = inspect_data(config.data.to_dict())
+        names = config_lib.modalities(config)
+        widths = {name: width_after(config.data.preprocess[side], tables[name][1])
+                  for side, name in zip(config_lib.sides(config), names, strict=True)}
+        pairs = config.data.pairs or min(tables[name][0] for name in names)
+        size = min(config.batch.pairs, pairs)
+
+        def shape(*dims: int, dtype: Any = jnp.int32) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct(dims, dtype)
+
+        batch = {"groups": shape(size), "mask": shape(size, dtype=jnp.bool_)}
+        batch.update({f"draws.{name}": shape(dtype=jnp.float32) for name in config.draws})
+        if config.mixed.on:
+            batch.update({"partner": shape(size), "mixed.lam": shape(dtype=jnp.float32)})
+        for name in names:
+            neighbours = 1 + config.graphs[name].knn if name in config.graphs else 1
+            batch[f"rows.{name}"] = shape(size, widths[name], dtype=jnp.float32)
+            batch[f"pairs.{name}"] = shape(size)
+            batch[f"neighbours.{name}"] = shape(config.batch.anchors, neighbours)
+            batch[f"unpaired.{name}"] = shape(config.batch.unpaired)
+        return Preflight(tables=tables, model=build_model(config, widths), examples=pairs, batch_size=size, batch=batch)
+
+
+def draws(config: ConfigDict) -> dict[str, Any]:
+    """The sampler's `draws` and `mixed` from the blocks of the same names, checked."""
+    named = {name: augment.check_draw(spec, f"draws.{name}") for name, spec in config.draws.to_dict().items()}
+    alpha = config.mixed.alpha
+    mixed = augment.check_draw(dict(kind="beta", alpha=alpha, beta=alpha), "mixed") if config.mixed.on else None
+    return dict(draws=named, mixed=mixed)
+
+
+def width_after(preprocess: Mapping[str, Any], width: int) -> int:
+    """Width of features once they are prepared."""
+    width = min(preprocess["pca"], width) if preprocess["pca"] else width
+    smoothing = preprocess["filter"]
+    return 2 * width if smoothing["strength"] and smoothing["concatenate"] else width
+
+
+def build_model(config: Mapping, widths: Mapping[str, int]) -> TwoTower:
+    """The model of a config's `model` block over features of the given widths."""
+    block = config["model"]
+    return TwoTower(widths, head=block["head"], dim=block["dim"], temperature=block["temperature"],
+                    learn_temperature=block["learn_temperature"], head_options=dict(block["options"]),
+                    anchors=block["anchors"]["count"])
+
+
+def start(config: Mapping, model: TwoTower, data: AlignmentData) -> dict[str, Any]:
+    """Initial parameters: random, with the affine parts at a closed-form solution on the known pairs where one is asked for.
+
+    With few pairs the closed form is far better than anything that gradients reach from a random start.
+    """
+    params = model.init(jax.random.key(config["seed"]))
+    solver = STARTS[config["model"]["init"]]
+    if solver is None:
+        return params
+    x_name, y_name = data.names
+    pairs = data.pairs[:MAX_START_PAIRS]
+    fitted = solver(**config["model"]["init_options"]).fit(
+        data.features[x_name].take(pairs[:, 0]), data.features[y_name].take(pairs[:, 1]))
+    params = model.start_at(params, x_name, fitted.x_weights, fitted.x_offset)
+    return model.start_at(params, y_name, fitted.y_weights, fitted.y_offset)

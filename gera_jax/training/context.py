@@ -1,0 +1,140 @@
+"""The arrays that terms of an alignment run may ask for, from one shard of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gera_jax.data import augment
+from gera_jax.models import TwoTower
+from gera_jax.objectives import Rows
+from gera_jax.ops import gather_rows, row_offset
+
+Array = jax.Array
+# A stream of random numbers for each use; within each, one for each modality.
+PLAIN, VIEW_NOISE, VIEW_UNPAIRED_NOISE, VIEW_DROPOUT, MIXED_DROPOUT = 0, 1000, 2000, 3000, 4000
+
+
+def alignment_inputs(config: Any, names: tuple[str, ...], *, masked: Collection[str]) -> dict[str, Rows]:
+    """Every key of `alignment_context` under a config, and what is known of its rows; see `Task.inputs`."""
+    groups = "groups" if config["data"]["captions"] else ""
+    known = {"logit_scale": Rows(), "mask": Rows(), **({"groups": Rows()} if groups else {})}
+    known.update({f"draws.{name}": Rows() for name in config["draws"]})
+    for name in names:
+        def mask(kind: str = "", name: str = name) -> str:
+            return f"mask.{kind}{name}" if name in masked else ""
+
+        known.update({f"mask.{name}": Rows(), f"features.{name}": Rows(mask(), groups, queue=True),
+                      f"z.{name}": Rows(mask(), groups, queue=True), f"z.view.{name}": Rows(mask(), groups)})
+        if name in config["graphs"] and config["batch"]["anchors"]:
+            known.update({f"neighbours.{name}": Rows(), f"z.neighbours.{name}": Rows()})
+        if config["batch"]["unpaired"]:
+            known.update({f"unpaired.{name}": Rows(), f"z.unpaired.{name}": Rows(), f"mask.all.{name}": Rows()})
+            known.update({f"{key}.{name}": Rows(mask("all.")) for key in ("all", "z.all", "z.view.all")})
+        if config["mixed"]["on"]:
+            known.update({f"z.mixed.{name}": Rows(mask("mixed.")), f"mask.mixed.{name}": Rows()})
+        if config["model"]["anchors"]["count"]:
+            known.update({f"anchors.features.{name}": Rows(), f"anchors.z.{name}": Rows()})
+    return known
+
+
+def alignment_context(model: TwoTower, params: Any, batch: Mapping[str, Array], *, wanted: Collection[str],
+                      views: Mapping[str, float], key: Array | None = None, axis_name: str | None = None) -> dict[str, Array]:
+    """See `Task.context`; the keys are those of `alignment_inputs`.
+
+    Each row of the batch is projected once, however many pairs and neighbourhoods it is part of: on small pools that is
+    most of the work. Second views and mixed rows are other rows, and are projected for themselves.
+
+    Args:
+      batch: a shard of `gera_jax.data.Sampler`'s batch.
+      views: `noise` and `feature_dropout` of second views; see `augment.disturb`.
+    """
+    context: dict[str, Array] = {"logit_scale": model.logit_scale(params)}
+    context.update({name: batch[name] for name in batch if name in ("groups", "mask") or name.startswith("draws.")})
+    for number, name in enumerate(model.widths):
+        found = _Modality(model, params, batch, name, number, views, key, axis_name)
+        context[f"mask.{name}"] = found.mask
+        for wish, make in found.blocks().items():
+            if wish in wanted:
+                context[wish] = make()
+        if "anchors" in params:
+            context.update({f"anchors.{space}.{name}": params["anchors"][space][name] for space in ("features", "z")})
+    return context
+
+
+class _Modality:
+    """The blocks of one modality, each made when it is asked for."""
+
+    def __init__(self, model: TwoTower, params: Any, batch: Mapping[str, Array], name: str, number: int,
+                 views: Mapping[str, float], key: Array | None, axis_name: str | None):
+        self.model, self.params, self.batch, self.name, self.number = model, params, batch, name, number
+        self.views, self.key, self.axis_name = views, key, axis_name
+        self.mask = batch.get(f"mask.{name}", batch["mask"])
+        self._z: Array | None = None
+
+    def blocks(self) -> dict[str, Any]:
+        """Context key -> function that makes its array."""
+        name, made = self.name, {}
+        sources = {"features": self.features, "z": self.z}
+        for source, rows in sources.items():
+            prefix = "" if source == "features" else "z."
+            made[f"{source}.{name}"] = lambda rows=rows: self.take(rows(), "pairs")
+            for block in ("neighbours", "unpaired"):
+                made[f"{prefix}{block}.{name}"] = lambda rows=rows, block=block: self.take(rows(), block)
+            made[f"{prefix}all.{name}"] = lambda rows=rows: jnp.concatenate(
+                [self.take(rows(), "pairs"), self.take(rows(), "unpaired")])
+        made[f"mask.all.{name}"] = lambda: jnp.concatenate(
+            [self.mask, jnp.ones(len(self.batch[f"unpaired.{name}"]), bool)])
+        made[f"z.view.{name}"] = lambda: self.view(("pairs",))
+        made[f"z.view.all.{name}"] = lambda: self.view(("pairs", "unpaired"))
+        made[f"z.mixed.{name}"] = self.mixed
+        made[f"mask.mixed.{name}"] = lambda: self.mask & gather_rows(self.mask, self.axis_name)[self.batch["partner"]]
+        return made
+
+    def features(self) -> Array:
+        return self.batch[f"rows.{self.name}"]
+
+    def z(self) -> Array:
+        if self._z is None:
+            self._z = self.project(self.features(), PLAIN)
+        return self._z
+
+    def take(self, rows: Array, block: str) -> Array:
+        """The block's rows; zeros where an item has no row of this modality."""
+        found = rows[self.batch[f"{block}.{self.name}"]]
+        if block != "pairs" or f"mask.{self.name}" not in self.batch:
+            return found
+        return jnp.where(self.mask[:, None], found, jnp.zeros((), found.dtype))
+
+    def view(self, blocks: tuple[str, ...]) -> Array:
+        """Another look at the same rows: other noise, other features left out, another dropout mask of the head."""
+        streams = {"pairs": VIEW_NOISE, "unpaired": VIEW_UNPAIRED_NOISE}
+        parts = []
+        for block in blocks:
+            rows = self.take(self.features(), block)
+            if self.key is not None:
+                first = row_offset(len(rows), self.axis_name)
+                rows = augment.disturb(rows, self.stream(streams[block]), first=first, **self.views)
+            parts.append(rows)
+        return self.project(jnp.concatenate(parts), VIEW_DROPOUT)
+
+    def mixed(self) -> Array:
+        """Rows mixed with their partner's before the head: lam x_i + (1 - lam) x_partner(i)."""
+        rows, lam = self.take(self.features(), "pairs"), self.batch["mixed.lam"]
+        other = gather_rows(rows, self.axis_name)[self.batch["partner"]]
+        return self.project(lam * rows + (1 - lam) * other, MIXED_DROPOUT)
+
+    def project(self, rows: Array, stream: int) -> Array:
+        """The head with the dropout of one use; its mask is another on every device."""
+        key = None
+        if self.key is not None:
+            own = self.key if self.axis_name is None else jax.random.fold_in(self.key, jax.lax.axis_index(self.axis_name))
+            key = jax.random.fold_in(own, stream + self.number)
+        return self.model.project(self.params, self.name, rows, train=key is not None, key=key)
+
+    def stream(self, stream: int) -> Array:
+        """A key that is the same on every device."""
+        return jax.random.fold_in(self.key, stream + self.number)
