@@ -32,7 +32,8 @@ def geodesic_guided_contrastive(
     v_mask: Array | None = None,
     axis_name: str | None = None,
 ) -> Array:
-    """Weighted softmax of each sentence over moments: l_i = -sum_{j in P} g_ij log(e_ij / (sum_{P} e_ik + sum_{Neg} w_ik e_ik)) / sum_P g_ij.
+    """Weighted softmax of each sentence over moments: the mean over sentences i of
+    l_i = -sum_{j in P} g_ij log(e_ij / (sum_{P} e_ik + sum_{Neg} w_ik e_ik)) / sum_P g_ij.
 
     e_ij = exp(cos(s_i, v_j) / tau); P holds the `positives` moments of the recording with the largest similarity g_ij > 0 (of
     equal ones the first); Neg holds the moments of the recording with iou_ij < 0.5 outside of P, and all moments of the other
@@ -125,7 +126,10 @@ def _clean(own, far, other, g, u, top, at, exists, tau, direction) -> tuple[Arra
 
 
 def _released(own, far, other, g, u, top, at, exists, tau, target, target_far) -> tuple[Array, Array]:
-    """Means [r, S] of the hard version over a sentence's positives and their number; `target` and `target_far` are the cosines of v_p with own and with other moments."""
+    """Means [r, S] of the hard version over a sentence's positives, and their number.
+
+    `target` and `target_far` are the cosines of v_p with its own and with other recordings' moments.
+    """
     low = floor(own.dtype)
     there = top >= 0  # fewer moments than positives
     picked = jnp.where(there, top * jnp.exp(jnp.take_along_axis(own, at, axis=2)), 0.0) / tau

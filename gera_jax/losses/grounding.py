@@ -1,4 +1,4 @@
-"""Grounding a sentence among the moments of a recording: the overlap of each moment, and the sentence that a moment belongs to."""
+"""Grounding a sentence among the moments of a recording: the overlap of each moment, and the sentence of a moment."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def moment_bce(
     v_mask: Array | None = None,
     axis_name: str | None = None,
 ) -> Array:
-    """Cross-entropy of each moment's score and its scaled overlap: mean over (i, j) of BCE(sigmoid(logit_scale cos(s_i, v_j)), y_ij).
+    """Cross-entropy of each moment's score and its overlap: mean over (i, j) of BCE(sigmoid(logit_scale cos(s_i, v_j)), y_ij).
 
     y_ij = clip((iou_ij - iou_min) / (iou_max - iou_min), 0, 1). Rows are normalised inside. Gradients reach s, v and
     logit_scale, not iou.
@@ -80,7 +80,8 @@ def moment_to_sentence(
     v_mask: Array | None = None,
     axis_name: str | None = None,
 ) -> Array:
-    """Each sentence's best moment finds it among the sentences of the batch: mean of logsumexp_k (c_pk - margin [k=i]) / tau - (c_pi - margin) / tau.
+    """Each sentence's best moment finds it among the sentences of the batch: the mean over (i, p) of
+    logsumexp_k (c_pk - margin [k = i]) / tau - (c_pi - margin) / tau.
 
     c_pk = cos(v_p, s_k), p the `positives` moments with the largest iou with sentence i, tau the temperature. Candidates k are
     i itself, all sentences of other recordings, and those of the same recording whose span overlaps i's by less than `same`.
@@ -118,7 +119,8 @@ def moment_to_sentence(
     """
     check_moments(s, v, rank=3, s_mask=s_mask, v_mask=v_mask)
     check_cells(iou, s, v, "iou")
-    check_shape(sentence_iou, jnp.shape(s)[:2] + jnp.shape(s)[1:2], "sentence_iou", "One entry per pair of sentences of a recording.")
+    check_shape(sentence_iou, jnp.shape(s)[:2] + jnp.shape(s)[1:2], "sentence_iou",
+                "One entry per pair of sentences of a recording.")  # fmt: skip
     checks.require(positives >= 1, "positives", got=positives, wanted="at least 1")
     s, v = unit_rows(s, v, s_mask, v_mask)
     tau = scalar(temperature, s.dtype, "temperature", positive=True)

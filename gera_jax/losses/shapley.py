@@ -26,7 +26,7 @@ def shapley_interaction(
     v_mask: Array | None = None,
     axis_name: str | None = None,
 ) -> Array:
-    """Cross-entropy of the softmax A over moments and normalised interactions: L = -(S / M) sum_ij q_ij log A_ij, mean over recordings.
+    """Cross-entropy of the softmax A over moments and normalised interactions: L = -(S / M) sum_ij q_ij log A_ij.
 
     A_ij = softmax_j cos(s_i, v_j); q = phi / |phi|, the leave-out interaction of sentence i and moment j in the game of
     `coalition_value`: phi_ij = v(all) - v(all - i) - v(all - j) + v(all - i - j). Who is out is masked in the logits. Rows are
@@ -46,15 +46,15 @@ def shapley_interaction(
       axis_name: mapped axis over which recordings (the first axis) are spread; average the gradients over it (`lax.pmean`).
 
     Returns:
-      A scalar of either sign (interactions have both), float32 (float64 for float64 inputs); 0 if everything is masked.
-      O(S M^2) time for each recording ("released": O(S^2 M^2)), O(S M) memory: one moment is out at a time.
+      A scalar, the mean over recordings, of either sign (interactions have both), float32 (float64 for float64 inputs); 0 if
+      everything is masked. O(S M^2) time for each recording ("released": O(S^2 M^2)), O(S M) memory: one moment is out at a time.
 
     Raises:
       ValueError: for shapes that do not fit, an unknown form.
 
     >>> import jax.numpy as jnp
-    >>> angles = lambda *degrees: jnp.stack([jnp.cos(jnp.deg2rad(jnp.array(degrees))), jnp.sin(jnp.deg2rad(jnp.array(degrees)))], 1)
-    >>> s, v = angles(10.0, 80.0), angles(0.0, 60.0, 100.0)
+    >>> circle = lambda *angles: jnp.stack([jnp.cos(jnp.deg2rad(jnp.array(angles))), jnp.sin(jnp.deg2rad(jnp.array(angles)))], 1)
+    >>> s, v = circle(10.0, 80.0), circle(0.0, 60.0, 100.0)
     >>> print(f"{shapley_interaction(s, v):.5f}")
     -0.47774
 
@@ -149,7 +149,7 @@ def _released(s: Array, v: Array, s_keep: Array, v_keep: Array) -> tuple[Array, 
     cosines = s @ v.T
     exists = s_keep[:, None] & v_keep[None, :]
     phi = _released_interactions(s, v, s_keep, v_keep)
-    # phi is listed moment by moment and log A sentence by sentence, of those that exist: place t of one meets place t of the other.
+    # Of those that exist phi is listed moment by moment and log A sentence by sentence; place t of one meets that of the other.
     sentences, moments = s_keep.sum(dtype=jnp.int32), v_keep.sum(dtype=jnp.int32)
     place = _rank(s_keep)[:, None] * moments + _rank(v_keep)[None, :]
     i, j = place % jnp.maximum(sentences, 1), place // jnp.maximum(sentences, 1)
