@@ -30,4 +30,5 @@ def get_config(arg=None):
     c.optimizer = config.adamw(lr=1e-3)
     c.total_epochs = 20
     c.evals.every_steps = 50
+    c.log_every_steps = 100  # the gradient norm of every term is looked at then
     return config.smoke(c) if arg.smoke else c
