@@ -239,6 +239,28 @@ def comparison(**fields: Any) -> ConfigDict:
     return block
 
 
+def grounding() -> ConfigDict:
+    """Every field of a run of the task "grounding": sentences and the stretches of recordings that they are true of."""
+    c = base()
+    for field in ("graphs", "views", "mixed", "draws"):
+        del c[field]
+    c.task = "grounding"
+    c.data = ConfigDict(dict(
+        source="phrases",  # | "files"
+        annotations=dict(format="activitynet", train="", val="", test="", durations=""),  # | "charades" | "tacos"
+        clips=dict(path="", length=64, seconds=0.0),  # longer recordings are averaged to `length`; seconds of a clip, if known
+        sentences=dict(train="", val="", test=""),  # .npy, one row a sentence in the order of the annotation
+        outside="error",  # | "cut": spans that stand over their recording
+        recordings=0,  # 0 = all training recordings
+    ))
+    c.model = ConfigDict(dict(pooling=[15, 8, 8], dim=128, channels=64, layers=2, kernel=3, dropout=0.0, power=0.5,
+                              init="ridge_cca", init_options=dict()))
+    c.moments = ConfigDict(dict(knn=5, cutoff=0.5, nearest=5, similar=5, nms=0.5))
+    c.batch = ConfigDict(dict(recordings=8, sentences=0))
+    c.evals.metric = "mIoU"
+    return c
+
+
 def smoke(c: ConfigDict) -> ConfigDict:
     """The same experiment, small enough to end in seconds: to see that everything fits together."""
     for name in DURATIONS:
@@ -247,9 +269,10 @@ def smoke(c: ConfigDict) -> ConfigDict:
     c.evals.every_steps = 2
     c.checkpoint.every_steps = 2
     c.log_every_steps = 1
-    c.batch.pairs = min(c.batch.pairs, 32)
-    c.batch.anchors = min(c.batch.anchors, 8)
-    c.batch.unpaired = min(c.batch.unpaired, 32)
+    for name, most in dict(pairs=32, anchors=8, unpaired=32, recordings=4, sentences=4).items():
+        if name in c.batch:
+            off_is_zero = name in ("anchors", "unpaired")
+            c.batch[name] = min(c.batch[name] if off_is_zero else c.batch[name] or most, most)
     return c
 
 

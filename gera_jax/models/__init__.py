@@ -4,4 +4,14 @@ from gera_jax.models.linear import Identity, Linear
 from gera_jax.models.residual import LowRankResidual, ProjectionMLP, ResidualMLP
 from gera_jax.models.two_tower import HEADS, TwoTower
 
-__all__ = ["HEADS", "Identity", "Linear", "LowRankResidual", "ProjectionMLP", "ResidualMLP", "TwoTower"]
+__all__ = [
+    "HEADS",
+    "Identity",
+    "Linear",
+    "LowRankResidual",
+    "ProjectionMLP",
+    "ProposalMap",
+    "Proposals",
+    "ResidualMLP",
+    "TwoTower",
+]

@@ -45,7 +45,7 @@ def faults(case):
         yield "ungrouped", case.want(x, y, x_groups=None, y_groups=None)
     for name, changes in case.wrong.items():
         yield name, case.want(x, y, **changes)
-    if case.loss == "diffusion_alignment":
+    if case.frozen:
         yield "identity operator", case.want(x, y, lost=True)
         yield "alpha", case.want(x, y, alpha=0.25)
         yield "t", case.want(x, y, t=case.static.get("t", 1) + 1)
@@ -96,6 +96,8 @@ def hidden_rows(case):
     masks = case.arrays
     if "mask" in masks:
         return ~masks["mask"], ~masks["mask"]
+    if "s_mask" in masks:
+        return ~masks["s_mask"], ~masks["v_mask"]
     none = np.zeros(8, bool)
     return ~masks["x_mask"], (~masks["y_mask"] if "y_mask" in masks else none)
 
@@ -122,7 +124,7 @@ def test_masked_equals_removed(case, filler):
 def test_all_masked_is_zero(case, filler):
     x, y = case.data()
     arrays = {**case.arrays, **{k: np.zeros_like(v) for k, v in case.masks.items()}}
-    if "mask" in arrays or "y_mask" in arrays:
+    if arrays.keys() & {"mask", "y_mask", "v_mask"}:
         y = np.full_like(y, filler)
     value, grads = evaluate(case, np.full_like(x, filler), y, arrays)
     assert value == 0
