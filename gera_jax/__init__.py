@@ -21,6 +21,7 @@ _ROOMS = (
     "comparison",
     "config",
     "data",
+    "embedding",
     "estimators",
     "evaluation",
     "graphs",
@@ -38,6 +39,7 @@ _HOME = {  # public name -> the module it lives in
     "data_list": "gera_jax.cli.commands",
     "embed": "gera_jax.cli.commands",
     "evaluate": "gera_jax.cli.commands",
+    "HeatGeodesicEmbedding": "gera_jax.embedding",
     "quickstart": "gera_jax.cli.commands",
     "train": "gera_jax.cli.commands",
 }
