@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.contracts import cases_heat
 from tests.oracles import contrastive, diffusion
 
 N, D, M, K = 8, 4, 5, 3  # rows (divisible by 8 shards), width, points of a neighbourhood, projected width
@@ -57,6 +58,7 @@ class Case:
     frozen: tuple[int, ...] = ()  # positions whose gradient is zero by design
     swappable: bool = False  # swapping the two inputs is an invariance, not a fault
     shards: bool = True  # may be called with axis_name
+    wrong: dict[str, dict[str, Any]] = field(default_factory=dict)  # fault -> changes of the oracle's arguments
 
     @property
     def masks(self) -> dict[str, np.ndarray]:
@@ -119,12 +121,13 @@ def _diffusion() -> list[Case]:
     ]
 
 
-CASES = _contrastive() + _diffusion()
+HEAT = cases_heat.cases(Case, sets, points, point_mask=POINT_MASK, mask=MASK, weights=WEIGHTS)
+CASES = _contrastive() + _diffusion() + HEAT
 BY_NAME = {case.name: case for case in CASES}
 # One plain configuration of every loss and form: for contracts where the arguments do not matter.
 PLAIN = [BY_NAME[n] for n in (
     "info_nce", "symmetric_info_nce", "sigmoid_contrastive", "nt_xent", "diffusion-neighbourhood",
-    "diffusion-batch", "diffusion-row", "diffusion-log",
+    "diffusion-batch", "diffusion-row", "diffusion-log", "heat-neighbourhood", "heat-batch",
 )]  # fmt: skip
 MASKED = [case for case in CASES if case.masks]
 

@@ -83,7 +83,7 @@ def zeros(*shape):
     return jnp.zeros(shape, "float32")
 
 
-ARGS = {name: ("x", "z") if name == "diffusion_alignment" else ("x", "y") for name in losses.__all__}
+SET_LOSSES = {case.loss for case in BY_NAME.values() if case.inputs == ("x", "z")}
 PAIR = (zeros(4, 3), zeros(4, 3))
 SETS = (zeros(2, 4, 3), zeros(2, 4, 3))
 SCALE = dict(logit_scale=1.0)
@@ -119,6 +119,16 @@ FAULTS = [  # loss, inputs, options, words that the message must hold (any case)
     ("diffusion_alignment", (zeros(2, 4, 3), zeros(3, 4, 3)), {}, ("2|3",)),
     ("diffusion_alignment", SETS, dict(t=-1), ("\\bt\\b", "-1")),
     ("diffusion_alignment", SETS, dict(mask=jnp.ones((2, 5), bool)), ("mask", "4|5")),
+    ("heat_geodesic_stress", SETS, dict(form="neighborhood"), ("form", "neighbourhood")),
+    ("heat_geodesic_stress", SETS, dict(normalization="l2"), ("normalization", "relative|none")),
+    ("heat_geodesic_stress", SETS, dict(t=0.0), ("\\bt\\b", "0")),
+    ("heat_geodesic_stress", SETS, dict(sigma=1.5), ("sigma", "1.5", "from 0 to 1")),
+    ("heat_geodesic_stress", SETS, dict(bandwidth=-1.0), ("bandwidth", "-1")),
+    ("heat_geodesic_stress", SETS, dict(bandwidth="mean"), ("bandwidth", "median")),
+    ("heat_geodesic_stress", PAIR, {}, ("x", "axes")),
+    ("heat_geodesic_stress", PAIR, dict(form="batch", weights=zeros(4)), ("weights", "batch")),
+    ("heat_geodesic_stress", (zeros(2, 4, 3), zeros(2, 5, 3)), {}, ("4|5",)),
+    ("heat_geodesic_stress", SETS, dict(mask=jnp.ones((2, 5), bool)), ("mask", "4|5")),
 ]  # fmt: skip
 
 
@@ -137,8 +147,8 @@ def test_static_faults_say_what_is_wrong(loss, inputs, options, words, route):
 
 @pytest.mark.parametrize("loss", losses.__all__)
 def test_good_inputs_raise_nothing(loss):
-    inputs = SETS if loss == "diffusion_alignment" else PAIR
-    options = {} if loss in ("diffusion_alignment", "sigmoid_contrastive") else SCALE
+    inputs = SETS if loss in SET_LOSSES else PAIR
+    options = {} if loss in SET_LOSSES | {"sigmoid_contrastive"} else SCALE
     assert jax.eval_shape(lambda *v: getattr(losses, loss)(*v, **options), *inputs).shape == ()
 
 
