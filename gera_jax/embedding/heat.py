@@ -21,7 +21,8 @@ from gera_jax.graphs import component_count, knn
 from gera_jax.graphs.heat_distance import FLOOR, check_parameters
 
 AUTO_LANDMARKS = 2_000
-RULES = ("knee", "von_neumann")
+NEIGHBORS = 10
+RULES = ("knee", "spread", "von_neumann")
 WEIGHTS = (None, "heat", "inverse")
 STEPS = ("graph", "Laplacian", "time", "heat", "distances", "embedding", "places")
 
@@ -33,13 +34,15 @@ class HeatGeodesicEmbedding(Estimator):
 
     Args:
       n_components: dimension of the embedding.
-      n_neighbors: of the graph.
+      n_neighbors: of the graph, below the number of points; None is 10, or all others if there are fewer.
       graph: "alpha_decay", "self_tuning", "knn" or "fuzzy" (see `graphs.neighbour_graph`).
       decay: exponent of "alpha_decay".
       lengths: "global" lets heat travel in the units of X whatever the density, "local" in units of the local spacing.
       metric: "euclidean" or "cosine".
       laplacian: "combinatorial" (rows of H sum to 1), "normalized" or "random_walk".
-      t: diffusion time in units of 1 / L; "knee" or "von_neumann" choose it; a sequence averages the distances of several times.
+      t: diffusion time in units of 1 / L; a sequence averages the distances of several times. "knee" and "von_neumann" take the knee
+        of the heat's or the von Neumann entropy, "spread" the time at which the heat's entropy is `spread` times its last value.
+      spread: in (0, 1): about 0.9 for clean data, 0.98 for noisy data.
       sigma: weight of the volume term, in [0, 1].
       rho: share of the triplet distance, in [0, 1].
       kernel: how exp(-t L) is made: "exact", "chebyshev", "euler", "lowrank".
@@ -78,10 +81,10 @@ class HeatGeodesicEmbedding(Estimator):
     """
 
     def __init__(
-        self, n_components: int = 2, *, n_neighbors: int = 10, graph: str = "alpha_decay", decay: float = 40.0,
-        lengths: str = "global", metric: str = "euclidean", laplacian: str = "combinatorial", t: Any = "knee", sigma: float = 1.0,
-        rho: float = 0.0, kernel: str = "exact", tolerance: float = 1e-12, steps: int = 10, rank: int = 100, mds: str = "sgd",
-        weights: str | None = None, landmarks: Any = "auto", random_state: Any = None, verbose: bool = False,
+        self, n_components: int = 2, *, n_neighbors: int | None = None, graph: str = "alpha_decay", decay: float = 40.0,
+        lengths: str = "global", metric: str = "euclidean", laplacian: str = "combinatorial", t: Any = "spread",
+        spread: float = 0.95, sigma: float = 1.0, rho: float = 0.0, kernel: str = "exact", tolerance: float = 1e-12,
+        steps: int = 10, rank: int = 100, mds: str = "sgd", weights: str | None = None, landmarks: Any = "auto", random_state: Any = None, verbose: bool = False,
     ):  # fmt: skip
         self.n_components = n_components
         self.n_neighbors = n_neighbors
@@ -91,6 +94,7 @@ class HeatGeodesicEmbedding(Estimator):
         self.metric = metric
         self.laplacian = laplacian
         self.t = t
+        self.spread = spread
         self.sigma = sigma
         self.rho = rho
         self.kernel = kernel
@@ -138,7 +142,7 @@ class HeatGeodesicEmbedding(Estimator):
         """Places [q, n_components] of new rows; a row equal to a training point gets that point's place."""
         self._require_fitted()
         x = self._read(X, fitting=False)
-        k = min(self.n_neighbors, len(self._x))
+        k = self._k(len(self._x))
         indices, distances = knn(x, self._x, k=k, metric=self.metric)
         share = np.exp(-((distances / np.maximum(distances[:, -1:], 1e-30)) ** 2).astype(np.float64))
         share /= share.sum(axis=1, keepdims=True)
@@ -172,7 +176,7 @@ class HeatGeodesicEmbedding(Estimator):
         advance("graph")
         landmarks = AUTO_LANDMARKS if isinstance(self.landmarks, str) else self.landmarks
         landmarks = None if landmarks is None or len(x) <= landmarks else int(landmarks)
-        graph = dict(k=self.n_neighbors, kind=self.graph, decay=self.decay, lengths=self.lengths, metric=self.metric)
+        graph = dict(k=self._k(len(x)), kind=self.graph, decay=self.decay, lengths=self.lengths, metric=self.metric)
         key = (_digest(x), tuple(graph.items()), landmarks, seed if landmarks is not None else None)
         if getattr(self, "_graph_key", None) != key:
             self._cells = stages.build_cells(x, landmarks=landmarks, rng=np.random.default_rng(seed), graph=graph)
@@ -191,11 +195,11 @@ class HeatGeodesicEmbedding(Estimator):
     def _fit_heat(self, reuse: tuple, seed: int) -> None:
         options = dict(method=self.kernel, tolerance=self.tolerance, steps=self.steps, rank=self.rank)
         wanted = self.t if isinstance(self.t, str) else tuple(np.ravel(self.t).tolist())
-        key = (reuse, wanted, tuple(options.items()))
+        key = (reuse, wanted, self.spread, tuple(options.items()))
         if getattr(self, "_heat_key", None) == key:
             return
         if isinstance(self.t, str):
-            times = np.array([stages.choose_time(self.laplacian_, self.t, np.random.default_rng(seed))])
+            times = np.array([stages.choose_time(self.laplacian_, self.t, np.random.default_rng(seed), spread=self.spread)])
         else:
             times = np.ravel(np.asarray(self.t, np.float64))
         self.heat_ = stages.node_heat(self.laplacian_, self._cells, times, **options)
@@ -232,9 +236,13 @@ class HeatGeodesicEmbedding(Estimator):
         return stages.place_points(share, self.heat_, self._times, self._nodes, sigma=self.sigma, rho=self.rho, floor=FLOOR,
                                    reference=reference)  # fmt: skip
 
+    def _k(self, n: int) -> int:
+        return min(NEIGHBORS, n - 1) if self.n_neighbors is None else int(self.n_neighbors)
+
     def _check_parameters(self) -> None:
         require(_is_count(self.n_components), "n_components", got=self.n_components, wanted="an integer, at least 1")
-        require(_is_count(self.n_neighbors), "n_neighbors", got=self.n_neighbors, wanted="an integer, at least 1")
+        fine = self.n_neighbors is None or _is_count(self.n_neighbors)
+        require(fine, "n_neighbors", got=self.n_neighbors, wanted="None or an integer, at least 1")
         require_known(self.laplacian, stages.FORMS, "laplacian")
         require_known(self.mds, ("sgd", "smacof", "classical"), "mds")
         require_known(self.kernel, ("exact", "chebyshev", "euler", "lowrank"), "kernel")
@@ -243,6 +251,7 @@ class HeatGeodesicEmbedding(Estimator):
             require_known(self.t, RULES, "t")
         else:
             require(np.size(self.t) > 0, "t", got=self.t, wanted="a time, or several")
+        require(0 < self.spread < 1, "spread", got=self.spread, wanted="a number between 0 and 1")
         check_parameters(t=1.0 if isinstance(self.t, str) else self.t, sigma=self.sigma, rho=self.rho)
         fine = self.landmarks is None or self.landmarks == "auto" or (_is_count(self.landmarks) and self.landmarks >= 3)
         require(fine, "landmarks", got=repr(self.landmarks), wanted='"auto", None, or a number of at least 3')
@@ -250,7 +259,7 @@ class HeatGeodesicEmbedding(Estimator):
     def _check_size(self, n: int) -> None:
         if n < 2:
             fail("X", got="1 sample", wanted="at least 2 points")
-        require(self.n_neighbors < n, "n_neighbors", got=self.n_neighbors, wanted=f"1 to {n - 1}, for {n} points",
+        require(self._k(n) < n, "n_neighbors", got=self.n_neighbors, wanted=f"1 to {n - 1}, for {n} points",
                 remedy="Lower n_neighbors or give more points.")  # fmt: skip
 
 

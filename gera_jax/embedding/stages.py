@@ -15,16 +15,16 @@ from gera_jax.graphs import (
     heat_kernel,
     knee,
     knn,
-    largest_eigenvalue,
     neighbour_graph,
     sparse_laplacian,
     von_neumann_entropy,
 )
 
 FORMS = {"combinatorial": "none", "normalized": "symmetric", "random_walk": "random_walk"}
-# The time grid covers these multiples of 1 / lambda_max: from a step to a neighbour to far more than any knee.
-GRID = (1.0, 3000.0)
-GRID_TIMES = 40
+# The time grid in steps of the average point (1 / mean degree), and the share of the final entropy at which it ends.
+GRID = (1.0, 3e4)
+GRID_TIMES = 60
+SATURATED = 0.99
 GRID_COLUMNS = 64  # starting points whose entropy stands for all
 PLACE_ROWS = 4096
 
@@ -67,29 +67,39 @@ def cell_laplacian(cells: Cells, kind: str) -> sp.csr_array:
     return sp.csr_array(root @ laplacian @ root)
 
 
-def choose_time(laplacian: sp.csr_array, rule: str, rng: np.random.Generator) -> float:
-    """The knee of the entropy of the heat ("knee") or of the von Neumann entropy ("von_neumann") on a log grid of times."""
-    top = max(largest_eigenvalue(laplacian), 1e-30)
-    times = np.geomspace(*GRID, GRID_TIMES) / top
-    return float(times[knee(times, _ENTROPIES[rule](laplacian, times, top, rng))])
+def choose_time(laplacian: sp.csr_array, rule: str, rng: np.random.Generator, *, spread: float = 0.95) -> float:
+    """A time from the entropy of the heat on a log grid of times that ends where the entropy has nearly reached its last value.
+
+    "knee": the knee of the entropy as a function of t. "spread": the first time at which it is `spread` times its last value.
+    "von_neumann": the knee of the von Neumann entropy.
+    """
+    rate = max(float(laplacian.diagonal().mean()), 1e-30)
+    times = np.geomspace(*GRID, GRID_TIMES) / rate
+    entropies = (_spectral_entropies if rule == "von_neumann" else _heat_entropies)(laplacian, times, rng)
+    if rule == "spread":
+        return float(times[_reached(entropies, spread)])
+    end = max(_reached(entropies, SATURATED) + 1, 3)
+    return float(times[knee(times[:end], entropies[:end])])
 
 
-def _heat_entropies(laplacian, times, top, rng) -> np.ndarray:
+def _reached(entropies: np.ndarray, share: float) -> int:
+    """First index at which the entropy has made `share` of the way from 0 (or its first value, if it falls) to its last value."""
+    start = min(0.0, entropies[0])
+    return int(np.argmax(entropies - start >= share * (entropies[-1] - start)))
+
+
+def _heat_entropies(laplacian, times, rng) -> np.ndarray:
     n = laplacian.shape[0]
     columns = rng.choice(n, size=min(n, GRID_COLUMNS), replace=False)
     start = np.zeros((n, len(columns)))
     start[columns, np.arange(len(columns))] = 1
-    heat = heat_kernel(laplacian, start, t=times, method="chebyshev", tolerance=1e-6, lambda_max=top)
-    return heat_entropy(heat)
+    return heat_entropy(heat_kernel(laplacian, start, t=times, method="chebyshev", tolerance=1e-6))
 
 
-def _spectral_entropies(laplacian, times, top, rng) -> np.ndarray:
+def _spectral_entropies(laplacian, times, rng) -> np.ndarray:
     del rng
     values = np.linalg.eigvals(laplacian.toarray()).real
     return -von_neumann_entropy(np.maximum(values, 0.0), times)  # it falls: upside down it rises to its knee
-
-
-_ENTROPIES = {"knee": _heat_entropies, "von_neumann": _spectral_entropies}
 
 
 def node_heat(laplacian: sp.csr_array, cells: Cells, times: np.ndarray, **options: Any) -> np.ndarray:
