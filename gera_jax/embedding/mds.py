@@ -98,7 +98,7 @@ def smacof(
     return _smacof(distances, start, weights, inverse, iterations, tolerance)
 
 
-@functools.partial(jax.jit, static_argnames="iterations")
+@jax.jit
 def _smacof(distances, start, weights, inverse, iterations, tolerance) -> Embedding:
     n = distances.shape[0]
     target = distances if weights is None else weights * distances
@@ -244,6 +244,8 @@ def metric_mds(
     """
     require_known(solver, ("classical", "smacof", "sgd"), "solver")
     start = classical_mds(distances, dim=dim) if start is None else start
+    if solver != "classical":
+        start = _spread(jnp.asarray(start))
     if solver == "smacof":
         return smacof(distances, start, weights=weights, iterations=iterations)
     if solver == "sgd":
@@ -280,6 +282,14 @@ def _problem(distances: Array, start: Array, weights: Array | None) -> tuple[Arr
         require(weights.shape == (n, n), "weights", got=f"shape {weights.shape}", wanted=f"[{n}, {n}]")
         weights = weights * (1.0 - jnp.eye(n, dtype=weights.dtype))
     return distances, start, weights
+
+
+def _spread(start: Array) -> Array:
+    """An axis on which all points start at 0 would stay empty: there they take small, fixed places."""
+    n, dim = start.shape
+    small = 1e-2 * jnp.sqrt(jnp.mean(jnp.sum(start * start, axis=1))) * jnp.asarray(
+        np.cos(np.outer(np.arange(1, n + 1), np.sqrt(2 + np.arange(dim)))), start.dtype)  # fmt: skip
+    return jnp.where(jnp.any(start != 0, axis=0), start, small)
 
 
 def _pad(points: Array, dim: int) -> Array:
