@@ -28,7 +28,7 @@ class Manifold:
 
 
 def swiss_roll(n: int = 1000, *, dim: int = 3, noise: float = 0.0, seed: int = 0) -> Manifold:
-    """A sheet rolled up: (a cos a, 5 v, a sin a) with a = 3 pi / 2 (1 + 2 u), u and v uniform in [0, 1], turned at random in R^dim.
+    """A sheet rolled up: (a cos a, 5 v, a sin a) with a = 3 pi / 2 (1 + 2 u), u and v uniform, turned at random in R^dim.
 
     The sheet has no curvature of its own: geodesic distances are Euclidean ones of (s(a), 5 v), s the arc length of the spiral,
     s(a) = (a sqrt(1 + a^2) + asinh a) / 2. (The few shortest paths that a strip of this shape lets leave the sheet: none, it is
@@ -65,8 +65,8 @@ def swiss_roll(n: int = 1000, *, dim: int = 3, noise: float = 0.0, seed: int = 0
 def tree(n: int = 1000, *, dim: int = 10, branches: int = 5, noise: float = 0.0, seed: int = 0) -> Manifold:
     """Random walks with steps uniform in [-1, 1]^dim: a first branch, and others that start at random points of it.
 
-    The distance of two points of one branch is the length of the walk between them; of two branches, the way to both starting points
-    and between these along the first branch.
+    The distance of two points of one branch is the length of the walk between them; of two branches, the way to both starting
+    points and between these along the first branch.
 
     Args:
       n: points, spread evenly over the branches (the first ones take what is left over).

@@ -28,7 +28,7 @@ STEPS = ("graph", "Laplacian", "time", "heat", "distances", "embedding", "places
 
 
 class HeatGeodesicEmbedding(Estimator):
-    """Embeds points by metric scaling of d_t(i, j)^2 = 4 t (-log H_ij + sigma log((H_ii + H_jj) / 2)), H = exp(-t L) on their graph.
+    """Embeds points by metric scaling of d_ij^2 = 4 t (-log H_ij + sigma log((H_ii + H_jj) / 2)), H = exp(-t L) on their graph.
 
     Follows scikit-learn's conventions: `fit`, `transform`, `fit_transform`, `get_params`, `set_params`, attributes that end in _.
 
@@ -40,11 +40,17 @@ class HeatGeodesicEmbedding(Estimator):
       lengths: "global" lets heat travel in the units of X whatever the density, "local" in units of the local spacing.
       metric: "euclidean" or "cosine".
       laplacian: "combinatorial" (rows of H sum to 1), "normalized" or "random_walk".
-      t: diffusion time in units of 1 / L; a sequence averages the distances of several times. "knee" and "von_neumann" take the knee
-        of the heat's or the von Neumann entropy, "spread" the time at which the heat's entropy is `spread` times its last value.
+      t: diffusion time in units of 1 / L; a sequence averages the distances of several times. "knee" and "von_neumann" take
+        the knee of the heat's or the von Neumann entropy, "spread" the time at which the heat's entropy is `spread` times its
+        last value.
       spread: in (0, 1): about 0.9 for clean data, 0.98 for noisy data.
       sigma: weight of the volume term, in [0, 1].
       rho: share of the triplet distance, in [0, 1].
+      paths: None, or a number >= 1: the distances become lengths of shortest paths in the units of X, over the graph's edges,
+        where an edge whose heat-geodesic length is more than `paths` times the typical one is longer by the excess.
+      denoise: steps of diffusion, >= 0, that X's rows take on their own graph before anything else; 2 to 4 where noise reaches
+        across to another part of the manifold, 0 for clean data.
+      denoise_neighbors: of that graph; None is twice n_neighbors.
       kernel: how exp(-t L) is made: "exact", "chebyshev", "euler", "lowrank".
       tolerance: of "chebyshev".
       steps: of "euler".
@@ -71,8 +77,8 @@ class HeatGeodesicEmbedding(Estimator):
     Raises:
       ValueError: from `fit`: n_neighbors >= n, t <= 0, sigma or rho outside [0, 1], NaN, unknown words, one point.
 
-    Source: Huguet et al. 2023, arXiv 2305.19043. Differs from the authors' code: landmarks and `transform` exist, the time's grid is
-    logarithmic, "euler" runs, weights act on every solver, and the embedding keeps the distances' scale.
+    Source: Huguet et al. 2023, arXiv 2305.19043. Differs from the authors' code: landmarks and `transform` exist, the time's
+    grid is logarithmic, "euler" runs, weights act on every solver, and the embedding keeps the distances' scale.
 
     >>> rng = np.random.default_rng(0)
     >>> embedding = HeatGeodesicEmbedding(n_neighbors=4, random_state=0).fit(rng.normal(size=(30, 3)))
@@ -83,8 +89,10 @@ class HeatGeodesicEmbedding(Estimator):
     def __init__(
         self, n_components: int = 2, *, n_neighbors: int | None = None, graph: str = "alpha_decay", decay: float = 40.0,
         lengths: str = "global", metric: str = "euclidean", laplacian: str = "combinatorial", t: Any = "spread",
-        spread: float = 0.95, sigma: float = 1.0, rho: float = 0.0, kernel: str = "exact", tolerance: float = 1e-12,
-        steps: int = 10, rank: int = 100, mds: str = "sgd", weights: str | None = None, landmarks: Any = "auto", random_state: Any = None, verbose: bool = False,
+        spread: float = 0.95, sigma: float = 1.0, rho: float = 0.0, paths: float | None = None,
+        denoise: float = 0.0, denoise_neighbors: int | None = None, kernel: str = "exact", tolerance: float = 1e-12,
+        steps: int = 10, rank: int = 100, mds: str = "sgd", weights: str | None = None, landmarks: Any = "auto",
+        random_state: Any = None, verbose: bool = False,
     ):  # fmt: skip
         self.n_components = n_components
         self.n_neighbors = n_neighbors
@@ -97,6 +105,9 @@ class HeatGeodesicEmbedding(Estimator):
         self.spread = spread
         self.sigma = sigma
         self.rho = rho
+        self.paths = paths
+        self.denoise = denoise
+        self.denoise_neighbors = denoise_neighbors
         self.kernel = kernel
         self.tolerance = tolerance
         self.steps = steps
@@ -121,6 +132,8 @@ class HeatGeodesicEmbedding(Estimator):
             advance("distances")
             heat, times = self.heat_, self._times
             self.distances_ = stages.node_distances(heat, times, sigma=self.sigma, rho=self.rho, floor=FLOOR)
+            if self.paths is not None:
+                self.distances_ = stages.path_distances(self.distances_, self._cells, gate=self.paths)
             advance("embedding")
             found = metric_mds(
                 jnp.asarray(self.distances_, jnp.float32), dim=self.n_components, solver=self.mds,
@@ -156,7 +169,7 @@ class HeatGeodesicEmbedding(Estimator):
         return out
 
     def plot(self, labels: Any = None, *, ax: Any = None, **options: Any) -> Any:
-        """Scatter plot of the first two columns of `embedding_`, coloured by `labels` [n] if given; returns the axes (matplotlib)."""
+        """Scatter plot of the first two columns of `embedding_`, coloured by `labels` [n] if given; returns matplotlib's axes."""
         self._require_fitted()
         if ax is None:
             try:
@@ -177,9 +190,11 @@ class HeatGeodesicEmbedding(Estimator):
         landmarks = AUTO_LANDMARKS if isinstance(self.landmarks, str) else self.landmarks
         landmarks = None if landmarks is None or len(x) <= landmarks else int(landmarks)
         graph = dict(k=self._k(len(x)), kind=self.graph, decay=self.decay, lengths=self.lengths, metric=self.metric)
-        key = (_digest(x), tuple(graph.items()), landmarks, seed if landmarks is not None else None)
+        smooth = dict(steps=self.denoise, k=self._denoise_k(len(x)), metric=self.metric)
+        key = (_digest(x), tuple(graph.items()), tuple(smooth.items()), landmarks, seed if landmarks is not None else None)
         if getattr(self, "_graph_key", None) != key:
-            self._cells = stages.build_cells(x, landmarks=landmarks, rng=np.random.default_rng(seed), graph=graph)
+            clean = stages.denoise(x, **smooth) if self.denoise > 0 else x
+            self._cells = stages.build_cells(clean, landmarks=landmarks, rng=np.random.default_rng(seed), graph=graph)
             self._x, self._graph_key = x.copy(), key
             self.graph_, self.landmarks_ = self._cells.graph, self._cells.landmarks
         count = component_count(self._cells.coarse)
@@ -234,10 +249,13 @@ class HeatGeodesicEmbedding(Estimator):
                 for h, t in zip(self.heat_, self._times, strict=True)
             ])  # fmt: skip
         return stages.place_points(share, self.heat_, self._times, self._nodes, sigma=self.sigma, rho=self.rho, floor=FLOOR,
-                                   reference=reference)  # fmt: skip
+                                   reference=reference, paths=None if self.paths is None else self.distances_)  # fmt: skip
 
     def _k(self, n: int) -> int:
         return min(NEIGHBORS, n - 1) if self.n_neighbors is None else int(self.n_neighbors)
+
+    def _denoise_k(self, n: int) -> int:
+        return min(2 * self._k(n), n - 1) if self.denoise_neighbors is None else int(self.denoise_neighbors)
 
     def _check_parameters(self) -> None:
         require(_is_count(self.n_components), "n_components", got=self.n_components, wanted="an integer, at least 1")
@@ -253,6 +271,11 @@ class HeatGeodesicEmbedding(Estimator):
             require(np.size(self.t) > 0, "t", got=self.t, wanted="a time, or several")
         require(0 < self.spread < 1, "spread", got=self.spread, wanted="a number between 0 and 1")
         check_parameters(t=1.0 if isinstance(self.t, str) else self.t, sigma=self.sigma, rho=self.rho)
+        require(_is_number(self.denoise) and self.denoise >= 0, "denoise", got=self.denoise, wanted="a finite number >= 0")
+        fine = self.denoise_neighbors is None or _is_count(self.denoise_neighbors)
+        require(fine, "denoise_neighbors", got=self.denoise_neighbors, wanted="None or an integer, at least 1")
+        fine = self.paths is None or (_is_number(self.paths) and self.paths >= 1)
+        require(fine, "paths", got=self.paths, wanted="None or a finite number >= 1")
         fine = self.landmarks is None or self.landmarks == "auto" or (_is_count(self.landmarks) and self.landmarks >= 3)
         require(fine, "landmarks", got=repr(self.landmarks), wanted='"auto", None, or a number of at least 3')
 
@@ -265,6 +288,10 @@ class HeatGeodesicEmbedding(Estimator):
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= 1
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and bool(np.isfinite(value))
 
 
 def _digest(x: np.ndarray) -> str:

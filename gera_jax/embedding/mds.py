@@ -81,8 +81,8 @@ def smacof(
       tolerance: stops when a step lowers the stress by less than this fraction.
 
     Returns:
-      `Embedding`, centred, in the units of `distances`. An iteration costs n^2 k and, with weights, a product with an [n, n] inverse
-      made once (n^3).
+      `Embedding`, centred, in the units of `distances`. An iteration costs n^2 k and, with weights, a product with an [n, n]
+      inverse made once (n^3).
 
     >>> import jax.numpy as jnp
     >>> line = jnp.array([[0.0, 1.0, 3.0], [1.0, 0.0, 2.0], [3.0, 2.0, 0.0]])
@@ -133,8 +133,8 @@ def sgd_mds(
 ) -> Embedding:
     """Stochastic gradient on pairs: in each sweep every pair is met once and moved towards its distance by min(1, eta w_ij).
 
-    A sweep is a round-robin tournament of the points in a random order: n - 1 rounds of disjoint pairs that move at once, which is the
-    same as one pair after the other. eta falls geometrically from 1 / min(w) to last_step / max(w).
+    A sweep is a round-robin tournament of the points in a random order: n - 1 rounds of disjoint pairs that move at once, which
+    is the same as one pair after the other. eta falls geometrically from 1 / min(w) to last_step / max(w).
 
     Args:
       distances: [n, n] symmetric, >= 0.

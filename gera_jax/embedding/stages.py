@@ -37,6 +37,16 @@ class Cells(NamedTuple):
     cell: np.ndarray
     mass: np.ndarray
     landmarks: np.ndarray | None  # [m] the point at each cell's centre, or None
+    places: np.ndarray  # [m, d] mean of each node's points
+
+
+def denoise(x: np.ndarray, *, steps: float, k: int, metric: str) -> np.ndarray:
+    """exp(-steps (I - P)) x: every point moves to the mean of where `steps` random steps to near points lead.
+
+    Noise across the manifold averages out, by about the number of points within reach; curvature and ends shrink a little.
+    """
+    walk = sparse_laplacian(neighbour_graph(x, k=k, metric=metric), normalization="random_walk")
+    return heat_kernel(walk, x.astype(np.float64), t=steps, method="chebyshev", tolerance=1e-6, lambda_max=2.0)
 
 
 def build_cells(x: np.ndarray, *, landmarks: int | None, rng: np.random.Generator, graph: dict[str, Any]) -> Cells:
@@ -47,7 +57,7 @@ def build_cells(x: np.ndarray, *, landmarks: int | None, rng: np.random.Generato
     w = neighbour_graph(x, **graph)
     n = len(x)
     if landmarks is None or landmarks >= n:
-        return Cells(w, w, np.arange(n), np.ones(n), None)
+        return Cells(w, w, np.arange(n), np.ones(n), None, x)
     centres = np.sort(rng.choice(n, size=landmarks, replace=False))
     cell = knn(x, x[centres], k=1, metric=graph.get("metric", "euclidean"))[0][:, 0]
     cell[centres] = np.arange(landmarks)
@@ -55,7 +65,8 @@ def build_cells(x: np.ndarray, *, landmarks: int | None, rng: np.random.Generato
     coarse = sp.csr_array(member.T @ w @ member)
     coarse.setdiag(0)
     coarse.eliminate_zeros()
-    return Cells(w, coarse, cell, np.bincount(cell, minlength=landmarks).astype(np.float64), centres)
+    mass = np.bincount(cell, minlength=landmarks).astype(np.float64)
+    return Cells(w, coarse, cell, mass, centres, (member.T @ x) / mass[:, None])
 
 
 def cell_laplacian(cells: Cells, kind: str) -> sp.csr_array:
@@ -128,21 +139,41 @@ def node_distances(heat: np.ndarray, times: np.ndarray, *, sigma: float, rho: fl
     return total
 
 
+def path_distances(distances: np.ndarray, cells: Cells, *, gate: float) -> np.ndarray:
+    """[m, m] lengths of the shortest paths over the edges between nodes, in the units of the points.
+
+    An edge is as long as its nodes are apart, times the excess of its heat-geodesic length, relative to the typical edge, over
+    `gate`: an edge that crosses a gap carries little heat, so a shortcut is longer than the way around.
+    """
+    edges = cells.coarse.tocoo()
+    length = np.linalg.norm(cells.places[edges.row] - cells.places[edges.col], axis=1)
+    ratio = distances[edges.row, edges.col] / np.maximum(length, 1e-12 * max(length.max(initial=0.0), 1e-300))
+    typical = np.median(ratio) if len(ratio) else 1.0
+    stretched = length * np.maximum(1.0, ratio / (gate * max(typical, 1e-300)))
+    positive = np.maximum(stretched, 1e-12 * max(stretched.max(initial=0.0), 1e-300))  # a zero would be no edge
+    graph = sp.csr_array((positive, (edges.row, edges.col)), shape=distances.shape)
+    out = sp.csgraph.dijkstra(graph, directed=False)
+    out = np.minimum(out, out.T)
+    reached = np.isfinite(out)
+    return np.where(reached, out, 2.0 * np.max(out, where=reached, initial=0.0))
+
+
 def place_points(
     share: sp.csr_array, heat: np.ndarray, times: np.ndarray, nodes: np.ndarray, *, sigma: float, rho: float, floor: float,
-    reference: np.ndarray,
+    reference: np.ndarray, paths: np.ndarray | None = None,
 ) -> np.ndarray:
     """Places [q, k] of points that see the nodes through `share` [q, m] (rows sum to 1): H(i, l) = sum_j share_ij H(j, l).
 
     The distances to all nodes follow by the same formula as between nodes, and each point is placed so as to keep them.
-    `reference` [T, m, m] are the nodes' own distances for rho = 0, needed where rho > 0.
+    `reference` [T, m, m] are the nodes' own distances for rho = 0, needed where rho > 0. With `paths` [m, m] a point's distances
+    are the mean of its nodes' path lengths instead.
     """
     out = np.empty((share.shape[0], nodes.shape[1]))
     anchors = jnp.asarray(nodes, jnp.float32)
     for first in range(0, share.shape[0], PLACE_ROWS):
         rows = share[first : first + PLACE_ROWS]
-        distance = np.zeros(rows.shape)
-        for i, (weight, h, t) in enumerate(zip(scale_weights(times), heat, times, strict=True)):
+        distance = np.zeros(rows.shape) if paths is None else np.asarray(rows @ paths)
+        for i, (weight, h, t) in enumerate(zip(scale_weights(times), heat, times, strict=True)) if paths is None else ():
             own = np.diagonal(h)
             part = _mixed_distance(rows @ h, rows @ own, own, float(t), sigma, floor)
             if rho > 0:

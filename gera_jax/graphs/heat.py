@@ -32,9 +32,10 @@ def heat_kernel(
     """exp(-t L) B: heat that starts as the columns of B and spreads over the graph for the time t.
 
     "chebyshev" sum_k c_k T_k(2 L / lambda_max - I) B with c_k = 2 ive(k, -t lambda_max / 2) (c_0 halved); the degree is the
-    smallest whose remainder sum |c_k| is below `tolerance`, about sqrt(t lambda_max log(1 / tolerance)). All t share one recurrence.
-    "euler" (I + t L / steps)^-steps B: an M-matrix, so that B >= 0 gives a result >= 0 entry by entry, positive within a component
-    (combinatorial, random-walk and symmetric Laplacians alike); error O(t^2 / steps). "exact" by a dense eigendecomposition.
+    smallest whose remainder sum |c_k| is below `tolerance`, about sqrt(t lambda_max log(1 / tolerance)). All t share one
+    recurrence. "euler" (I + t L / steps)^-steps B: an M-matrix, so that B >= 0 gives a result >= 0 entry by entry, positive
+    within a component (for combinatorial, random-walk and symmetric Laplacians alike); error O(t^2 / steps). "exact" by a dense
+    eigendecomposition.
     "lowrank" by the `rank` smallest eigenpairs.
 
     Args:
@@ -54,11 +55,11 @@ def heat_kernel(
       L. float32 inputs are computed in float32, others in float64 where the route has it (JAX: with x64).
 
     Raises:
-      ValueError: not square, t < 0 or NaN, unknown method, steps or rank below 1, a non-symmetric sparse L for "exact" or "lowrank",
-        "chebyshev" of a traced dense L without lambda_max.
+      ValueError: not square, t < 0 or NaN, unknown method, steps or rank below 1, a non-symmetric sparse L for "exact" or
+        "lowrank", "chebyshev" of a traced dense L without lambda_max.
 
-    Source: Marcotte et al. 2021 (Chebyshev), Huguet et al. 2023. Differs from the authors' code: the degree follows t and is not a
-    constant, and "euler" runs.
+    Source: Marcotte et al. 2021 (Chebyshev), Huguet et al. 2023. Differs from the authors' code: the degree follows t and is
+    not a constant, and "euler" runs.
 
     >>> import jax.numpy as jnp
     >>> pair = jnp.array([[1.0, -1.0], [-1.0, 1.0]])
@@ -108,7 +109,7 @@ def _dense_chebyshev(matrix, block, times, *, tolerance, lambda_max, **_):
              remedy='Use method="exact" or "euler".')  # fmt: skip
     if lambda_max is None:
         if isinstance(matrix, jax.core.Tracer):
-            fail("lambda_max", got="None under jit or grad", wanted="an upper bound of the eigenvalues (2 for a normalised Laplacian)",
+            fail("lambda_max", got="None under jit or grad", wanted="an upper bound of the eigenvalues",
                  remedy='Give lambda_max, or use method="exact" or "euler".')  # fmt: skip
         lambda_max = float(jnp.max(jnp.sum(jnp.abs(matrix), axis=1)))
     lambda_max = max(float(lambda_max), 1e-30)

@@ -36,8 +36,8 @@ def heat_geodesic_distance(
         rounding made negative come here too.
 
     Returns:
-      Distances of the shape of `heat`, >= 0, in units of 1 / sqrt(L); symmetric for a symmetric `heat`. NumPy for NumPy, else a JAX
-      array in float32 or better with a finite gradient to `heat`. No metric in general: the triangle inequality can fail.
+      Distances of the shape of `heat`, >= 0, in units of 1 / sqrt(L); symmetric for a symmetric `heat`. NumPy for NumPy, else a
+      JAX array in float32 or better with a finite gradient to `heat`. No metric in general: the triangle inequality can fail.
 
     Raises:
       ValueError: wrong shapes, t <= 0 or NaN, sigma or rho outside [0, 1] (where they are known).
@@ -135,7 +135,7 @@ def knee(x: Any, y: Any) -> int:
 
 def check_parameters(*, t: Any, sigma: Any, rho: Any) -> None:
     """Raise for a time, sigma or rho out of range; traced values cannot be seen."""
-    known = [value for value in np.ravel(t).tolist()] if not isinstance(t, jax.Array) else []
+    known = np.ravel(t).tolist() if not isinstance(t, jax.Array) else []
     require(all(math.isfinite(v) and v > 0 for v in known), "t", got=t, wanted="a finite time above 0")
     for name, value in (("sigma", sigma), ("rho", rho)):
         if not isinstance(value, jax.Array):

@@ -24,7 +24,7 @@ def neighbour_graph(
     lengths: Literal["local", "global"] = "local",
     metric: Literal["euclidean", "cosine"] = "euclidean",
 ) -> sp.csr_array:
-    """Weights of the graph of near neighbours, symmetric and without self-loops; e_i is the distance from i to its k-th neighbour.
+    """Weights of the graph of near neighbours, without self-loops; e_i is the distance from i to its k-th neighbour.
 
     "alpha_decay" K_ij = exp(-(d_ij / e_i)^decay), kept where >= floor, then (K + K^T) / 2: nearly 0/1 with a soft edge.
     "self_tuning" exp(-d_ij^2 / (e_i e_j)) where one of the two is among the other's k nearest.

@@ -58,12 +58,12 @@ def heat_geodesic_stress(
 
     Returns:
       A scalar ([a] for "none") >= 0, float32 (float64 for float64 inputs). "relative" is in [0, 1]: 0 when all distances are
-      kept up to one scale, 1 when z has collapsed to a point; equidistant points lose 1 - (mean d)^2 / mean d^2. 0 if everything is
-      masked. O(a m^3) time for the eigenvalues, O(a m^2) memory.
+      kept up to one scale, 1 when z has collapsed to a point; equidistant points lose 1 - (mean d)^2 / mean d^2. 0 if
+      everything is masked. O(a m^3) time for the eigenvalues, O(a m^2) memory.
 
     Raises:
-      ValueError: for wrong ranks or shapes, an unknown form, normalization or reduction, t or bandwidth <= 0, sigma outside [0, 1],
-        weights for "batch".
+      ValueError: for wrong ranks or shapes, an unknown form, normalization or reduction, t or bandwidth <= 0, sigma outside
+        [0, 1], weights for "batch".
 
     >>> import jax.numpy as jnp
     >>> x = jnp.array([[[0.0], [1.0]]])

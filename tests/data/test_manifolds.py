@@ -12,9 +12,9 @@ from gera_jax.data.manifolds import swiss_roll, tree
 def test_swiss_roll_in_three_dimensions():
     roll = swiss_roll(200, seed=1)
     angle = roll.position
-    assert 1.5 * np.pi <= angle.min() and angle.max() <= 4.5 * np.pi
+    assert angle.min() >= 1.5 * np.pi and angle.max() <= 4.5 * np.pi
     np.testing.assert_allclose(np.hypot(roll.points[:, 0], roll.points[:, 2]), angle)
-    assert 0 <= roll.points[:, 1].min() and roll.points[:, 1].max() <= 5
+    assert roll.points[:, 1].min() >= 0 and roll.points[:, 1].max() <= 5
     for i, j in ((0, 1), (2, 9), (5, 150)):
         arc = quad(lambda a: np.sqrt(1 + a * a), *sorted(angle[[i, j]]))[0]  # |d/da (a cos a, a sin a)|
         want = np.hypot(arc, roll.points[i, 1] - roll.points[j, 1])

@@ -84,7 +84,7 @@ def test_distances_are_those_of_the_definition(fitted):
     dict(graph="self_tuning"), dict(graph="knn"), dict(graph="fuzzy", n_neighbors=15), dict(laplacian="normalized"),
     dict(laplacian="random_walk", kernel="chebyshev"), dict(kernel="euler", t=30.0), dict(kernel="lowrank", rank=80, t=60.0),
     dict(t=[20.0, 60.0]), dict(t="knee"), dict(t="von_neumann"), dict(rho=0.5), dict(lengths="local"), dict(mds="smacof", weights="heat"),
-    dict(mds="smacof", weights="inverse"),
+    dict(mds="smacof", weights="inverse"), dict(paths=1.5), dict(denoise=1.0, denoise_neighbors=6),
 ], ids=str)  # fmt: skip
 def test_every_option_follows_the_sheet(options):
     model = fit(**options)
@@ -94,10 +94,41 @@ def test_every_option_follows_the_sheet(options):
         assert np.array_equal(np.ravel(model.t_), np.ravel(options["t"]))
 
 
-def test_more_dimensions_lower_the_stress(fitted):
-    deep = fit(n_components=5)
-    assert deep.embedding_.shape == (300, 5) and deep.stress_ < fitted.stress_
-    assert fit(n_components=1).embedding_.shape == (300, 1)
+def test_paths_are_in_the_units_of_the_points():
+    model = fit(paths=2.0)
+    off = ROLL.distances[UPPER]
+    assert np.median(np.abs(model.distances_[UPPER] / off - 1)) < 0.05
+    assert np.median(fit().distances_[UPPER] / off) < 0.8
+
+
+def test_paths_go_around_a_shortcut():
+    """Two parallel lines joined at one end, and one edge across the other end: a path through it is stretched."""
+    n = 40
+    bend = np.concatenate([np.stack([np.arange(n), np.zeros(n)], 1), np.stack([np.arange(n)[::-1], np.full(n, 3.0)], 1)]).astype(float)
+    noisy = bend + np.random.default_rng(0).normal(scale=0.1, size=bend.shape)
+    noisy[5, 1], noisy[74, 1] = 1.2, 1.8  # these two nearly touch
+    options = dict(n_neighbors=4, random_state=0, mds="classical")
+    gated, free = (HeatGeodesicEmbedding(paths=gate, **options).fit(noisy).distances_[0, 79] for gate in (1.0, 1e6))
+    assert gated > 1.3 * free
+
+
+def test_denoising_removes_noise():
+    """Ten noisy copies of each point of a line: after denoising they are nearer the line; a constant time of 0 changes nothing."""
+    rng = np.random.default_rng(0)
+    line = np.stack([np.linspace(0, 100, 300), np.zeros(300)], 1)
+    noisy = line + rng.normal(scale=[0.0, 0.5], size=line.shape)
+    clean = stages.denoise(noisy, steps=4.0, k=20, metric="euclidean")
+    assert np.std(clean[:, 1]) < 0.4 * np.std(noisy[:, 1])
+    np.testing.assert_allclose(clean[30:-30, 0], line[30:-30, 0], atol=2.0)
+    model = HeatGeodesicEmbedding(denoise=4.0, random_state=0, mds="classical").fit(noisy)
+    assert not np.allclose(model.graph_.toarray(), HeatGeodesicEmbedding(random_state=0, mds="classical").fit(noisy).graph_.toarray())
+
+
+def test_more_dimensions_lower_the_stress():
+    ball = np.random.default_rng(0).normal(size=(80, 4))
+    flat, deep, line = (HeatGeodesicEmbedding(k, random_state=0).fit(ball) for k in (2, 4, 1))
+    assert deep.embedding_.shape == (80, 4) and line.embedding_.shape == (80, 1)
+    assert deep.stress_ < 0.5 * flat.stress_ < 0.25 * line.stress_
 
 
 def test_landmarks():
@@ -115,7 +146,8 @@ def test_landmarks():
     assert fit(landmarks=300).landmarks_ is None
 
 
-@pytest.mark.parametrize("options", [{}, dict(landmarks=80), dict(rho=0.5), dict(t=[20.0, 60.0])], ids=str)
+@pytest.mark.parametrize("options", [{}, dict(landmarks=80), dict(rho=0.5), dict(t=[20.0, 60.0]), dict(paths=1.5), dict(denoise=1.0, denoise_neighbors=6)],
+                         ids=str)
 def test_new_points(options):
     """Held-out points of the same sheet land between their neighbours, whatever comes with them in the call."""
     rows = np.arange(300) % 3 == 0
@@ -138,7 +170,9 @@ def lengths_between(a, b):
 def test_the_graph_is_reused(monkeypatch):
     calls = {"graph": 0, "heat": 0}
     for name, function in (("graph", "build_cells"), ("heat", "node_heat")):
-        def counted(*args, _name=name, _real=getattr(stages, function), **options):
+        real = getattr(stages, function)
+
+        def counted(*args, _name=name, _real=real, **options):
             calls[_name] += 1
             return _real(*args, **options)
 
@@ -191,6 +225,9 @@ BAD = [
     (dict(t="auto"), 't: got "auto"; wanted a known name.'),
     (dict(sigma=1.2), "sigma: got 1.2; wanted a number from 0 to 1."),
     (dict(rho=-0.1), "rho: got -0.1; wanted a number from 0 to 1."),
+    (dict(paths=0.5), "paths: got 0.5; wanted None or a finite number >= 1."),
+    (dict(denoise=-1.0), "denoise: got -1.0; wanted a finite number >= 0."),
+    (dict(denoise=1.0, denoise_neighbors=0), "denoise_neighbors: got 0; wanted None or an integer, at least 1."),
     (dict(spread=1.0), "spread: got 1.0; wanted a number between 0 and 1."),
     (dict(laplacian="combinatoric"), 'laplacian: got "combinatoric"; wanted a known name. Did you mean "combinatorial"?'),
     (dict(graph="heat"), 'kind: got "heat"; wanted a known name.'),
