@@ -11,7 +11,10 @@ import numpy as np
 from gera_jax import baselines, checks, evaluation
 from gera_jax import config as config_lib
 from gera_jax.data import Table
+from gera_jax.embedding import HeatGeodesicEmbedding
 from gera_jax.training import TrainResult, train
+
+__all__ = ["CLOSED_FORMS", "Aligner", "HeatGeodesicEmbedding"]
 
 CLOSED_FORMS = {"procrustes": baselines.Procrustes, "ridge_cca": baselines.RidgeCCA, "asif": baselines.ASIF,
                 "auto": baselines.CotrainedHeads}

@@ -8,6 +8,7 @@ from gera_jax.losses.density import semantic_density
 from gera_jax.losses.diffusion_alignment import diffusion_alignment
 from gera_jax.losses.geodesic_contrastive import geodesic_guided_contrastive
 from gera_jax.losses.grounding import moment_bce, moment_to_sentence
+from gera_jax.losses.heat_stress import heat_geodesic_stress
 from gera_jax.losses.mixup import geodesic_mixup_contrastive
 from gera_jax.losses.mmd import mk_mmd, mmd
 from gera_jax.losses.shapley import shapley_interaction
@@ -19,6 +20,7 @@ __all__ = [
     "diffusion_alignment",
     "geodesic_guided_contrastive",
     "geodesic_mixup_contrastive",
+    "heat_geodesic_stress",
     "info_nce",
     "mk_mmd",
     "mmd",

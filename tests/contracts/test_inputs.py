@@ -90,7 +90,8 @@ def zeros(*shape):
 
 
 REQUIRED = {**cases_mixup.REQUIRED, **cases_anchors.REQUIRED}  # keyword arguments without a default
-ARGS = {name: ("x", "z") if name == "diffusion_alignment" else ("x", "y") for name in losses.__all__}
+SET_LOSSES = ("diffusion_alignment", "heat_geodesic_stress")
+ARGS = {name: ("x", "z") if name in SET_LOSSES else ("x", "y") for name in losses.__all__}
 PAIR = (zeros(4, 3), zeros(4, 3))
 SETS = (zeros(2, 4, 3), zeros(2, 4, 3))
 SCALE = dict(logit_scale=1.0)
@@ -129,6 +130,16 @@ FAULTS = [  # loss, inputs, options, words that the message must hold (any case)
     *cases_structure.FAULTS, *cases_density.FAULTS,
     *cases_mixup.FAULTS, *cases_anchors.FAULTS,
     *cases_grounding.FAULTS,
+    ("heat_geodesic_stress", SETS, dict(form="neighborhood"), ("form", "neighbourhood")),
+    ("heat_geodesic_stress", SETS, dict(normalization="l2"), ("normalization", "relative|none")),
+    ("heat_geodesic_stress", SETS, dict(t=0.0), ("\\bt\\b", "0")),
+    ("heat_geodesic_stress", SETS, dict(sigma=1.5), ("sigma", "1.5", "from 0 to 1")),
+    ("heat_geodesic_stress", SETS, dict(bandwidth=-1.0), ("bandwidth", "-1")),
+    ("heat_geodesic_stress", SETS, dict(bandwidth="mean"), ("bandwidth", "median")),
+    ("heat_geodesic_stress", PAIR, {}, ("x", "axes")),
+    ("heat_geodesic_stress", PAIR, dict(form="batch", weights=zeros(4)), ("weights", "batch")),
+    ("heat_geodesic_stress", (zeros(2, 4, 3), zeros(2, 5, 3)), {}, ("4|5",)),
+    ("heat_geodesic_stress", SETS, dict(mask=jnp.ones((2, 5), bool)), ("mask", "4|5")),
 ]  # fmt: skip
 
 
@@ -147,7 +158,7 @@ def test_static_faults_say_what_is_wrong(loss, inputs, options, words, route):
 
 @pytest.mark.parametrize("loss", losses.__all__)
 def test_good_inputs_raise_nothing(loss):
-    inputs = SETS if loss in ("diffusion_alignment", *cases_grounding.REQUIRED) else PAIR
+    inputs = SETS if loss in (*SET_LOSSES, *cases_grounding.REQUIRED) else PAIR
     options = SCALE if "logit_scale" in inspect.signature(getattr(losses, loss)).parameters else {}
     options = {**options, **REQUIRED.get(loss, {})}
     options = cases_grounding.REQUIRED.get(loss, options)
