@@ -132,7 +132,9 @@ def mk_mmd(
     share = 1.0 if released else 1.0 / len(factors)
     kernel = gaussian_mixture(factors, jnp.where(some, scale, jnp.ones_like(scale)), share)
     value = blocks.discrepancy(kernel, share * len(factors), estimator)
-    return jnp.where(some, value, jnp.zeros_like(value))
+    value = jnp.where(some, value, jnp.zeros_like(value))
+    # Every device holds the whole loss. The mean leaves the value and makes `pmean` of the gradients right.
+    return value if axis_name is None else lax.pmean(value, axis_name)
 
 
 def gaussian_mixture(factors: Sequence[float], scale: Array, share: float) -> Callable[[Array], Array]:
