@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import itertools
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from ml_collections import ConfigDict
 
 from gera_jax import checks
 
+SLOTS = ("x", "y", "w")
 DURATIONS = ("total_steps", "total_epochs", "total_examples")
 
 
@@ -35,23 +37,23 @@ def parse_arg(arg: str | None, **defaults: Any) -> ConfigDict:
 
 
 def embedding_pair(source: str = "clipart", **fields: Any) -> ConfigDict:
-    """The `data` block: where the two tables come from, which pairs are known, how rows are split and prepared.
+    """The `data` block: where the tables come from, which pairs are known, how rows are split and prepared.
 
     Args:
-      source: a catalog name (`gera-jax data list`), or "files" with `x=dict(path=...)`, `y=dict(path=...)`.
+      source: a catalog name (`gera-jax data list`), or "files" with `x=dict(path=...)`, `y=dict(path=...)`; a third modality
+        is the slot w, absent while its name is "".
       **fields: any field of the block below.
     """
     names, recommended = _recommended(source)
     block = ConfigDict(dict(
         source=source,
-        x=dict(name=names[0], path="", key="", ids=""),
-        y=dict(name=names[1], path="", key="", ids=""),
-        test=dict(x=dict(path="", key="", ids=""), y=dict(path="", key="", ids="")),
+        **{side: dict(name=name, path="", key="", ids="") for side, name in zip(SLOTS, names, strict=True)},
+        test={side: dict(path="", key="", ids="") for side in SLOTS},
         pairs=1_000,  # 0 = every pair that is known
         unpaired="independent",  # | "same_set" | "none"
         captions=False,  # whether several rows of one modality may share an id
         split=dict(by="ratio", val=300, test=500, seed=0, val_ids="", test_ids="", group_key=""),
-        preprocess={side: preprocess(**options) for side, options in zip(("x", "y"), recommended, strict=True)},
+        preprocess={side: preprocess(**options) for side, options in zip(SLOTS, recommended, strict=True)},
     ))
     for name, value in fields.items():
         checks.require_known(name, block, "field of data")
@@ -75,13 +77,13 @@ def graph_filter(strength: float = 0.5, *, k: int = 10, temperature: float = 0.1
 
 
 def smoothed_inputs(*, pca: int = 256) -> dict[str, Any]:
-    """Both modalities: PCA, and each row beside its mean over near training rows."""
-    return {side: dict(pca=pca, filter=graph_filter(0.5)) for side in ("x", "y")}
+    """Every modality: PCA, and each row beside its mean over near training rows."""
+    return {side: dict(pca=pca, filter=graph_filter(0.5)) for side in SLOTS}
 
 
 def sides(c: Mapping) -> list[str]:
     """Slots of the `data` block that are in use: "x", "y" and, where it has a name, "w"."""
-    return [side for side in ("x", "y", "w") if side in c["data"] and c["data"][side]["name"]]
+    return [side for side in SLOTS if c["data"][side]["name"]]
 
 
 def modalities(c: Mapping) -> tuple[str, ...]:
@@ -89,14 +91,49 @@ def modalities(c: Mapping) -> tuple[str, ...]:
     return tuple(c["data"][side]["name"] for side in sides(c))
 
 
+def pairs(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Every pair of modalities, once.
+
+    >>> pairs(("image", "text", "speech"))
+    [('image', 'text'), ('image', 'speech'), ('text', 'speech')]
+    """
+    return list(itertools.combinations(names, 2))
+
+
+def each_pair(names: Iterable[str], fn: str, *, prefix: str = "", space: str = "z", arguments: tuple[str, str] = ("x", "y"),
+              weight: Any = 1.0, **kwargs: Any) -> dict[str, ConfigDict]:
+    """One term for each pair of modalities, named <prefix>_<a>_<b>; for the `losses` block.
+
+    Args:
+      names: modalities; see `modalities`.
+      fn: the loss; `prefix` is its name unless given.
+      space: what of each modality goes in: "z", "features", "z.mixed", "unpaired", ...
+      arguments: which arguments the two take.
+      weight: of every term, or (a, b) -> weight as a mapping; pairs that it lacks get no term.
+      **kwargs: further arguments of the loss.
+
+    >>> terms = each_pair(("image", "text", "speech"), "symmetric_info_nce", prefix="contrastive", logit_scale=20.0)
+    >>> list(terms), terms["contrastive_image_text"].inputs.to_dict()
+    (['contrastive_image_text', 'contrastive_image_speech', 'contrastive_text_speech'], {'x': 'z.image', 'y': 'z.text'})
+    """
+    by_pair = isinstance(weight, Mapping) and all(isinstance(key, tuple) for key in weight)
+    chosen = {pair: weight[pair] if by_pair else weight for pair in pairs(names) if not by_pair or pair in weight}
+    return {f"{prefix or fn}_{a}_{b}": ConfigDict(dict(
+        fn=fn, inputs=dict(zip(arguments, (f"{space}.{a}", f"{space}.{b}"), strict=True)), weight=value, kwargs=kwargs))
+        for (a, b), value in chosen.items()}
+
+
 def own_or_catalog(arg: Mapping, **fields: Any) -> ConfigDict:
-    """The `data` block of a config's arguments: the files `x` and `y` where they are given, else the catalog's `source`."""
-    if bool(arg["x"]) != bool(arg["y"]):
-        checks.fail("x, y", got=f"x={arg['x']!r}, y={arg['y']!r}", wanted="both files, or neither")
-    if not arg["x"]:
+    """The `data` block of a config's arguments: the files `x`, `y` (and `w`) where given, else the catalog's `source`."""
+    given = {side: arg[side] for side in SLOTS if arg.get(side)}
+    if not given:
         return embedding_pair(arg["source"], pairs=arg["pairs"], **fields)
-    sides = {side: dict(zip(("path", "key"), path_and_key(arg[side]), strict=True)) for side in ("x", "y")}
-    return embedding_pair("files", pairs=arg["pairs"], **sides, **fields)
+    if "x" not in given or "y" not in given:
+        checks.fail("x, y", got=f"x={arg['x']!r}, y={arg['y']!r}", wanted="both files, or neither")
+    files = {side: dict(zip(("path", "key"), path_and_key(text), strict=True)) for side, text in given.items()}
+    if "w" in files:
+        files["w"]["name"] = "w"
+    return embedding_pair("files", pairs=arg["pairs"], **files, **fields)
 
 
 def geometry(name: str, *, weight: Any = 1.0, **kwargs: Any) -> ConfigDict:
@@ -261,14 +298,15 @@ def _folder() -> Path:
 
 
 def _recommended(source: str) -> tuple[Iterable[str], Iterable[Mapping]]:
-    """Names of the two modalities and what the catalog recommends to do with their rows first."""
+    """Names of the modalities, one a slot, and what the catalog recommends to do with their rows first."""
     from gera_jax.data import blocks, catalog
 
     checks.require_known(source, blocks.known_sources(), "data.source")
     if source not in catalog.names():
-        return ("x", "y"), ({}, {})
+        return ("x", "y", ""), ({}, {}, {})
     entry = catalog.info(source)
-    return entry.names, [entry.preprocess[name] for name in entry.names]
+    absent = len(SLOTS) - len(entry.names)
+    return (*entry.names, *[""] * absent), [*(entry.preprocess[name] for name in entry.names), *[{}] * absent]
 
 
 def path_and_key(text: str) -> tuple[str, str]:

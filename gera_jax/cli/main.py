@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         made.add_argument("--config", default="gera", metavar="NAME[:ARG]|FILE", help="e.g. gera:pairs=100 or runs/a/config.json")
         made.add_argument("--x", help="own embeddings of one modality: FILE or FILE.npz:KEY")
         made.add_argument("--y", help="own embeddings of the other modality")
+        made.add_argument("--w", help="own embeddings of a third modality, where the config takes one")
         made.add_argument("--pairs", type=int, help="known pairs to use; 0 = all rows whose ids match")
         if name == "train":
             made.add_argument("--workdir", required=True, help="folder of the run")
@@ -109,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _config(args: argparse.Namespace) -> str:
-    given = [f"{name}={value}" for name in ("x", "y", "pairs") if (value := getattr(args, name)) is not None]
+    given = [f"{name}={value}" for name in ("x", "y", "w", "pairs") if (value := getattr(args, name)) is not None]
     if not given:
         return args.config
     return f"{args.config}{',' if ':' in args.config else ':'}{','.join(given)}"

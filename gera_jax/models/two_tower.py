@@ -14,7 +14,7 @@ import numpy as np
 
 from gera_jax import checks
 from gera_jax.models.linear import Identity, Linear
-from gera_jax.models.residual import LowRankResidual, ResidualMLP
+from gera_jax.models.residual import LowRankResidual, ProjectionMLP, ResidualMLP
 from gera_jax.ops import safe_normalize
 
 Array = jax.Array
@@ -22,6 +22,7 @@ HEADS = {
     "linear": Linear,
     "residual_mlp": ResidualMLP,
     "low_rank_residual": LowRankResidual,
+    "projection_mlp": ProjectionMLP,
     "identity": Identity,
 }
 ANCHOR_STREAM = 1000  # so that anchors leave the heads' start as it is
@@ -42,7 +43,7 @@ class TwoTower:
       dim: width of the joint space.
       temperature: start value (learned) or value (fixed) of tau; the logit scale is 1 / tau, at most 100.
       learn_temperature: whether tau is a parameter.
-      head_options: further fields of the head (`hidden`, `rank`, `dropout`).
+      head_options: further fields of the head (`hidden`, `rank`, `dropout`, `identity`: z = x at the start).
       anchors: K learned points of each modality in its features' space and in the joint space, N(0, 1) at the start and not
         normalised; 0 = none.
 
@@ -72,11 +73,11 @@ class TwoTower:
             checks.require(name not in RESERVED, "modality", got=f'"{name}"', wanted="a name that parameters do not use",
                            remedy=f"Names {', '.join(RESERVED)} are taken: call it otherwise.")
         checks.require(self.anchors >= 0, "model.anchors.count", got=self.anchors, wanted="0 (off) or more")
-        if self.head == "identity":
+        if self.head == "identity" or self.head_options.get("identity"):
             wrong = {name: width for name, width in self.widths.items() if width != self.dim}
             checks.require(not wrong, "model.dim", got=f"{self.dim} beside features of width {wrong}",
-                           wanted="the width of both modalities, as the identity head changes nothing",
-                           remedy='Set model.dim, or use head="linear".')
+                           wanted="the width of all modalities, as the identity head changes nothing at the start",
+                           remedy='Set model.dim, or use head="linear" without the option identity.')
 
     @property
     def _head(self) -> Any:
