@@ -2,8 +2,8 @@
 
     python -m benchmarks.loss_memory               # n = 8192, d = 256; nothing is run, only compiled
 
-`temporary` is `memory_analysis().temp_size_in_bytes` of value and gradient; an n x n float32 matrix is 256 MiB there and an n x n x d
-array 64 GiB. `matrices` is the first over the size of one n x n matrix.
+`temporary` is `memory_analysis().temp_size_in_bytes` of value and gradient; an n x n float32 matrix is 256 MiB there and an
+n x n x d array 64 GiB. `matrices` is the first over the size of one n x n matrix.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import os
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 
-import jax  # noqa: E402
+import jax
 
-from gera_jax import losses  # noqa: E402
+from gera_jax import losses
 
 
 def cases(n: int, d: int) -> dict[str, tuple]:

@@ -228,7 +228,8 @@ def measure(name: str, repeats: int) -> dict[str, Any]:
             act()
             times[key].append(1e3 * (time.process_time() - began))
     medians = {key: statistics.median(values[1:]) for key, values in times.items()}
-    return dict(loss=name, size=(RACES[name].__doc__ or "").rstrip("."), **medians, ratio=medians["gera_jax_ms"] / medians["torch_ms"])
+    size = (RACES[name].__doc__ or "").rstrip(".")
+    return dict(loss=name, size=size, **medians, ratio=medians["gera_jax_ms"] / medians["torch_ms"])
 
 
 def main() -> None:

@@ -47,8 +47,9 @@ def embedding_pair(source: str = "clipart", **fields: Any) -> ConfigDict:
     names, recommended = _recommended(source)
     block = ConfigDict(dict(
         source=source,
-        **{side: dict(name=name, path="", key="", ids="") for side, name in zip(SLOTS, names, strict=True)},
-        test={side: dict(path="", key="", ids="") for side in SLOTS},
+        # layer: which one of an array [n, layers, d], as text ("7", "-1"); "" for a matrix
+        **{side: dict(name=name, path="", key="", ids="", layer="") for side, name in zip(SLOTS, names, strict=True)},
+        test={side: dict(path="", key="", ids="", layer="") for side in SLOTS},
         pairs=1_000,  # 0 = every pair that is known
         unpaired="independent",  # | "same_set" | "none"
         captions=False,  # whether several rows of one modality may share an id
@@ -142,6 +143,37 @@ def geometry(name: str, *, weight: Any = 1.0, **kwargs: Any) -> ConfigDict:
     return ConfigDict(dict(fn="diffusion_alignment", inputs=inputs, weight=weight, kwargs=kwargs))
 
 
+def structure(name: str, *, rows: str = "pairs", weight: Any = 1.0, **kwargs: Any) -> ConfigDict:
+    """A term that keeps the walks over a batch's rows of modality `name`: its known pairs, or "all" of its rows."""
+    checks.require_known(rows, ("pairs", "all"), "rows")
+    inputs = dict(x=f"features.{name}", z=f"z.{name}") if rows == "pairs" else dict(x=f"all.{name}", z=f"z.all.{name}")
+    return ConfigDict(dict(fn="structure_divergence", inputs=inputs, weight=weight, kwargs=kwargs))
+
+
+def matched_pairs(names: Iterable[str], *, weight: float = 1.0, **kwargs: Any) -> dict[str, ConfigDict]:
+    """Terms that tell each known pair apart from all rows of the batch, unpaired ones too, in both directions."""
+    return {f"matched_{a}_{b}": ConfigDict(dict(
+        fn="info_nce", inputs=dict(x=f"z.all.{a}", y=f"z.all.{b}", x_mask=f"mask.known.{a}"), weight=weight / 2, kwargs=kwargs))
+        for pair in pairs(names) for a, b in (pair, pair[::-1])}  # fmt: skip
+
+
+def views_term(name: str, *, rows: str = "all", weight: Any = 1.0, **kwargs: Any) -> ConfigDict:
+    """A term that tells two views of each row of modality `name` apart from those of other rows (see the `views` block)."""
+    space = set_space(rows)
+    return ConfigDict(dict(fn="nt_xent", inputs=dict(x=f"{space}.{name}", y=f"{space.replace('z', 'z.view', 1)}.{name}"),
+                           weight=weight, kwargs=kwargs))  # fmt: skip
+
+
+def set_space(rows: str) -> str:
+    """Context keys of projected rows of a kind: "pairs", "unpaired" or "all" of both.
+
+    >>> [set_space(rows) for rows in ("pairs", "unpaired", "all")]
+    ['z', 'z.unpaired', 'z.all']
+    """
+    checks.require_known(rows, ("pairs", "unpaired", "all"), "rows")
+    return "z" if rows == "pairs" else f"z.{rows}"
+
+
 def graph(on: str, *, knn: int = 16, metric: str = "euclidean", max_rows: int = 50_000) -> ConfigDict:
     """A neighbour table over the training rows of one modality (at most `max_rows` of them, drawn by the seed)."""
     return ConfigDict(dict(on=on, knn=knn, metric=metric, max_rows=max_rows))
@@ -185,6 +217,50 @@ def base() -> ConfigDict:
     ))
 
 
+def comparison(**fields: Any) -> ConfigDict:
+    """The fields of `gera_jax.compare`: data, methods, pair counts, seeds, and the budget of trials of each method.
+
+    Args:
+      **fields: any field of the block below; x, y, pairs, x_unpaired and y_unpaired are files, val and test 0 = by rule.
+
+    >>> comparison(data="emoji", seeds=3).seeds
+    3
+    """
+    block = ConfigDict(dict(
+        data="", x="", y="", pairs="", x_unpaired="", y_unpaired="",
+        methods=(), counts=(), seeds=5, budget=4, metric="mean/R@10",
+        split="random",  # | "grouped"
+        unpaired="independent",  # | "same_set" | "none"
+        val=0, test=0, group_key="",
+    ))
+    for name, value in fields.items():
+        checks.require_known(name, block, "field of comparison")
+        block[name] = value
+    return block
+
+
+def grounding() -> ConfigDict:
+    """Every field of a run of the task "grounding": sentences and the stretches of recordings that they are true of."""
+    c = base()
+    for field in ("graphs", "views", "mixed", "draws"):
+        del c[field]
+    c.task = "grounding"
+    c.data = ConfigDict(dict(
+        source="phrases",  # | "files"
+        annotations=dict(format="activitynet", train="", val="", test="", durations=""),  # | "charades" | "tacos"
+        clips=dict(path="", length=64, seconds=0.0),  # longer recordings are averaged to `length`; seconds of a clip, if known
+        sentences=dict(train="", val="", test=""),  # .npy, one row a sentence in the order of the annotation
+        outside="error",  # | "cut": spans that stand over their recording
+        recordings=0,  # 0 = all training recordings
+    ))
+    c.model = ConfigDict(dict(pooling=[15, 8, 8], dim=128, channels=64, layers=2, kernel=3, dropout=0.0, power=0.5,
+                              init="ridge_cca", init_options=dict()))
+    c.moments = ConfigDict(dict(knn=5, cutoff=0.5, nearest=5, similar=5, nms=0.5))
+    c.batch = ConfigDict(dict(recordings=8, sentences=0))
+    c.evals.metric = "mIoU"
+    return c
+
+
 def smoke(c: ConfigDict) -> ConfigDict:
     """The same experiment, small enough to end in seconds: to see that everything fits together."""
     for name in DURATIONS:
@@ -193,8 +269,10 @@ def smoke(c: ConfigDict) -> ConfigDict:
     c.evals.every_steps = 2
     c.checkpoint.every_steps = 2
     c.log_every_steps = 1
-    c.batch.pairs = min(c.batch.pairs, 32)
-    c.batch.anchors = min(c.batch.anchors, 8)
+    for name, most in dict(pairs=32, anchors=8, unpaired=32, recordings=4, sentences=4).items():
+        if name in c.batch:
+            off_is_zero = name in ("anchors", "unpaired")
+            c.batch[name] = min(c.batch[name] if off_is_zero else c.batch[name] or most, most)
     return c
 
 

@@ -11,16 +11,21 @@ import numpy as np
 from gera_jax import baselines, checks, evaluation
 from gera_jax import config as config_lib
 from gera_jax.data import Table
+from gera_jax.embedding import HeatGeodesicEmbedding
 from gera_jax.training import TrainResult, train
 
-CLOSED_FORMS = {"procrustes": baselines.Procrustes, "ridge_cca": baselines.RidgeCCA, "asif": baselines.ASIF}
+__all__ = ["CLOSED_FORMS", "Aligner", "HeatGeodesicEmbedding"]
+
+CLOSED_FORMS = {"procrustes": baselines.Procrustes, "ridge_cca": baselines.RidgeCCA, "asif": baselines.ASIF,
+                "auto": baselines.CotrainedHeads}
 
 
 class Aligner:
     """Learns a joint space of two embedding sets from a few pairs and any number of unpaired rows.
 
     Args:
-      method: a closed form ("procrustes", "ridge_cca", "asif"), or a config: its name ("gera", "contrastive:start=random"),
+      method: a closed form ("auto" = the recommended recipe, "procrustes", "ridge_cca", "asif"), or a config: its name
+        ("gera", "contrastive:start=random"),
         its file, or a ConfigDict. The config's own `data` source is replaced by the arrays given to `fit`.
       workdir: folder of the run, so that it can be resumed and embedded with later; None keeps it in memory.
       validation: share of the pairs held out to choose the best step (trained methods only).
@@ -46,7 +51,10 @@ class Aligner:
                        wanted="as many rows", remedy="Rows without a partner go to x_unpaired, y_unpaired.")
         if isinstance(self.method, str) and self.method in CLOSED_FORMS:
             self._center = [_center(paired, unpaired) for paired, unpaired in ((x_pairs, x_unpaired), (y_pairs, y_unpaired))]
-            self._closed_form = CLOSED_FORMS[self.method]().fit(*map(_prepare, (x_pairs, y_pairs), self._center))
+            self._closed_form = CLOSED_FORMS[self.method]().fit(
+                *map(_prepare, (x_pairs, y_pairs), self._center),
+                *(rows if rows is None else _prepare(rows, center)
+                  for rows, center in zip((x_unpaired, y_unpaired), self._center, strict=True)))
             return self
         config = config_lib.load(self.method, self.overrides)
         names = (config.data.x.name, config.data.y.name)

@@ -70,6 +70,12 @@ _ENTRIES: dict[str, CatalogEntry] = {
         id_field="id", captions={"speech": "spoken", "text": "spoken"}, group_key="concept",
         preprocess={"speech": STANDARDIZED, "text": CENTERED}, licence=OPENMOJI,
         encoders={"speech": "Whisper base encoder, mean over frames", "text": MINILM}),
+    "emoji_speech_image": CatalogEntry(
+        description="1,646 emoji names spoken by 8 synthetic voices x the Fluent 3-D pictures",
+        file="emoji_image_text_speech.npz", names=("speech", "image"), keys={"speech": "speech", "image": "image_fluent"},
+        id_field="id", captions={"speech": "spoken", "image": "spoken"}, group_key="concept",
+        preprocess={"speech": STANDARDIZED, "image": CENTERED}, licence=OPENMOJI,
+        encoders={"speech": "Whisper base encoder, mean over frames", "image": LITE0}),
     "emoji3": CatalogEntry(
         description="1,646 Fluent 3-D emoji x their Unicode names and tags x their names spoken by 8 synthetic voices",
         file="emoji_image_text_speech.npz", names=("image", "text", "speech"),
@@ -83,6 +89,30 @@ _ENTRIES: dict[str, CatalogEntry] = {
         id_field="cas", captions={"molecule": "smiles", "text": "iupac"}, group_key="skeleton",
         preprocess={"molecule": STANDARDIZED, "text": CENTERED}, licence="MIT (PyPI package chemicals 1.5.2)",
         encoders={"molecule": "MiniMol", "text": MINILM}),
+    "molecule_large": CatalogEntry(
+        description="6,000 more molecules x their IUPAC names, none of them in molecule; rows in random order",
+        file="molecule_name_large.npz", names=("molecule", "text"), keys={"molecule": "molecule", "text": "text"},
+        id_field="cas", captions={"molecule": "smiles", "text": "iupac"}, group_key="skeleton",
+        preprocess={"molecule": STANDARDIZED, "text": CENTERED}, licence="MIT (PyPI package chemicals 1.5.2)",
+        encoders={"molecule": "MiniMol", "text": MINILM}),
+}
+
+
+@dataclass(frozen=True)
+class GroundingEntry:
+    """What a bundled set of recordings is: clips, sentences about them and where each is true."""
+
+    description: str
+    file: str
+    licence: str
+    encoders: dict[str, str]
+
+
+GROUNDING: dict[str, GroundingEntry] = {
+    "phrases": GroundingEntry(
+        description="300 recordings of 24-30 s, 4,641 spoken phrases (emoji names) and where each is said",
+        file="phrase_grounding.npz", licence="MIT (emojibase), Unicode data; voices made with espeak-ng and flite",
+        encoders={"clips": "Whisper base encoder, means over 64 equal parts of the recording", "sentence": MINILM}),
 }
 
 
@@ -90,7 +120,7 @@ def names() -> tuple[str, ...]:
     """Names of the bundled sets.
 
     >>> names()
-    ('clipart', 'clipart_dinov2', 'emoji', 'emoji_speech', 'emoji3', 'molecule')
+    ('clipart', 'clipart_dinov2', 'emoji', 'emoji_speech', 'emoji_speech_image', 'emoji3', 'molecule', 'molecule_large')
     """
     return tuple(_ENTRIES)
 

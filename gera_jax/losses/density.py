@@ -33,9 +33,9 @@ def semantic_density(
     """(J(X, Y) + J(Y, X)) (1 / R_X + 1 / R_Y), J(X, Y) = mean_i (p_i - q_i)(log p_i - log q_i): two densities at X's points.
 
     p_i is the density of X at x_i, q_i that of Y. The density of a set Y at a point is the mean over its rows of
-    exp(-d^2 / (4 bandwidth^2 s_Y)), s_Y its total variance (n - 1), and R_Y the squared diagonal of its bounding box. The order of
-    the rows means nothing and row i is no partner of row i. Gradients reach x and y, also through s and R: 1 / R rewards wide
-    sets and so counters collapse.
+    exp(-d^2 / (4 bandwidth^2 s_Y)), s_Y its total variance (n - 1), and R_Y the squared diagonal of its bounding box. The order
+    of the rows means nothing and row i is no partner of row i. Gradients reach x and y, also through s and R: 1 / R rewards
+    wide sets and so counters collapse.
 
     Args:
       x: [n, k] rows of one set.

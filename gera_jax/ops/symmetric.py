@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +37,7 @@ def symmetric_product(a: Array, b: Array) -> Array:
         return _times_transposed(a, b)
     edges = [n * i // count for i in range(count + 1)]
     strips, rows = [], []
-    for i, (first, last) in enumerate(zip(edges, edges[1:], strict=False)):
+    for i, (first, last) in enumerate(pairwise(edges)):
         strips.append(_times_transposed(a[first:last], b[first:]))
         mirrored = [strips[j][:, first - edges[j] : last - edges[j]].T for j in range(i)]
         rows.append(jnp.concatenate([*mirrored, strips[i]], axis=1))
