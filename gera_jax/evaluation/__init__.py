@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from gera_jax.evaluation.calibration import expected_calibration_error
 from gera_jax.evaluation.delta import delta_retrieval
-from gera_jax.evaluation.diagnostics import (
-    alignment,
-    effective_rank,
-    mean_cosine,
-    modality_gap,
-    relative_alignment,
-    set_uniformity,
-    uniformity,
-)
+from gera_jax.evaluation.diagnostics import alignment, effective_rank, mean_cosine, modality_gap, uniformity
 from gera_jax.evaluation.few_shot import few_shot_accuracy
 from gera_jax.evaluation.grounding import fuse_scores, grounding_recall, temporal_nms
 from gera_jax.evaluation.hubness import csls, inverted_softmax, local_density, log_density
+from gera_jax.evaluation.hypersphere import relative_alignment, set_uniformity
 from gera_jax.evaluation.layers import layer_scores
 from gera_jax.evaluation.retrieval import foscttm, foscttm_from_scores, retrieval_metrics, retrieval_metrics_from_scores
 from gera_jax.evaluation.shapley import sampled_shapley_values, shapley_interactions, shapley_values

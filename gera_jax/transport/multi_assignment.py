@@ -6,6 +6,7 @@ import math
 import numbers
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -79,51 +80,38 @@ def multi_assignment(
         scores = jnp.where(mask[:, None], scores, jnp.zeros((), scores.dtype))
     dtype, anchors = scores.dtype, scores.shape[1]
     count = global_sum(jnp.asarray(scores.shape[0], dtype) if mask is None else mask.sum().astype(dtype), axis_name)
-    count = jnp.maximum(count, jnp.ones_like(count))
-    log_due = jnp.log(count / anchors)
-    slices = np.array([anchors - assignments, assignments], dtype)
-    log_slices, log_delta = np.log(slices), np.asarray(math.log(delta) if delta > 0 else -math.inf, dtype)
+    due = jnp.maximum(count, jnp.ones_like(count)) / anchors
+    slices = np.array([anchors - assignments, assignments], dtype)[:, None, None]
+    # With no delta at all, cells of two weights that both underflow would be 0 / 0.
+    extra = np.asarray(max(delta, 1e-30), dtype)
     log_a = jnp.stack([scores * np.asarray(c / epsilon, dtype) for c in (low, high)])  # [slice, row, anchor]
 
-    def over_rows(log_a, log_extra):
-        """log of the sum over the rows of all devices, plus exp(log_extra)."""
-        if mask is not None:
-            log_a = jnp.where(mask[:, None], log_a, jnp.asarray(jnp.finfo(dtype).min / 2, dtype))
-        top = log_a.max(1, keepdims=True)
-        top = jnp.maximum(top if axis_name is None else lax.pmax(top, axis_name), log_extra)
-        total = global_sum(jnp.exp(log_a - top).sum(1, keepdims=True), axis_name)
-        return top + jnp.log(total + jnp.exp(log_extra - top))
+    def real(a):
+        return a if mask is None else jnp.where(mask[:, None], a, jnp.zeros((), dtype))
 
-    def over_slices(log_a, log_extra):
-        return _log_sum(log_a + log_slices[:, None, None], 0, log_extra)
+    def loads(a):
+        return global_sum(real(a).sum(1, keepdims=True), axis_name)
 
-    nothing = np.asarray(-np.inf, dtype)
-    start = over_rows(log_a, nothing)
-    log_a = log_a - _log_sum(over_slices(start, nothing), 2, nothing)
+    top = log_a.max() if mask is None else jnp.where(mask[:, None], log_a, log_a.min()).max()
+    top = top if axis_name is None else lax.pmax(top, axis_name)
+    log_a = log_a - (top + jnp.log(jnp.maximum((slices * loads(jnp.exp(log_a - top))).sum(), np.asarray(1e-30, dtype))))
 
     def sweep(_, log_a):
-        log_a = log_a + log_due - over_rows(log_a, log_delta)
-        log_a = log_a - over_slices(log_a, log_delta)
-        return log_a - _log_sum(log_a, 2, log_delta)
+        # Logarithms are what is kept, so that no weight is lost; sums are of weights, where those below `extra` do not count.
+        a = jnp.exp(log_a)
+        factor = due / (loads(a) + extra)
+        a = a * factor
+        cells = (slices * a).sum(0) + extra
+        log_a = log_a + (jnp.log(factor) - jnp.log(cells))
+        return log_a - jnp.log((a / cells).sum(2, keepdims=True) + extra)
 
     log_a = lax.fori_loop(0, iterations, sweep, log_a)
-    log_a = log_a - _log_sum(log_a, 2, nothing)
-    codes = np.asarray(assignments, dtype) * jnp.exp(log_a[1])
-    cells = jnp.abs(jnp.exp(over_slices(log_a, nothing)[0]) - 1)
-    if mask is not None:
-        cells = jnp.where(mask[:, None], cells, jnp.zeros((), dtype))
-        codes = jnp.where(mask[:, None], codes, jnp.zeros((), dtype))
-    row_error = cells.max() if axis_name is None else lax.pmax(cells.max(), axis_name)
-    load = jnp.exp(over_rows(log_a, nothing) - log_due)[1, 0]
-    any_row = count > 0 if mask is None else global_sum(mask.sum(), axis_name) > 0
-    column_error = jnp.where(any_row, jnp.abs(load - 1).max(), jnp.zeros((), dtype))
+    a = jax.nn.softmax(log_a, axis=2)
+    cells = real(jnp.abs((slices * a).sum(0) - 1)).max()
+    row_error = cells if axis_name is None else lax.pmax(cells, axis_name)
+    column_error = jnp.where(count > 0, jnp.abs(loads(a)[1] / due - 1).max(), jnp.zeros((), dtype))
+    codes = real(np.asarray(assignments, dtype) * a[1])
     return MultiAssignment(_min_max(codes) if rescale else codes, row_error, column_error)
-
-
-def _log_sum(log_a: Array, axis: int, log_extra: np.ndarray) -> Array:
-    """log(sum exp(log_a) + exp(log_extra)) with the axis kept."""
-    top = jnp.maximum(log_a.max(axis, keepdims=True), log_extra)
-    return top + jnp.log(jnp.exp(log_a - top).sum(axis, keepdims=True) + jnp.exp(log_extra - top))
 
 
 def _min_max(codes: Array) -> Array:
