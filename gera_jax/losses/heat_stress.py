@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 import numbers
+from functools import partial
 from typing import Literal
 
 import jax
