@@ -41,6 +41,7 @@ _HOME = {  # public name -> the module it lives in
     "evaluate": "gera_jax.cli.commands",
     "fit": "gera_jax.cli.comparing",
     "quickstart": "gera_jax.cli.commands",
+    "select_layers": "gera_jax.cli.layers",
     "train": "gera_jax.cli.commands",
 }
 

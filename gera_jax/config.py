@@ -47,8 +47,9 @@ def embedding_pair(source: str = "clipart", **fields: Any) -> ConfigDict:
     names, recommended = _recommended(source)
     block = ConfigDict(dict(
         source=source,
-        **{side: dict(name=name, path="", key="", ids="") for side, name in zip(SLOTS, names, strict=True)},
-        test={side: dict(path="", key="", ids="") for side in SLOTS},
+        # layer: which one of an array [n, layers, d], as text ("7", "-1"); "" for a matrix
+        **{side: dict(name=name, path="", key="", ids="", layer="") for side, name in zip(SLOTS, names, strict=True)},
+        test={side: dict(path="", key="", ids="", layer="") for side in SLOTS},
         pairs=1_000,  # 0 = every pair that is known
         unpaired="independent",  # | "same_set" | "none"
         captions=False,  # whether several rows of one modality may share an id
@@ -142,6 +143,37 @@ def geometry(name: str, *, weight: Any = 1.0, **kwargs: Any) -> ConfigDict:
     return ConfigDict(dict(fn="diffusion_alignment", inputs=inputs, weight=weight, kwargs=kwargs))
 
 
+def structure(name: str, *, rows: str = "pairs", weight: Any = 1.0, **kwargs: Any) -> ConfigDict:
+    """A term that keeps the walks over a batch's rows of modality `name`: its known pairs, or "all" of its rows."""
+    checks.require_known(rows, ("pairs", "all"), "rows")
+    inputs = dict(x=f"features.{name}", z=f"z.{name}") if rows == "pairs" else dict(x=f"all.{name}", z=f"z.all.{name}")
+    return ConfigDict(dict(fn="structure_divergence", inputs=inputs, weight=weight, kwargs=kwargs))
+
+
+def matched_pairs(names: Iterable[str], *, weight: float = 1.0, **kwargs: Any) -> dict[str, ConfigDict]:
+    """Terms that tell each known pair apart from all rows of the batch, unpaired ones too, in both directions."""
+    return {f"matched_{a}_{b}": ConfigDict(dict(
+        fn="info_nce", inputs=dict(x=f"z.all.{a}", y=f"z.all.{b}", x_mask=f"mask.known.{a}"), weight=weight / 2, kwargs=kwargs))
+        for pair in pairs(names) for a, b in (pair, pair[::-1])}  # fmt: skip
+
+
+def views_term(name: str, *, rows: str = "all", weight: Any = 1.0, **kwargs: Any) -> ConfigDict:
+    """A term that tells two views of each row of modality `name` apart from those of other rows (see the `views` block)."""
+    space = set_space(rows)
+    return ConfigDict(dict(fn="nt_xent", inputs=dict(x=f"{space}.{name}", y=f"{space.replace('z', 'z.view', 1)}.{name}"),
+                           weight=weight, kwargs=kwargs))  # fmt: skip
+
+
+def set_space(rows: str) -> str:
+    """Context keys of projected rows of a kind: "pairs", "unpaired" or "all" of both.
+
+    >>> [set_space(rows) for rows in ("pairs", "unpaired", "all")]
+    ['z', 'z.unpaired', 'z.all']
+    """
+    checks.require_known(rows, ("pairs", "unpaired", "all"), "rows")
+    return "z" if rows == "pairs" else f"z.{rows}"
+
+
 def graph(on: str, *, knn: int = 16, metric: str = "euclidean", max_rows: int = 50_000) -> ConfigDict:
     """A neighbour table over the training rows of one modality (at most `max_rows` of them, drawn by the seed)."""
     return ConfigDict(dict(on=on, knn=knn, metric=metric, max_rows=max_rows))
@@ -217,6 +249,7 @@ def smoke(c: ConfigDict) -> ConfigDict:
     c.log_every_steps = 1
     c.batch.pairs = min(c.batch.pairs, 32)
     c.batch.anchors = min(c.batch.anchors, 8)
+    c.batch.unpaired = min(c.batch.unpaired, 32)
     return c
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gera_jax.baselines.asif import ASIF
+from gera_jax.baselines.csa import CSA
 from gera_jax.baselines.generalized_cca import GeneralizedCCA
 from gera_jax.baselines.kernel_cca import KernelCCA
 from gera_jax.baselines.linear import Baseline, LinearHeads
@@ -14,13 +15,14 @@ from gera_jax.baselines.wasserstein_procrustes import WassersteinProcrustes, qua
 __all__ = [
     "ASIF",
     "Baseline",
+    "CSA",
     "GeneralizedCCA",
     "KernelCCA",
     "LinearHeads",
     "Procrustes",
+    "quadratic_assignment",
+    "regularization_rule",
     "RidgeCCA",
     "SUE",
     "WassersteinProcrustes",
-    "quadratic_assignment",
-    "regularization_rule",
 ]

@@ -11,7 +11,7 @@ from typing import Any
 
 from gera_jax import checks
 from gera_jax._version import __version__
-from gera_jax.cli import commands, comparing
+from gera_jax.cli import commands, comparing, layers
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--modality", required=True, help="which head, e.g. image")
     made.add_argument("--input", required=True, help="raw embeddings: FILE or FILE.npz:KEY")
     made.add_argument("--output", required=True, help="where to save the .npy")
+    layers.add_arguments(command("select-layers", layers.act, "find the pair of layers of two encoders that are most alike"))
     made = command("quickstart", _quickstart, "train and compare on the bundled clip-art set, with a report")
     made.add_argument("--output", default="quickstart", help="folder for the report and the runs")
     made.add_argument("--source", default="clipart")

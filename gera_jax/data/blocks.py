@@ -17,7 +17,7 @@ SYNTHETIC_ROWS = 2_000
 UNPAIRED = ("independent", "same_set", "none")
 SPLITS = ("ratio", "ids", "group")
 SIDES = ("x", "y", "w")  # the third may be absent: its name is then ""
-_FILE = dict(path="", key="", ids="")
+_FILE = dict(path="", key="", ids="", layer="")
 DEFAULTS: dict[str, Any] = dict(
     source="files",
     x=dict(name="", **_FILE),
@@ -154,12 +154,12 @@ def _has_test_files(block: Mapping) -> bool:
 
 def _open_file(file: Mapping, at: str, name: str) -> Table:
     _require_path(file, at)
-    return load_table(file["path"], key=file["key"], ids_key=file["ids"], name=name)
+    return load_table(file["path"], key=file["key"], ids_key=file["ids"], name=name, layer=file["layer"])
 
 
 def _inspect_file(file: Mapping, at: str) -> tuple[int, ...]:
     _require_path(file, at)
-    return tuple(inspect_table(file["path"], file["key"])[0])
+    return tuple(inspect_table(file["path"], file["key"], file["layer"])[0])
 
 
 def _require_path(file: Mapping, at: str) -> None:

@@ -126,7 +126,25 @@ def check_ids(name: str, ids: Any, n: int) -> np.ndarray:
     return ids
 
 
-def load_table(path: str | Path, *, key: str = "", ids_key: str = "", name: str = "") -> Table:
+def choose_layer(name: str, shape: tuple[int, ...], layer: int | str | None) -> int | None:
+    """Number of the layer to take from an array [n, layers, d], None for a matrix; `InputError` where the two do not fit.
+
+    >>> choose_layer("image", (8, 12, 64), "-1"), choose_layer("image", (8, 64), "")
+    (11, None)
+    """
+    if layer is None or layer == "":
+        require(len(shape) != 3, f"{name} layer", got=f"none, for an array {list(shape)}",
+                wanted="one of its layers", remedy="Choose one with `gera-jax select-layers`, or set layer (-1 is the last).")
+        return None
+    require(isinstance(layer, int) or str(layer).lstrip("-").isdigit(), f"{name} layer", got=repr(layer), wanted="a whole number")
+    require(len(shape) == 3, f"{name} layer", got=f"layer {layer} of an array {list(shape)}", wanted="an array [n, layers, d]",
+            remedy="Leave layer empty for a matrix.")
+    number, count = int(layer), shape[1]
+    require(-count <= number < count, f"{name} layer", got=number, wanted=f"from 0 to {count - 1}, or from -{count} to -1")
+    return number % count
+
+
+def load_table(path: str | Path, *, key: str = "", ids_key: str = "", name: str = "", layer: int | str | None = None) -> Table:
     """Load embeddings and their ids from a file or a TFDS directory.
 
     Args:
@@ -137,9 +155,11 @@ def load_table(path: str | Path, *, key: str = "", ids_key: str = "", name: str 
         `.safetensors` a file. Found by itself: `ids`, `id`, `<key>_ids`, and beside `a.npy` the file `a.ids.npy`,
         `.txt` or `.json`. Without any, ids are the row numbers (TFDS: refused, its order is hashed).
       name: the modality; the key or the file's stem by default.
+      layer: which layer of an array [n, layers, d]; None or "" for a matrix.
 
     Raises:
-      InputError: no such file or key, a damaged or pickled file, whole numbers, or ids that do not fit.
+      InputError: no such file or key, a damaged or pickled file, whole numbers, ids that do not fit, or a layer axis
+        without a layer chosen.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -153,13 +173,33 @@ def load_table(path: str | Path, *, key: str = "", ids_key: str = "", name: str 
     name = name or key or path.name.split(".")[0]
     # The header first: a wrong dtype is refused before a gigabyte is read.
     shape, dtype = source.inspect(key)
-    check_shape(f"{name} ({path.name})", shape, dtype)
+    number = choose_layer(f"{name} ({path.name})", shape, layer)
+    check_shape(f"{name} ({path.name})", shape if number is None else (shape[0], shape[2]), dtype)
     rows, ids, meta = source.read(key, ids_key)
+    rows = rows if number is None else rows[:, number]
     return Table(rows, np.arange(len(rows)) if ids is None else ids, name, meta)
 
 
-def inspect_table(path: str | Path, key: str = "") -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and dtype of a table from the file's header, in milliseconds; the data is not read.
+def load_layers(path: str | Path, *, key: str = "", ids_key: str = "", name: str = "") -> tuple[np.ndarray, np.ndarray]:
+    """All layers [n, layers, d] of a file and their ids [n]; a memory map stays on disk.
+
+    Raises:
+      InputError: as `load_table`, and for an array without a layer axis.
+    """
+    path = Path(path)
+    source = sources.open_source(path)
+    key = source.choose(key)
+    name = name or key or path.name.split(".")[0]
+    shape, dtype = source.inspect(key)
+    require(len(shape) == 3, f"{name} ({path.name})", got=f"shape {list(shape)}", wanted="an array [n, layers, d]",
+            remedy="Stack one embedding a layer: np.stack(layers, axis=1).")
+    check_shape(f"{name} ({path.name})", (shape[0], shape[1] * shape[2]), dtype)
+    rows, ids, _ = source.read(key, ids_key)
+    return rows, check_ids(name, np.arange(len(rows)) if ids is None else ids, len(rows))
+
+
+def inspect_table(path: str | Path, key: str = "", layer: int | str | None = None) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype of a table (of one layer of it) from the file's header, in milliseconds; the data is not read.
 
     Raises:
       InputError: as `load_table`, as far as the header shows it.
@@ -171,7 +211,9 @@ def inspect_table(path: str | Path, key: str = "") -> tuple[tuple[int, ...], np.
     ((2, 4), dtype('float32'))
     """
     source = sources.open_source(Path(path))
-    return source.inspect(source.choose(key))
+    shape, dtype = source.inspect(source.choose(key))
+    number = choose_layer(Path(path).name, shape, layer)
+    return (shape if number is None else (shape[0], shape[2])), dtype
 
 
 class Join(NamedTuple):

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from gera_jax.losses.contrastive import info_nce, nt_xent, symmetric_info_nce
+from gera_jax.losses.density import semantic_density
 from gera_jax.losses.diffusion_alignment import diffusion_alignment
+from gera_jax.losses.mmd import mk_mmd, mmd
 from gera_jax.losses.sigmoid import sigmoid_contrastive
+from gera_jax.losses.structure import structure_divergence
 
 __all__ = [
     "diffusion_alignment",
     "info_nce",
+    "mk_mmd",
+    "mmd",
     "nt_xent",
+    "semantic_density",
     "sigmoid_contrastive",
+    "structure_divergence",
     "symmetric_info_nce",
 ]

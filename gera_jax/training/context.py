@@ -32,7 +32,8 @@ def alignment_inputs(config: Any, names: tuple[str, ...], *, masked: Collection[
         if name in config["graphs"] and config["batch"]["anchors"]:
             known.update({f"neighbours.{name}": Rows(), f"z.neighbours.{name}": Rows()})
         if config["batch"]["unpaired"]:
-            known.update({f"unpaired.{name}": Rows(), f"z.unpaired.{name}": Rows(), f"mask.all.{name}": Rows()})
+            known.update({f"unpaired.{name}": Rows(), f"z.unpaired.{name}": Rows(), f"mask.all.{name}": Rows(),
+                          f"mask.known.{name}": Rows()})
             known.update({f"{key}.{name}": Rows(mask("all.")) for key in ("all", "z.all", "z.view.all")})
         if config["mixed"]["on"]:
             known.update({f"z.mixed.{name}": Rows(mask("mixed.")), f"mask.mixed.{name}": Rows()})
@@ -88,6 +89,8 @@ class _Modality:
                 [self.take(rows(), "pairs"), self.take(rows(), "unpaired")])
         made[f"mask.all.{name}"] = lambda: jnp.concatenate(
             [self.mask, jnp.ones(len(self.batch[f"unpaired.{name}"]), bool)])
+        made[f"mask.known.{name}"] = lambda: jnp.concatenate(  # rows of `all` that are in a known pair
+            [self.mask, jnp.zeros(len(self.batch[f"unpaired.{name}"]), bool)])
         made[f"z.view.{name}"] = lambda: self.view(("pairs",))
         made[f"z.view.all.{name}"] = lambda: self.view(("pairs", "unpaired"))
         made[f"z.mixed.{name}"] = self.mixed

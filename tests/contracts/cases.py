@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.contracts import cases_density, cases_structure
 from tests.oracles import contrastive, diffusion
 
 N, D, M, K = 8, 4, 5, 3  # rows (divisible by 8 shards), width, points of a neighbourhood, projected width
@@ -57,6 +58,8 @@ class Case:
     frozen: tuple[int, ...] = ()  # positions whose gradient is zero by design
     swappable: bool = False  # swapping the two inputs is an invariance, not a fault
     shards: bool = True  # may be called with axis_name
+    wrong: dict[str, dict[str, Any]] = field(default_factory=dict)  # fault -> changes of the oracle's arguments
+    held: Callable[..., dict[str, Any]] | None = None  # (case, x, y) -> arguments of the oracle that its gradient holds still
 
     @property
     def masks(self) -> dict[str, np.ndarray]:
@@ -119,12 +122,14 @@ def _diffusion() -> list[Case]:
     ]
 
 
-CASES = _contrastive() + _diffusion()
+STRUCTURE = cases_structure.cases(Case, points, mask=MASK)
+DENSITY = cases_density.cases(Case, mask=MASK)
+CASES = _contrastive() + _diffusion() + STRUCTURE + DENSITY
 BY_NAME = {case.name: case for case in CASES}
 # One plain configuration of every loss and form: for contracts where the arguments do not matter.
 PLAIN = [BY_NAME[n] for n in (
     "info_nce", "symmetric_info_nce", "sigmoid_contrastive", "nt_xent", "diffusion-neighbourhood",
-    "diffusion-batch", "diffusion-row", "diffusion-log",
+    "diffusion-batch", "diffusion-row", "diffusion-log", *cases_structure.PLAIN, *cases_density.PLAIN,
 )]  # fmt: skip
 MASKED = [case for case in CASES if case.masks]
 
@@ -134,7 +139,7 @@ def oracle_gradient(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Central differences of the oracle; constants of the gradient (x, the bandwidth of z) are held still."""
     case = BY_NAME[name]
     base = list(case.data())
-    held: dict[str, Any] = {}
+    held: dict[str, Any] = case.held(case, *base) if case.held else {}
     if case.loss == "diffusion_alignment":
         form, width = case.static.get("form", "neighbourhood"), case.static.get("bandwidth", "median")
         held["z_eps"] = diffusion.eps_of(base[1], form=form, bandwidth=width, mask=case.arrays.get("mask"))
@@ -147,7 +152,7 @@ def oracle_gradient(name: str) -> tuple[np.ndarray, np.ndarray]:
                 for sign in (1, -1):
                     moved = [v.copy() for v in base]
                     moved[side][index] += sign * step
-                    if held and case.static.get("form") != "batch":  # one neighbourhood at a time: the others cancel
+                    if "z_eps" in held and case.static.get("form") != "batch":  # one neighbourhood at a time: the others cancel
                         ends.append(_one_set(case, moved, held["z_eps"], index[0]))
                     else:
                         ends.append(case.want(*moved, **held))

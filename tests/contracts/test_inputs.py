@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from gera_jax import losses
+from tests.contracts import cases_density, cases_structure
 from tests.contracts.cases import BY_NAME, PLAIN, points, rows, sets
 from tests.contracts.tools import call, evaluate
 
@@ -65,18 +67,19 @@ def test_antipodal_pairs_are_worse_than_equal_ones(case):
     x, _ = case.data()
     if case.frozen:
         return  # a reflection keeps all distances
+    x = x + 1  # a set whose reflection is another set
     assert evaluate(case, x, -x, dtype="float32")[0] > evaluate(case, x, x, dtype="float32")[0]
 
 
 @every_plain
 def test_one_row(case):
-    """One row (one point) has nothing to be compared with: the oracle's value, 0 but for the sigmoid loss."""
+    """One row (one point) has nothing to be compared with: the oracle's value, 0 but where a pair or two sets are apart."""
     x, y = (v[:, :1] if v.ndim == 3 else v[:1] for v in case.data())
     low = [jnp.asarray(v, "float32") for v in (x, y)]
     value, grads = jax.value_and_grad(lambda *v: call(case, *v, {}), argnums=(0, 1))(*low)
     assert is_finite(value, grads)
     assert abs(float(value) - float(case.oracle(x, y, **case.static))) < 1e-5
-    assert (value > 0.01) == (case.loss == "sigmoid_contrastive")
+    assert (value > 0.01) == (case.loss in ("sigmoid_contrastive", "mmd", "mk_mmd"))
 
 
 def zeros(*shape):
@@ -119,6 +122,7 @@ FAULTS = [  # loss, inputs, options, words that the message must hold (any case)
     ("diffusion_alignment", (zeros(2, 4, 3), zeros(3, 4, 3)), {}, ("2|3",)),
     ("diffusion_alignment", SETS, dict(t=-1), ("\\bt\\b", "-1")),
     ("diffusion_alignment", SETS, dict(mask=jnp.ones((2, 5), bool)), ("mask", "4|5")),
+    *cases_structure.FAULTS, *cases_density.FAULTS,
 ]  # fmt: skip
 
 
@@ -138,7 +142,7 @@ def test_static_faults_say_what_is_wrong(loss, inputs, options, words, route):
 @pytest.mark.parametrize("loss", losses.__all__)
 def test_good_inputs_raise_nothing(loss):
     inputs = SETS if loss == "diffusion_alignment" else PAIR
-    options = {} if loss in ("diffusion_alignment", "sigmoid_contrastive") else SCALE
+    options = SCALE if "logit_scale" in inspect.signature(getattr(losses, loss)).parameters else {}
     assert jax.eval_shape(lambda *v: getattr(losses, loss)(*v, **options), *inputs).shape == ()
 
 
@@ -162,7 +166,7 @@ def temporary_bytes(function, *values) -> int:
 
 @every_plain
 def test_memory_has_no_n_m_d_term(case):
-    kind = "pairs" if not case.frozen else ("batch" if case.static.get("form") == "batch" else "sets")
+    kind = "pairs" if not case.frozen else ("batch" if case.data()[0].ndim == 2 else "sets")
     data, entries, width = BIG[kind]
     if kind == "batch":
         data = (data[0], np.zeros((256, width)))

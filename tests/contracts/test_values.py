@@ -43,7 +43,9 @@ def faults(case):
         yield "unweighted", case.want(x, y, weights=None)
     if "x_groups" in case.arrays:
         yield "ungrouped", case.want(x, y, x_groups=None, y_groups=None)
-    if case.frozen:
+    for name, changes in case.wrong.items():
+        yield name, case.want(x, y, **changes)
+    if case.loss == "diffusion_alignment":
         yield "identity operator", case.want(x, y, lost=True)
         yield "alpha", case.want(x, y, alpha=0.25)
         yield "t", case.want(x, y, t=case.static.get("t", 1) + 1)

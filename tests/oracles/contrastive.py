@@ -46,10 +46,10 @@ def _targets(i: int, n: int, m: int, targets, x_groups, y_groups, y_keep) -> dic
 
 
 def info_nce(
-    x, y, *, logit_scale, targets=None, x_groups=None, y_groups=None, x_mask=None, y_mask=None, weights=None,
+    x, y, *, logit_scale, margin=0.0, targets=None, x_groups=None, y_groups=None, x_mask=None, y_mask=None, weights=None,
     reduction="mean",
 ):  # fmt: skip
-    """Row i: logsumexp_j s<x_i, y_j> - sum_j T_ij s<x_i, y_j>, over unmasked j."""
+    """Row i: logsumexp_j s<x_i, y_j> - sum_j T_ij s<x_i, y_j>, over unmasked j; a positive's similarity is less by `margin`."""
     n, m = len(x), len(y)
     x_keep, y_keep = _keep(x_mask, n), _keep(y_mask, m)
     losses = {}
@@ -57,13 +57,13 @@ def info_nce(
         target = _targets(i, n, m, targets, x_groups, y_groups, y_keep)
         if not x_keep[i] or not target:
             continue
-        logits = {j: logit_scale * _dot(x[i], y[j]) for j in range(m) if y_keep[j]}
+        logits = {j: logit_scale * (_dot(x[i], y[j]) - margin * (j in target)) for j in range(m) if y_keep[j]}
         losses[i] = _logsumexp(list(logits.values())) - sum(t * logits[j] for j, t in target.items())
     return _reduce(losses, _weights(weights, n), n, reduction)
 
 
 def symmetric_info_nce(
-    x, y, *, logit_scale, targets=None, x_groups=None, y_groups=None, x_mask=None, y_mask=None, weights=None,
+    x, y, *, logit_scale, margin=0.0, targets=None, x_groups=None, y_groups=None, x_mask=None, y_mask=None, weights=None,
     reduction="mean",
 ):  # fmt: skip
     """Half of x -> y plus half of y -> x; targets row-normalised in each direction."""
@@ -71,7 +71,7 @@ def symmetric_info_nce(
     if targets is not None:
         there = np.array([[t / sum(row) for t in row] for row in np.asarray(targets, np.float64)])
         back = np.array([[t / sum(col) for t in col] for col in np.asarray(targets, np.float64).T])
-    shared = dict(logit_scale=logit_scale, weights=weights, reduction=reduction)
+    shared = dict(logit_scale=logit_scale, margin=margin, weights=weights, reduction=reduction)
     one = info_nce(
         x, y, targets=there, x_groups=x_groups, y_groups=y_groups, x_mask=x_mask, y_mask=y_mask, **shared
     )
