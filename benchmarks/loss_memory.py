@@ -34,7 +34,14 @@ def cases(n: int, d: int) -> dict[str, tuple]:
         "mk_mmd": (losses.mk_mmd, pair, {}),
         "mk_mmd, median": (losses.mk_mmd, pair, dict(bandwidths="median")),
         "mk_mmd, 19 kernels": (losses.mk_mmd, pair, dict(bandwidths="released")),
+        "m2": (losses.geodesic_mixup_contrastive, pair, dict(lam=0.3)),
+        "v (mixed within)": (losses.geodesic_mixup_contrastive, pair, dict(kind="v", lam=0.3)),
+        "anchor_consistency, 64": (anchored, (*pair, (64, d), (64, d)), {}),
     }
+
+
+def anchored(x, z, x_anchors, z_anchors, **options):
+    return losses.anchor_consistency(x, z, x_anchors=x_anchors, z_anchors=z_anchors, **options)
 
 
 def temporary_bytes(loss, shapes, options) -> int:

@@ -30,6 +30,7 @@ _ROOMS = (
     "ops",
     "plots",
     "training",
+    "transport",
     "writers",
 )
 _HOME = {  # public name -> the module it lives in

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from gera_jax.losses.anchors import anchor_consistency
 from gera_jax.losses.contrastive import info_nce, nt_xent, symmetric_info_nce
 from gera_jax.losses.density import semantic_density
 from gera_jax.losses.diffusion_alignment import diffusion_alignment
+from gera_jax.losses.mixup import geodesic_mixup_contrastive
 from gera_jax.losses.mmd import mk_mmd, mmd
 from gera_jax.losses.sigmoid import sigmoid_contrastive
 from gera_jax.losses.structure import structure_divergence
 
 __all__ = [
+    "anchor_consistency",
     "diffusion_alignment",
+    "geodesic_mixup_contrastive",
     "info_nce",
     "mk_mmd",
     "mmd",

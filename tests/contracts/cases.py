@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.contracts import cases_density, cases_structure
+from tests.contracts import cases_anchors, cases_density, cases_mixup, cases_structure
 from tests.oracles import contrastive, diffusion
 
 N, D, M, K = 8, 4, 5, 3  # rows (divisible by 8 shards), width, points of a neighbourhood, projected width
@@ -98,6 +98,10 @@ def _contrastive() -> list[Case]:
         Case("symmetric-targets", "symmetric_info_nce", **sym, arrays=dict(targets=soft_targets()), shards=False),
         Case("sigmoid_contrastive", "sigmoid_contrastive", **sig, swappable=True),
         Case("sigmoid-groups", "sigmoid_contrastive", **sig, arrays=dict(**groups, **both, weights=WEIGHTS)),
+        Case("info_nce-margin", "info_nce", **nce | dict(static=dict(logit_scale=7.0, margin=0.2)),
+             arrays=dict(x_mask=MASK, y_mask=other), wrong={"no margin": dict(margin=0.0), "margin": dict(margin=-0.2)}),
+        Case("symmetric-margin-groups", "symmetric_info_nce", **sym | dict(static=dict(logit_scale=7.0, margin=0.2)),
+             swappable=True, arrays=dict(**groups, **both), wrong={"no margin": dict(margin=0.0), "scaled": dict(margin=1.4)}),
         Case("nt_xent", "nt_xent", **ntx),
         Case("nt_xent-mask", "nt_xent", **ntx, arrays=dict(mask=MASK, weights=WEIGHTS)),
     ]  # fmt: skip
@@ -124,12 +128,15 @@ def _diffusion() -> list[Case]:
 
 STRUCTURE = cases_structure.cases(Case, points, mask=MASK)
 DENSITY = cases_density.cases(Case, mask=MASK)
-CASES = _contrastive() + _diffusion() + STRUCTURE + DENSITY
+MIXUP = cases_mixup.cases(Case, rows, mask=MASK)
+ANCHORS = cases_anchors.cases(Case, rows, mask=MASK)
+CASES = _contrastive() + _diffusion() + STRUCTURE + DENSITY + MIXUP + ANCHORS
 BY_NAME = {case.name: case for case in CASES}
 # One plain configuration of every loss and form: for contracts where the arguments do not matter.
 PLAIN = [BY_NAME[n] for n in (
     "info_nce", "symmetric_info_nce", "sigmoid_contrastive", "nt_xent", "diffusion-neighbourhood",
     "diffusion-batch", "diffusion-row", "diffusion-log", *cases_structure.PLAIN, *cases_density.PLAIN,
+    *cases_mixup.PLAIN, *cases_anchors.PLAIN,
 )]  # fmt: skip
 MASKED = [case for case in CASES if case.masks]
 

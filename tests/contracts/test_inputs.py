@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from gera_jax import losses
-from tests.contracts import cases_density, cases_structure
+from tests.contracts import cases_anchors, cases_density, cases_mixup, cases_structure
 from tests.contracts.cases import BY_NAME, PLAIN, points, rows, sets
 from tests.contracts.tools import call, evaluate
 
@@ -79,13 +80,14 @@ def test_one_row(case):
     value, grads = jax.value_and_grad(lambda *v: call(case, *v, {}), argnums=(0, 1))(*low)
     assert is_finite(value, grads)
     assert abs(float(value) - float(case.oracle(x, y, **case.static))) < 1e-5
-    assert (value > 0.01) == (case.loss in ("sigmoid_contrastive", "mmd", "mk_mmd"))
+    assert (value > 0.01) == (case.loss in ("sigmoid_contrastive", "mmd", "mk_mmd", "anchor_consistency"))
 
 
 def zeros(*shape):
     return jnp.zeros(shape, "float32")
 
 
+REQUIRED = {**cases_mixup.REQUIRED, **cases_anchors.REQUIRED}  # keyword arguments without a default
 ARGS = {name: ("x", "z") if name == "diffusion_alignment" else ("x", "y") for name in losses.__all__}
 PAIR = (zeros(4, 3), zeros(4, 3))
 SETS = (zeros(2, 4, 3), zeros(2, 4, 3))
@@ -123,6 +125,7 @@ FAULTS = [  # loss, inputs, options, words that the message must hold (any case)
     ("diffusion_alignment", SETS, dict(t=-1), ("\\bt\\b", "-1")),
     ("diffusion_alignment", SETS, dict(mask=jnp.ones((2, 5), bool)), ("mask", "4|5")),
     *cases_structure.FAULTS, *cases_density.FAULTS,
+    *cases_mixup.FAULTS, *cases_anchors.FAULTS,
 ]  # fmt: skip
 
 
@@ -143,6 +146,7 @@ def test_static_faults_say_what_is_wrong(loss, inputs, options, words, route):
 def test_good_inputs_raise_nothing(loss):
     inputs = SETS if loss == "diffusion_alignment" else PAIR
     options = SCALE if "logit_scale" in inspect.signature(getattr(losses, loss)).parameters else {}
+    options = {**options, **REQUIRED.get(loss, {})}
     assert jax.eval_shape(lambda *v: getattr(losses, loss)(*v, **options), *inputs).shape == ()
 
 
@@ -170,6 +174,7 @@ def test_memory_has_no_n_m_d_term(case):
     data, entries, width = BIG[kind]
     if kind == "batch":
         data = (data[0], np.zeros((256, width)))
+    case = dataclasses.replace(case, static=cases_anchors.widened(case.static, width))
     assert temporary_bytes(lambda x, y: call(case, x, y, {}), *data) < 4 * entries * width / 2
 
 
