@@ -19,7 +19,7 @@ CLOSED_FORMS = {  # method name -> class of gera_jax.baselines
     name: getattr(baselines, kind)
     for name, kind in dict(
         procrustes="Procrustes", ridge_cca="RidgeCCA", asif="ASIF", kernel_cca="KernelCCA", csa="CSA",
-        wasserstein_procrustes="WassersteinProcrustes", sue="SUE", auto="Auto").items()
+        wasserstein_procrustes="WassersteinProcrustes", sue="SUE", auto="CotrainedHeads").items()
     if hasattr(baselines, kind)
 }
 PLAIN_INPUTS = {f"data.preprocess.{side}.filter.strength": "0.0" for side in ("x", "y")}
@@ -42,8 +42,9 @@ class Aligner:
     """Learns a joint space of two embedding sets from a few pairs and any number of unpaired rows.
 
     Args:
-      method: a name of `method_names()` (a closed form, or a config as "contrastive:start=random"), a config's file, or a
-        ConfigDict. The config's own `data` source is replaced by the arrays given to `fit`.
+      method: a name of `method_names()` (a closed form, "auto" being the recommended recipe, or a config, as in
+        "contrastive:start=random"), a config's file, or a ConfigDict. The config's own `data` source is replaced by the
+        arrays given to `fit`.
       workdir: folder of the run, so that it can be resumed and embedded with later; None keeps it in memory.
       validation: share of the pairs held out to choose the best step (trained methods only).
       overrides: dotted config field -> value as text (trained methods only).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gera_jax.baselines.asif import ASIF
+from gera_jax.baselines.cotrained import CotrainedHeads
 from gera_jax.baselines.csa import CSA
 from gera_jax.baselines.generalized_cca import GeneralizedCCA
 from gera_jax.baselines.kernel_cca import KernelCCA
@@ -15,6 +16,7 @@ from gera_jax.baselines.wasserstein_procrustes import WassersteinProcrustes, qua
 __all__ = [
     "ASIF",
     "Baseline",
+    "CotrainedHeads",
     "CSA",
     "GeneralizedCCA",
     "KernelCCA",

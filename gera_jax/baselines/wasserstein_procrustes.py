@@ -48,10 +48,23 @@ class WassersteinProcrustes(LinearHeads):
 
     singular_values: np.ndarray
 
-    def __init__(self, dim: int | None = None, restarts: int = 10, centers: int = 30, rounds: int = 20, batch: int = 1000,
-                 pair_mass: float = 1.0, seed: int = 0):
+    def __init__(
+        self,
+        dim: int | None = None,
+        restarts: int = 10,
+        centers: int = 30,
+        rounds: int = 20,
+        batch: int = 1000,
+        pair_mass: float = 1.0,
+        seed: int = 0,
+    ):
         check_dim(dim)
-        for name, value, least in (("restarts", restarts, 0), ("centers", centers, 2), ("rounds", rounds, 0), ("batch", batch, 2)):
+        for name, value, least in (
+            ("restarts", restarts, 0),
+            ("centers", centers, 2),
+            ("rounds", rounds, 0),
+            ("batch", batch, 2),
+        ):
             require(value >= least, name, got=value, wanted=f"at least {least}")
         require(pair_mass > 0, "pair_mass", got=pair_mass, wanted="a number > 0")
         self.dim, self.restarts, self.centers, self.rounds = dim, restarts, centers, rounds
@@ -66,12 +79,20 @@ class WassersteinProcrustes(LinearHeads):
         x_pairs, y_pairs = check_pairs(x_pairs, y_pairs)
         x_mean, y_mean = mean_row(x_pairs, x, "x"), mean_row(y_pairs, y, "y")
         known = [unit_rows(x_pairs - x_mean), unit_rows(y_pairs - y_mean)]
-        pool = [np.zeros((0, pairs.shape[1])) if rows is None or not len(rows) else
-                unit_rows(check_rows(rows, name, width=pairs.shape[1]) - mean)
-                for rows, pairs, mean, name in ((x, x_pairs, x_mean, "x"), (y, y_pairs, y_mean, "y"))]
+        pool = [
+            np.zeros((0, pairs.shape[1]))
+            if rows is None or not len(rows)
+            else unit_rows(check_rows(rows, name, width=pairs.shape[1]) - mean)
+            for rows, pairs, mean, name in ((x, x_pairs, x_mean, "x"), (y, y_pairs, y_mean, "y"))
+        ]
         for rows, name in zip(known, ("x_pairs", "y_pairs"), strict=True):
-            require(bool(np.ptp(rows, axis=0).any()), name, got="rows that are all equal", wanted="rows that differ",
-                    remedy="Are the right array and the right rows given?")
+            require(
+                bool(np.ptp(rows, axis=0).any()),
+                name,
+                got="rows that are all equal",
+                wanted="rows that differ",
+                remedy="Are the right array and the right rows given?",
+            )
         pairs = known[0].T @ known[1] / len(x_pairs)
         cross = pairs
         if min(map(len, pool)) >= 2:

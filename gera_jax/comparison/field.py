@@ -82,7 +82,9 @@ class ClosedForm:
         names = data.names[:2]
         paired = [data.tables[name].take(data.pairs[:, side]) for side, name in enumerate(names)]
         unpaired = [data.tables[name].take(data.unpaired[name]) for name in names]
-        aligner = estimators.Aligner(self.name, settings=setting, preprocess={side: task.block["preprocess"][side] for side in "xy"})
+        aligner = estimators.Aligner(
+            self.name, settings=setting, preprocess={side: task.block["preprocess"][side] for side in "xy"}
+        )
         aligner.fit(*paired, *unpaired)
         aligner.names = tuple(names)
         aligner.save(folder)
@@ -123,8 +125,9 @@ class Trained:
         arguments += [f"{key}={value}" for key, value in setting.items() if not is_field[key]]
         arguments += [f"pairs={pairs}", f"seed={seed}"]
         arguments += [f"source={task.block['source']}"] if task.tables is None else ["x=own", "y=own"]
-        made = config_lib.load(f"{config}:{','.join(arguments)}",
-                               {**fields, **{key: str(value) for key, value in setting.items() if is_field[key]}})
+        made = config_lib.load(
+            f"{config}:{','.join(arguments)}", {**fields, **{key: str(value) for key, value in setting.items() if is_field[key]}}
+        )
         made.data.split.update(**{**task.block["split"], "seed": seed})
         made.data.unpaired, made.data.captions, made.tensorboard = task.block["unpaired"], task.block["captions"], "off"
         if task.tables is not None:
@@ -175,8 +178,9 @@ FIELD: tuple[ClosedForm | Trained, ...] = (
     ClosedForm("asif", "ASIF", ({}, *(dict(power=p) for p in (4.0, 2.0, 16.0)))),
     ClosedForm("kernel_cca", "kernel CCA", ({}, dict(landmarks=1000), dict(width=0.5), dict(regularization=0.3))),
     ClosedForm("csa", "CSA"),
-    ClosedForm("wasserstein_procrustes", "Wasserstein Procrustes",
-               ({}, dict(pair_mass=5.0), dict(dim=50, pair_mass=5.0), dict(dim=20))),
+    ClosedForm(
+        "wasserstein_procrustes", "Wasserstein Procrustes", ({}, dict(pair_mass=5.0), dict(dim=50, pair_mass=5.0), dict(dim=20))
+    ),
     ClosedForm("sue", "SUE", ({}, dict(components=60, dim=16), dict(components=100, dim=32), dict(residual=False))),
     Trained("contrastive_linear", "contrastive, linear heads", (*_RANDOM_STEPS[:3], dict(start="ridge_cca"))),
     Trained("contrastive_mlp", "contrastive, residual MLP heads", _RANDOM_STEPS),

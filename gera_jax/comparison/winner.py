@@ -19,8 +19,13 @@ def fit_winner(method: str, output: Path, *, settings: Mapping[str, Any], seed: 
 
     Trained methods keep the validation rows back, to choose their best step; closed forms keep nothing back.
     """
-    checks.require(not any((output / name).exists() for name in ("aligner.npz", "run.json")), "output",
-                   got=f"{output}, which holds a model", wanted="an empty folder", remedy="Choose another --output.")
+    checks.require(
+        not any((output / name).exists() for name in ("aligner.npz", "run.json")),
+        "output",
+        got=f"{output}, which holds a model",
+        wanted="an empty folder",
+        remedy="Choose another --output.",
+    )
     (chosen,) = field.find([method])
     task = make_task(**source)
     block = copy.deepcopy(task.block)
