@@ -94,6 +94,8 @@ class KernelCCA(SharedSpace):
             rows = np.asarray(unpaired)[_even(len(unpaired), self.landmarks - len(chosen))]
             chosen = np.concatenate([chosen, check_rows(rows, name, width=pairs.shape[1])])
         landmarks = unit_rows(chosen - mean)
+        require(bool(np.any(chosen != chosen[:1])), f"{name}_pairs", got="rows that are all equal", wanted="rows that differ",
+                remedy="Are the right array and the right rows given?")  # fmt: skip
         values, vectors = np.linalg.eigh(self._kernel(landmarks, landmarks))
         keep = values > NULL_EIGENVALUE * values[-1]
         return landmarks, vectors[:, keep] / np.sqrt(values[keep])

@@ -11,12 +11,15 @@ from gera_jax.baselines.linear import LinearHeads, check_dim, check_pairs, check
 from gera_jax.checks import require
 
 
+START_ROWS = 400  # of each side, matched to choose among the restarts
+
+
 class WassersteinProcrustes(LinearHeads):
     """max over rotations W and matchings T of tr(X W Y' T') over unpaired rows, with known pairs as part of the sum.
 
     1. Start: in each restart k-means centres of both sides are matched by their inner products alone, a quadratic
        assignment (Frank-Wolfe) with the centres' products with the known pairs as its linear term; the matched centres and
-       the pairs add up to a first cross-covariance.
+       the pairs add up to a first cross-covariance. Of all restarts and their mean the one with the best matching is kept.
     2. Alternate: rows of a batch are matched by the Hungarian method under the present W, and W = polar(X'TY + w X_p'Y_p),
        where w gives the known pairs `pair_mass` times the mass of the matched rows.
 
@@ -33,11 +36,13 @@ class WassersteinProcrustes(LinearHeads):
 
     Attributes after fit: x_weights, y_weights, x_offset, y_offset; singular_values [r].
 
+    Both steps climb to a local maximum: with few pairs and few rows a wrong rotation may fit the clouds as well.
+
     Cost: `rounds` assignments of O(batch^3) each: about a second at batch 1,000 and 20 rounds.
 
     Source: Grave, Joulin and Berthet, "Unsupervised alignment of embeddings with Wasserstein Procrustes" (AISTATS 2019);
     start and known pairs after Schnaus et al., arXiv 2610.09411. Differs there: quadratic assignment by Frank-Wolfe
-    instead of a branching solver, and only a few rounds.
+    instead of a branching solver, a choice among the restarts beside their mean, and only a few rounds.
 
     >>> rng = np.random.default_rng(0); x = rng.normal(size=(400, 3)) ** 3  # skewed: the shape tells the rotation
     >>> y = x @ np.linalg.qr(rng.normal(size=(3, 3)))[0]
@@ -109,17 +114,26 @@ class WassersteinProcrustes(LinearHeads):
         self._set_heads(u[:, :r], vt[:r].T, x_mean, y_mean)
         return self
 
-    def _start(self, pool: list[np.ndarray], known: list[np.ndarray], pairs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """The known pairs' cross-covariance plus the mean of that of matched centres over the restarts."""
-        total = np.zeros_like(pairs)
+    def _start(
+        self, pool: list[np.ndarray], known: list[np.ndarray], pairs: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Cross-covariance of matched centres and known pairs: the best of all restarts and of their mean, by its matching."""
+        found = []
         for _ in range(self.restarts):
             count = min(self.centers, *map(len, pool))
             a, b = (_k_means(rows, count, rng) for rows in pool)
             linear = (a @ known[0].T) @ (b @ known[1].T).T * (count / len(known[0]))
-            a_gram, b_gram = (_centred(c @ c.T) for c in (a, b))
-            match = quadratic_assignment(a_gram, b_gram, linear)
-            total += a.T @ b[match] / count
-        return pairs * self.pair_mass + total / max(self.restarts, 1)
+            match = quadratic_assignment(_centred(a @ a.T), _centred(b @ b.T), linear)
+            found.append(a.T @ b[match] / count)
+        starts = [self.pair_mass * pairs + cross for cross in (*found, np.mean(found, axis=0))] if found else [pairs]
+        sample = [rows[rng.permutation(len(rows))[: min(self.batch, START_ROWS)]] for rows in pool]
+        return max(starts, key=lambda cross: self._fit_of(cross, sample, pairs))
+
+    def _fit_of(self, cross: np.ndarray, sample: list[np.ndarray], pairs: np.ndarray) -> float:
+        """Mean similarity of matched rows and of the known pairs under the rotation of a cross-covariance."""
+        u, _, vt = np.linalg.svd(cross, full_matrices=False)
+        similarity = (sample[0] @ u) @ (sample[1] @ vt.T).T
+        return float(similarity[linear_sum_assignment(similarity, maximize=True)].mean() + self.pair_mass * np.sum((u @ vt) * pairs))
 
 
 def quadratic_assignment(a: np.ndarray, b: np.ndarray, linear: np.ndarray, *, iterations: int = 30) -> np.ndarray:

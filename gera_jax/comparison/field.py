@@ -71,10 +71,12 @@ class ClosedForm:
         return Fitted(lambda i, j: model.similarity(data.features[x].take(i), data.features[y].take(j)), model)
 
     def fingerprint(self) -> str:
-        """Hash of the source of the class and of those it builds on: an edited method is measured anew."""
-        kin = [c for c in estimators.CLOSED_FORMS[self.name].__mro__ if c.__module__.startswith("gera_jax.")]
-        modules = sorted({c.__module__ for c in kin})
-        return _digest([inspect.getsource(sys.modules[module]) for module in modules])
+        """Hash of the source of the class and of what it builds on in its room: an edited method is measured anew."""
+        found, new = set(), {c.__module__ for c in estimators.CLOSED_FORMS[self.name].__mro__}
+        while new := {name for name in new if name.startswith("gera_jax.baselines.")} - found:
+            found |= new
+            new = {getattr(value, "__module__", None) or "" for name in new for value in vars(sys.modules[name]).values()}
+        return _digest([inspect.getsource(sys.modules[name]) for name in sorted(found)])
 
     def save(self, task: Task, data: AlignmentData, setting: Setting, *, seed: int, folder: Path) -> estimators.Aligner:
         """Fit on the raw rows of all of `data` and write the folder."""
@@ -161,9 +163,14 @@ class Trained:
         return estimators.Aligner.load(folder)
 
     def fingerprint(self) -> str:
-        """Hash of the config as the settings change it (the code of the training loop counts by the package's version)."""
+        """Hash of the config as the variant changes it, and of the source of its losses, of the models and of the training."""
+        from gera_jax import losses, models, training
+
         spec, fields = self._spec
-        return _digest([config_lib.to_json(config_lib.load(spec, fields))])
+        config = config_lib.load(spec, fields)
+        used = {inspect.getsource(inspect.getmodule(getattr(losses, term["fn"]))) for term in config.losses.values()}
+        rooms = [path.read_text() for room in (models, training) for path in sorted(Path(room.__file__).parent.glob("*.py"))]
+        return _digest([config_lib.to_json(config), *sorted(used), *rooms])
 
 
 def _digest(parts: Sequence[str]) -> str:
@@ -177,19 +184,19 @@ FIELD: tuple[ClosedForm | Trained, ...] = (
     ClosedForm("ridge_cca", "ridge CCA", ({}, *(dict(regularization=r) for r in (0.3, 1.0, 10.0)))),
     ClosedForm("asif", "ASIF", ({}, *(dict(power=p) for p in (4.0, 2.0, 16.0)))),
     ClosedForm("kernel_cca", "kernel CCA", ({}, dict(landmarks=1000), dict(width=0.5), dict(regularization=0.3))),
-    ClosedForm("csa", "CSA"),
+    ClosedForm("csa", "CSA", ({}, dict(dim=20), dict(dim=50), dict(regularization=0.3))),
     ClosedForm(
         "wasserstein_procrustes", "Wasserstein Procrustes", ({}, dict(pair_mass=5.0), dict(dim=50, pair_mass=5.0), dict(dim=20))
     ),
     ClosedForm("sue", "SUE", ({}, dict(components=60, dim=16), dict(components=100, dim=32), dict(residual=False))),
     Trained("contrastive_linear", "contrastive, linear heads", (*_RANDOM_STEPS[:3], dict(start="ridge_cca"))),
     Trained("contrastive_mlp", "contrastive, residual MLP heads", _RANDOM_STEPS),
-    Trained("fusemix", "FuseMix"),
-    Trained("sotalign", "SOTAlign"),
-    Trained("structure", "STRUCTURE"),
-    Trained("gentle_clip", "Gentle-CLIP"),
-    Trained("m3mix", "m3-Mix"),
-    Trained("sspc", "SSPC"),
+    Trained("fusemix", "FuseMix", ({}, {"total_steps": 100}, dict(start="ridge_cca"), dict(head="linear"))),
+    Trained("sotalign", "SOTAlign", ({}, dict(teacher_ridge=1.0), dict(teacher_ridge=3.0), dict(teacher_ridge=3.0, transport=0.1))),
+    Trained("structure", "STRUCTURE", ({}, dict(structure=10.0), dict(start="random"), dict(rows="all"))),
+    Trained("gentle_clip", "Gentle-CLIP", ({}, dict(sets=3.0), dict(sets=0.3), dict(start="random"))),
+    Trained("m3mix", "m3-Mix", ({}, dict(head="linear"), dict(within=0.2, across=0.4), {"optimizer.lr": 1e-3})),
+    Trained("sspc", "SSPC", ({}, dict(structure=1.0), dict(structure=0.01), dict(link="exp"))),
     Trained("contrastive", "contrastive on smoothed inputs", published=False),
     Trained("gera", "GeRA", ({}, dict(geometry=3.0), dict(start="random"), dict(geometry=0.3)), published=False),
     ClosedForm("auto", "auto", published=False),

@@ -8,6 +8,7 @@ from gera_jax.losses.density import semantic_density
 from gera_jax.losses.diffusion_alignment import diffusion_alignment
 from gera_jax.losses.mixup import geodesic_mixup_contrastive
 from gera_jax.losses.mmd import mk_mmd, mmd
+from gera_jax.losses.ot_alignment import ot_alignment
 from gera_jax.losses.sigmoid import sigmoid_contrastive
 from gera_jax.losses.structure import structure_divergence
 
@@ -19,6 +20,7 @@ __all__ = [
     "mk_mmd",
     "mmd",
     "nt_xent",
+    "ot_alignment",
     "semantic_density",
     "sigmoid_contrastive",
     "structure_divergence",
