@@ -210,6 +210,8 @@ def _frame(chosen: tuple[int, int]) -> Any:
 
     row, column = chosen
     return Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=SERIES[1], linewidth=2.2)
+
+
 def hypersphere_gap(
     spaces: Mapping[str, tuple[np.ndarray, np.ndarray]],  # "before", "after", ... -> x, y [n, d], row i matches row i
     *,
