@@ -1,4 +1,4 @@
-"""FuseMix: contrastive learning on pairs that are mixed with other pairs, by the same share in both modalities (arXiv 2312.10144).
+"""FuseMix: contrastive learning on pairs mixed with other pairs, by the same share in both modalities (arXiv 2312.10144).
 
     gera-jax train --config fusemix:source=clipart,pairs=300 --workdir runs/fusemix
 

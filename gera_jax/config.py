@@ -199,7 +199,7 @@ def base() -> ConfigDict:
         data=embedding_pair(),
         model=dict(head="linear", dim=256, init="ridge_cca", init_options=dict(), temperature=0.07,
                    learn_temperature=True, options=dict(),
-                   teacher=False,  # whether terms may ask for teacher.<modality>: rows of the closed form that the heads start from
+                   teacher=False,  # whether terms may ask for teacher.<modality>: rows of the heads' closed-form start
                    anchors=dict(count=0)),  # learned points of each modality, in both spaces; 0 = off
         graphs=dict(),
         losses=dict(),

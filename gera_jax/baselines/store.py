@@ -36,6 +36,9 @@ def to_arrays(model: Any) -> dict[str, np.ndarray]:
             return value.item()
         if value is None or isinstance(value, bool | int | float | str):
             return value
+        if isinstance(value, tuple) and hasattr(value, "_fields") and type(value).__module__.startswith(f"{ROOM}."):
+            kind = f"{type(value).__module__}:{type(value).__qualname__}"
+            return {"named": kind, "fields": {key: pack(item, f"{at}.{key}") for key, item in value._asdict().items()}}
         if isinstance(value, list | tuple):
             return {"tuple" if isinstance(value, tuple) else "list": [pack(item, f"{at}.{i}") for i, item in enumerate(value)]}
         if isinstance(value, dict) and all(isinstance(key, str) for key in value):
@@ -65,13 +68,15 @@ def from_arrays(arrays: Mapping[str, np.ndarray]) -> Any:
             return np.asarray(arrays[value["array"]])
         if "dict" in value:
             return {key: unpack(item) for key, item in value["dict"].items()}
-        if "object" in value:
-            module, _, name = value["object"].partition(":")
+        if "object" in value or "named" in value:
+            module, _, name = value.get("object", value.get("named")).partition(":")
             if not module.startswith(f"{ROOM}."):
                 fail("model", got=f"an object of {module}", wanted=f"one of {ROOM}")
-            kind = getattr(importlib.import_module(module), name)
+            kind, fields = getattr(importlib.import_module(module), name), {k: unpack(v) for k, v in value["fields"].items()}
+            if "named" in value:
+                return kind(**fields)
             made = kind.__new__(kind)
-            made.__dict__.update({key: unpack(item) for key, item in value["fields"].items()})
+            made.__dict__.update(fields)
             return made
         items = [unpack(item) for item in value.get("tuple", value.get("list"))]
         return tuple(items) if "tuple" in value else items

@@ -132,7 +132,8 @@ class WassersteinProcrustes(LinearHeads):
         """Mean similarity of matched rows and of the known pairs under the rotation of a cross-covariance."""
         u, _, vt = np.linalg.svd(cross, full_matrices=False)
         similarity = (sample[0] @ u) @ (sample[1] @ vt.T).T
-        return float(similarity[linear_sum_assignment(similarity, maximize=True)].mean() + self.pair_mass * np.sum((u @ vt) * pairs))
+        matched = similarity[linear_sum_assignment(similarity, maximize=True)].mean()
+        return float(matched + self.pair_mass * np.sum((u @ vt) * pairs))
 
 
 def quadratic_assignment(a: np.ndarray, b: np.ndarray, linear: np.ndarray, *, iterations: int = 30) -> np.ndarray:

@@ -192,7 +192,9 @@ FIELD: tuple[ClosedForm | Trained, ...] = (
     Trained("contrastive_linear", "contrastive, linear heads", (*_RANDOM_STEPS[:3], dict(start="ridge_cca"))),
     Trained("contrastive_mlp", "contrastive, residual MLP heads", _RANDOM_STEPS),
     Trained("fusemix", "FuseMix", ({}, {"total_steps": 100}, dict(start="ridge_cca"), dict(head="linear"))),
-    Trained("sotalign", "SOTAlign", ({}, dict(teacher_ridge=1.0), dict(teacher_ridge=3.0), dict(teacher_ridge=3.0, transport=0.1))),
+    Trained(
+        "sotalign", "SOTAlign", ({}, dict(teacher_ridge=1.0), dict(teacher_ridge=3.0), dict(teacher_ridge=3.0, transport=0.1))
+    ),
     Trained("structure", "STRUCTURE", ({}, dict(structure=10.0), dict(start="random"), dict(rows="all"))),
     Trained("gentle_clip", "Gentle-CLIP", ({}, dict(sets=3.0), dict(sets=0.3), dict(start="random"))),
     Trained("m3mix", "m3-Mix", ({}, dict(head="linear"), dict(within=0.2, across=0.4), {"optimizer.lr": 1e-3})),

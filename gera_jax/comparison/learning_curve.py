@@ -37,7 +37,7 @@ class LearningCurve:
     >>> rng = np.random.default_rng(0); pairs = np.array([20, 50, 100, 200, 500])
     >>> values = 1 / (1 + np.exp(4 - 0.6 * np.log(pairs) + 0.05 * rng.normal(size=(5, 5))))  # [seeds, counts]
     >>> at = LearningCurve.fit(pairs, values, gallery=500).predict(1000)
-    >>> at.low < 1 / (1 + np.exp(4 - 0.6 * np.log(1000))) < at.high
+    >>> bool(at.low < 1 / (1 + np.exp(4 - 0.6 * np.log(1000))) < at.high)
     True
     """
 

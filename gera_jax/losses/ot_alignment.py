@@ -59,8 +59,8 @@ def ot_alignment(
     >>> print(f"{ot_alignment(flat, flat, x_teacher=eye, y_teacher=eye):.4f}")  # log 3
     1.0986
 
-    Source: SOTAlign, Roschmann et al., arXiv 2602.23353; the term KLOT. Its text prints the gradient over the teacher's epsilon; the
-    derivative, and its code, have the student's. Its code stops after another half-step, averaged: this plan is converged.
+    Source: SOTAlign, Roschmann et al., arXiv 2602.23353; the term KLOT. Its text prints the gradient over the teacher's epsilon;
+    the derivative, and its code, have the student's. Its code ends with an averaged half-step: this plan is converged.
     """
     check_pair(x, y, paired=False)
     checks.require((x_teacher is None) == (y_teacher is None), "y_teacher" if y_teacher is None else "x_teacher", got="None",

@@ -81,7 +81,7 @@ def test_the_same_again_measures_nothing(found, own, monkeypatch):
     x, y, pairs = own
     monkeypatch.setattr(sweep, "run_cell", lambda *a, **k: pytest.fail("a cell was measured again"))
     again = gera_jax.compare(x=x, y=y, pairs=pairs, methods=METHODS, counts=(10, 20, 30, 40), seeds=3, budget=2, output=folder, jobs=1)
-    assert again.to_dict()["cells"] == found[0].to_dict()["cells"]
+    assert json.dumps(again.to_dict()["cells"]) == json.dumps(found[0].to_dict()["cells"])
 
 
 @pytest.mark.parametrize("change", [dict(budget=1), dict(metric="mean/R@1"), dict(seeds=4), dict(val=12), dict(unpaired="none")])
@@ -246,9 +246,9 @@ def test_the_command_line_from_a_csv_to_an_embedding(tmp_path, capsys):
 def test_a_config_block_names_the_same_comparison(tmp_path):
     folder = os.path.join(os.path.dirname(gera_jax.__file__), "..", "configs", "comparisons", "label_efficiency.py")
     made = gera_jax.compare(config=f"{folder}:source=emoji,smoke", output=tmp_path, jobs=1)
-    assert made.counts == (20, 50, 100, 200) and made.seeds == (0, 1) and list(made.labels)[:2] == ["procrustes", "ridge_cca"]
-    assert made.mean("ridge_cca", 200, "mean/R@10").mean > 0.25  # of 411 items: chance is 0.024
-    assert made.mean("ridge_cca", 200, "mean/R@10").mean > made.mean("ridge_cca", 20, "mean/R@10").mean + 0.1
+    assert made.counts == (20, 50, 100) and made.seeds == (0,) and list(made.labels) == ["ridge_cca", "asif"]
+    assert made.mean("ridge_cca", 100, "mean/R@10").mean > 0.2  # of 411 items: chance is 0.024
+    assert made.mean("ridge_cca", 100, "mean/R@10").mean > made.mean("ridge_cca", 20, "mean/R@10").mean + 0.05
 
 
 def test_every_method_has_a_default_first_and_a_budget():
