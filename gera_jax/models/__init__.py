@@ -6,4 +6,6 @@ from gera_jax.models.proposals import Proposals
 from gera_jax.models.residual import LowRankResidual, ProjectionMLP, ResidualMLP
 from gera_jax.models.two_tower import HEADS, TwoTower
 
-__all__ = ["HEADS", "Identity", "Linear", "LowRankResidual", "ProjectionMLP", "ProposalMap", "Proposals", "ResidualMLP", "TwoTower"]
+__all__ = [
+    "HEADS", "Identity", "Linear", "LowRankResidual", "ProjectionMLP", "ProposalMap", "Proposals", "ResidualMLP", "TwoTower",
+]
