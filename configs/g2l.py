@@ -11,23 +11,23 @@ from gera_jax import config
 
 
 def get_config(arg=None):
-    arg = config.parse_arg(arg, source="phrases", geodesic=True, shapley=True, contrast=True, start="ridge_cca", seed=0,
-                           smoke=False)
+    arg = config.parse_arg(arg, source="phrases", start="ridge_cca", seed=0, smoke=False)
     c = config.grounding()
     c.seed = arg.seed
     c.data.source = arg.source
-    c.model.update(pooling=[15], dim=128, channels=64, layers=2, kernel=3, init=arg.start)
-    head = dict(s="s.contrast", v="v.contrast")
-    c.losses = {"overlap": dict(fn="moment_bce", inputs=dict(s="s.iou", v="v.iou", iou="iou"), weight=1.0, kwargs={})}
-    if arg.contrast:
-        c.losses["moment_to_sentence"] = dict(fn="moment_to_sentence", weight=0.1, kwargs=dict(margin=0.1), inputs=dict(
-            **head, iou="iou", sentence_iou="sentence_iou"))
-        c.losses["sentence_to_moment"] = dict(fn="geodesic_guided_contrastive", weight=0.1, kwargs={}, inputs=dict(
-            **head, iou="iou", similarity="similarity" if arg.geodesic else "source"))
-    if arg.shapley:
-        c.losses["shapley"] = dict(fn="shapley_interaction", weight=0.05, kwargs={}, inputs=dict(s="s.players", v="v.players"))
+    c.model.update(pooling=[15], dim=128, channels=64, layers=2, kernel=3, logit_bias=-5.0, init=arg.start)
+    contrast = dict(s="s.contrast", v="v.contrast", iou="iou")
+    c.losses = {
+        "overlap": dict(fn="moment_bce", inputs=dict(s="s.iou", v="v.iou", iou="iou"), weight=1.0,
+                        kwargs=dict(iou_min=0.3, iou_max=0.7, logit_bias=c.model.logit_bias)),
+        "moment_to_sentence": dict(fn="moment_to_sentence", inputs=dict(**contrast, sentence_iou="sentence_iou"), weight=0.1,
+                                   kwargs=dict(margin=0.1)),
+        "sentence_to_moment": dict(fn="geodesic_guided_contrastive", inputs=dict(**contrast, similarity="similarity"),
+                                   weight=0.1, kwargs=dict()),
+        "shapley": dict(fn="shapley_interaction", inputs=dict(s="s.players", v="v.players"), weight=0.05, kwargs=dict()),
+    }
     c.batch.recordings = 8
-    c.optimizer = config.adamw(lr=1e-3)
+    c.optimizer = config.adamw(lr=1e-4)
     c.total_epochs = 20
     c.evals.every_steps = 50
     c.log_every_steps = 100  # the gradient norm of every term is looked at then

@@ -199,6 +199,7 @@ def base() -> ConfigDict:
         data=embedding_pair(),
         model=dict(head="linear", dim=256, init="ridge_cca", init_options=dict(), temperature=0.07,
                    learn_temperature=True, options=dict(),
+                   teacher=False,  # whether terms may ask for teacher.<modality>: rows of the heads' closed-form start
                    anchors=dict(count=0)),  # learned points of each modality, in both spaces; 0 = off
         graphs=dict(),
         losses=dict(),
@@ -253,7 +254,8 @@ def grounding() -> ConfigDict:
         outside="error",  # | "cut": spans that stand over their recording
         recordings=0,  # 0 = all training recordings
     ))
-    c.model = ConfigDict(dict(pooling=[15, 8, 8], dim=128, channels=64, layers=2, kernel=3, dropout=0.0, power=0.5,
+    c.model = ConfigDict(dict(pooling=[15, 8, 8], dim=128, channels=64, layers=2, kernel=3, dropout=0.0,
+                              power=0.5, logit_scale=10.0, logit_bias=0.0,  # of the score: cosine's power, overlap's probability
                               init="ridge_cca", init_options=dict()))
     c.moments = ConfigDict(dict(knn=5, cutoff=0.5, nearest=5, similar=5, nms=0.5))
     c.batch = ConfigDict(dict(recordings=8, sentences=0))

@@ -26,7 +26,7 @@ ALLOWED = {  # room -> rooms it may import (itself always; checks is free for al
     "embedding": LEFT,
     "config": {"checks", "data"},
     "writers": {"checks", "_version"},
-    "plots": {"checks"},
+    "plots": {"checks", "ops"},
     "encoders": {"checks", "data"},
     "objectives": LEFT | {"losses", "data", "models"},
     "training": PIECES | {"objectives", "config", "writers", "_version"},
@@ -45,7 +45,7 @@ OWNERS = {  # package -> where alone it may be imported (a room, or a file)
 }
 OPTIONAL = {
     "tensorflow", "tensorflow_datasets", "array_record", "pyarrow", "safetensors", "faiss", "matplotlib", "tensorboardX",
-    "orbax", "ott", "transformers", "torch", "PIL", "soundfile", "flatbuffers", "sklearn", "jupytext", "nbclient",
+    "orbax", "ott", "transformers", "torch", "h5py", "PIL", "soundfile", "flatbuffers", "sklearn", "jupytext", "nbclient",
 }  # fmt: skip
 SYSTEMS = {
     "gera", "m2mix", "heat_geodesic", "heatgeo", "g2l", "structure", "sspc", "gentle_clip", "gentleclip", "clip",

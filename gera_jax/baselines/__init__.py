@@ -22,9 +22,9 @@ __all__ = [
     "KernelCCA",
     "LinearHeads",
     "Procrustes",
+    "quadratic_assignment",
+    "regularization_rule",
     "RidgeCCA",
     "SUE",
     "WassersteinProcrustes",
-    "quadratic_assignment",
-    "regularization_rule",
 ]

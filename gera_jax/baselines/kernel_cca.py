@@ -42,8 +42,14 @@ class KernelCCA(SharedSpace):
     True
     """
 
-    def __init__(self, width: float = 1.0, landmarks: int = 400, dim: int | None = None,
-                 regularization: float | Literal["auto"] = "auto", correlation_power: float = 1.0):
+    def __init__(
+        self,
+        width: float = 1.0,
+        landmarks: int = 400,
+        dim: int | None = None,
+        regularization: float | Literal["auto"] = "auto",
+        correlation_power: float = 1.0,
+    ):
         require(width > 0, "width", got=width, wanted="a number > 0")
         require(landmarks >= 2, "landmarks", got=landmarks, wanted="at least 2")
         RidgeCCA(dim, regularization, correlation_power)  # refuses what it would refuse later
@@ -66,8 +72,10 @@ class KernelCCA(SharedSpace):
             ridge = min(1.0, regularization_rule(len(x_pairs)))
         features = [self._features(x_pairs, 0), self._features(y_pairs, 1)]
         # landmarks stand for the rows: they are all the unpaired rows that the means of the features need
-        pool = [self._features(rows + mean, side) for side, (rows, mean) in enumerate(
-            ((self.x_landmarks, self.x_mean), (self.y_landmarks, self.y_mean)))]
+        pool = [
+            self._features(rows + mean, side)
+            for side, (rows, mean) in enumerate(((self.x_landmarks, self.x_mean), (self.y_landmarks, self.y_mean)))
+        ]
         self.head = RidgeCCA(self.dim, ridge, self.correlation_power).fit(*features, *pool)
         self.correlations = self.head.correlations
         return self
@@ -86,12 +94,16 @@ class KernelCCA(SharedSpace):
             rows = np.asarray(unpaired)[_even(len(unpaired), self.landmarks - len(chosen))]
             chosen = np.concatenate([chosen, check_rows(rows, name, width=pairs.shape[1])])
         landmarks = unit_rows(chosen - mean)
+        require(bool(np.any(chosen != chosen[:1])), f"{name}_pairs", got="rows that are all equal", wanted="rows that differ",
+                remedy="Are the right array and the right rows given?")  # fmt: skip
         values, vectors = np.linalg.eigh(self._kernel(landmarks, landmarks))
         keep = values > NULL_EIGENVALUE * values[-1]
         return landmarks, vectors[:, keep] / np.sqrt(values[keep])
 
     def _features(self, rows: np.ndarray, side: int) -> np.ndarray:
-        mean, landmarks, root = ((self.x_mean, self.x_landmarks, self._x_root), (self.y_mean, self.y_landmarks, self._y_root))[side]
+        mean, landmarks, root = ((self.x_mean, self.x_landmarks, self._x_root), (self.y_mean, self.y_landmarks, self._y_root))[
+            side
+        ]
         return self._kernel(unit_rows(rows - mean), landmarks) @ root
 
     def _kernel(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:

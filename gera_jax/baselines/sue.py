@@ -48,8 +48,16 @@ class SUE(SharedSpace):
     True
     """
 
-    def __init__(self, components: int = 30, neighbors: int = 30, dim: int = 8, regularization: float = 0.1,
-                 residual: bool = True, sample: int = 500, max_pool: int = 5000):
+    def __init__(
+        self,
+        components: int = 30,
+        neighbors: int = 30,
+        dim: int = 8,
+        regularization: float = 0.1,
+        residual: bool = True,
+        sample: int = 500,
+        max_pool: int = 5000,
+    ):
         for name, value in (("components", components), ("neighbors", neighbors), ("dim", dim)):
             require(value >= 1, name, got=value, wanted="at least 1")
         for name, value in (("sample", sample), ("max_pool", max_pool)):
@@ -71,8 +79,10 @@ class SUE(SharedSpace):
         self.head = RidgeCCA(self.dim, self.regularization).fit(*tied)
         self.map, self.shift = np.zeros((len(self.head.y_offset),) * 2), np.zeros(len(self.head.y_offset))
         if self.residual:
-            clouds = [transform(spectrum.coordinates[p:][: self.sample]) for transform, spectrum in
-                      zip((self.head.transform_x, self.head.transform_y), self.spectra, strict=True)]
+            clouds = [
+                transform(spectrum.coordinates[p:][: self.sample])
+                for transform, spectrum in zip((self.head.transform_x, self.head.transform_y), self.spectra, strict=True)
+            ]
             if min(map(len, clouds)) >= 2:
                 self.map, self.shift = _matching_map(*clouds)
         return self
@@ -97,12 +107,17 @@ class _Spectrum:
             rows.append(check_rows(np.asarray(unpaired)[: max(0, options.max_pool - len(pairs))], name, width=pairs.shape[1]))
         self.rows = unit_rows(np.concatenate(rows) - self.mean)
         n = len(self.rows)
-        require(bool(np.ptp(self.rows, axis=0).any()), f"{name}_pairs", got="rows that are all equal",
-                wanted="rows that differ", remedy="Are the right array and the right rows given?")
+        require(
+            bool(np.ptp(self.rows, axis=0).any()),
+            f"{name}_pairs",
+            got="rows that are all equal",
+            wanted="rows that differ",
+            remedy="Are the right array and the right rows given?",
+        )
         self.k = min(options.neighbors, n - 1)
         near, distance = knn(self.rows, k=self.k)
         self.scale = np.maximum(distance[:, -1].astype(np.float64), 1e-6)
-        weights = np.exp(-distance.astype(np.float64) ** 2 / (2 * self.scale[:, None] * self.scale[near]))
+        weights = np.exp(-(distance.astype(np.float64) ** 2) / (2 * self.scale[:, None] * self.scale[near]))
         graph = scipy.sparse.csr_matrix((weights.ravel(), near.ravel(), np.arange(0, n * self.k + 1, self.k)), shape=(n, n))
         graph = (graph + graph.T) / 2
         root = 1 / np.sqrt(np.asarray(graph.sum(axis=1)).ravel())
@@ -121,7 +136,7 @@ class _Spectrum:
         rows = unit_rows(rows - self.mean)
         near, distance = knn(rows, self.rows, k=self.k, exclude_self=False)
         own = np.maximum(distance[:, -1:].astype(np.float64), 1e-6)
-        weights = np.exp(-distance.astype(np.float64) ** 2 / (2 * own * self.scale[near]))
+        weights = np.exp(-(distance.astype(np.float64) ** 2) / (2 * own * self.scale[near]))
         weights /= weights.sum(axis=1, keepdims=True)
         return np.einsum("nk,nkc->nc", weights, self.coordinates[near]) / self.values
 

@@ -81,11 +81,12 @@ def embed(workdir: str | Path, modality: str, source: Any, *, key: str = "", out
     import numpy as np
 
     from gera_jax.data import load_table
+    from gera_jax.estimators import Aligner
     from gera_jax.training import load_run
 
-    run = load_run(workdir)
+    model = Aligner.load(workdir) if (Path(workdir) / "aligner.npz").is_file() else load_run(workdir)
     rows = load_table(source, key=key or None, name=modality).rows if isinstance(source, str | Path) else np.asarray(source)
-    z = run.embed(modality, rows)
+    z = model.embed(modality, rows)
     if output is not None:
         np.save(output, z)
     return z

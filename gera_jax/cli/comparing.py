@@ -17,11 +17,29 @@ if TYPE_CHECKING:
 TASK_FIELDS = ("data", "x", "y", "pairs", "x_unpaired", "y_unpaired", "split", "unpaired", "val", "test", "group_key")
 
 
-def compare(data: Any = None, *, x: Any = None, y: Any = None, pairs: Any = None, counts: Sequence[int] = (),
-            methods: Sequence[str] = (), seeds: int = 5, budget: int = 4, metric: str = "mean/R@10", split: str = "random",
-            unpaired: str = "independent", val: int | None = None, test: int | None = None, group_key: str = "",
-            x_unpaired: Any = None, y_unpaired: Any = None, config: Any = None, output: str | Path | None = None,
-            jobs: int | None = None, progress: bool = False) -> Comparison:
+def compare(
+    data: Any = None,
+    *,
+    x: Any = None,
+    y: Any = None,
+    pairs: Any = None,
+    counts: Sequence[int] = (),
+    methods: Sequence[str] = (),
+    seeds: int = 5,
+    budget: int = 4,
+    metric: str = "mean/R@10",
+    split: str = "random",
+    unpaired: str = "independent",
+    val: int | None = None,
+    test: int | None = None,
+    group_key: str = "",
+    x_unpaired: Any = None,
+    y_unpaired: Any = None,
+    config: Any = None,
+    output: str | Path | None = None,
+    jobs: int | None = None,
+    progress: bool = False,
+) -> Comparison:
     """Methods x pair counts x seeds on one task: which method is best with the pairs there are, and what more would bring.
 
     Args:
@@ -60,23 +78,57 @@ def compare(data: Any = None, *, x: Any = None, y: Any = None, pairs: Any = None
         for field in block:
             checks.require_known(field, known, "field of comparison")
         block = {**known, **block}
-        data, x, y, pairs, x_unpaired, y_unpaired = (block[f] or None for f in ("data", "x", "y", "pairs", "x_unpaired", "y_unpaired"))
+        data, x, y, pairs, x_unpaired, y_unpaired = (
+            block[f] or None for f in ("data", "x", "y", "pairs", "x_unpaired", "y_unpaired")
+        )
         val, test, counts, methods = block["val"] or None, block["test"] or None, tuple(block["counts"]), tuple(block["methods"])
         seeds, budget, metric, split, unpaired, group_key = (
-            block[f] for f in ("seeds", "budget", "metric", "split", "unpaired", "group_key"))
+            block[f] for f in ("seeds", "budget", "metric", "split", "unpaired", "group_key")
+        )
     if isinstance(pairs, Sequence) and not isinstance(pairs, str) and len(pairs) and all(isinstance(p, int) for p in pairs):
         counts, pairs = pairs, None
     if isinstance(pairs, int):
         counts, pairs = (pairs,), None
     use_compilation_cache()
-    task = make_task(data, x=x, y=y, pairs=pairs, x_unpaired=x_unpaired, y_unpaired=y_unpaired, split=split, unpaired=unpaired,
-                     val=val, test=test, group_key=group_key)
-    return run_compare(task, methods=methods, counts=counts, seeds=seeds, budget=budget, metric=metric, output=output, jobs=jobs,
-                       progress=progress)
+    task = make_task(
+        data,
+        x=x,
+        y=y,
+        pairs=pairs,
+        x_unpaired=x_unpaired,
+        y_unpaired=y_unpaired,
+        split=split,
+        unpaired=unpaired,
+        val=val,
+        test=test,
+        group_key=group_key,
+    )
+    return run_compare(
+        task,
+        methods=methods,
+        counts=counts,
+        seeds=seeds,
+        budget=budget,
+        metric=metric,
+        output=output,
+        jobs=jobs,
+        progress=progress,
+    )
 
 
-def fit(method: str, output: str | Path, *, data: str | None = None, x: Any = None, y: Any = None, pairs: Any = None,
-        x_unpaired: Any = None, y_unpaired: Any = None, settings: Mapping[str, Any] | None = None, seed: int = 0) -> Aligner:
+def fit(
+    method: str,
+    output: str | Path,
+    *,
+    data: str | None = None,
+    x: Any = None,
+    y: Any = None,
+    pairs: Any = None,
+    x_unpaired: Any = None,
+    y_unpaired: Any = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> Aligner:
     """Fit a method on every known pair and every unpaired row, and save it; `embed` projects new rows with the folder.
 
     Args:
@@ -90,8 +142,18 @@ def fit(method: str, output: str | Path, *, data: str | None = None, x: Any = No
     from gera_jax.comparison.winner import fit_winner
 
     use_compilation_cache()
-    return fit_winner(method, Path(output), data=data, x=x, y=y, pairs=pairs, x_unpaired=x_unpaired, y_unpaired=y_unpaired,
-                      settings=dict(settings or {}), seed=seed)
+    return fit_winner(
+        method,
+        Path(output),
+        data=data,
+        x=x,
+        y=y,
+        pairs=pairs,
+        x_unpaired=x_unpaired,
+        y_unpaired=y_unpaired,
+        settings=dict(settings or {}),
+        seed=seed,
+    )
 
 
 def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -110,7 +172,9 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     made.add_argument("--unpaired", default="independent", help="independent (default), same_set or none")
     made.add_argument("--val", type=int, help="validation items (default: a tenth, at most 300)")
     made.add_argument("--test", type=int, help="test items (default: a quarter, at most 500)")
-    made.add_argument("--output", default="comparison", help="folder of cells, results.json and report.html; the same again goes on")
+    made.add_argument(
+        "--output", default="comparison", help="folder of cells, results.json and report.html; the same again goes on"
+    )
     made.add_argument("--jobs", type=int, help="processes of one thread each (default: one a core)")
     made = command("fit", _fit, "fit one method on all pairs and save it for embed")
     _add_data(made)
@@ -143,11 +207,29 @@ def _compare(args: argparse.Namespace, overrides: Mapping[str, str]) -> tuple[An
     else:
         counts, listed = args.counts, args.pairs or None
         if listed and all(part.strip().isdigit() for part in listed.split(",")):
-            checks.require(not counts, "--pairs", got=f"{listed} and --counts", wanted="counts once", remedy="Give --pairs a .csv.")
+            checks.require(
+                not counts, "--pairs", got=f"{listed} and --counts", wanted="counts once", remedy="Give --pairs a .csv."
+            )
             counts, listed = _numbers(listed), None
-        found = compare(args.data, x=args.x, y=args.y, pairs=listed, counts=counts, methods=[m for m in args.methods.split(",") if m],
-                        seeds=args.seeds, budget=args.budget, metric=args.metric, split=args.split, unpaired=args.unpaired, val=args.val,
-                        test=args.test, group_key=args.group_key, x_unpaired=args.x_unpaired, y_unpaired=args.y_unpaired, **common)
+        found = compare(
+            args.data,
+            x=args.x,
+            y=args.y,
+            pairs=listed,
+            counts=counts,
+            methods=[m for m in args.methods.split(",") if m],
+            seeds=args.seeds,
+            budget=args.budget,
+            metric=args.metric,
+            split=args.split,
+            unpaired=args.unpaired,
+            val=args.val,
+            test=args.test,
+            group_key=args.group_key,
+            x_unpaired=args.x_unpaired,
+            y_unpaired=args.y_unpaired,
+            **common,
+        )
     return found.to_dict(), f"{format_comparison(found)}\n\nReport: {found.info['report']}"
 
 
@@ -163,8 +245,21 @@ def _fit(args: argparse.Namespace, overrides: Mapping[str, str]) -> tuple[Any, s
             settings[name] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
             settings[name] = value
-    aligner = fit(args.method, args.output, data=args.data, x=args.x, y=args.y, pairs=args.pairs or None, x_unpaired=args.x_unpaired,
-                  y_unpaired=args.y_unpaired, settings=settings, seed=args.seed)
+    aligner = fit(
+        args.method,
+        args.output,
+        data=args.data,
+        x=args.x,
+        y=args.y,
+        pairs=args.pairs or None,
+        x_unpaired=args.x_unpaired,
+        y_unpaired=args.y_unpaired,
+        settings=settings,
+        seed=args.seed,
+    )
     x, y = aligner.names
     told = dict(output=args.output, method=args.method, names=[x, y])
-    return told, f"{args.output}: {args.method}\ngera-jax embed --workdir {args.output} --modality {x} --input X.npy --output Z.npy"
+    return (
+        told,
+        f"{args.output}: {args.method}\ngera-jax embed --workdir {args.output} --modality {x} --input X.npy --output Z.npy",
+    )

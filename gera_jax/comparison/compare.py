@@ -24,9 +24,18 @@ from gera_jax.writers import duration
 PACKAGES = ("jax", "flax", "optax", "numpy", "scipy")
 
 
-def run_compare(task: Task, *, methods: Sequence[str] = (), counts: Sequence[int] = (), seeds: int = 5, budget: int = selection.BUDGET,
-                metric: str = selection.METRIC, output: str | os.PathLike | None = None, jobs: int | None = None,
-                progress: bool = False) -> Comparison:
+def run_compare(
+    task: Task,
+    *,
+    methods: Sequence[str] = (),
+    counts: Sequence[int] = (),
+    seeds: int = 5,
+    budget: int = selection.BUDGET,
+    metric: str = selection.METRIC,
+    output: str | os.PathLike | None = None,
+    jobs: int | None = None,
+    progress: bool = False,
+) -> Comparison:
     """Methods x pair counts x seeds on one task.
 
     Args:
@@ -50,16 +59,41 @@ def run_compare(task: Task, *, methods: Sequence[str] = (), counts: Sequence[int
     jobs = jobs or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
     folder = None if output is None else Path(output)
     show = Progress(field, counts, numbers, jobs) if progress else None
-    cells = sweep(task, field, counts, numbers, budget=budget, metric=metric, cells=folder and folder / "cells.jsonl", jobs=jobs, on_cell=show)
+    cells = sweep(
+        task,
+        field,
+        counts,
+        numbers,
+        budget=budget,
+        metric=metric,
+        cells=folder and folder / "cells.jsonl",
+        jobs=jobs,
+        on_cell=show,
+    )
     data = task.data(counts[0], 0)
     gallery = [len(rows) for rows in held_out(data, "test")]
     found = Comparison(
-        names=tuple(data.names[:2]), labels={m.name: m.label for m in field}, published=frozenset(m.name for m in field if m.published),
-        counts=counts, seeds=numbers, cells=cells, gallery=max(gallery), metric=metric)
+        names=tuple(data.names[:2]),
+        labels={m.name: m.label for m in field},
+        published=frozenset(m.name for m in field if m.published),
+        counts=counts,
+        seeds=numbers,
+        cells=cells,
+        gallery=max(gallery),
+        metric=metric,
+    )
     found.info.update(
-        task.describe(), test=gallery, pool={name: len(rows) for name, rows in data.pool.items()}, rule=selection.rule(budget, metric), budget=budget,
-        versions={name: metadata.version(name) for name in PACKAGES}, seconds=round(time.monotonic() - began, 1), jobs=jobs,
-        command=f"gera-jax compare {task.flags}", train=train_command(task, found))
+        task.describe(),
+        test=gallery,
+        pool={name: len(rows) for name, rows in data.pool.items()},
+        rule=selection.rule(budget, metric),
+        budget=budget,
+        versions={name: metadata.version(name) for name in PACKAGES},
+        seconds=round(time.monotonic() - began, 1),
+        jobs=jobs,
+        command=f"gera-jax compare {task.flags}",
+        train=train_command(task, found),
+    )
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "results.json").write_text(json.dumps(found.to_dict(), indent=1, default=float), encoding="utf-8")
@@ -93,13 +127,20 @@ class Progress:
         self.scores.setdefault((cell.method, cell.pairs), []).append(cell.validation)
         spent = time.monotonic() - self.began
         left = spent / self.new * (total - done)
-        words = f"failed: {cell.error}" if cell.error else f"validation {100 * cell.validation:.1f}, {cell.cpu_seconds:.1f} s a fit"
-        line = f"[{done}/{total}] {self.labels[cell.method]}, {cell.pairs} pairs, seed {cell.seed}: {words}   {duration(spent)} spent, {duration(left)} left"
+        words = (
+            f"failed: {cell.error}" if cell.error else f"validation {100 * cell.validation:.1f}, {cell.cpu_seconds:.1f} s a fit"
+        )
+        where = f"{self.labels[cell.method]}, {cell.pairs} pairs, seed {cell.seed}"
+        line = f"[{done}/{total}] {where}: {words}   {duration(spent)} spent, {duration(left)} left"
         if not self.stream.isatty():
             print(line, file=self.stream, flush=True)
             return
         table = [line, *self.table()]
-        print((f"\x1b[{self.drawn}A" if self.drawn else "") + "\n".join(f"\x1b[2K{text}" for text in table), file=self.stream, flush=True)
+        print(
+            (f"\x1b[{self.drawn}A" if self.drawn else "") + "\n".join(f"\x1b[2K{text}" for text in table),
+            file=self.stream,
+            flush=True,
+        )
         self.drawn = len(table)
 
     def table(self) -> list[str]:
@@ -139,7 +180,8 @@ def format_comparison(found: Comparison) -> str:
         for pairs, expected in found.more_pairs():
             if pairs > found.counts[-1]:
                 at = expected["mean/R@1"]
-                lines.append(f"with {pairs - found.counts[-1]:,} more pairs its R@1 would be {at.run_low:.2f} to {at.run_high:.2f} ({at.mean:.2f})")
+                more = f"with {pairs - found.counts[-1]:,} more pairs its R@1 would be"
+                lines.append(f"{more} {at.run_low:.2f} to {at.run_high:.2f} ({at.mean:.2f})")
         lines.append(found.info.get("train", ""))
     return "\n".join(line for line in lines)
 
@@ -150,5 +192,3 @@ def _percent(value: Any, percent: bool = True) -> str:
 
 def _points(value: Any) -> str:
     return f"{100 * value.mean:+.1f} ± {100 * value.half:.1f}"
-
-

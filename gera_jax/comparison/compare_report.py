@@ -17,11 +17,13 @@ from gera_jax.comparison.scoring import CORRECTIONS, NEIGHBOURS, REFERENCE_ROWS,
 from gera_jax.writers import duration
 
 LEGEND = (
-    "R@k: how often, in percent, the true match is among the first k found. Median rank: 1 is perfect. FOSCTTM: the share of items, in "
-    "percent, closer than the true match (0 is perfect, 50 is chance). CSLS and ISF (inverted softmax) correct the scores of hubs: with "
-    "densities from training rows, or (gallery) from the test rows themselves, which a query that comes alone does not have. "
-    "Means over seeds, ± half a 95 % interval. CPU s: one fit at the chosen setting."
+    "R@k: how often, in percent, the true match is among the first k found. Median rank: 1 is perfect. FOSCTTM: the share of "
+    "items, in percent, closer than the true match (0 is perfect, 50 is chance). CSLS and ISF (inverted softmax) correct the "
+    "scores of hubs: with densities from training rows, or (gallery) from the test rows themselves, which a query that comes "
+    "alone does not have. Means over seeds, ± half a 95 % interval. CPU s: one fit at the chosen setting."
 )
+WIDE = "main { max-width: 76rem; } figure { max-width: 54rem; }\n"
+SCROLL = '<div class="scroll" tabindex="0" role="region" aria-label='
 
 
 def write_compare_report(path: str | os.PathLike, found: Comparison) -> Path:
@@ -40,9 +42,10 @@ def write_compare_report(path: str | os.PathLike, found: Comparison) -> Path:
     page = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{_style()}main {{ max-width: 76rem; }} figure {{ max-width: 54rem; }}\n</style>\n</head>\n<body>\n<main>\n"
+        f"<title>{escape(title)}</title>\n<style>\n{_style()}{WIDE}</style>\n</head>\n<body>\n<main>\n"
         f'<header>\n<h1>{escape(title)}</h1>\n<p class="headline">{escape(headline(found))}</p>\n</header>\n'
-        + "\n".join(filter(None, sections)) + "\n</main>\n</body>\n</html>\n"
+        + "\n".join(filter(None, sections))
+        + "\n</main>\n</body>\n</html>\n"
     )
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +66,8 @@ def headline(found: Comparison) -> str:
     if lead is not None:
         words = f"{100 * lead.mean:+.1f} points against {found.labels[reference]}, the best published baseline"
         if math.isfinite(lead.half):
-            words += f" (± {100 * lead.half:.1f}: {'more' if abs(lead.mean) > lead.half else 'no more'} than the noise of {len(found.seeds)} seeds)"
+            size = "more" if abs(lead.mean) > lead.half else "no more"
+            words += f" (± {100 * lead.half:.1f}: {size} than the noise of {len(found.seeds)} seeds)"
         text += f" {words}."
     return text
 
@@ -75,8 +79,10 @@ def _train(found: Comparison) -> str:
     for count in found.counts:
         best = found.best(count)
         lines.append(f"<li>{count:,} pairs: {escape(found.labels[best]) if best else '-'}</li>")
-    return (f"<pre>{escape(found.info.get('train', ''))}</pre>\n<p>Best by the validation rows at each number of pairs:</p>\n"
-            f'<ul class="notes">{"".join(lines)}</ul>')
+    return (
+        f"<pre>{escape(found.info.get('train', ''))}</pre>\n<p>Best by the validation rows at each number of pairs:</p>\n"
+        f'<ul class="notes">{"".join(lines)}</ul>'
+    )
 
 
 def _pictures(found: Comparison) -> str:
@@ -86,8 +92,12 @@ def _pictures(found: Comparison) -> str:
         return f'<p class="quiet">{escape(NO_PICTURES)}</p>'
     if len(found.counts) < 2 or not found.methods():
         return ""
-    spoken = "; ".join(f"{found.labels[m]}, {c:,} pairs: {100 * found.mean(m, c, 'mean/R@10').mean:.1f}%"
-                       for m in compare_plots.highlighted(found) for c in found.counts if found.at(m, c))
+    spoken = "; ".join(
+        f"{found.labels[m]}, {c:,} pairs: {100 * found.mean(m, c, 'mean/R@10').mean:.1f}%"
+        for m in compare_plots.highlighted(found)
+        for c in found.counts
+        if found.at(m, c)
+    )
     picture = plots.svg(compare_plots.quality_curves(found), "quality", f"R@10 against known pairs. {spoken}.")
     note = "Bands: 95 % intervals over seeds. Thin grey lines: the other methods, all in the tables below."
     return _section("Quality against known pairs", _figure(picture, note))
@@ -99,19 +109,26 @@ def _more(found: Comparison) -> str:
         return ""
     last, cells = found.counts[-1], []
     for pairs, expected in rows:
-        values = "".join(f"<td>{100 * p.mean:.1f}</td><td>{100 * p.low:.1f} to {100 * p.high:.1f}</td><td>{100 * p.run_low:.1f} to "
-                         f"{100 * p.run_high:.1f}</td>" for p in expected.values())
+        values = "".join(
+            f"<td>{100 * p.mean:.1f}</td><td>{100 * p.low:.1f} to {100 * p.high:.1f}</td><td>{100 * p.run_low:.1f} to "
+            f"{100 * p.run_high:.1f}</td>"
+            for p in expected.values()
+        )
         more = f"{pairs - last:,} more" if pairs > last else "as now"
         cells.append(f'<tr><th scope="row">{pairs:,} ({more})</th>{values}</tr>')
     heads = "".join(f'<th class="group" colspan="3" scope="colgroup">{key.removeprefix("mean/")}, %</th>' for key in rows[0][1])
-    table = (f'<div class="scroll" tabindex="0" role="region" aria-label="More pairs"><table><thead><tr><td></td>{heads}</tr><tr><th scope="col">known pairs</th>'
-             + '<th scope="col">expected</th><th scope="col">mean of runs</th><th scope="col">one run</th>' * len(rows[0][1])
-             + f"</tr></thead><tbody>{''.join(cells)}</tbody></table></div>")
+    table = (
+        f'{SCROLL}"More pairs"><table><thead><tr><td></td>{heads}</tr><tr><th scope="col">known pairs</th>'
+        + '<th scope="col">expected</th><th scope="col">mean of runs</th><th scope="col">one run</th>' * len(rows[0][1])
+        + f"</tr></thead><tbody>{''.join(cells)}</tbody></table></div>"
+    )
     picture = ""
     try:
         drawn = compare_plots.learning_curves(found)
-        picture = _figure(plots.svg(drawn, "more", "The fitted learning curve of the recommended method, beyond the pairs that are known."),
-                          "Points: single seeds. Bands, 95 %: the mean over all seeds (dark) and one run with its own split and draw of pairs (light).")
+        picture = _figure(
+            plots.svg(drawn, "more", "The fitted learning curve of the recommended method, beyond the pairs that are known."),
+            "Points: single seeds. Bands, 95 %: the mean over all seeds (dark); one run, of its own split and pairs (light).",
+        )
     except ImportError:
         pass
     words = []
@@ -119,9 +136,15 @@ def _more(found: Comparison) -> str:
         hidden = list(found.hidden(key).values())
         if hidden:
             of = coverage(hidden)
-            words.append(f"{key.removeprefix('mean/')}: the means of {round(of['means'] * of['hidden'])} of {of['hidden']} methods and "
-                         f"{100 * of['runs']:.0f}% of single runs lay inside; the prediction was off by {100 * of['error']:.1f} points on average")
-    check = f'<p class="quiet">Checked by hiding {last:,} pairs from the fit and predicting them. {". ".join(words)}.</p>' if words else ""
+            words.append(
+                f"{key.removeprefix('mean/')}: the means of {round(of['means'] * of['hidden'])} of {of['hidden']} methods and "
+                f"{100 * of['runs']:.0f}% of single runs lay inside; predictions were off by {100 * of['error']:.1f} points"
+            )
+    check = (
+        f'<p class="quiet">Checked by hiding {last:,} pairs from the fit and predicting them. {". ".join(words)}.</p>'
+        if words
+        else ""
+    )
     model = '<p class="quiet">logit(R@k) = a + b log(pairs) + c log(pairs)², with a prior on the bend c.</p>'
     return "\n".join([table, picture, check, model])
 
@@ -132,10 +155,21 @@ def _table(found: Comparison, count: int) -> str:
     for a, b in ((x, y), (y, x)):
         columns += [(f"{a} to {b}", f"R@{k}", f"{a}_to_{b}/R@{k}", True) for k in (1, 5, 10)]
         columns += [(f"{a} to {b}", "median", f"{a}_to_{b}/median_rank", False)]
-    columns += [("both ways", "R@1", "mean/R@1", True), ("both ways", "R@10", "mean/R@10", True), ("both ways", "FOSCTTM", "foscttm", False)]
+    columns += [
+        ("both ways", "R@1", "mean/R@1", True),
+        ("both ways", "R@10", "mean/R@10", True),
+        ("both ways", "FOSCTTM", "foscttm", False),
+    ]
     hubs: list[tuple[str, str, str, bool]] = []
-    for name, words in (("csls", "CSLS"), ("inverted_softmax", "ISF"), ("csls_gallery", "CSLS, gallery"), ("inverted_softmax_gallery", "ISF, gallery")):
-        hubs += [(words, f"R@{k}", f"{name}/mean/R@{k}", True) for k in (1, 5, 10)] + [(words, "FOSCTTM", f"{name}/foscttm", False)]
+    for name, words in (
+        ("csls", "CSLS"),
+        ("inverted_softmax", "ISF"),
+        ("csls_gallery", "CSLS, gallery"),
+        ("inverted_softmax_gallery", "ISF, gallery"),
+    ):
+        hubs += [(words, f"R@{k}", f"{name}/mean/R@{k}", True) for k in (1, 5, 10)] + [
+            (words, "FOSCTTM", f"{name}/foscttm", False)
+        ]
     main = _metric_table(found, count, columns, differences=True)
     if not main:
         return "<p>No method could be fitted.</p>"
@@ -160,23 +194,31 @@ def _metric_table(found: Comparison, count: int, columns: Columns, *, difference
         groups = [*groups[:-1], (group, groups[-1][1] + 1)] if groups and groups[-1][0] == group else [*groups, (group, 1)]
     minus = [(f"minus {found.labels[reference]}" if reference else "difference", 3)] if differences else []
     top = "".join(f'<th scope="colgroup" colspan="{n}" class="group">{escape(g)}</th>' for g, n in [*minus, *groups])
-    heads = "".join(f'<th scope="col">{escape(h)}</th>' for h in (*(("R@1", "R@10", "FOSCTTM") if differences else ()), *(c[1] for c in columns), "CPU s"))
+    heads = "".join(
+        f'<th scope="col">{escape(h)}</th>'
+        for h in (*(("R@1", "R@10", "FOSCTTM") if differences else ()), *(c[1] for c in columns), "CPU s")
+    )
     lines = []
     for m in have:
         cells = ""
         if differences and m in against:
-            cells = "".join(f"<td>{_signed(against[m][key], up)}</td>" for key, up in (("mean/R@1", True), ("mean/R@10", True), ("foscttm", False)))
+            cells = "".join(
+                f"<td>{_signed(against[m][key], up)}</td>"
+                for key, up in (("mean/R@1", True), ("mean/R@10", True), ("foscttm", False))
+            )
         elif differences:
             cells = f'<td colspan="3">{"reference" if m == reference else "not every seed"}</td>'
         for _, _, key, _ in columns:
             value = means[m, key]
             text = f"{value.mean:.1f}" if key.endswith("rank") else f"{100 * value.mean:.1f}"
-            cells += f'<td{" class=best" if value.mean == best[key] else ""}>{text}{_half(value, key)}</td>'
+            cells += f"<td{' class=best' if value.mean == best[key] else ''}>{text}{_half(value, key)}</td>"
         seconds = sum(cell.cpu_seconds for cell in found.at(m, count)) / len(found.at(m, count))
         mark = " ←" if m == found.best(count) else ""
         lines.append(f'<tr><th scope="row">{escape(found.labels[m])}{mark}</th>{cells}<td>{seconds:.2f}</td></tr>')
-    return (f'<div class="scroll" tabindex="0" role="region" aria-label="Results at {count} pairs"><table><thead><tr><td></td>{top}<td></td></tr>'
-            f'<tr><th scope="col">method</th>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>')
+    return (
+        f'{SCROLL}"Results at {count} pairs"><table><thead><tr><td></td>{top}<td></td></tr>'
+        f'<tr><th scope="col">method</th>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+    )
 
 
 def _half(value: Interval, key: str) -> str:
@@ -221,15 +263,27 @@ def _made(found: Comparison) -> str:
     info = found.info
     rows: Sequence[tuple[str, str]] = (
         ("command", info.get("command", "")),
-        ("split", f"{info.get('split', '')}, drawn anew by each of {len(found.seeds)} seeds, which also draw the known pairs and the starts"),
-        ("unpaired rows", f"{info.get('unpaired', '')}; training rows at {found.counts[0]:,} pairs: "
-         + ", ".join(f"{name} {n:,}" for name, n in info.get("pool", {}).items())),
+        (
+            "split",
+            f"{info.get('split', '')}, drawn anew by each of {len(found.seeds)} seeds, which also draw known pairs and starts",
+        ),
+        (
+            "unpaired rows",
+            f"{info.get('unpaired', '')}; training rows at {found.counts[0]:,} pairs: "
+            + ", ".join(f"{name} {n:,}" for name, n in info.get("pool", {}).items()),
+        ),
         ("galleries", f"{' and '.join(map(str, info.get('test', ())))} test items; {info.get('val', '')} validate"),
         ("selection", info.get("rule", "")),
-        ("hub corrections", f"{'; '.join(CORRECTIONS.values())}. CSLS over {NEIGHBOURS} neighbours; the inverted softmax at {TEMPERATURE:g} standard "
-         f"deviations of the training scores; at most {REFERENCE_ROWS:,} training rows a side"),
+        (
+            "hub corrections",
+            f"{'; '.join(CORRECTIONS.values())}. CSLS over {NEIGHBOURS} neighbours; the inverted softmax at {TEMPERATURE:g} "
+            f"standard deviations of the training scores; at most {REFERENCE_ROWS:,} training rows a side",
+        ),
         ("intervals", "Student's t over seeds, paired for differences"),
-        ("time", f"{duration(info.get('seconds', 0))} with {info.get('jobs', 1)} processes (cells that were remembered cost nothing)"),
+        (
+            "time",
+            f"{duration(info.get('seconds', 0))} with {info.get('jobs', 1)} processes (cells that were remembered cost nothing)",
+        ),
         ("versions", ", ".join(f"{name} {version}" for name, version in info.get("versions", {}).items())),
     )
     return f"<dl>{''.join(f'<dt>{escape(a)}</dt><dd>{escape(b)}</dd>' for a, b in rows)}</dl>"

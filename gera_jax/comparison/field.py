@@ -5,15 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import inspect
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
-from gera_jax import baselines, checks
+from gera_jax import checks, estimators
 from gera_jax import config as config_lib
 from gera_jax.comparison.task import Task
 from gera_jax.data import AlignmentData
@@ -41,6 +40,7 @@ class Method(Protocol):
     label: str
     published: bool
     settings: Sequence[Setting]
+    needs_validation: ClassVar[bool]
 
     def fit(self, task: Task, data: AlignmentData, setting: Setting, *, seed: int, workdir: Path | None = None) -> Fitted: ...
 
@@ -49,20 +49,17 @@ class Method(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class ClosedForm:
-    """A class of `gera_jax.baselines`; a setting is its arguments."""
+    """A closed form of `estimators.CLOSED_FORMS`; a setting is its arguments."""
 
     name: str
     label: str
-    factory: str
     settings: tuple[Setting, ...] = ({},)
     published: bool = True
+    needs_validation: ClassVar[bool] = False
 
     @property
     def available(self) -> bool:
-        return hasattr(baselines, self.factory)
-
-    def make(self, setting: Setting) -> Any:
-        return getattr(baselines, self.factory)(**setting)
+        return self.name in estimators.CLOSED_FORMS
 
     def fit(self, task: Task, data: AlignmentData, setting: Setting, *, seed: int, workdir: Path | None = None) -> Fitted:
         """Fit on the known pairs and the unpaired rows of `data`."""
@@ -70,103 +67,141 @@ class ClosedForm:
         x, y = data.names[:2]
         paired = [data.features[name].take(data.pairs[:, side]) for side, name in enumerate((x, y))]
         unpaired = [data.features[name].take(data.unpaired[name]) for name in (x, y)]
-        model = self.make(setting).fit(*paired, *unpaired)
+        model = estimators.CLOSED_FORMS[self.name](**setting).fit(*paired, *unpaired)
         return Fitted(lambda i, j: model.similarity(data.features[x].take(i), data.features[y].take(j)), model)
 
     def fingerprint(self) -> str:
-        """Hash of the source of the class and of those it builds on: an edited method is measured anew."""
-        kin = [c for c in getattr(baselines, self.factory).__mro__ if c.__module__.startswith("gera_jax.")]
-        modules = sorted({c.__module__ for c in kin})
-        return _digest([inspect.getsource(sys.modules[module]) for module in modules])
+        """Hash of the source of the class and of what it builds on in its room: an edited method is measured anew."""
+        found, new = set(), {c.__module__ for c in estimators.CLOSED_FORMS[self.name].__mro__}
+        while new := {name for name in new if name.startswith("gera_jax.baselines.")} - found:
+            found |= new
+            new = {getattr(value, "__module__", None) or "" for name in new for value in vars(sys.modules[name]).values()}
+        return _digest([inspect.getsource(sys.modules[name]) for name in sorted(found)])
+
+    def save(self, task: Task, data: AlignmentData, setting: Setting, *, seed: int, folder: Path) -> estimators.Aligner:
+        """Fit on the raw rows of all of `data` and write the folder."""
+        del seed
+        names = data.names[:2]
+        paired = [data.tables[name].take(data.pairs[:, side]) for side, name in enumerate(names)]
+        unpaired = [data.tables[name].take(data.unpaired[name]) for name in names]
+        aligner = estimators.Aligner(
+            self.name, settings=setting, preprocess={side: task.block["preprocess"][side] for side in "xy"}
+        )
+        aligner.fit(*paired, *unpaired)
+        aligner.names = tuple(names)
+        aligner.save(folder)
+        return aligner
 
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A config; a setting's plain keys are arguments of the config (`start`), its dotted keys are fields (`optimizer.lr`)."""
+    """A config, or a variant of one in `estimators.VARIANTS`.
+
+    A setting's plain keys are arguments of the config (`start`), its dotted keys and `total_steps` are fields.
+    """
 
     name: str
     label: str
-    config: str
-    always: Setting = dataclasses.field(default_factory=dict)
     settings: tuple[Setting, ...] = ({},)
     published: bool = True
+    needs_validation: ClassVar[bool] = True
 
     @property
     def available(self) -> bool:
-        return self.config in config_lib.names()
+        return self._spec[0].partition(":")[0] in config_lib.names()
 
-    def load(self, task: Task, pairs: int, seed: int, setting: Setting, *, pool: Mapping[str, int] | None = None) -> Any:
-        """The config on the task's data: its own model, losses and preprocessing, the task's pairs, split and regime."""
-        both = {**self.always, **setting}
-        arguments = dict(pairs=pairs, seed=seed, **{key: value for key, value in both.items() if "." not in key})
-        if task.tables is None:
-            arguments["source"] = task.block["source"]
-        config = config_lib.load(f"{self.config}:{','.join(f'{key}={value}' for key, value in arguments.items())}",
-                                 {key: str(value) for key, value in both.items() if "." in key})
-        config.data.split.update(**{**task.block["split"], "seed": seed})
-        config.data.unpaired = task.block["unpaired"]
-        config.data.captions = task.block["captions"]
+    @property
+    def _spec(self) -> tuple[str, Mapping[str, str]]:
+        return estimators.VARIANTS.get(self.name, (self.name, {}))
+
+    def load(self, task: Task, pairs: int, seed: int, setting: Setting, *, most: Sequence[int] = ()) -> Any:
+        """The config on the task's data: its own model, losses and preprocessing, the task's pairs, split and regime.
+
+        Args:
+          most: for each side how many directions its training rows can have; a larger PCA is cut down to it.
+        """
+        spec, fields = self._spec
+        config, _, given = spec.partition(":")
+        is_field = {key: "." in key or key in config_lib.DURATIONS for key in setting}
+        arguments = [given] if given else []
+        arguments += [f"{key}={value}" for key, value in setting.items() if not is_field[key]]
+        arguments += [f"pairs={pairs}", f"seed={seed}"]
+        arguments += [f"source={task.block['source']}"] if task.tables is None else ["x=own", "y=own"]
+        made = config_lib.load(
+            f"{config}:{','.join(arguments)}", {**fields, **{key: str(value) for key, value in setting.items() if is_field[key]}}
+        )
+        made.data.split.update(**{**task.block["split"], "seed": seed})
+        made.data.unpaired, made.data.captions, made.tensorboard = task.block["unpaired"], task.block["captions"], "off"
         if task.tables is not None:
-            config.data.source = "arrays"
-        config.tensorboard = "off"
-        for side, name in zip(("x", "y"), pool or (), strict=False):  # a PCA cannot have more directions than rows or columns
-            config.data.preprocess[side].pca = min(config.data.preprocess[side].pca, pool[name])
-        return config
+            made.data.source = "arrays"
+            for side in ("x", "y"):
+                made.data[side].path = ""
+        for side, limit in zip(("x", "y"), most, strict=False):
+            made.data.preprocess[side].pca = min(made.data.preprocess[side].pca, limit)
+        return made
 
     def fit(self, task: Task, data: AlignmentData, setting: Setting, *, seed: int, workdir: Path | None = None) -> Fitted:
         """Train on the known pairs and unpaired rows of `data`; the best step is the best on its validation rows."""
         from gera_jax import training
 
-        most = {name: min(len(data.pool[name]), data.tables[name].dim) for name in data.names}
-        config = self.load(task, len(data.pairs), seed, setting, pool=most)
-        tables = None
-        names = (config.data.x.name, config.data.y.name)
+        most = [min(len(data.pool[name]), data.tables[name].dim) for name in data.names[:2]]
+        config = self.load(task, len(data.pairs), seed, setting, most=most)
+        names, tables = (config.data.x.name, config.data.y.name), None
         if task.tables is not None:
             tables = tuple(dataclasses.replace(table, name=name) for table, name in zip(task.tables, names, strict=True))
         result = training.train(config, workdir, tables=tables)
         features = result.experiment.data.features
+
         def project(name: str, rows: np.ndarray) -> np.ndarray:
             return np.asarray(result.project(name, features[name].take(rows)), np.float64)
 
         return Fitted(lambda i, j: project(names[0], i) @ project(names[1], j).T, result)
 
+    def save(self, task: Task, data: AlignmentData, setting: Setting, *, seed: int, folder: Path) -> estimators.Aligner:
+        """Train on all of `data` in the folder."""
+        self.fit(task, data, setting, seed=seed, workdir=folder)
+        return estimators.Aligner.load(folder)
+
     def fingerprint(self) -> str:
-        """Hash of the config as the settings change it (the code of the training loop counts by the package's version)."""
-        plain = config_lib.load(self.config)
-        return _digest([config_lib.to_json(plain), json.dumps(dict(self.always), sort_keys=True)])
+        """Hash of the config as the variant changes it, and of the source of its losses, of the models and of the training."""
+        from gera_jax import losses, models, training
+
+        spec, fields = self._spec
+        config = config_lib.load(spec, fields)
+        used = {inspect.getsource(inspect.getmodule(getattr(losses, term["fn"]))) for term in config.losses.values()}
+        rooms = [path.read_text() for room in (models, training) for path in sorted(Path(room.__file__).parent.glob("*.py"))]
+        return _digest([config_lib.to_json(config), *sorted(used), *rooms])
 
 
 def _digest(parts: Sequence[str]) -> str:
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=12).hexdigest()
 
 
-PLAIN = {f"data.preprocess.{side}.filter.strength": 0.0 for side in ("x", "y")}  # inputs as published: no smoothing
+_RANDOM_STEPS = ({}, {"total_steps": 80}, {"optimizer.lr": 1e-3}, {"optimizer.lr": 3e-4})
 
 FIELD: tuple[ClosedForm | Trained, ...] = (
-    ClosedForm("procrustes", "Procrustes", "Procrustes", ({}, dict(dim=20), dict(dim=50), dict(dim=100))),
-    ClosedForm("ridge_cca", "ridge CCA", "RidgeCCA", ({}, *(dict(regularization=r) for r in (0.3, 1.0, 10.0)))),
-    ClosedForm("asif", "ASIF", "ASIF", ({}, *(dict(power=p) for p in (4.0, 2.0, 16.0)))),
-    ClosedForm("kernel_cca", "kernel CCA", "KernelCCA",
-               ({}, dict(landmarks=1000), dict(width=0.5), dict(regularization=0.3))),
-    ClosedForm("csa", "CSA", "CSA"),
-    ClosedForm("wasserstein_procrustes", "Wasserstein Procrustes", "WassersteinProcrustes",
-               ({}, dict(pair_mass=5.0), dict(dim=50, pair_mass=5.0), dict(dim=20))),
-    ClosedForm("sue", "SUE", "SUE", ({}, dict(components=60, dim=16), dict(components=100, dim=32), dict(residual=False))),
-    Trained("contrastive_linear", "contrastive, linear heads", "contrastive", PLAIN,
-            (dict(start="random"), {"start": "random", "total_steps": 80}, {"start": "random", "optimizer.lr": 1e-3},
-             dict(start="ridge_cca"))),
-    Trained("contrastive_mlp", "contrastive, residual MLP heads", "contrastive",
-            {**PLAIN, "model.head": "residual_mlp", "start": "random"},
-            ({}, {"total_steps": 80}, {"optimizer.lr": 1e-3}, {"optimizer.lr": 3e-4})),
-    Trained("fusemix", "FuseMix", "fusemix"),
-    Trained("sotalign", "SOTAlign", "sotalign"),
-    Trained("structure", "STRUCTURE", "structure"),
-    Trained("gentle_clip", "Gentle-CLIP", "gentle_clip"),
-    Trained("m3mix", "m3-Mix", "m3mix"),
-    Trained("sspc", "SSPC", "sspc"),
-    Trained("contrastive", "contrastive on smoothed inputs", "contrastive", {}, ({},), published=False),
-    Trained("gera", "GeRA", "gera", {}, ({}, dict(geometry=3.0), dict(start="random"), dict(geometry=0.3)), published=False),
-    ClosedForm("auto", "auto", "CotrainedHeads", published=False),
+    ClosedForm("procrustes", "Procrustes", ({}, dict(dim=20), dict(dim=50), dict(dim=100))),
+    ClosedForm("ridge_cca", "ridge CCA", ({}, *(dict(regularization=r) for r in (0.3, 1.0, 10.0)))),
+    ClosedForm("asif", "ASIF", ({}, *(dict(power=p) for p in (4.0, 2.0, 16.0)))),
+    ClosedForm("kernel_cca", "kernel CCA", ({}, dict(landmarks=1000), dict(width=0.5), dict(regularization=0.3))),
+    ClosedForm("csa", "CSA", ({}, dict(dim=20), dict(dim=50), dict(regularization=0.3))),
+    ClosedForm(
+        "wasserstein_procrustes", "Wasserstein Procrustes", ({}, dict(pair_mass=5.0), dict(dim=50, pair_mass=5.0), dict(dim=20))
+    ),
+    ClosedForm("sue", "SUE", ({}, dict(components=60, dim=16), dict(components=100, dim=32), dict(residual=False))),
+    Trained("contrastive_linear", "contrastive, linear heads", (*_RANDOM_STEPS[:3], dict(start="ridge_cca"))),
+    Trained("contrastive_mlp", "contrastive, residual MLP heads", _RANDOM_STEPS),
+    Trained("fusemix", "FuseMix", ({}, {"total_steps": 100}, dict(start="ridge_cca"), dict(head="linear"))),
+    Trained(
+        "sotalign", "SOTAlign", ({}, dict(teacher_ridge=1.0), dict(teacher_ridge=3.0), dict(teacher_ridge=3.0, transport=0.1))
+    ),
+    Trained("structure", "STRUCTURE", ({}, dict(structure=10.0), dict(start="random"), dict(rows="all"))),
+    Trained("gentle_clip", "Gentle-CLIP", ({}, dict(sets=3.0), dict(sets=0.3), dict(start="random"))),
+    Trained("m3mix", "m3-Mix", ({}, dict(head="linear"), dict(within=0.2, across=0.4), {"optimizer.lr": 1e-3})),
+    Trained("sspc", "SSPC", ({}, dict(structure=1.0), dict(structure=0.01), dict(link="exp"))),
+    Trained("contrastive", "contrastive on smoothed inputs", published=False),
+    Trained("gera", "GeRA", ({}, dict(geometry=3.0), dict(start="random"), dict(geometry=0.3)), published=False),
+    ClosedForm("auto", "auto", published=False),
 )
 
 

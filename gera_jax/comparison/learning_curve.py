@@ -37,7 +37,7 @@ class LearningCurve:
     >>> rng = np.random.default_rng(0); pairs = np.array([20, 50, 100, 200, 500])
     >>> values = 1 / (1 + np.exp(4 - 0.6 * np.log(pairs) + 0.05 * rng.normal(size=(5, 5))))  # [seeds, counts]
     >>> at = LearningCurve.fit(pairs, values, gallery=500).predict(1000)
-    >>> at.low < 1 / (1 + np.exp(4 - 0.6 * np.log(1000))) < at.high
+    >>> bool(at.low < 1 / (1 + np.exp(4 - 0.6 * np.log(1000))) < at.high)
     True
     """
 
@@ -63,8 +63,12 @@ class LearningCurve:
           InputError: fewer than 2 counts, or values that are not finite.
         """
         pairs, values = np.asarray(pairs, np.float64), np.atleast_2d(np.asarray(values, np.float64))
-        require(len(pairs) >= 2 and len(set(pairs.tolist())) == len(pairs), "pairs", got=pairs.astype(int).tolist(),
-                wanted="at least 2 different counts")
+        require(
+            len(pairs) >= 2 and len(set(pairs.tolist())) == len(pairs),
+            "pairs",
+            got=pairs.astype(int).tolist(),
+            wanted="at least 2 different counts",
+        )
         require(values.shape[1] == len(pairs), "values", got=f"shape {values.shape}", wanted=f"[seeds, {len(pairs)}]")
         require(bool(np.isfinite(values).all()), "values", got="numbers that are not finite", wanted="finite numbers")
         floor = 0.5 / gallery
@@ -94,7 +98,9 @@ class LearningCurve:
         middle, doubt = float(row @ self.coefficients), float(row @ self.covariance @ row)
         mean = self._half(confidence, doubt, self.between / self.seeds)
         run = self._half(confidence, doubt + self.within, self.between)
-        return Prediction(int(pairs), *(float(1 / (1 + np.exp(-v))) for v in (middle, middle - mean, middle + mean, middle - run, middle + run)))
+        return Prediction(
+            int(pairs), *(float(1 / (1 + np.exp(-v))) for v in (middle, middle - mean, middle + mean, middle - run, middle + run))
+        )
 
     def _half(self, confidence: float, within: float, between: float) -> float:
         """Half an interval from two variances, of (seeds - 1)(counts - 1) and seeds - 1 degrees of freedom."""
@@ -143,11 +149,14 @@ def coverage(checks: Sequence[Hidden]) -> Mapping[str, float]:
     """
     require(len(checks) > 0, "checks", got=0, wanted="at least 1 hidden count")
     runs = sum(len(check.runs) for check in checks)
-    return dict(hidden=len(checks), means=sum(check.mean_inside for check in checks) / len(checks),
-                runs=sum(check.runs_inside for check in checks) / runs,
-                error=float(np.mean([abs(check.prediction.mean - check.mean) for check in checks])),
-                bias=float(np.mean([check.prediction.mean - check.mean for check in checks])),
-                width=float(np.mean([check.prediction.high - check.prediction.low for check in checks])))
+    return dict(
+        hidden=len(checks),
+        means=sum(check.mean_inside for check in checks) / len(checks),
+        runs=sum(check.runs_inside for check in checks) / runs,
+        error=float(np.mean([abs(check.prediction.mean - check.mean) for check in checks])),
+        bias=float(np.mean([check.prediction.mean - check.mean for check in checks])),
+        width=float(np.mean([check.prediction.high - check.prediction.low for check in checks])),
+    )
 
 
 def _logit(value: np.ndarray) -> np.ndarray:

@@ -112,7 +112,9 @@ class Comparison:
         for method in self.methods(pairs) if reference else ():
             if method != reference:
                 own, other = self.at(method, pairs), self.at(reference, pairs)
-                values = {key: Interval.of([a.metrics[key] - b.metrics[key] for a, b in zip(own, other, strict=True)]) for key in POINTS}
+                values = {
+                    key: Interval.of([a.metrics[key] - b.metrics[key] for a, b in zip(own, other, strict=True)]) for key in POINTS
+                }
                 found.append(Difference(method, reference, pairs, values))
         return found
 
@@ -142,22 +144,57 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain data for JSON."""
-        summary = [dict(method=m, pairs=count, seeds=len(self.at(m, count)),
-                        cpu_seconds=float(np.mean([cell.cpu_seconds for cell in self.at(m, count)])),
-                        validation=float(np.mean([cell.validation for cell in self.at(m, count)])),
-                        **{key: self.mean(m, count, key)._asdict() for key in self.at(m, count)[0].metrics})
-                   for count in self.counts for m in self.labels if self.at(m, count)]
+        summary = [
+            dict(
+                method=m,
+                pairs=count,
+                seeds=len(self.at(m, count)),
+                cpu_seconds=float(np.mean([cell.cpu_seconds for cell in self.at(m, count)])),
+                validation=float(np.mean([cell.validation for cell in self.at(m, count)])),
+                **{key: self.mean(m, count, key)._asdict() for key in self.at(m, count)[0].metrics},
+            )
+            for count in self.counts
+            for m in self.labels
+            if self.at(m, count)
+        ]
         return dict(
-            info=self.info, names=list(self.names), counts=list(self.counts), seeds=list(self.seeds), gallery=self.gallery,
-            metric=self.metric, recommended=self.recommended, references={str(c): self.reference(c) for c in self.counts},
+            info=self.info,
+            names=list(self.names),
+            counts=list(self.counts),
+            seeds=list(self.seeds),
+            gallery=self.gallery,
+            metric=self.metric,
+            recommended=self.recommended,
+            references={str(c): self.reference(c) for c in self.counts},
             summary=summary,
-            differences=[dict(method=d.method, reference=d.reference, pairs=d.pairs,
-                              **{key: value._asdict() for key, value in d.values.items()})
-                         for count in self.counts for d in self.differences(count)],
-            more_pairs=[dict(pairs=pairs, **{key: p._asdict() for key, p in found.items()}) for pairs, found in self.more_pairs()],
-            hidden={key: {m: dict(predicted=h.prediction._asdict(), mean=h.mean, runs=h.runs, mean_inside=h.mean_inside,
-                                  runs_inside=h.runs_inside) for m, h in self.hidden(key).items()} for key in ("mean/R@1", "mean/R@10")},
-            cells=[dataclasses.asdict(cell) for cell in self.cells])
+            differences=[
+                dict(
+                    method=d.method,
+                    reference=d.reference,
+                    pairs=d.pairs,
+                    **{key: value._asdict() for key, value in d.values.items()},
+                )
+                for count in self.counts
+                for d in self.differences(count)
+            ],
+            more_pairs=[
+                dict(pairs=pairs, **{key: p._asdict() for key, p in found.items()}) for pairs, found in self.more_pairs()
+            ],
+            hidden={
+                key: {
+                    m: dict(
+                        predicted=h.prediction._asdict(),
+                        mean=h.mean,
+                        runs=h.runs,
+                        mean_inside=h.mean_inside,
+                        runs_inside=h.runs_inside,
+                    )
+                    for m, h in self.hidden(key).items()
+                }
+                for key in ("mean/R@1", "mean/R@10")
+            },
+            cells=[dataclasses.asdict(cell) for cell in self.cells],
+        )
 
 
 def _round(number: float) -> int:

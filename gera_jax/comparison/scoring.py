@@ -50,11 +50,17 @@ def measure(data: AlignmentData, scores: Scores) -> dict[str, float]:
     found = _metrics(data, "test", plain)
     for suffix, x_reference, y_reference in (("", x_to_pool, pool_to_y), ("_gallery", plain, plain.T)):
         corrected = {
-            "csls": evaluation.csls(plain, x_density=evaluation.local_density(x_reference, k=NEIGHBOURS),
-                                    y_density=evaluation.local_density(y_reference, k=NEIGHBOURS)),
+            "csls": evaluation.csls(
+                plain,
+                x_density=evaluation.local_density(x_reference, k=NEIGHBOURS),
+                y_density=evaluation.local_density(y_reference, k=NEIGHBOURS),
+            ),
             "inverted_softmax": evaluation.inverted_softmax(
-                plain, x_density=evaluation.log_density(x_reference, temperature=temperature),
-                y_density=evaluation.log_density(y_reference, temperature=temperature), temperature=temperature),
+                plain,
+                x_density=evaluation.log_density(x_reference, temperature=temperature),
+                y_density=evaluation.log_density(y_reference, temperature=temperature),
+                temperature=temperature,
+            ),
         }
         for name, matrix in corrected.items():
             found |= {f"{name}{suffix}/{key}": value for key, value in _metrics(data, "test", matrix).items()}

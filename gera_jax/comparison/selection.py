@@ -43,6 +43,8 @@ def choose(tried: Sequence[Trial]) -> int:
 
 def rule(budget: int, metric: str = METRIC) -> str:
     """The rule in words, for reports."""
-    return (f"Every method tries at most {budget} settings, its default first, and keeps the one with the highest {metric} on the "
-            "validation rows (of equal ones the earlier). Trained methods also keep their best step by the same rows. "
-            "Test rows are scored once, with that setting.")
+    return (
+        f"Every method tries at most {budget} settings, its default first, and keeps the one with the highest {metric} on the "
+        "validation rows (of equal ones the earlier). Trained methods also keep their best step by the same rows. "
+        "Test rows are scored once, with that setting."
+    )

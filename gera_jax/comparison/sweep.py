@@ -55,8 +55,18 @@ class Cell:
 
 def cell_key(task: Task, method: Method, pairs: int, seed: int, *, budget: int, metric: str) -> str:
     """Hash of everything that a cell's numbers come from: data, split, method with its code or config, settings, rule."""
-    content = dict(protocol=PROTOCOL, version=__version__, data=task.fingerprints, block=task.block, method=method.name, code=method.fingerprint(),
-                   settings=[dict(setting) for setting in trials(method.settings, budget)], pairs=pairs, seed=seed, metric=metric)
+    content = dict(
+        protocol=PROTOCOL,
+        version=__version__,
+        data=task.fingerprints,
+        block=task.block,
+        method=method.name,
+        code=method.fingerprint(),
+        settings=[dict(setting) for setting in trials(method.settings, budget)],
+        pairs=pairs,
+        seed=seed,
+        metric=metric,
+    )
     return hashlib.blake2b(json.dumps(content, sort_keys=True, default=str).encode(), digest_size=12).hexdigest()
 
 
@@ -74,8 +84,14 @@ def run_cell(task: Task, data: AlignmentData, method: Method, seed: int, *, budg
             tried.append(Trial(dict(setting), found[metric], seconds))
             fitted.append(made)
         best = choose(tried)
-        return Cell(**where, validation=tried[best].score, setting=tried[best].setting, trials=tried, cpu_seconds=tried[best].cpu_seconds,
-                    metrics=scoring.measure(data, fitted[best].scores))
+        return Cell(
+            **where,
+            validation=tried[best].score,
+            setting=tried[best].setting,
+            trials=tried,
+            cpu_seconds=tried[best].cpu_seconds,
+            metrics=scoring.measure(data, fitted[best].scores),
+        )
     except (checks.InputError, checks.RunError) as error:  # this method cannot work on these rows; the others can
         return Cell(**where, trials=tried, error=str(error))
 
@@ -108,8 +124,18 @@ class Store:
             os.fsync(file.fileno())
 
 
-def sweep(task: Task, field: Sequence[Method], counts: Sequence[int], seeds: Sequence[int], *, budget: int, metric: str,
-          cells: Path | None = None, jobs: int = 1, on_cell: Callable[[Cell, int, int], None] | None = None) -> list[Cell]:
+def sweep(
+    task: Task,
+    field: Sequence[Method],
+    counts: Sequence[int],
+    seeds: Sequence[int],
+    *,
+    budget: int,
+    metric: str,
+    cells: Path | None = None,
+    jobs: int = 1,
+    on_cell: Callable[[Cell, int, int], None] | None = None,
+) -> list[Cell]:
     """Every cell of the field, measured or remembered, in the order seed, count, method.
 
     Args:
@@ -159,8 +185,11 @@ def _one_thread_each() -> Iterator[None]:
 
     new = dict.fromkeys(THREADS, "1")
     if jax.config.jax_compilation_cache_dir:
-        new |= dict(JAX_COMPILATION_CACHE_DIR=jax.config.jax_compilation_cache_dir, JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
-                    JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES="-1")
+        new |= dict(
+            JAX_COMPILATION_CACHE_DIR=jax.config.jax_compilation_cache_dir,
+            JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
+            JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES="-1",
+        )
     old = {name: os.environ.get(name) for name in new}
     os.environ.update(new)
     try:

@@ -52,27 +52,54 @@ class Task:
           InputError: a count below 2, or above the training pairs that every seed has.
         """
         most = min(len(self.data(0, seed).pairs) for seed in (seeds if self.block["split"]["by"] == "group" else seeds[:1]))
-        require(most >= 2, "pairs", got=f"{most} training pairs beside validation and test", wanted="at least 2 pairs",
-                remedy="Give more pairs, or lower --val and --test.")
+        require(
+            most >= 2,
+            "pairs",
+            got=f"{most} training pairs beside validation and test",
+            wanted="at least 2 pairs",
+            remedy="Give more pairs, or lower --val and --test.",
+        )
         if not asked:
             usual = [count for count in COUNTS if count <= most]
             return tuple(usual if self.tables is None else sorted({*usual, most}))
         for count in asked:
             require(count >= 2, "pairs", got=count, wanted="at least 2 pairs")
-            require(count <= most, "pairs", got=count, wanted=f"at most {most}, the pairs that train (validation and test take "
-                    f"{self.block['split']['val']} and {self.block['split']['test']} items)", remedy="Lower it, or --val and --test.")
+            require(
+                count <= most,
+                "pairs",
+                got=count,
+                wanted=f"at most {most}, the pairs that train (validation and test take "
+                f"{self.block['split']['val']} and {self.block['split']['test']} items)",
+                remedy="Lower it, or --val and --test.",
+            )
         return tuple(sorted(set(asked)))
 
     def describe(self) -> dict[str, Any]:
         """Split, regime and gallery sizes, for people and for the key of the cache."""
         split = self.block["split"]
-        return dict(source=self.block["source"], split=dict(ratio="random").get(split["by"], "grouped" if split["by"] == "group" else split["by"]),
-                    unpaired=self.block["unpaired"], val=split["val"], test=split["test"])
+        return dict(
+            source=self.block["source"],
+            split=dict(ratio="random").get(split["by"], "grouped" if split["by"] == "group" else split["by"]),
+            unpaired=self.block["unpaired"],
+            val=split["val"],
+            test=split["test"],
+        )
 
 
-def make_task(data: str | Mapping | None = None, *, x: Any = None, y: Any = None, pairs: Any = None, x_unpaired: Any = None,
-              y_unpaired: Any = None, split: str = "random", unpaired: str = "independent", val: int | None = None,
-              test: int | None = None, group_key: str = "") -> Task:
+def make_task(
+    data: str | Mapping | None = None,
+    *,
+    x: Any = None,
+    y: Any = None,
+    pairs: Any = None,
+    x_unpaired: Any = None,
+    y_unpaired: Any = None,
+    split: str = "random",
+    unpaired: str = "independent",
+    val: int | None = None,
+    test: int | None = None,
+    group_key: str = "",
+) -> Task:
     """A task from a bundled set's name, a `data` block, or own tables.
 
     Args:
@@ -91,8 +118,12 @@ def make_task(data: str | Mapping | None = None, *, x: Any = None, y: Any = None
     if split not in by:
         fail("split", got=f'"{split}"', wanted='"random" or "grouped"')
     require((x is None) == (y is None), "x, y", got="one of them", wanted="both, or neither and data=NAME")
-    require((data is None) != (x is None), "data", got="both data and own tables" if x is not None else "nothing",
-            wanted="data=NAME of a bundled set, or own x and y")
+    require(
+        (data is None) != (x is None),
+        "data",
+        got="both data and own tables" if x is not None else "nothing",
+        wanted="data=NAME of a bundled set, or own x and y",
+    )
     if x is None:
         for name, value in (("pairs", pairs), ("x_unpaired", x_unpaired), ("y_unpaired", y_unpaired)):
             require(value is None, name, got="a list beside a bundled set", wanted="own x and y with it")
@@ -102,40 +133,66 @@ def make_task(data: str | Mapping | None = None, *, x: Any = None, y: Any = None
         loaded = None
         if block.get("source") not in ("files", "arrays"):
             block = complete(block)
-            require(block["source"] in catalog.names(), "data", got=f'"{block["source"]}"', wanted=f"one of {', '.join(catalog.names())}")
+            require(
+                block["source"] in catalog.names(),
+                "data",
+                got=f'"{block["source"]}"',
+                wanted=f"one of {', '.join(catalog.names())}",
+            )
             loaded = catalog.load(block["source"])
-            require(len(loaded) == 2, "data", got=f'"{block["source"]}" of {len(loaded)} modalities', wanted="a set of two modalities")
+            require(
+                len(loaded) == 2, "data", got=f'"{block["source"]}" of {len(loaded)} modalities', wanted="a set of two modalities"
+            )
             count = len(np.unique(join(*loaded).pairs[:, 0]))
         else:
             fail("data", got=f'source="{block["source"]}"', wanted="own tables as x and y")
     else:
         tables, captions = own_tables(x, y, pairs, x_unpaired, y_unpaired)
         block = dict(captions=captions, source="arrays")
-        flags = " ".join(f"--{name} {value}" for name, value in (("x", x), ("y", y), ("pairs", pairs), ("x-unpaired", x_unpaired),
-                                                                 ("y-unpaired", y_unpaired)) if isinstance(value, str))
+        flags = " ".join(
+            f"--{name} {value}"
+            for name, value in (("x", x), ("y", y), ("pairs", pairs), ("x-unpaired", x_unpaired), ("y-unpaired", y_unpaired))
+            if isinstance(value, str)
+        )
         block = complete(block, tables)
         joined = join(*tables, captions=captions).pairs
         count = len(np.unique(tables[0].ids[joined[:, 0]])) if len(joined) else 0
-        require(count >= 2, "pairs", got=f"{count} items with both rows", wanted="at least 2 pairs",
-                remedy="Rows of equal ids are pairs; or list their ids with pairs=FILE.csv.")
+        require(
+            count >= 2,
+            "pairs",
+            got=f"{count} items with both rows",
+            wanted="at least 2 pairs",
+            remedy="Rows of equal ids are pairs; or list their ids with pairs=FILE.csv.",
+        )
     for table in tables or loaded:
         require_variation(table)
-    block["split"].update(by=by[split], val=max(2, min(MOST_VAL, count // 10)) if val is None else val,
-                          test=max(2, min(MOST_TEST, count // 4)) if test is None else test)
+    block["split"].update(
+        by=by[split],
+        val=max(2, min(MOST_VAL, count // 10)) if val is None else val,
+        test=max(2, min(MOST_TEST, count // 4)) if test is None else test,
+    )
     if group_key:
         block["split"]["group_key"] = group_key
     block["unpaired"] = unpaired
     held = [block["split"][name] for name in ("val", "test")]
-    require(min(held) >= 2 and sum(held) + 2 <= count, "pairs", got=f"{count} pairs of which {held[0]} validate and {held[1]} test",
-            wanted="at least 2 to validate, 2 to test and 2 to train on", remedy="Give more pairs, or other val and test.")
+    require(
+        min(held) >= 2 and sum(held) + 2 <= count,
+        "pairs",
+        got=f"{count} pairs of which {held[0]} validate and {held[1]} test",
+        wanted="at least 2 to validate, 2 to test and 2 to train on",
+        remedy="Give more pairs, or other val and test.",
+    )
     return Task(block, tables, flags)
 
 
-def own_tables(x: Any, y: Any, pairs: Any = None, x_unpaired: Any = None, y_unpaired: Any = None
-               ) -> tuple[tuple[Table, Table], bool]:
+def own_tables(
+    x: Any, y: Any, pairs: Any = None, x_unpaired: Any = None, y_unpaired: Any = None
+) -> tuple[tuple[Table, Table], bool]:
     """Own tables with equal ids in known pairs, and whether an item has several rows."""
     x, y = as_table(x, "x"), as_table(y, "y")
-    extra = [None if rows is None else as_table(rows, name) for rows, name in ((x_unpaired, "x_unpaired"), (y_unpaired, "y_unpaired"))]
+    extra = [
+        None if rows is None else as_table(rows, name) for rows, name in ((x_unpaired, "x_unpaired"), (y_unpaired, "y_unpaired"))
+    ]
     if pairs is not None:
         listed = read_pairs(pairs)
         made = tables_with_pairs(x, y, listed)
@@ -164,5 +221,10 @@ def require_variation(table: Table) -> None:
     first = np.asarray(table.rows[:1])
     step = 16_384
     varied = any(bool(np.any(np.asarray(table.rows[i : i + step]) != first)) for i in range(0, len(table), step))
-    require(varied, table.name, got=f"{len(table)} rows of width {table.dim} that are all equal", wanted="rows that differ",
-            remedy="Is the right array or column given?")
+    require(
+        varied,
+        table.name,
+        got=f"{len(table)} rows of width {table.dim} that are all equal",
+        wanted="rows that differ",
+        remedy="Is the right array or column given?",
+    )

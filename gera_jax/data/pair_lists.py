@@ -38,15 +38,21 @@ def read_pairs(source: str | Path | Sequence) -> np.ndarray:
         require(path.is_file(), "pairs", got=f"no file {path}", wanted="a .csv or .tsv file, two ids a line")
         require(path.suffix in (".csv", ".tsv"), "pairs", got=f'"{path.name}"', wanted="a .csv or .tsv file, two ids a line")
         with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = [[cell.strip() for cell in line] for line in csv.reader(file, delimiter="," if path.suffix == ".csv" else "\t")]
+            lines = [
+                [cell.strip() for cell in line] for line in csv.reader(file, delimiter="," if path.suffix == ".csv" else "\t")
+            ]
         lines = [line for line in lines if any(line)]
         if lines and _is_heading(lines[0]):
             lines = lines[1:]
     else:
         lines = [[str(cell) for cell in np.atleast_1d(np.asarray(line))] for line in source]
     wrong = [i for i, line in enumerate(lines) if len(line) != 2 or not all(line)]
-    require(not wrong, "pairs", got=f"{len(wrong)} lines that are no two ids (first: {lines[wrong[0]] if wrong else ''})",
-            wanted="two ids a line: one of x, one of y")
+    require(
+        not wrong,
+        "pairs",
+        got=f"{len(wrong)} lines that are no two ids (first: {lines[wrong[0]] if wrong else ''})",
+        wanted="two ids a line: one of x, one of y",
+    )
     require(len(lines) >= 2, "pairs", got=f"{len(lines)} pairs", wanted="at least 2 pairs")
     return np.asarray(lines, dtype=str)
 
@@ -79,20 +85,32 @@ def tables_with_pairs(x: Table, y: Table, pairs: np.ndarray) -> PairedTables:
     for column, table in enumerate((x, y)):
         number = {str(i): row for row, i in enumerate(table.ids)}
         missing = [i for i in dict.fromkeys(pairs[:, column].tolist()) if i not in number]
-        require(not missing, "pairs", got=f"{len(missing)} ids that {table.name} does not have ({first_ids(missing, 10)})",
-                wanted=f"ids like {', '.join(map(str, table.ids[:3]))}",
-                remedy="A table without stored ids has its row numbers, from 0, as ids." if table.ids.dtype.kind != "U" else "")
+        require(
+            not missing,
+            "pairs",
+            got=f"{len(missing)} ids that {table.name} does not have ({first_ids(missing, 10)})",
+            wanted=f"ids like {', '.join(map(str, table.ids[:3]))}",
+            remedy="A table without stored ids has its row numbers, from 0, as ids." if table.ids.dtype.kind != "U" else "",
+        )
         rows.append(np.array([number[i] for i in pairs[:, column]]))
     _, first, times = np.unique(rows[0] * len(y) + rows[1], return_index=True, return_counts=True)
     again = first[times > 1]
-    require(len(again) == 0, "pairs", wanted="each pair once", remedy="Remove the repeats.",
-            got=f"{len(again)} pairs given more than once (first: {', '.join(pairs[again[0]]) if len(again) else ''})")
+    require(
+        len(again) == 0,
+        "pairs",
+        wanted="each pair once",
+        remedy="Remove the repeats.",
+        got=f"{len(again)} pairs given more than once (first: {', '.join(pairs[again[0]]) if len(again) else ''})",
+    )
     often = [np.bincount(r, minlength=len(table))[r] > 1 for r, table in zip(rows, (x, y), strict=True)]
     chain = np.flatnonzero(often[0] & often[1])
     if len(chain):
-        fail("pairs", got=f"chains of pairs (first: {', '.join(pairs[chain[0]])}, both in other pairs too)",
-             wanted="pairs of which one side is in no other pair",
-             remedy="Give every item rows of its own, or leave out pairs until one side of each is unique.")
+        fail(
+            "pairs",
+            got=f"chains of pairs (first: {', '.join(pairs[chain[0]])}, both in other pairs too)",
+            wanted="pairs of which one side is in no other pair",
+            remedy="Give every item rows of its own, or leave out pairs until one side of each is unique.",
+        )
     # the side that is in several pairs, or the first, names the item
     item = np.where(often[1], rows[1] + len(x), rows[0])
     names = [f"{a} = {b}" for a, b in pairs]
@@ -119,19 +137,33 @@ def add_unpaired(table: Table, extra: Table | None, paired_rows: Any) -> Table:
     if extra is None:
         return table
     name = f"unpaired rows of {table.name}"
-    require(extra.dim == table.dim, name, got=f"width {extra.dim}", wanted=f"{table.dim}, as in the table",
-            remedy="Embed both with the same encoder.")
+    require(
+        extra.dim == table.dim,
+        name,
+        got=f"width {extra.dim}",
+        wanted=f"{table.dim}, as in the table",
+        remedy="Embed both with the same encoder.",
+    )
     stored = all(t.ids.dtype.kind == "U" for t in (table, extra))
     if stored:
         shared = np.intersect1d(table.ids, extra.ids)
-        require(len(shared) == 0, name, got=f"{len(shared)} ids that the table has too ({first_ids(shared)})",
-                wanted="rows of other items: paired rows are held out to test on", remedy="Remove them from the unpaired rows.")
+        require(
+            len(shared) == 0,
+            name,
+            got=f"{len(shared)} ids that the table has too ({first_ids(shared)})",
+            wanted="rows of other items: paired rows are held out to test on",
+            remedy="Remove them from the unpaired rows.",
+        )
     paired = {table.rows[i].tobytes() for i in np.unique(paired_rows)}
     extra_rows = np.asarray(extra.rows).astype(table.rows.dtype)
     same = [i for i, row in enumerate(extra_rows) if row.tobytes() in paired]
-    require(not same, name, got=f"{len(same)} rows equal to a row of a known pair ({first_ids(extra.ids[same])})",
-            wanted="rows of other items: paired rows are held out to test on",
-            remedy="Remove them; if they are other items that look the same, put them into the table itself.")
+    require(
+        not same,
+        name,
+        got=f"{len(same)} rows equal to a row of a known pair ({first_ids(extra.ids[same])})",
+        wanted="rows of other items: paired rows are held out to test on",
+        remedy="Remove them; if they are other items that look the same, put them into the table itself.",
+    )
     meta = None if table.meta is None else [*table.meta, *([{}] * len(extra))]
     ids = np.concatenate([table.ids.astype(str), [f"{table.name} unpaired: {i}" for i in extra.ids]])
     return Table(np.concatenate([table.rows, extra_rows]), ids, table.name, meta)

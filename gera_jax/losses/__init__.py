@@ -11,6 +11,7 @@ from gera_jax.losses.grounding import moment_bce, moment_to_sentence
 from gera_jax.losses.heat_stress import heat_geodesic_stress
 from gera_jax.losses.mixup import geodesic_mixup_contrastive
 from gera_jax.losses.mmd import mk_mmd, mmd
+from gera_jax.losses.ot_alignment import ot_alignment
 from gera_jax.losses.shapley import shapley_interaction
 from gera_jax.losses.sigmoid import sigmoid_contrastive
 from gera_jax.losses.structure import structure_divergence
@@ -27,6 +28,7 @@ __all__ = [
     "moment_bce",
     "moment_to_sentence",
     "nt_xent",
+    "ot_alignment",
     "semantic_density",
     "shapley_interaction",
     "sigmoid_contrastive",

@@ -21,14 +21,15 @@ def moment_bce(
     iou_min: float = 0.5,
     iou_max: float = 1.0,
     logit_scale: ArrayLike = 10.0,
+    logit_bias: ArrayLike = 0.0,
     s_mask: Array | None = None,
     v_mask: Array | None = None,
     axis_name: str | None = None,
 ) -> Array:
-    """Cross-entropy of each moment's score and its overlap: mean over (i, j) of BCE(sigmoid(logit_scale cos(s_i, v_j)), y_ij).
+    """Cross-entropy of each moment's probability and its overlap: mean over (i, j) of BCE(p_ij, y_ij).
 
-    y_ij = clip((iou_ij - iou_min) / (iou_max - iou_min), 0, 1). Rows are normalised inside. Gradients reach s, v and
-    logit_scale, not iou.
+    p_ij = sigmoid(logit_scale cos(s_i, v_j) + logit_bias), y_ij = clip((iou_ij - iou_min) / (iou_max - iou_min), 0, 1). Rows are
+    normalised inside. Gradients reach s, v, logit_scale and logit_bias, not iou.
 
     Args:
       s: [..., S, d] sentences.
@@ -36,13 +37,14 @@ def moment_bce(
       iou: [..., S, N] temporal overlap of sentence i's span and moment j, in [0, 1].
       iou_min, iou_max: overlaps at which the target reaches 0 and 1.
       logit_scale: 1 / temperature, a positive scalar.
+      logit_bias: a scalar; nearly no moment is the right one, and at 0 (the authors') the cosines have to say so first.
       s_mask: [..., S] bool, True = a real sentence.
       v_mask: [..., N] bool, True = a moment that exists.
       axis_name: mapped axis over which recordings (the first axis) are spread; average the gradients over it (`lax.pmean`).
 
     Returns:
       A scalar >= 0, float32 (float64 for float64 inputs), the mean over the existing cells of all recordings and devices; log 2
-      where every cosine is 0; 0 if everything is masked. O(S N d) time, O(S N) memory for each recording.
+      where every cosine and the bias are 0; 0 if everything is masked. O(S N d) time, O(S N) memory for each recording.
 
     Raises:
       ValueError: for shapes that do not fit, a logit_scale <= 0, iou_min >= iou_max.
@@ -59,10 +61,11 @@ def moment_bce(
     checks.require(iou_min < iou_max, "iou_min", got=iou_min, wanted=f"below iou_max, {iou_max}")
     s, v = unit_rows(s, v, s_mask, v_mask)
     scale = scalar(logit_scale, s.dtype, "logit_scale", positive=True)
+    bias = scalar(logit_bias, s.dtype, "logit_bias", positive=False)
     s_mask, v_mask = masks(s, v, s_mask, v_mask)
     exists = s_mask[..., :, None] & v_mask[..., None, :]
     target = jnp.clip((cells(iou, exists, s.dtype) - iou_min) / (iou_max - iou_min), 0.0, 1.0)
-    logits = scale * jnp.matmul(s, jnp.swapaxes(v, -1, -2))
+    logits = scale * jnp.matmul(s, jnp.swapaxes(v, -1, -2)) + bias
     return masked_mean(jax.nn.softplus(logits) - target * logits, exists, axis_name=axis_name)
 
 

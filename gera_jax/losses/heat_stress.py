@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+from functools import partial
 from typing import Literal
 
 import jax
@@ -18,6 +19,7 @@ from gera_jax.losses.reduction import Reduction, check_reduction, reduce_rows, r
 from gera_jax.ops import gather_rows, sanitize, squared_distances
 
 FORMS = ("neighbourhood", "batch")
+SQUARINGS, TERMS = 10, 12  # exact to float64 for t times the largest degree up to 500, in units of the mean degree
 NORMALIZATIONS = ("relative", "none")
 
 
@@ -45,7 +47,8 @@ def heat_geodesic_stress(
       x: [a, m, d] neighbourhoods in the original space; for form "batch" [n, d], one set.
       z: [a, m, k] the same points after projection; for form "batch" [n, k]. Rows are not normalised here.
       form: "neighbourhood" has one set a neighbourhood; "batch" one set, of all rows of all devices.
-      t: diffusion time, > 0, in steps of the average point: 1 is one step to a neighbour.
+      t: diffusion time, > 0, in steps of the average point: 1 is one step to a neighbour. Where all heat has spread (t of 20 and
+        more in a neighbourhood) differences are lost in float32: use float64 there.
       sigma: weight of the volume term, in [0, 1]. With 1 equal points are at distance 0.
       bandwidth: of the affinity: "median", "self_tuning", or a length.
       normalization: "relative" as above; "none" takes s = 1 and does not divide.
@@ -98,11 +101,26 @@ def _distances(x: Array, mask: Array | None, t: Array, sigma: Array, bandwidth: 
     count = jnp.full(x.shape[:1], m, w.dtype) if mask is None else jnp.maximum(mask.sum(1), 1).astype(w.dtype)
     degree = w.sum((1, 2)) / count
     matrix = laplacian(w, normalization="none") / jnp.where(degree > 0, degree, jnp.ones_like(degree))[:, None, None]
-    values, vectors = jnp.linalg.eigh(matrix)
-    decay = jnp.exp(-t * jnp.maximum(values, jnp.zeros((), w.dtype)))
-    heat = jnp.matmul(vectors * decay[:, None, :], jnp.swapaxes(vectors, 1, 2), precision=lax.Precision.HIGHEST)
+    heat = _heat(matrix, t)
     distance = jax.vmap(lambda h: heat_geodesic_distance(h, t=t, sigma=sigma))(heat)
     return 0.5 * (distance + jnp.swapaxes(distance, 1, 2))
+
+
+def _heat(matrix: Array, t: Array) -> Array:
+    """exp(-t L) [a, m, m] by uniformisation, e^(-t q) exp(t (q I - L)) with q the largest degree, scaled and squared.
+
+    Every summand and product is non-negative, so that the smallest entries, whose logarithm is the distance, keep their digits;
+    an eigendecomposition leaves rounding of the size of the largest entry in them.
+    """
+    rate = jnp.max(jnp.diagonal(matrix, axis1=1, axis2=2), axis=1)[:, None, None] * (t / 2**SQUARINGS)
+    eye = jnp.eye(matrix.shape[1], dtype=matrix.dtype)
+    walk = jnp.maximum(rate * eye - (t / 2**SQUARINGS) * matrix, jnp.zeros((), matrix.dtype))
+    multiply = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
+    heat = jnp.broadcast_to(eye, matrix.shape)
+    for order in range(TERMS, 0, -1):  # Horner
+        heat = eye + multiply(walk, heat) / order
+    heat = heat * jnp.exp(-rate)
+    return lax.fori_loop(0, SQUARINGS, lambda _, h: multiply(h, h), heat)
 
 
 def _centred(points: Array, mask: Array | None) -> Array:

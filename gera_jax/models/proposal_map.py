@@ -113,6 +113,7 @@ class ProposalMap:
       channels, layers, kernel: of the convolutions over the map; 0 layers leave the pooled map as it is.
       dropout: of projected clips, convolutions and sentences while training.
       power: of the contrastive score in the fused one; see `evaluation.fuse_scores`.
+      logit_scale, logit_bias: probability of a large overlap = sigmoid(logit_scale cosine + logit_bias).
 
     >>> model = ProposalMap(Proposals(4, (2,)), {"clips": 3, "sentences": 5}, dim=2, channels=4)
     >>> params = model.init(jax.random.key(0))
@@ -128,6 +129,8 @@ class ProposalMap:
     kernel: int = 3
     dropout: float = 0.0
     power: float = 0.5
+    logit_scale: float = 10.0
+    logit_bias: float = 0.0
 
     def __post_init__(self) -> None:
         for name, least in (("dim", 1), ("channels", 1), ("layers", 0), ("kernel", 1), ("dropout", 0), ("power", 0)):
@@ -161,8 +164,11 @@ class ProposalMap:
         return self._sentences.apply({"params": params["sentences"]}, x, train=train, rngs=_rngs(train, key))
 
     def start_at(self, params: dict[str, Any], name: str, weights: np.ndarray, offset: np.ndarray) -> dict[str, Any]:
-        """Parameters whose affine part of "clips" or "sentences" is x weights + offset in both spaces, cut or filled with zeros
-        to `dim`, and scaled to a root mean square of 1 / sqrt(d) (rows are normalised later, so that changes no cosine)."""
+        """Parameters whose affine part of "clips" or "sentences" is z = c (x weights + offset) in both spaces.
+
+        Columns are cut or filled with zeros to `dim`; c > 0 gives the weights a root mean square of 1 / sqrt(d), that of a random
+        start, and changes no cosine.
+        """
         width = min(self.dim, weights.shape[1])
         kernel, bias = np.zeros((weights.shape[0], self.dim), np.float32), np.zeros(self.dim, np.float32)
         kernel[:, :width], bias[:width] = weights[:, :width], offset[:width]

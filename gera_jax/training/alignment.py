@@ -44,6 +44,8 @@ class AlignmentTask:
         checks.require(len(names) == 2 or solvers is None or solvers[1] is not None, "model.init",
                        got=f'"{config.model.init}" with {len(names)} modalities', wanted="a start for any number of them",
                        remedy='Use init="ridge_cca" (generalised CCA of all of them) or "random".')
+        checks.require(solvers is not None or not config.model.teacher, "model.teacher", got='True with init="random"',
+                       wanted="a closed-form start, which is the teacher", remedy='Set model.init="ridge_cca".')
         for name, graph in config.graphs.items():
             checks.require_known(name, names, "modality of graphs")
             for field in graph:
@@ -180,7 +182,7 @@ def build_model(config: Mapping, widths: Mapping[str, int]) -> TwoTower:
     block = config["model"]
     return TwoTower(widths, head=block["head"], dim=block["dim"], temperature=block["temperature"],
                     learn_temperature=block["learn_temperature"], head_options=dict(block["options"]),
-                    anchors=block["anchors"]["count"])
+                    anchors=block["anchors"]["count"], teacher=block["teacher"])
 
 
 def start(config: Mapping, model: TwoTower, data: AlignmentData) -> dict[str, Any]:

@@ -79,7 +79,8 @@ class GroundingTask:
                        splits=[name for name in ("val", "test") if len(data.splits[name])])
 
     def model(self, config: ConfigDict, info: Mapping[str, Any]) -> ProposalMap:
-        options = {name: config.model[name] for name in ("dim", "channels", "layers", "kernel", "dropout", "power")}
+        names = ("dim", "channels", "layers", "kernel", "dropout", "power", "logit_scale", "logit_bias")
+        options = {name: config.model[name] for name in names}
         return ProposalMap(Proposals(info["clips"], tuple(config.model.pooling)), info["widths"], **options)
 
     def context(self, config: ConfigDict, model: ProposalMap, params: Any, batch: Batch, *, wanted: Collection[str],
@@ -101,8 +102,9 @@ class GroundingTask:
                     "source": jax.nn.one_hot(best, iou.shape[2]),
                     "sentence_iou": temporal_iou(spans[:, :, None, :], spans[:, None, :, :])}
         if {"similarity", "v.players"} & set(wanted):
-            context["similarity"] = jax.vmap(lambda rows, source, mask: geodesic_similarity(
-                rows, source, k=config.moments.knn, cutoff=config.moments.cutoff, mask=mask))(v["contrast"], best, moments)
+            # One recording after the other: the N x N distances of one fit a cache, those of a batch do not (half the time).
+            context["similarity"] = jax.lax.map(lambda one: geodesic_similarity(
+                one[0], one[1], k=config.moments.knn, cutoff=config.moments.cutoff, mask=one[2]), (v["contrast"], best, moments))
         if "v.players" in wanted:
             context |= _players(config, context)
         return context
@@ -205,7 +207,7 @@ def scorer(model: ProposalMap, data: GroundingData) -> Callable[..., np.ndarray]
         v, s = model.moments(params, clips, exists), model.sentences(params, sentences)
         cosine = {head: jnp.einsum("bsd,bnd->bsn", safe_normalize(s[head]), safe_normalize(v[head])) for head in HEADS}
         # sigmoid is monotone in every query, but the fused score is a product: the probability itself is needed.
-        probability = jax.nn.sigmoid(10.0 * cosine["iou"])
+        probability = jax.nn.sigmoid(model.logit_scale * cosine["iou"] + model.logit_bias)
         fused = jnp.clip((1.0 + cosine["contrast"]) / 2.0, 0.0, 1.0) ** model.power * probability
         return jnp.where(moment_mask(model.proposals, exists)[:, None, :], fused, -jnp.inf)
 

@@ -119,9 +119,9 @@ def test_labels_get_no_gradient_and_logits_do():
         return -2 / 3 * jnp.sum(labels * jax.nn.log_softmax(cosines, axis=1))
 
     labels = f32(np.array(LEAVE_OUT) / np.linalg.norm(LEAVE_OUT))
-    unit = lambda s: s / jnp.linalg.norm(s, axis=1, keepdims=True)
     got = jax.grad(lambda s: shapley_interaction(s, f32(V)))(f32(S))
-    assert matches(got, jax.grad(lambda s: with_labels(unit(s), labels))(f32(S)), 1e-4)
+    want = jax.grad(lambda s: with_labels(s / jnp.linalg.norm(s, axis=1, keepdims=True), labels))(f32(S))
+    assert matches(got, want, 1e-4)
     assert np.any(np.abs(got) > 1e-2)
 
 
@@ -141,7 +141,10 @@ def test_which_moments_are_pushed():
     one = -np.log(e[0] / (e[0] + 0.2 * e[1] + e[2]))  # positives: the source; omega of the second 1 - 0.8
     pushed = -np.log(e[0] / (e[0] + 1.8 * e[1] + e[2]))
     two = -(np.log(e[0] / (e[0] + e[1] + e[2])) + 0.8 * np.log(e[1] / (e[0] + e[1] + e[2]))) / 1.8
-    run = lambda **options: float(geodesic_guided_contrastive(s, v, **CELL, temperature=1.0, **options))
+
+    def run(**options) -> float:
+        return float(geodesic_guided_contrastive(s, v, **CELL, temperature=1.0, **options))
+
     assert abs(run(positives=1) - one) < 1e-6
     assert abs(run(positives=1, direction="pushing") - pushed) < 1e-6
     assert abs(run(positives=2) - two) < 1e-6
@@ -174,6 +177,8 @@ def test_better_is_lower_and_chance_is_log_m():
     assert abs(float(geodesic_guided_contrastive(same, same, **guided)) - np.log(12)) < 1e-5
     half = jnp.zeros((1, 1, 16)).at[..., 0].set(1.0)
     assert abs(float(moment_bce(half, half[..., ::-1], iou=jnp.full((1, 1, 1), 0.9))) - np.log(2)) < 1e-6
+    low = float(moment_bce(half, half[..., ::-1], iou=jnp.zeros((1, 1, 1)), logit_bias=-3.0))
+    assert abs(low - np.log(1 + np.exp(-3))) < 1e-6
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.4, 0.6])
