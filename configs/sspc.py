@@ -13,7 +13,7 @@ MINOR = 0.1  # weight of whatever involves a third modality
 
 
 def get_config(arg=None):
-    arg = config.parse_arg(arg, source="clipart", x="", y="", w="", pairs=1_000, structure=0.1, link="linear", anchors=64,
+    arg = config.parse_arg(arg, source="clipart", x="", y="", w="", pairs=1_000, structure=1.0, link="linear", anchors=64,
                            queue=-1, start="ridge_cca", seed=0, smoke=False)
     c = config.base()
     c.seed = arg.seed
