@@ -32,7 +32,7 @@ SYSTEMS = {
     "gentle_clip": (("gentle_clip", "gentle_clip:density=0.1,mmd=1"), "gentle_clip:views=0,sets=0"),
     "m2mix": (("m2mix", "m2mix:mix=0.2"), "m2mix:mix=0"),
     "m3mix": (("m3mix", "m3mix:mix=0.05,within=0.2,across=0.4"), "m2mix:mix=0"),  # the same heads, batch and start
-    "sspc": (("sspc", "sspc:structure=0.5"), "sspc:structure=0"),
+    "sspc": (("sspc", "sspc:structure=0.1"), "sspc:structure=0"),
 }
 
 
