@@ -14,7 +14,7 @@ MINOR = 0.1  # weight of whatever involves a third modality
 
 def get_config(arg=None):
     arg = config.parse_arg(arg, source="clipart", x="", y="", w="", pairs=1_000, structure=0.1, link="linear", anchors=64,
-                           queue=-1, seed=0, smoke=False)
+                           queue=-1, start="ridge_cca", seed=0, smoke=False)
     c = config.base()
     c.seed = arg.seed
     c.data = config.own_or_catalog(arg, preprocess=config.smoothed_inputs(pca=256))
@@ -24,7 +24,7 @@ def get_config(arg=None):
     def weight(a, b):
         return 1.0 if a in main and b in main else MINOR
 
-    c.model.update(head="linear", dim=128, init="ridge_cca", temperature=0.05, learn_temperature=False)
+    c.model.update(head="linear", dim=128, init=arg.start, temperature=0.05, learn_temperature=False)
     c.model.anchors.count = arg.anchors
     c.batch.pairs = 128
     queue = min(1_024, arg.pairs or 1_024) if arg.queue < 0 else arg.queue
@@ -40,7 +40,7 @@ def get_config(arg=None):
             c.losses[f"anchors_{a}_{b}"] = dict(
                 fn="anchor_consistency", inputs=dict(x=f"features.{a}", z=f"z.{b}", **anchors, **queues),
                 weight=arg.structure * weight(a, b), kwargs=dict(link=arg.link))
-    c.optimizer = config.adamw(lr=1e-4)
-    c.total_epochs = 40
+    c.optimizer = config.adamw(lr=1e-4 if arg.start != "random" else 3e-3)
+    c.total_steps = 120 if arg.start != "random" else 240
     c.evals.every_steps = 20
     return config.smoke(c) if arg.smoke else c

@@ -13,7 +13,10 @@ from gera_jax import baselines, checks, evaluation
 from gera_jax import config as config_lib
 from gera_jax.baselines.store import from_arrays, to_arrays
 from gera_jax.data import Preprocessor, Table
+from gera_jax.embedding import HeatGeodesicEmbedding
 from gera_jax.training import TrainResult, load_run, train
+
+__all__ = ["CLOSED_FORMS", "Aligner", "HeatGeodesicEmbedding", "method_names"]
 
 CLOSED_FORMS = {  # method name -> class of gera_jax.baselines
     name: getattr(baselines, kind)

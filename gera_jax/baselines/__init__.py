@@ -16,8 +16,8 @@ from gera_jax.baselines.wasserstein_procrustes import WassersteinProcrustes, qua
 __all__ = [
     "ASIF",
     "Baseline",
-    "CotrainedHeads",
     "CSA",
+    "CotrainedHeads",
     "GeneralizedCCA",
     "KernelCCA",
     "LinearHeads",

@@ -58,7 +58,7 @@ class CotrainedHeads(SharedSpace):
 
     def __init__(self, *, views: tuple[str, ...] = ("plain", "smoothed", "kernel"), rounds: int = 2,
                  pseudo_weight: float = 0.4, expansion: float = 0.15, hubness: float = 0.5, regularization: float = 1.0,
-                 dim: int = 256, rank: int = 128, max_pool: int = 10_000):
+                 dim: int = 256, rank: int = 192, max_pool: int = 10_000):
         require(len(views) > 0, "views", got="none", wanted=f"some of {sorted(VIEWS)}")
         for view in views:
             require_known(view, VIEWS, "view")

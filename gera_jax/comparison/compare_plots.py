@@ -24,7 +24,7 @@ def highlighted(found: Comparison, key: str = "mean/R@10") -> list[str]:
 
 def quality_curves(found: Comparison, key: str = "mean/R@10", heading: str = "R@10, mean of both directions (%)") -> Figure:
     """One line per method through its means, a band for the 95 % interval over seeds."""
-    figure, (axes,) = plots._figure(7.2, 4.4)
+    figure, (axes,) = plots.new_figure(7.2, 4.4)
     coloured, ends = highlighted(found, key), []
     for method in found.labels:
         counts = [c for c in found.counts if found.at(method, c)]
@@ -52,14 +52,14 @@ def quality_curves(found: Comparison, key: str = "mean/R@10", heading: str = "R@
     _log_counts(axes, found.counts)
     axes.set_ylabel(heading)
     axes.set_ylim(0, 1.15 * max(100 * found.mean(m, c, key).mean for m in found.labels for c in found.counts if found.at(m, c)))
-    plots._chance(axes, min(1.0, 10 / found.gallery), vertical=False)
-    plots._label_ends(axes, ends)
+    plots.chance_line(axes, min(1.0, 10 / found.gallery), vertical=False)
+    plots.label_ends(axes, ends)
     return figure
 
 
 def learning_curves(found: Comparison, keys: tuple[str, ...] = ("mean/R@1", "mean/R@10")) -> Figure:
     """The recommended method's curve beyond the known pairs: band = one run, inner band = the mean over all seeds."""
-    figure, (axes,) = plots._figure(7.2, 3.6)
+    figure, (axes,) = plots.new_figure(7.2, 3.6)
     last = found.counts[-1]
     grid = np.geomspace(found.counts[0], 2 * last, 60)
     ends = []
@@ -98,7 +98,7 @@ def learning_curves(found: Comparison, keys: tuple[str, ...] = ("mean/R@1", "mea
     _log_counts(axes, (*found.counts, 2 * last))
     axes.set_ylabel(f"{found.labels[found.recommended]} (%)")
     axes.set_ylim(0, min(100.0, 1.4 * max(end[1] for end in ends)))
-    plots._label_ends(axes, ends)
+    plots.label_ends(axes, ends)
     return figure
 
 

@@ -4,6 +4,9 @@ from gera_jax.data import catalog, synthetic
 from gera_jax.data.alignment import AlignmentData, build_data, inspect_data
 from gera_jax.data.builder import build_dataset
 from gera_jax.data.features import Features
+from gera_jax.data.grounding import GroundingData, Recordings, build_grounding, inspect_grounding
+from gera_jax.data.grounding_files import read_annotations, read_clips
+from gera_jax.data.grounding_sampling import GroundingSampler
 from gera_jax.data.preprocessing import Preprocessor
 from gera_jax.data.sampling import EpochOrder, Sampler
 from gera_jax.data.splits import Split, nested_order, split_by_group, split_by_ids, split_by_ratio
@@ -11,7 +14,35 @@ from gera_jax.data.tables import Join, Table, inspect_table, join, load_layers, 
 from gera_jax.data.validation import Report, validate_join, validate_table
 
 __all__ = [
-    "AlignmentData", "EpochOrder", "Features", "Join", "Preprocessor", "Report", "Sampler", "Split", "Table", "build_data",
-    "build_dataset", "catalog", "inspect_data", "inspect_table", "join", "load_layers", "load_table", "nested_order",
-    "split_by_group", "split_by_ids", "split_by_ratio", "synthetic", "validate_join", "validate_table",
+    "AlignmentData",
+    "EpochOrder",
+    "Features",
+    "GroundingData",
+    "GroundingSampler",
+    "Join",
+    "Preprocessor",
+    "Recordings",
+    "Report",
+    "Sampler",
+    "Split",
+    "Table",
+    "build_data",
+    "build_dataset",
+    "build_grounding",
+    "catalog",
+    "inspect_data",
+    "inspect_grounding",
+    "inspect_table",
+    "join",
+    "load_layers",
+    "load_table",
+    "nested_order",
+    "read_annotations",
+    "read_clips",
+    "split_by_group",
+    "split_by_ids",
+    "split_by_ratio",
+    "synthetic",
+    "validate_join",
+    "validate_table",
 ]

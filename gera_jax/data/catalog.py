@@ -98,6 +98,24 @@ _ENTRIES: dict[str, CatalogEntry] = {
 }
 
 
+@dataclass(frozen=True)
+class GroundingEntry:
+    """What a bundled set of recordings is: clips, sentences about them and where each is true."""
+
+    description: str
+    file: str
+    licence: str
+    encoders: dict[str, str]
+
+
+GROUNDING: dict[str, GroundingEntry] = {
+    "phrases": GroundingEntry(
+        description="300 recordings of 24-30 s, 4,641 spoken phrases (emoji names) and where each is said",
+        file="phrase_grounding.npz", licence="MIT (emojibase), Unicode data; voices made with espeak-ng and flite",
+        encoders={"clips": "Whisper base encoder, means over 64 equal parts of the recording", "sentence": MINILM}),
+}
+
+
 def names() -> tuple[str, ...]:
     """Names of the bundled sets.
 

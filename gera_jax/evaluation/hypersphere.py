@@ -1,4 +1,4 @@
-"""How two sets share one sphere: partners against the nearest others, and the spread of both; JAX functions, usable inside jit."""
+"""How two sets share one sphere: partners against nearest others, the spread of both; JAX functions, usable inside jit."""
 
 from __future__ import annotations
 

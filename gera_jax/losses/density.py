@@ -101,7 +101,9 @@ def semantic_density(
     some = (jnp.minimum(n, m) > 1) & (jnp.minimum(x_spread, y_spread) > 0)
     floor = jnp.maximum(TIGHTEST * whole, jnp.finfo(dtype).tiny ** 0.5)
     value = (there + back) * (1 / jnp.maximum(x_spread, floor) + 1 / jnp.maximum(y_spread, floor))
-    return jnp.where(some, value, jnp.zeros_like(value))
+    value = jnp.where(some, value, jnp.zeros_like(value))
+    # Every device holds the whole loss. The mean leaves the value and makes `pmean` of the gradients right.
+    return value if axis_name is None else lax.pmean(value, axis_name)
 
 
 def _count(rows: Array, mask: Array | None, axis_name: str | None) -> Array:

@@ -86,6 +86,8 @@ def geodesic_mixup_contrastive(
     dtype = compute_dtype(x, y)
     scale = scalar(logit_scale, dtype, "logit_scale", positive=True)
     lam = scalar(lam, dtype, "lam", positive=False)
+    if mask is not None and kind != "m2":  # a row without its partner has no part, so its own numbers must not count either
+        mask = mask & gather_rows(mask, axis_name)[::-1][_own(len(x), axis_name)]
     x, y = sanitize(x.astype(dtype), mask), sanitize(y.astype(dtype), mask)
     losses, valid = (_between if kind == "m2" else _within)(x, y, kind, lam, scale, target, mask, axis_name)
     if valid is not None:
@@ -110,12 +112,7 @@ def _within(x, y, kind, lam, scale, target, mask, axis_name) -> tuple[Array, Arr
     """Rows mixed with their partners; own and partner's columns are the two targets of each row."""
     n = len(x)
     own = _own(n, axis_name)
-    exists, valid = None, None
-    if mask is not None:
-        exists = gather_rows(mask, axis_name)
-        exists = exists & exists[::-1]
-        valid = exists[own]
-        exists = exists[None, :]
+    exists = None if mask is None else gather_rows(mask, axis_name)[None, :]
 
     def mixed(rows):
         return _mix(rows, gather_rows(rows, axis_name)[::-1][own], lam)
@@ -131,7 +128,7 @@ def _within(x, y, kind, lam, scale, target, mask, axis_name) -> tuple[Array, Arr
         total = len(candidates)
         found = on_own * _at(logits, own) + on_partner * _at(logits, total - 1 - own)
         losses = losses + ((on_own + on_partner) * _logsumexp(logits, exists) - found) / 2
-    return losses, valid
+    return losses, mask
 
 
 def _mix(a: Array, b: Array, lam: Array) -> Array:

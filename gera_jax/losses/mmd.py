@@ -95,7 +95,8 @@ def mk_mmd(
       y: [m, k] rows of the other.
       bandwidths: "mean": variances v_u = multiplier_u * mean of d^2 over all pairs of different rows, both sets together;
         "median": the median in its place; a sequence of lengths: v_u = length^2; "released": 19 variances from 1e-6 to 1e6 and
-        the sum of the kernels, not their mean.
+        the sum of the kernels, not their mean; its narrowest kernels are beyond float32 for rows nearer than about 1e-3 of the
+        longest row's length, which count as equal.
       multipliers: of "mean" and "median". Powers of two cost one exponential for all.
       estimator: "biased" or "unbiased", as in `mmd`.
       x_mask: [n] bool, True = a real row.
@@ -127,12 +128,16 @@ def mk_mmd(
         factors = tuple(length**2 for length in _positive(bandwidths, "bandwidths"))
     x, y = _prepare(x, y, estimator, x_mask, y_mask)
     blocks = _Blocks(x, y, x_mask, y_mask, axis_name)
+    if released:
+        blocks.drop_rounding()
     scale = blocks.scale(bandwidths) if bandwidths in ("mean", "median") else jnp.ones((), x.dtype)
     some = scale > 0  # all rows equal: every kernel is 1, whatever its width
     share = 1.0 if released else 1.0 / len(factors)
     kernel = gaussian_mixture(factors, jnp.where(some, scale, jnp.ones_like(scale)), share)
     value = blocks.discrepancy(kernel, share * len(factors), estimator)
-    return jnp.where(some, value, jnp.zeros_like(value))
+    value = jnp.where(some, value, jnp.zeros_like(value))
+    # Every device holds the whole loss. The mean leaves the value and makes `pmean` of the gradients right.
+    return value if axis_name is None else lax.pmean(value, axis_name)
 
 
 def gaussian_mixture(factors: Sequence[float], scale: Array, share: float) -> Callable[[Array], Array]:
@@ -177,6 +182,15 @@ class _Blocks:
             within = [_without_own(squared_distances(v, gather_rows(v, axis_name)), axis_name) for v in (x, y)]
             between = squared_distances(x, gather_rows(y, axis_name))
         self.within, self.between = within, between
+
+    def drop_rounding(self) -> None:
+        """Squared distances that products in this precision cannot tell from 0 are 0; the narrowest kernels would see them."""
+        longest = lax.stop_gradient(jnp.maximum(*(jnp.max((v * v).sum(1), initial=0.0) for v in self.rows)))
+        if self.axis_name is not None:
+            longest = lax.pmax(longest, self.axis_name)
+        least = 8 * jnp.finfo(self.dtype).eps * longest
+        self.within = [jnp.where(d > least, d, jnp.zeros_like(d)) for d in self.within]
+        self.between = jnp.where(self.between > least, self.between, jnp.zeros_like(self.between))
 
     def _sum(self, values: Array, row: int, column: int) -> Array:
         """Sum over the pairs of real rows, of all devices."""

@@ -75,9 +75,11 @@ def self_squared_distances(x: Array, mask: Array | None = None) -> Array:
     # A common shift changes no distance and limits the cancellation; it needs no gradient.
     centre = jnp.mean(x, axis=0) if mask is None else sanitize(x, mask).sum(0) / jnp.maximum(mask.sum(), 1).astype(x.dtype)
     products = gram(sanitize(x - lax.stop_gradient(centre), mask))
-    # Lengths from the products' own diagonal: rounded alike, so that equal rows are (nearly) 0 apart.
+    # Lengths from the products' own diagonal: rounded alike, so that equal rows are (nearly) 0 apart. The diagonal is cut off
+    # from the gradient: what a narrow kernel says there is large, cancels, and leaves its rounding.
     squared = jnp.diagonal(products)
-    return jnp.maximum(squared[:, None] + squared[None, :] - 2.0 * products, 0.0)
+    distances = jnp.maximum(squared[:, None] + squared[None, :] - 2.0 * products, 0.0)
+    return jnp.where(jnp.eye(x.shape[0], dtype=bool), 0.0, distances)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))

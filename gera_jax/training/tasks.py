@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from gera_jax import checks
 from gera_jax.training.alignment import AlignmentTask
+from gera_jax.training.grounding import GroundingTask
 from gera_jax.training.task import Task
 
 TASKS: dict[str, Task] = {
     "alignment": AlignmentTask(),
+    "grounding": GroundingTask(),
 }
 
 

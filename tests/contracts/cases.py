@@ -9,7 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from tests.contracts import cases_anchors, cases_density, cases_mixup, cases_structure, cases_transport
+from tests.contracts import (
+    cases_anchors,
+    cases_density,
+    cases_grounding,
+    cases_heat,
+    cases_mixup,
+    cases_structure,
+    cases_transport,
+)
 from tests.oracles import contrastive, diffusion
 
 N, D, M, K = 8, 4, 5, 3  # rows (divisible by 8 shards), width, points of a neighbourhood, projected width
@@ -60,6 +68,7 @@ class Case:
     shards: bool = True  # may be called with axis_name
     wrong: dict[str, dict[str, Any]] = field(default_factory=dict)  # fault -> changes of the oracle's arguments
     held: Callable[..., dict[str, Any]] | None = None  # (case, x, y) -> arguments of the oracle that its gradient holds still
+    needs: Callable[..., dict[str, np.ndarray]] | None = None  # (x, y) -> arrays without a default, where a test gives none
 
     @property
     def masks(self) -> dict[str, np.ndarray]:
@@ -130,14 +139,16 @@ STRUCTURE = cases_structure.cases(Case, points, mask=MASK)
 DENSITY = cases_density.cases(Case, mask=MASK)
 MIXUP = cases_mixup.cases(Case, rows, mask=MASK)
 ANCHORS = cases_anchors.cases(Case, rows, mask=MASK)
+GROUNDING = cases_grounding.cases(Case)
+HEAT = cases_heat.cases(Case, sets, points, point_mask=POINT_MASK, mask=MASK, weights=WEIGHTS)
 TRANSPORT = cases_transport.cases(Case, rows, mask=MASK)
-CASES = _contrastive() + _diffusion() + STRUCTURE + DENSITY + MIXUP + ANCHORS + TRANSPORT
+CASES = _contrastive() + _diffusion() + STRUCTURE + DENSITY + MIXUP + ANCHORS + GROUNDING + HEAT + TRANSPORT
 BY_NAME = {case.name: case for case in CASES}
 # One plain configuration of every loss and form: for contracts where the arguments do not matter.
 PLAIN = [BY_NAME[n] for n in (
     "info_nce", "symmetric_info_nce", "sigmoid_contrastive", "nt_xent", "diffusion-neighbourhood",
     "diffusion-batch", "diffusion-row", "diffusion-log", *cases_structure.PLAIN, *cases_density.PLAIN,
-    *cases_mixup.PLAIN, *cases_anchors.PLAIN, *cases_transport.PLAIN,
+    *cases_mixup.PLAIN, *cases_anchors.PLAIN, *cases_grounding.PLAIN, *cases_transport.PLAIN, "heat-neighbourhood", "heat-batch",
 )]  # fmt: skip
 MASKED = [case for case in CASES if case.masks]
 

@@ -96,6 +96,8 @@ def hidden_rows(case):
     masks = case.arrays
     if "mask" in masks:
         return ~masks["mask"], ~masks["mask"]
+    if "s_mask" in masks:
+        return ~masks["s_mask"], ~masks["v_mask"]
     none = np.zeros(8, bool)
     return ~masks["x_mask"], (~masks["y_mask"] if "y_mask" in masks else none)
 
@@ -122,7 +124,7 @@ def test_masked_equals_removed(case, filler):
 def test_all_masked_is_zero(case, filler):
     x, y = case.data()
     arrays = {**case.arrays, **{k: np.zeros_like(v) for k, v in case.masks.items()}}
-    if "mask" in arrays or "y_mask" in arrays:
+    if arrays.keys() & {"mask", "y_mask", "v_mask"}:
         y = np.full_like(y, filler)
     value, grads = evaluate(case, np.full_like(x, filler), y, arrays)
     assert value == 0
@@ -136,7 +138,7 @@ def test_all_weights_zero_is_zero(case):
 
 
 @pytest.mark.parametrize("name", ["info_nce-groups", "sigmoid-groups", "nt_xent-mask", "symmetric-groups",
-                                  "diffusion-neighbourhood-raw"])  # fmt: skip
+                                  "diffusion-neighbourhood-raw", "heat-neighbourhood-raw"])  # fmt: skip
 @pytest.mark.parametrize("reduction", ["sum", "none"])
 def test_reductions(name, reduction):
     """sum is the weighted sum; none is one number for each row, and 0 where it is masked."""

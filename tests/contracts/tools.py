@@ -28,6 +28,8 @@ def cast(values: dict, dtype: str) -> dict:
 
 
 def call(case: Case, x, y, arrays: dict, **extra):
+    if case.needs and not arrays:
+        arrays = cast(case.needs(x, y), "float32")
     return getattr(losses, case.loss)(x, y, **case.static, **arrays, **extra)
 
 

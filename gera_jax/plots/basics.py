@@ -1,7 +1,5 @@
-"""Pictures of runs and joint spaces, as matplotlib figures; `svg` makes one fit for a page, light or dark.
+"""What a run learned and where its rows lie: recall, training curves, the joint space, and what all pictures share."""
 
-matplotlib is imported inside and pyplot not at all: nothing is shown, leaked or needs a display.
-"""
 
 from __future__ import annotations
 
@@ -42,7 +40,7 @@ def recall_against_pairs(
     counts = sorted({pairs for values in points.values() for pairs, _ in values})
     if len(counts) == 1:
         return _recall_at_one_count(points, counts[0], chance, heading)
-    figure, (axes,) = _figure(7.2, 3.9)
+    figure, (axes,) = new_figure(7.2, 3.9)
     ends = []
     for index, (label, values) in enumerate(points.items()):
         color, marker = SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)]
@@ -59,13 +57,13 @@ def recall_against_pairs(
     axes.set_xlabel("known pairs")
     axes.set_ylabel(heading)
     axes.set_ylim(0, 1.08 * axes.get_ylim()[1])  # room for the names at the ends
-    _chance(axes, chance, vertical=False)
-    _label_ends(axes, ends)
+    chance_line(axes, chance, vertical=False)
+    label_ends(axes, ends)
     return figure
 
 
 def _recall_at_one_count(points, count: int, chance: float | None, heading: str) -> Figure:
-    figure, (axes,) = _figure(7.2, 0.9 + 0.36 * len(points))
+    figure, (axes,) = new_figure(7.2, 0.9 + 0.36 * len(points))
     for index, values in enumerate(points.values()):
         y = len(points) - 1 - index
         numbers = [100 * v for _, v in values]
@@ -82,7 +80,7 @@ def _recall_at_one_count(points, count: int, chance: float | None, heading: str)
     axes.margins(x=0.1)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(f"{heading}, {count:,} known pairs")
-    _chance(axes, chance, vertical=True)
+    chance_line(axes, chance, vertical=True)
     return figure
 
 
@@ -100,7 +98,7 @@ def training_curves(
     with_losses = [label for label in curves if keys[label]]
     wide = 2 if len(with_losses) > 1 else 1
     rows_of_losses = math.ceil(len(with_losses) / wide)
-    figure, panels = _figure(
+    figure, panels = new_figure(
         7.2,
         (2.8 + 0.1 * len(recalls) if recalls else 0) + 2.3 * rows_of_losses,
         bool(recalls),
@@ -149,7 +147,7 @@ def joint_space(
     x, y = np.asarray(x, float), np.asarray(y, float)
     require(x.shape == y.shape and x.ndim == 2 and x.shape[1] == 2, "x and y", got=f"{x.shape} and {y.shape}",
             wanted="[n, 2] both", remedy="Use `pca_plane` first, rows in pairs.")  # fmt: skip
-    figure, (axes,) = _figure(7.2, 5.2)
+    figure, (axes,) = new_figure(7.2, 5.2)
     for a, b in zip(x, y, strict=True):
         axes.plot([a[0], b[0]], [a[1], b[1]], color=MUTED, linewidth=0.8, alpha=0.6, zorder=1)
     axes.scatter(*x.T, s=34, color=SERIES[0], marker="o", zorder=2, label=names[0], linewidths=0)
@@ -178,90 +176,6 @@ def pca_plane(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (x - centre) @ plane.T, (y - centre) @ plane.T
 
 
-def layer_heatmap(
-    scores: np.ndarray,  # [L, M] likeness of layer i of x with layer j of y
-    *,
-    chosen: tuple[int, int],
-    names: tuple[str, str] = ("x", "y"),
-    measure: str = "mutual_knn",
-) -> Figure:
-    """How alike every pair of layers is; the chosen pair is framed."""
-    scores = np.asarray(scores, float)
-    require(scores.ndim == 2 and scores.size > 0, "scores", got=f"shape {scores.shape}", wanted="[layers of x, layers of y]")
-    height, width = scores.shape
-    figure, (axes,) = _figure(min(7.2, 2.2 + 0.34 * width), min(7.2, 1.4 + 0.34 * height))
-    image = axes.imshow(scores, cmap="viridis", aspect="auto", origin="lower", interpolation="nearest")
-    axes.grid(visible=False)
-    axes.add_patch(_frame(chosen))
-    axes.set_xlabel(f"layer of {names[1]}")
-    axes.set_ylabel(f"layer of {names[0]}")
-    for axis, count in ((axes.xaxis, width), (axes.yaxis, height)):
-        axis.set_ticks(range(0, count, max(1, -(-count // 12))))
-    bar = figure.colorbar(image, ax=axes)
-    bar.set_label(measure, color=MUTED, fontsize=9)
-    bar.ax.tick_params(colors=MUTED, labelsize=8)
-    bar.outline.set_visible(False)
-    axes.set_title(f"layers {chosen[0]} and {chosen[1]}: {scores[chosen]:.3f}", loc="left", color=INK, fontsize=9)
-    return figure
-
-
-def _frame(chosen: tuple[int, int]) -> Any:
-    from matplotlib.patches import Rectangle
-
-    row, column = chosen
-    return Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=SERIES[1], linewidth=2.2)
-
-
-def hypersphere_gap(
-    spaces: Mapping[str, tuple[np.ndarray, np.ndarray]],  # "before", "after", ... -> x, y [n, d], row i matches row i
-    *,
-    names: tuple[str, str] = ("x", "y"),
-) -> Figure:
-    """A row of panels a space: cosines of pairs and of all other combinations, and both sets seen along the gap between them."""
-    require(bool(spaces), "spaces", got="no space", wanted="at least one")
-    figure, panels = _figure(7.2, 2.9 * len(spaces), False, len(spaces), 2)
-    bins = np.linspace(-1, 1, 61)
-    for (label, (x, y)), left, right in zip(spaces.items(), panels[::2], panels[1::2], strict=True):
-        x, y = np.asarray(x, float), np.asarray(y, float)
-        require(x.shape == y.shape and len(x) > 1, label, got=f"{x.shape} and {y.shape}", wanted="two or more rows in pairs")
-        x, y = (v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-12) for v in (x, y))
-        cosine = x @ y.T
-        own = np.diagonal(cosine)
-        for values, color, name in ((cosine[~np.eye(len(x), dtype=bool)], SERIES[6], "others"), (own, SERIES[1], "pairs")):
-            left.hist(values, bins, density=True, histtype="stepfilled", color=color, alpha=0.55, label=name, linewidth=0)
-        gap = x.mean(axis=0) - y.mean(axis=0)
-        left.set_title(f"{label}: gap {np.linalg.norm(gap):.2f}", loc="left", color=INK, fontsize=9)
-        left.set_xlabel(f"cosine of {names[0]} and {names[1]}")
-        left.set_yticks([])
-        left.set_xlim(-1, 1)
-        left.set_xticks([-1, -0.5, 0, 0.5, 1])
-        left.legend(frameon=False, fontsize=8, labelcolor=INK, loc="upper left")
-        turn = np.linspace(0, 2 * np.pi, 200)
-        right.plot(np.cos(turn), np.sin(turn), color=MUTED, linewidth=0.8)
-        for points, color, marker, name in zip(_gap_plane(x, y, gap), SERIES, MARKERS[::2], names, strict=False):
-            right.scatter(*points.T, s=9, color=color, marker=marker, alpha=0.6, linewidths=0, label=name)
-        right.set_xlabel("direction of the gap")
-        right.set_ylabel("widest direction across")
-        right.set_aspect("equal")
-        right.set_xticks([])
-        right.set_yticks([])
-        right.legend(frameon=False, fontsize=8, labelcolor=INK, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return figure
-
-
-def _gap_plane(x: np.ndarray, y: np.ndarray, gap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both sets along the line between their means, and along the widest direction at a right angle to it."""
-    size = np.linalg.norm(gap)
-    first = gap / size if size > 1e-9 else np.eye(len(gap))[0]
-    both = np.concatenate([x, y])
-    rest = both - both.mean(axis=0)
-    rest = rest - np.outer(rest @ first, first)
-    second = np.linalg.svd(rest, full_matrices=False)[2][0]
-    second = second * np.sign(second.sum() + 1e-30)  # the same sign every time
-    plane = np.stack([first, second], axis=1)
-    return x @ plane, y @ plane
-
-
 def svg(figure: Figure, name: str, alt: str) -> str:
     """The figure as one inline `<svg>`: ids start with `name`, colours are page variables."""
     import html
@@ -283,7 +197,7 @@ def svg(figure: Figure, name: str, alt: str) -> str:
     return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(alt, quote=True)}" ', 1).rstrip()
 
 
-def _figure(
+def new_figure(
     width: float, height: float, top: bool = True, below: int = 0, wide: int = 1
 ) -> tuple[Figure, list[Axes]]:
     """A plain figure: one panel over the full width if `top`, then `below` rows of `wide` panels."""
@@ -309,7 +223,7 @@ def _figure(
     return figure, panels
 
 
-def _chance(axes: Axes, chance: float | None, *, vertical: bool) -> None:
+def chance_line(axes: Axes, chance: float | None, *, vertical: bool) -> None:
     if chance is None:
         return
     (axes.axvline if vertical else axes.axhline)(
@@ -322,7 +236,7 @@ def _chance(axes: Axes, chance: float | None, *, vertical: bool) -> None:
                   fontsize=8, color=MUTED)  # fmt: skip
 
 
-def _label_ends(axes: Axes, ends: list[tuple[float, float, str, str]]) -> None:
+def label_ends(axes: Axes, ends: list[tuple[float, float, str, str]]) -> None:
     """Names at the right end of the lines, pushed apart where they would lie on one another."""
     low, high = axes.get_ylim()
     gap = (high - low) * 0.062

@@ -1,39 +1,18 @@
-"""Blocks that configs are made of, and how a config is found, changed and checked.
-
-A config is plain data (an `ml_collections.ConfigDict`): it prints, diffs, hashes and reloads. This is the only module of
-the package that a file in `configs/` imports.
-"""
+"""The blocks that configs are made of."""
 
 from __future__ import annotations
 
-import ast
-import importlib.util
 import itertools
-import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from gera_jax import checks
+from gera_jax.config.values import path_and_key
 
 SLOTS = ("x", "y", "w")
 DURATIONS = ("total_steps", "total_epochs", "total_examples")
-
-
-def parse_arg(arg: str | None, **defaults: Any) -> ConfigDict:
-    """The part behind the colon of `--config gera:pairs=100,smoke`.
-
-    >>> parse_arg("pairs=100,smoke", pairs=1000, smoke=False).to_dict()
-    {'pairs': 100, 'smoke': True}
-    """
-    values = dict(defaults)
-    for part in filter(None, (arg or "").split(",")):
-        name, given, text = part.partition("=")
-        checks.require_known(name, defaults, "argument of the config")
-        values[name] = _parse_value(text, like=defaults[name], name=name) if given else True
-    return ConfigDict(values)
 
 
 def embedding_pair(source: str = "clipart", **fields: Any) -> ConfigDict:
@@ -240,6 +219,29 @@ def comparison(**fields: Any) -> ConfigDict:
     return block
 
 
+def grounding() -> ConfigDict:
+    """Every field of a run of the task "grounding": sentences and the stretches of recordings that they are true of."""
+    c = base()
+    for field in ("graphs", "views", "mixed", "draws"):
+        del c[field]
+    c.task = "grounding"
+    c.data = ConfigDict(dict(
+        source="phrases",  # | "files"
+        annotations=dict(format="activitynet", train="", val="", test="", durations=""),  # | "charades" | "tacos"
+        clips=dict(path="", length=64, seconds=0.0),  # longer recordings are averaged to `length`; seconds of a clip, if known
+        sentences=dict(train="", val="", test=""),  # .npy, one row a sentence in the order of the annotation
+        outside="error",  # | "cut": spans that stand over their recording
+        recordings=0,  # 0 = all training recordings
+    ))
+    c.model = ConfigDict(dict(pooling=[15, 8, 8], dim=128, channels=64, layers=2, kernel=3, dropout=0.0,
+                              power=0.5, logit_scale=10.0, logit_bias=0.0,  # of the score: cosine's power, overlap's probability
+                              init="ridge_cca", init_options=dict()))
+    c.moments = ConfigDict(dict(knn=5, cutoff=0.5, nearest=5, similar=5, nms=0.5))
+    c.batch = ConfigDict(dict(recordings=8, sentences=0))
+    c.evals.metric = "mIoU"
+    return c
+
+
 def smoke(c: ConfigDict) -> ConfigDict:
     """The same experiment, small enough to end in seconds: to see that everything fits together."""
     for name in DURATIONS:
@@ -248,109 +250,11 @@ def smoke(c: ConfigDict) -> ConfigDict:
     c.evals.every_steps = 2
     c.checkpoint.every_steps = 2
     c.log_every_steps = 1
-    c.batch.pairs = min(c.batch.pairs, 32)
-    c.batch.anchors = min(c.batch.anchors, 8)
-    c.batch.unpaired = min(c.batch.unpaired, 32)
+    for name, most in dict(pairs=32, anchors=8, unpaired=32, recordings=4, sentences=4).items():
+        if name in c.batch:
+            off_is_zero = name in ("anchors", "unpaired")
+            c.batch[name] = min(c.batch[name] if off_is_zero else c.batch[name] or most, most)
     return c
-
-
-def load(spec: str | Path | ConfigDict | Mapping, overrides: Mapping[str, str] | None = None) -> ConfigDict:
-    """The config that `spec` names.
-
-    Args:
-      spec: a config's name ("gera"), a path of a `.py` (with `get_config`) or `.json` file, either with `:arg` behind it,
-        or a config.
-      overrides: dotted field -> text of its value, as from `--config.optimizer.lr=1e-4`.
-
-    Raises:
-      InputError: an unknown name or field (with the nearest known one), or a value of another type.
-    """
-    config = _load(spec)
-    for field, text in (overrides or {}).items():
-        override(config, field, text)
-    return config
-
-
-def override(config: ConfigDict, field: str, text: str) -> None:
-    """Set one dotted field from text; its type stays.
-
-    >>> c = base()
-    >>> override(c, "optimizer.lr", "0.01"); c.optimizer.lr
-    0.01
-    """
-    node, parts = config, field.split(".")
-    for depth, part in enumerate(parts):
-        at = ".".join(parts[:depth]) or "the config"
-        checks.require(isinstance(node, ConfigDict), f"--config.{field}", got=f"a field under the value {at}",
-                       wanted="a field of a block")
-        checks.require_known(part, node, f"field of {at}")
-        if depth < len(parts) - 1:
-            node = node[part]
-    node[parts[-1]] = _parse_value(text, like=node[parts[-1]], name=field)
-
-
-def require_fields(config: Mapping, known: Mapping | None = None, where: str = "") -> None:
-    """Refuse fields that no run reads, with the nearest known name; free blocks (losses, graphs, options) are not looked into."""
-    known = base().to_dict() if known is None else known
-    for name, value in config.items():
-        checks.require_known(name, known, f"field of {where or 'the config'}")
-        below = known[name]
-        if isinstance(below, Mapping):
-            path = f"{where}.{name}".lstrip(".")
-            checks.require(isinstance(value, Mapping), path, got=repr(value), wanted=f"a block with {sorted(below)}")
-            if len(below) and isinstance(value, Mapping):
-                require_fields(value, below, path)
-
-
-def to_json(config: ConfigDict | Mapping) -> str:
-    """The config as JSON text with sorted fields; `load` reads it back from a file."""
-    plain = config.to_dict() if isinstance(config, ConfigDict) else config
-    return json.dumps(plain, indent=2, sort_keys=True)
-
-
-def differences(old: Mapping, new: Mapping, where: str = "") -> list[str]:
-    """Lines `field: old -> new` where two configs differ."""
-    lines = []
-    for name in sorted(set(old) | set(new)):
-        a, b = old.get(name, "(absent)"), new.get(name, "(absent)")
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
-            lines += differences(a, b, f"{where}{name}.")
-        elif a != b:
-            lines.append(f"{where}{name}: {a!r} -> {b!r}")
-    return lines
-
-
-def names() -> list[str]:
-    """Configs that come with the library."""
-    return sorted(path.stem for path in _folder().glob("*.py") if not path.stem.startswith("_"))
-
-
-def _load(spec: Any) -> ConfigDict:
-    if isinstance(spec, Mapping | ConfigDict):
-        return ConfigDict(spec).copy_and_resolve_references()
-    text, _, arg = str(spec).partition(":")
-    path = Path(text)
-    if path.suffix not in (".py", ".json"):
-        checks.require_known(text, names(), "config")
-        path = _folder() / f"{text}.py"
-    checks.require(path.is_file(), "config", got=f"no file {path}", wanted=f"a .py or .json file, or one of {names()}")
-    if path.suffix == ".json":
-        try:
-            return ConfigDict(json.loads(path.read_text()))
-        except json.JSONDecodeError as error:
-            checks.fail("config", got=f"{path} with {error}", wanted="JSON as a run writes it to config.json")
-    module_spec = importlib.util.spec_from_file_location(f"gera_jax_config_{path.stem}", path)
-    module = importlib.util.module_from_spec(module_spec)
-    module_spec.loader.exec_module(module)
-    checks.require(hasattr(module, "get_config"), "config", got=f"{path} without get_config",
-                   wanted="a function get_config(arg=None) that returns a ConfigDict")
-    return module.get_config(arg or None)
-
-
-def _folder() -> Path:
-    """Installed wheels carry the configs inside the package; a checkout has them at its top level."""
-    here = Path(__file__).parent
-    return here / "configs" if (here / "configs").is_dir() else here.parent / "configs"
 
 
 def _recommended(source: str) -> tuple[Iterable[str], Iterable[Mapping]]:
@@ -363,27 +267,3 @@ def _recommended(source: str) -> tuple[Iterable[str], Iterable[Mapping]]:
     entry = catalog.info(source)
     absent = len(SLOTS) - len(entry.names)
     return (*entry.names, *[""] * absent), [*(entry.preprocess[name] for name in entry.names), *[{}] * absent]
-
-
-def path_and_key(text: str) -> tuple[str, str]:
-    """"my.npz:image" is the array `image` of my.npz; a colon elsewhere belongs to the path."""
-    path, colon, key = text.rpartition(":")
-    return (path, key) if colon and Path(path).suffix in (".npz", ".safetensors", ".parquet") else (text, "")
-
-
-def _parse_value(text: str, *, like: Any, name: str) -> Any:
-    if isinstance(like, str):
-        return text
-    try:
-        value = ast.literal_eval(text.title() if text in ("true", "false") else text)
-    except (ValueError, SyntaxError):
-        value = text
-    if isinstance(like, bool) or isinstance(value, bool):
-        fine = isinstance(like, bool) and isinstance(value, bool)
-    elif isinstance(like, float):
-        fine = isinstance(value, int | float)
-        value = float(value) if fine else value
-    else:
-        fine = isinstance(value, type(like))
-    checks.require(fine, name, got=repr(text), wanted=f"a value like {like!r} ({type(like).__name__})")
-    return value

@@ -1,0 +1,191 @@
+"""The field's annotation files and clip features as they lie on disk, read into plain arrays."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gera_jax.checks import did_you_mean, fail, require, require_known
+
+
+class Annotations(NamedTuple):
+    """Sentences and their spans, as one file gives them.
+
+    Args:
+      ids: [R] str, recordings in the order of the file.
+      durations: [R] seconds.
+      recording: [Q] int, which of `ids` a sentence belongs to.
+      spans: [Q, 2] seconds.
+      texts: Q sentences.
+    """
+
+    ids: np.ndarray
+    durations: np.ndarray
+    recording: np.ndarray
+    spans: np.ndarray
+    texts: list[str]
+
+
+def read_annotations(path: str | Path, format: str, *, durations: str | Path | Mapping[str, float] = "") -> Annotations:
+    """Sentences with spans in seconds from an annotation file.
+
+    Args:
+      path: the file.
+      format: "activitynet" (JSON: id -> `duration`, `timestamps` [[start, end]], `sentences`), "charades" (text:
+        `id start end##sentence`, a line each; durations come extra) or "tacos" (JSON: id -> `timestamps` in frames,
+        `sentences`, `fps`, `num_frames`).
+      durations: id -> seconds, or a file of it: JSON, or CSV with columns `id` and `length`. "charades" needs it; elsewhere
+        it overrides the file.
+
+    Raises:
+      InputError: no such file, an unknown format, fields that are missing, no duration, as many spans as sentences not given.
+    """
+    require_known(format, READERS, "data.annotations.format")
+    path = Path(path)
+    require(path.is_file(), "data.annotations", got=f"no file {path}", wanted=f"a {format} file")
+    known = dict(durations) if isinstance(durations, Mapping) else read_durations(durations) if durations else {}
+    found = READERS[format](path)
+    ids = list(found)
+    seconds, recording, spans, texts = [], [], [], []
+    for number, (name, entry) in enumerate(found.items()):
+        duration = known.get(name, entry["duration"])
+        require(duration is not None, "durations", got=f"none for {name}", wanted=f"seconds of every recording of {path.name}",
+                remedy="Set data.annotations.durations to a CSV with the columns id and length.")
+        require(len(entry["spans"]) == len(entry["texts"]), f"{path.name} {name}", got=f"{len(entry['spans'])} spans and "
+                f"{len(entry['texts'])} sentences", wanted="one span a sentence")
+        seconds.append(float(duration))
+        recording += [number] * len(entry["texts"])
+        spans += entry["spans"]
+        texts += entry["texts"]
+    return Annotations(np.array(ids), np.array(seconds, np.float64), np.array(recording, np.int64),
+                       np.array(spans, np.float64).reshape(-1, 2), texts)
+
+
+def read_durations(path: str | Path) -> dict[str, float]:
+    """id -> seconds from JSON or from a CSV with the columns `id` and `length`."""
+    path = Path(path)
+    require(path.is_file(), "data.annotations.durations", got=f"no file {path}", wanted="a JSON or CSV file")
+    if path.suffix == ".json":
+        return {name: float(value) for name, value in _json(path).items()}
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    require(bool(rows) and {"id", "length"} <= set(rows[0]), "data.annotations.durations",
+            got=f"{path.name} with columns {sorted(rows[0]) if rows else 'none'}", wanted="columns id and length")
+    return {row["id"]: float(row["length"]) for row in rows}
+
+
+def read_clips(path: str | Path, ids: Iterable[str]) -> list[np.ndarray]:
+    """Clip features [T_i, d] of each recording.
+
+    Args:
+      path: an `.h5`/`.hdf5` file (a data set for each id, or a group of that name with one data set in it), an `.npz` (an
+        array for each id), or a folder of `<id>.npy`.
+      ids: which recordings, in order.
+
+    Raises:
+      InputError: no such file, or ids that it lacks (count and first names).
+      ImportError: HDF5 without h5py.
+    """
+    path, ids = Path(path), [str(name) for name in ids]
+    require(path.exists(), "data.clips.path", got=f"no file or folder {path}", wanted="an .h5 or .npz file, or a folder of .npy")
+    if path.is_dir():
+        _require_ids(ids, {file.stem for file in path.glob("*.npy")}, path)
+        return [np.load(path / f"{name}.npy", allow_pickle=False) for name in ids]
+    if path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as archive:
+            _require_ids(ids, set(archive.files), path)
+            return [archive[name] for name in ids]
+    require(path.suffix in (".h5", ".hdf5"), "data.clips.path", got=path.name, wanted=".h5, .hdf5, .npz or a folder of .npy")
+    try:
+        import h5py
+    except ImportError as error:
+        raise ImportError('HDF5 files need h5py: pip install "gera_jax[hdf5]"') from error
+    with h5py.File(path, "r") as file:
+        _require_ids(ids, set(file), path)
+        return [_dataset(file[name], h5py.Dataset, name) for name in ids]
+
+
+def clip_header(path: str | Path, name: str) -> tuple[int, ...]:
+    """Shape of one recording's clip features, for looking before reading; HDF5 and npy give it from their headers."""
+    path = Path(path)
+    if path.is_dir():
+        return np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False).shape
+    return read_clips(path, [name])[0].shape
+
+
+def _dataset(node: Any, kind: type, name: str) -> np.ndarray:
+    if isinstance(node, kind):
+        return node[()]
+    inner = [key for key in node if isinstance(node[key], kind)]
+    require(len(inner) == 1, f"clips of {name}", got=f"a group with data sets {inner}", wanted="one data set")
+    return node[inner[0]][()]
+
+
+def _require_ids(ids: list[str], known: set[str], path: Path) -> None:
+    missing = [name for name in ids if name not in known]
+    if missing:
+        fail("data.clips.path", got=f"{path.name} without {len(missing)} of {len(ids)} recordings ({', '.join(missing[:3])})",
+             wanted="clips of every annotated recording", remedy=did_you_mean(missing[0], known) if known else "")
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        fail(str(path), got=f"no JSON ({error})", wanted="a JSON object, recording -> annotation")
+    require(isinstance(found, dict), str(path), got=f"a JSON {type(found).__name__}", wanted="an object, recording -> annotation")
+    return found
+
+
+def _fields(path: Path, name: str, entry: Any, wanted: tuple[str, ...]) -> None:
+    missing = [field for field in wanted if not isinstance(entry, Mapping) or field not in entry]
+    require(not missing, f"{path.name} {name}", got=f"no {', '.join(missing)}", wanted=f"the fields {', '.join(wanted)}")
+
+
+def _activitynet(path: Path) -> dict[str, dict[str, Any]]:
+    found = {}
+    for name, entry in _json(path).items():
+        _fields(path, name, entry, ("timestamps", "sentences"))
+        found[name] = dict(duration=entry.get("duration"), spans=[list(map(float, span)) for span in entry["timestamps"]],
+                           texts=[text.strip() for text in entry["sentences"]])
+    return found
+
+
+def _tacos(path: Path) -> dict[str, dict[str, Any]]:
+    found = {}
+    for name, entry in _json(path).items():
+        _fields(path, name, entry, ("timestamps", "sentences", "fps", "num_frames"))
+        fps = float(entry["fps"])
+        require(fps > 0, f"{path.name} {name}", got=f"fps {fps:g}", wanted="frames a second above 0")
+        found[name] = dict(duration=entry["num_frames"] / fps, spans=[[t / fps for t in span] for span in entry["timestamps"]],
+                           texts=[text.strip() for text in entry["sentences"]])
+    return found
+
+
+def _charades(path: Path) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if not line.strip():
+            continue
+        head, hashes, text = line.partition("##")
+        parts = head.split()
+        try:
+            name, span = parts[0], [float(parts[1]), float(parts[2])]
+            fine = bool(hashes) and len(parts) == 3
+        except (IndexError, ValueError):
+            fine = False
+        if not fine:
+            fail(f"{path.name} line {number}", got=line[:60], wanted="id start end##sentence")
+        entry = found.setdefault(name, dict(duration=None, spans=[], texts=[]))
+        entry["spans"].append(span)
+        entry["texts"].append(text.strip())
+    return found
+
+
+READERS: dict[str, Callable[[Path], dict[str, dict[str, Any]]]] = {
+    "activitynet": _activitynet, "charades": _charades, "tacos": _tacos}

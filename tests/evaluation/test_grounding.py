@@ -1,0 +1,95 @@
+"""Overlap, suppression, recall and fused scores against plain loops."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gera_jax.checks import InputError
+from gera_jax.evaluation import fuse_scores, grounding_recall, temporal_iou, temporal_nms
+from tests.oracles import grounding as oracle
+
+
+def spans(seed: int, *shape: int) -> np.ndarray:
+    return np.sort(np.random.default_rng(seed).uniform(0, 10, size=(*shape, 2)), axis=-1)
+
+
+def test_overlap_equals_the_loop_in_both_libraries():
+    a, b = spans(0, 5), spans(1, 5)
+    want = [[oracle.temporal_iou(x, y) for y in b] for x in a]
+    got = temporal_iou(a[:, None], b[None])
+    assert isinstance(got, np.ndarray) and np.allclose(got, want, rtol=0, atol=1e-12)
+    traced = temporal_iou(jnp.asarray(a, "float32")[:, None], jnp.asarray(b, "float32")[None])
+    assert traced.dtype == jnp.float32 and np.allclose(traced, want, rtol=0, atol=1e-6)
+    assert not np.allclose(got.T, want)
+    assert temporal_iou(np.array([2.0, 2.0]), np.array([2.0, 2.0])) == 0  # an empty union
+    assert temporal_iou(np.array([0.0, 1.0]), np.array([1.0, 2.0])) == 0  # they touch
+    with pytest.raises(InputError, match=r"a: got shape \(3,\); wanted \[..., 2\] starts and ends"):
+        temporal_iou(np.zeros(3), np.zeros(2))
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("shared", [True, False])
+def test_suppression_equals_the_loop(threshold, shared):
+    rng = np.random.default_rng(2)
+    own, scores = spans(3, *([12] if shared else [4, 12])), rng.normal(size=(4, 12))
+    got = temporal_nms(own, scores, threshold=threshold, keep=12)
+    for q in range(4):
+        want = oracle.temporal_nms(own if shared else own[q], scores[q], threshold=threshold)
+        assert got[q].tolist() == want + [-1] * (12 - len(want))
+        assert got[q].tolist() != np.argsort(-scores[q]).tolist() or threshold == 1.0
+    assert np.array_equal(temporal_nms(own, scores, threshold=threshold, keep=3), got[:, :3])
+
+
+def test_what_is_no_proposal_is_never_kept():
+    own = np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])
+    assert temporal_nms(own, np.array([-np.inf, 0.1, np.nan]), keep=3).tolist() == [1, -1, -1]
+    assert temporal_nms(own, np.full(3, -np.inf), keep=2).tolist() == [-1, -1]
+    assert temporal_nms(np.zeros((2, 2)), np.zeros(2), keep=3).tolist() == [0, 1, -1]  # of equal scores the first
+
+
+def test_recall_equals_the_loop():
+    rng = np.random.default_rng(4)
+    own, scores, truth = spans(5, 20), rng.normal(size=(30, 20)), spans(6, 30)
+    kept = temporal_nms(own, scores, threshold=0.5, keep=5)
+    got = grounding_recall(np.where(kept[..., None] >= 0, own[kept], np.nan), truth)
+    want = oracle.grounding_recall(scores, own, truth)
+    assert {f"R@{n}/IoU={m:g}": value for (n, m), value in want.items()} == {k: v for k, v in got.items() if k != "mIoU"}
+    assert len(got) == 7 and got["R@5/IoU=0.3"] > got["R@1/IoU=0.3"] > got["R@1/IoU=0.7"]
+    first = np.mean([oracle.temporal_iou(own[k[0]], t) for k, t in zip(kept, truth, strict=True)])
+    assert abs(got["mIoU"] - first) < 1e-12
+
+
+def test_recall_of_missing_spans_and_perfect_ones():
+    truth = spans(7, 3)
+    assert set(grounding_recall(truth[:, None], truth).values()) == {1.0}
+    assert set(grounding_recall(np.full((3, 5, 2), np.nan), truth).values()) == {0.0}
+
+
+def test_fused_scores():
+    rng = np.random.default_rng(8)
+    cosine, probability = rng.uniform(-1, 1, 9), rng.uniform(0, 1, 9)
+    assert np.allclose(fuse_scores(probability, cosine, power=0.3), oracle.grounding_score(cosine, probability, power=0.3))
+    assert np.array_equal(fuse_scores(probability, cosine, power=0.0), probability)
+    assert not np.allclose(fuse_scores(probability, cosine, power=0.3), fuse_scores(probability, cosine))
+    assert fuse_scores(np.ones(1), np.array([-1.0000001]))[0] == 0  # rounding beyond -1
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: temporal_nms(np.zeros((3, 2)), np.zeros(4)), "spans: got shape (3, 2) with scores (4,); wanted [N, 2] or [..., N, 2] for scores [..., N]."),
+        (lambda: temporal_nms(np.zeros((3, 2)), np.zeros(3), threshold=1.5), "threshold: got 1.5; wanted 0 to 1."),
+        (lambda: temporal_nms(np.zeros((3, 2)), np.zeros(3), keep=0), "keep: got 0; wanted at least 1."),
+        (lambda: grounding_recall(np.zeros((3, 2)), np.zeros((3, 2))), "predicted: got shape (3, 2); wanted [queries, spans, 2]."),
+        (lambda: grounding_recall(np.zeros((3, 1, 2)), np.zeros((2, 2))), "truth: got shape (2, 2); wanted [3, 2], at least one query."),
+        (lambda: grounding_recall(np.zeros((3, 1, 2)), np.zeros((3, 2)), at=(0,)), "at: got [0]; wanted numbers of at least 1."),
+        (lambda: grounding_recall(np.zeros((3, 1, 2)), np.zeros((3, 2)), iou=(1.5,)), "iou: got [1.5]; wanted numbers above 0 and at most 1."),
+        (lambda: fuse_scores(np.zeros(2), np.zeros(2), power=-1.0), "power: got -1.0; wanted at least 0."),
+    ],
+)
+def test_faults_say_what_is_wrong(call, words):
+    with pytest.raises(InputError) as error:
+        call()
+    assert str(error.value) == words
