@@ -75,9 +75,10 @@ def summary(results: dict[str, Comparison], method: str) -> str:
         hidden = [check for found in results.values() for check in found.hidden(key).values()]
         if hidden:
             of = coverage(hidden)
-            lines.append(f"Learning curve of {key}, largest count hidden: {of['hidden']:.0f} curves, means inside "
-                         f"{of['means']:.2f}, single runs inside {of['runs']:.2f} (0.95 promised), off by {100 * of['error']:.1f} points, bias "
-                         f"{100 * of['bias']:+.1f}.")
+            lines.append(
+                f"Learning curve of {key}, largest count hidden: {of['hidden']:.0f} curves, means inside {of['means']:.2f}, "
+                f"single runs inside {of['runs']:.2f} (0.95 promised), off by {100 * of['error']:.1f} points, "
+                f"bias {100 * of['bias']:+.1f}.")
     return "\n".join(lines)
 
 
