@@ -69,13 +69,16 @@ def summary(results: dict[str, Comparison], method: str) -> str:
     words = {name: outcome(found, method) for name, found in results.items()}
     lines = [f"| set | {method} |", "|---|---|", *(f"| {name} | {', '.join(w)} |" for name, w in words.items())]
     flat = [word for w in words.values() for word in w]
-    lines.append(f"\n{method}: " + ", ".join(f"{flat.count(word)} {word}" for word in ("won", "tied", "lost")) + f" of {len(flat)} cells.")
+    counted = ", ".join(f"{flat.count(word)} {word}" for word in ("won", "tied", "lost"))
+    lines.append(f"\n{method}: {counted} of {len(flat)} cells.")
     for key in ("mean/R@1", "mean/R@10"):
         hidden = [check for found in results.values() for check in found.hidden(key).values()]
         if hidden:
             of = coverage(hidden)
-            lines.append(f"Learning curve of {key}, largest count hidden: {of['hidden']:.0f} curves, means inside {of['means']:.2f}, single "
-                         f"runs inside {of['runs']:.2f} (0.95 promised), off by {100 * of['error']:.1f} points, bias {100 * of['bias']:+.1f}.")
+            lines.append(
+                f"Learning curve of {key}, largest count hidden: {of['hidden']:.0f} curves, means inside {of['means']:.2f}, "
+                f"single runs inside {of['runs']:.2f} (0.95 promised), off by {100 * of['error']:.1f} points, "
+                f"bias {100 * of['bias']:+.1f}.")
     return "\n".join(lines)
 
 
@@ -101,8 +104,9 @@ def main() -> None:
     began, results = time.monotonic(), {}
     for name in sets:
         test, val = SETS[name]
-        results[name] = gera_jax.compare(name, split=args.split, unpaired=args.unpaired, test=test, val=val, jobs=args.jobs, progress=True,
-                                         output=args.output / f"{name}-{args.split}-{args.unpaired}", **options)
+        results[name] = gera_jax.compare(
+            name, split=args.split, unpaired=args.unpaired, test=test, val=val, jobs=args.jobs, progress=True,
+            output=args.output / f"{name}-{args.split}-{args.unpaired}", **options)
     shown = args.method if all(args.method in found.labels for found in results.values()) else next(iter(results[sets[0]].labels))
     print(table(results), summary(results, shown), sep="\n")
     print(f"\n{time.monotonic() - began:.0f} s, cells that were there before included for nothing")
