@@ -2,6 +2,7 @@
 #   make quickstart      the comparison on the small data set that comes with the package; ends with report.html
 #   make test            all tests and the examples in the docstrings
 #   make bench           speed and memory against named peers
+#   make bench-label-efficiency   every method on every bundled set at every number of pairs; hours, goes on where it was
 #   make lint            ruff
 #   make notebook        notebooks from their .py sources, run
 # Another environment: make test VENV=.venv312 PYTHON=python3.12
@@ -19,7 +20,7 @@ RUN = $(VENV)/bin/python
 INSTALL = $(RUN) -m pip install --quiet --quiet --disable-pip-version-check
 SETUP = pyproject.toml setup.py
 
-.PHONY: quickstart test bench lint notebook clean
+.PHONY: quickstart test bench bench-label-efficiency lint notebook clean
 .DEFAULT_GOAL := quickstart
 
 quickstart: $(VENV)/.installed-plots
@@ -30,6 +31,9 @@ test: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(RUN) -m benchmarks $(ARGS)
+
+bench-label-efficiency: $(VENV)/.installed-dev
+	$(RUN) -m benchmarks.label_efficiency $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(RUN) -m ruff check .

@@ -32,7 +32,7 @@ METRICS = ("mean/R@1", "mean/R@10", "foscttm")
 
 def variants() -> dict[str, dict]:
     """Keyword arguments of the term; the default and the readings that the paper's reviewers could not tell apart."""
-    return {"default": {}, "row": dict(form="row"), "log_euclidean": dict(form="log_euclidean"),
+    return {"default": {}, "row": dict(form="row"), "log_euclidean": dict(form="log_euclidean"), "batch": dict(form="batch"),
             "markov t=2": dict(operator="markov", t=2), "self_tuning": dict(bandwidth="self_tuning"), "knn 32": dict(knn=32)}
 
 
@@ -45,6 +45,9 @@ def run(source: str, pairs: int, start: str, seed: int, weight: float, variant: 
         graph.knn = knn or graph.knn
         with c.unlocked():
             c.losses[f"geometry_{name}"].kwargs.update(options)
+        if options.get("form") == "batch":  # one operator over a draw of training rows instead of one for each anchor
+            c.losses[f"geometry_{name}"].inputs.update(x=f"unpaired.{name}", z=f"z.unpaired.{name}")
+            c.batch.update(anchors=0, unpaired=256)
     if strength is not None:
         for side in ("x", "y"):
             c.data.preprocess[side].filter.strength = strength

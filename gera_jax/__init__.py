@@ -21,6 +21,7 @@ _ROOMS = (
     "comparison",
     "config",
     "data",
+    "embedding",
     "estimators",
     "evaluation",
     "graphs",
@@ -30,15 +31,20 @@ _ROOMS = (
     "ops",
     "plots",
     "training",
+    "transport",
     "writers",
 )
 _HOME = {  # public name -> the module it lives in
     "Aligner": "gera_jax.estimators",
     "check": "gera_jax.cli.commands",
+    "compare": "gera_jax.cli.comparing",
     "data_list": "gera_jax.cli.commands",
     "embed": "gera_jax.cli.commands",
     "evaluate": "gera_jax.cli.commands",
+    "fit": "gera_jax.cli.comparing",
+    "HeatGeodesicEmbedding": "gera_jax.embedding",
     "quickstart": "gera_jax.cli.commands",
+    "select_layers": "gera_jax.cli.layers",
     "train": "gera_jax.cli.commands",
 }
 

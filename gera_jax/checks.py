@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+import errno
+from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
 
@@ -40,6 +42,26 @@ def require(condition: bool, name: str, *, got: Any, wanted: str, remedy: str = 
     """
     if not condition:
         raise InputError(name, got=got, wanted=wanted, remedy=remedy)
+
+
+@contextlib.contextmanager
+def disk_room(folder: Any) -> Iterator[None]:
+    """Turn a full disk inside the block into a `RunError` that names `folder` and says how to go on.
+
+    >>> with disk_room("runs/a"):
+    ...     raise OSError(errno.ENOSPC, "No space left on device", "runs/a/metrics.jsonl")
+    Traceback (most recent call last):
+    ...
+    gera_jax.checks.RunError: no space left in runs/a (runs/a/metrics.jsonl). Free some space and run the same command again: ...
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        raise RunError(f"no space left in {folder}{where}. Free some space and run the same command again: it goes on from the "
+                       "last whole checkpoint, or begins anew where there is none.") from error
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -23,6 +23,7 @@ ALLOWED = {  # room -> rooms it may import (itself always; checks is free for al
     "models": LEFT,
     "evaluation": LEFT,
     "baselines": LEFT,
+    "embedding": LEFT,
     "config": {"checks", "data"},
     "writers": {"checks", "_version"},
     "plots": {"checks", "ops"},
@@ -31,7 +32,7 @@ ALLOWED = {  # room -> rooms it may import (itself always; checks is free for al
     "training": PIECES | {"objectives", "config", "writers", "_version"},
     "export": PIECES | {"training", "config", "_version"},
 }
-ALLOWED["estimators"] = PIECES | EDGE | {"objectives", "training", "_version"}
+ALLOWED["estimators"] = PIECES | EDGE | {"embedding", "objectives", "training", "_version"}
 ALLOWED["comparison"] = ALLOWED["estimators"] | {"estimators"}
 ALLOWED["cli"] = ALLOWED["comparison"] | {"comparison"}
 ALLOWED["__main__"] = {"cli"}

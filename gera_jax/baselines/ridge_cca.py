@@ -72,7 +72,7 @@ class RidgeCCA(LinearHeads):
         ridge = regularization_rule(p) if isinstance(self.regularization, str) else float(self.regularization)
         # covariances about the means of the pairs: with unpaired rows given, only the offsets move
         x_rows, y_rows = x_pairs - x_pairs.mean(axis=0), y_pairs - y_pairs.mean(axis=0)
-        x_whitener, y_whitener = _whitener(x_rows, ridge, "x_pairs"), _whitener(y_rows, ridge, "y_pairs")
+        x_whitener, y_whitener = whitener(x_rows, ridge, "x_pairs"), whitener(y_rows, ridge, "y_pairs")
         agreement = (x_rows @ x_whitener).T @ (y_rows @ y_whitener) / p
         u, rho, vt = np.linalg.svd(agreement, full_matrices=False)
         r = min(p - 1, len(rho), len(rho) if self.dim is None else self.dim)
@@ -83,7 +83,7 @@ class RidgeCCA(LinearHeads):
         return self
 
 
-def _whitener(rows: np.ndarray, ridge: float, name: str) -> np.ndarray:
+def whitener(rows: np.ndarray, ridge: float, name: str) -> np.ndarray:
     """[d, q] columns v_i / sqrt(variance_i + g): (S + gI)^-1/2 on the span of the rows, up to a rotation there.
 
     Outside the span the cross-covariance is zero, so nothing is lost, and the rotation is absorbed by the SVD.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,11 +50,10 @@ def train(config: Any = "gera", workdir: str | Path | None = None, *, overrides:
     settings = config_lib.load(config, overrides)
     hooks = [hook for hook in (progress_hook(settings) if progress else None,
                                tensorboard_hook(settings, workdir) if workdir else None) if hook]
-    try:
-        return training.train(settings, workdir, tables=tables, hooks=hooks)
-    finally:
+    with checks.disk_room(workdir), contextlib.ExitStack() as closing:
         for hook in hooks:
-            hook.close()
+            closing.callback(hook.close)
+        return training.train(settings, workdir, tables=tables, hooks=hooks)
 
 
 def evaluate(workdir: str | Path, *, split: str = "test") -> dict[str, float]:
@@ -81,11 +81,12 @@ def embed(workdir: str | Path, modality: str, source: Any, *, key: str = "", out
     import numpy as np
 
     from gera_jax.data import load_table
+    from gera_jax.estimators import Aligner
     from gera_jax.training import load_run
 
-    run = load_run(workdir)
+    model = Aligner.load(workdir) if (Path(workdir) / "aligner.npz").is_file() else load_run(workdir)
     rows = load_table(source, key=key or None, name=modality).rows if isinstance(source, str | Path) else np.asarray(source)
-    z = run.embed(modality, rows)
+    z = model.embed(modality, rows)
     if output is not None:
         np.save(output, z)
     return z

@@ -11,7 +11,7 @@ from typing import Any
 
 from gera_jax import checks
 from gera_jax._version import __version__
-from gera_jax.cli import commands
+from gera_jax.cli import commands, comparing, layers
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         made.add_argument("--config", default="gera", metavar="NAME[:ARG]|FILE", help="e.g. gera:pairs=100 or runs/a/config.json")
         made.add_argument("--x", help="own embeddings of one modality: FILE or FILE.npz:KEY")
         made.add_argument("--y", help="own embeddings of the other modality")
+        made.add_argument("--w", help="own embeddings of a third modality, where the config takes one")
         made.add_argument("--pairs", type=int, help="known pairs to use; 0 = all rows whose ids match")
         if name == "train":
             made.add_argument("--workdir", required=True, help="folder of the run")
@@ -94,10 +95,12 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--modality", required=True, help="which head, e.g. image")
     made.add_argument("--input", required=True, help="raw embeddings: FILE or FILE.npz:KEY")
     made.add_argument("--output", required=True, help="where to save the .npy")
+    layers.add_arguments(command("select-layers", layers.act, "find the pair of layers of two encoders that are most alike"))
     made = command("quickstart", _quickstart, "train and compare on the bundled clip-art set, with a report")
     made.add_argument("--output", default="quickstart", help="folder for the report and the runs")
     made.add_argument("--source", default="clipart")
     made.add_argument("--smoke", action="store_true", help="a few steps only")
+    comparing.add_commands(command)
     data = sub.add_parser("data", help="list, show or build data sets").add_subparsers(dest="what", required=True, metavar="WHAT")
     command("list", _data_list, "the bundled sets and generators", data)
     made = command("show", _data_show, "what a set or file holds, validated", data)
@@ -109,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _config(args: argparse.Namespace) -> str:
-    given = [f"{name}={value}" for name in ("x", "y", "pairs") if (value := getattr(args, name)) is not None]
+    given = [f"{name}={value}" for name in ("x", "y", "w", "pairs") if (value := getattr(args, name)) is not None]
     if not given:
         return args.config
     return f"{args.config}{',' if ':' in args.config else ':'}{','.join(given)}"

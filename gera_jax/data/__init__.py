@@ -10,12 +10,39 @@ from gera_jax.data.grounding_sampling import GroundingSampler
 from gera_jax.data.preprocessing import Preprocessor
 from gera_jax.data.sampling import EpochOrder, Sampler
 from gera_jax.data.splits import Split, nested_order, split_by_group, split_by_ids, split_by_ratio
-from gera_jax.data.tables import Join, Table, inspect_table, join, load_table
+from gera_jax.data.tables import Join, Table, inspect_table, join, load_layers, load_table
 from gera_jax.data.validation import Report, validate_join, validate_table
 
 __all__ = [
-    "AlignmentData", "EpochOrder", "Features", "GroundingData", "GroundingSampler", "Join", "Preprocessor", "Recordings",
-    "Report", "Sampler", "Split", "Table", "build_data", "build_dataset", "build_grounding", "catalog", "inspect_data",
-    "inspect_grounding", "inspect_table", "join", "load_table", "nested_order", "read_annotations", "read_clips",
-    "split_by_group", "split_by_ids", "split_by_ratio", "synthetic", "validate_join", "validate_table",
+    "AlignmentData",
+    "EpochOrder",
+    "Features",
+    "GroundingData",
+    "GroundingSampler",
+    "Join",
+    "Preprocessor",
+    "Recordings",
+    "Report",
+    "Sampler",
+    "Split",
+    "Table",
+    "build_data",
+    "build_dataset",
+    "build_grounding",
+    "catalog",
+    "inspect_data",
+    "inspect_grounding",
+    "inspect_table",
+    "join",
+    "load_layers",
+    "load_table",
+    "nested_order",
+    "read_annotations",
+    "read_clips",
+    "split_by_group",
+    "split_by_ids",
+    "split_by_ratio",
+    "synthetic",
+    "validate_join",
+    "validate_table",
 ]

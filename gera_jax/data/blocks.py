@@ -16,19 +16,20 @@ SYNTHETIC = {"sphere": synthetic.sphere, "swiss_roll": synthetic.swiss_roll_pair
 SYNTHETIC_ROWS = 2_000
 UNPAIRED = ("independent", "same_set", "none")
 SPLITS = ("ratio", "ids", "group")
-SIDES = ("x", "y")
-_FILE = dict(path="", key="", ids="")
+SIDES = ("x", "y", "w")  # the third may be absent: its name is then ""
+_FILE = dict(path="", key="", ids="", layer="")
 DEFAULTS: dict[str, Any] = dict(
     source="files",
     x=dict(name="", **_FILE),
     y=dict(name="", **_FILE),
-    test=dict(x=_FILE, y=_FILE),
+    w=dict(name="", **_FILE),
+    test=dict(x=_FILE, y=_FILE, w=_FILE),
     pairs=0,
     unpaired="independent",
     captions=False,
     split=dict(by="ratio", val=0.1, test=0.2, seed=0, val_ids="", test_ids="", group_key=""),
-    # two copies: deepcopy keeps shared objects shared, and filling in one side would change the other
-    preprocess=dict(x=copy.deepcopy(preprocessing.OPTIONS), y=copy.deepcopy(preprocessing.OPTIONS)),
+    # copies: deepcopy keeps shared objects shared, and filling in one side would change the others
+    preprocess={side: copy.deepcopy(preprocessing.OPTIONS) for side in SIDES},
 )
 
 
@@ -37,7 +38,16 @@ def known_sources() -> list[str]:
     return [*catalog.names(), *SYNTHETIC, "files", "arrays"]
 
 
-def complete(config: Mapping, tables: tuple[Table, Table] | None = None) -> dict[str, Any]:
+def sides(block: Mapping) -> tuple[str, ...]:
+    """The slots of a completed block that are in use.
+
+    >>> sides(complete(dict(source="emoji"))), sides(complete(dict(source="emoji3")))
+    (('x', 'y'), ('x', 'y', 'w'))
+    """
+    return tuple(side for side in SIDES if block[side]["name"])
+
+
+def complete(config: Mapping, tables: tuple[Table, ...] | None = None) -> dict[str, Any]:
     """The block with every field: those given, then the catalog's recommendation, then the defaults.
 
     Raises:
@@ -54,47 +64,53 @@ def complete(config: Mapping, tables: tuple[Table, Table] | None = None) -> dict
         known["source"] = "arrays"
     source = config.get("source", known["source"])
     require_known(source, known_sources(), "data.source")
-    names = SIDES
+    third = config.get("w", {}).get("path", "") if isinstance(config.get("w", {}), Mapping) else ""
+    names = SIDES if source == "files" and third else SIDES[:2]
     if source in catalog.names():
         entry = catalog.info(source)
         names = entry.names
         known["split"]["group_key"] = entry.group_key
-        for side, name in zip(SIDES, names, strict=True):
+        for side, name in zip(SIDES, names, strict=False):
             known["preprocess"][side].update(entry.preprocess[name])
     elif source == "arrays" and tables is not None:
         names = tuple(table.name for table in tables)
+        require(len(names) in (2, 3), "tables", got=f"{len(names)} tables", wanted="two or three")
     block = _merge(config, known, "data")
-    for side, name in zip(SIDES, names, strict=True):
+    for side, name in zip(SIDES, names, strict=False):
         block[side]["name"] = block[side]["name"] or name
+    third = block["w"]["name"]
+    require(not third or len(names) == 3 or source == "files", "data.w.name", got=f'"{third}"',
+            wanted=f'"", as {source} has two modalities', remedy='Leave it empty, or choose a source of three such as "emoji3".')
     block["split"]["group_key"] = block["split"]["group_key"] or known["split"]["group_key"]
     _check(block)
     require((tables is not None) == (source == "arrays"), "data.source", got=f'"{source}"' + (
         " with tables in memory" if tables is not None else " without tables"),
-        wanted='"arrays" together with tables=(x, y)', remedy='Pass the tables, or set source="files" and x.path, y.path.')
+        wanted='"arrays" together with tables=(x, y) or (x, y, w)',
+        remedy='Pass the tables, or set source="files" and x.path, y.path.')
     return block
 
 
-def open_tables(block: Mapping, tables: tuple[Table, Table] | None = None) -> tuple[Table, Table]:
-    """The two tables of a completed block, named as it names them."""
+def open_tables(block: Mapping, tables: tuple[Table, ...] | None = None) -> tuple[Table, ...]:
+    """The tables of a completed block, named as it names them."""
     source = block["source"]
     if source == "files":
-        found = tuple(_open_file(block[side], f"data.{side}", block[side]["name"]) for side in SIDES)
+        found = tuple(_open_file(block[side], f"data.{side}", block[side]["name"]) for side in sides(block))
     elif source == "arrays":
         found = tables
     else:
         found = SYNTHETIC[source](SYNTHETIC_ROWS)[:2] if source in SYNTHETIC else catalog.load(source)
     return tuple(table if table.name == block[side]["name"] else dataclasses.replace(table, name=block[side]["name"])
-                 for side, table in zip(SIDES, found, strict=True))
+                 for side, table in zip(sides(block), found, strict=True))
 
 
-def open_test_tables(block: Mapping) -> tuple[Table, Table] | None:
+def open_test_tables(block: Mapping) -> tuple[Table, ...] | None:
     """The test tables of a block that has files of its own for them, else None."""
     if not _has_test_files(block):
         return None
-    return tuple(_open_file(block["test"][side], f"data.test.{side}", block[side]["name"]) for side in SIDES)
+    return tuple(_open_file(block["test"][side], f"data.test.{side}", block[side]["name"]) for side in sides(block))
 
 
-def inspect_data(config: Mapping, *, tables: tuple[Table, Table] | None = None) -> dict[str, tuple[int, ...]]:
+def inspect_data(config: Mapping, *, tables: tuple[Table, ...] | None = None) -> dict[str, tuple[int, ...]]:
     """Shape of each modality, `<name>` and with own test files `test/<name>`, from the headers of the files alone.
 
     Raises:
@@ -107,16 +123,17 @@ def inspect_data(config: Mapping, *, tables: tuple[Table, Table] | None = None) 
     if block["source"] != "files":
         shapes = {table.name: tuple(table.rows.shape) for table in open_tables(block, tables)}
     else:
-        shapes = {block[side]["name"]: _inspect_file(block[side], f"data.{side}") for side in SIDES}
+        shapes = {block[side]["name"]: _inspect_file(block[side], f"data.{side}") for side in sides(block)}
     names = list(shapes)
     if _has_test_files(block):
-        for side, name in zip(SIDES, names, strict=True):
+        for side, name in zip(sides(block), names, strict=True):
             shape = _inspect_file(block["test"][side], f"data.test.{side}")
             check_width(f"data.test.{side}", shape[1], shapes[name][1])
             shapes[f"test/{name}"] = shape
-    fewest = min(shapes[name][0] for name in names)
-    if not block["captions"] and block["pairs"] > fewest:
-        fail("data.pairs", got=block["pairs"], wanted=f"at most the {fewest} rows that there are", remedy="Lower it.")
+    rows = sorted(shapes[name][0] for name in names)
+    most = rows[0] if len(names) == 2 else sum(rows) // 2  # a tuple has rows of at least two modalities
+    if not block["captions"] and block["pairs"] > most:
+        fail("data.pairs", got=block["pairs"], wanted=f"at most the {most} rows that there are", remedy="Lower it.")
     return shapes
 
 
@@ -127,20 +144,22 @@ def check_width(name: str, got: int, wanted: int) -> None:
 
 
 def _has_test_files(block: Mapping) -> bool:
-    given = [bool(block["test"][side]["path"]) for side in SIDES]
-    require(given[0] == given[1], "data.test", got=f"a path of {SIDES[given.index(True)] if any(given) else ''} only",
-            wanted="test.x.path and test.y.path, or neither")
-    return given[0]
+    used = sides(block)
+    given = [side for side in used if block["test"][side]["path"]]
+    everything = (", ".join(f"test.{side}.path" for side in used[:-1]) + f" and test.{used[-1]}.path")
+    require(len(given) in (0, len(used)), "data.test", got=f"a path of {' and '.join(given)} only",
+            wanted=f"{everything}, or {'neither' if len(used) == 2 else 'none'}")
+    return bool(given)
 
 
 def _open_file(file: Mapping, at: str, name: str) -> Table:
     _require_path(file, at)
-    return load_table(file["path"], key=file["key"], ids_key=file["ids"], name=name)
+    return load_table(file["path"], key=file["key"], ids_key=file["ids"], name=name, layer=file["layer"])
 
 
 def _inspect_file(file: Mapping, at: str) -> tuple[int, ...]:
     _require_path(file, at)
-    return tuple(inspect_table(file["path"], file["key"])[0])
+    return tuple(inspect_table(file["path"], file["key"], file["layer"])[0])
 
 
 def _require_path(file: Mapping, at: str) -> None:
@@ -164,8 +183,11 @@ def _merge(given: Mapping, known: Mapping, at: str) -> dict[str, Any]:
 def _check(block: Mapping) -> None:
     require_known(block["unpaired"], UNPAIRED, "data.unpaired")
     require_known(block["split"]["by"], SPLITS, "data.split.by")
-    require(block["x"]["name"] != block["y"]["name"], "data.x.name and data.y.name", got=f'"{block["x"]["name"]}" twice',
-            wanted="two names", remedy="Name each modality, such as x.name=image, y.name=text.")
+    names = [block[side]["name"] for side in sides(block)]
+    twice = [name for name in names if names.count(name) > 1]
+    require(not twice, " and ".join(f"data.{side}.name" for side in sides(block)), got=f'"{twice[0] if twice else ""}" twice',
+            wanted=f"{'two' if len(names) == 2 else 'three'} names",
+            remedy="Name each modality, such as x.name=image, y.name=text.")
     pairs = block["pairs"]
     require(isinstance(pairs, int) and not isinstance(pairs, bool) and pairs >= 0, "data.pairs", got=pairs,
             wanted="a number of known pairs, or 0 for all")

@@ -21,7 +21,7 @@ class CatalogEntry:
     """What a bundled set is.
 
     Args:
-      names: the two modalities, x then y.
+      names: the two or three modalities, x, y and w.
       keys: the array of each modality in `file`.
       captions: for each modality the field of `Table.meta` that says in words what a row is.
       group_key: the field of `Table.meta` that look-alikes share, for a grouped split.
@@ -30,7 +30,7 @@ class CatalogEntry:
 
     description: str
     file: str
-    names: tuple[str, str]
+    names: tuple[str, ...]
     keys: dict[str, str]
     id_field: str
     captions: dict[str, str]
@@ -70,9 +70,28 @@ _ENTRIES: dict[str, CatalogEntry] = {
         id_field="id", captions={"speech": "spoken", "text": "spoken"}, group_key="concept",
         preprocess={"speech": STANDARDIZED, "text": CENTERED}, licence=OPENMOJI,
         encoders={"speech": "Whisper base encoder, mean over frames", "text": MINILM}),
+    "emoji_speech_image": CatalogEntry(
+        description="1,646 emoji names spoken by 8 synthetic voices x the Fluent 3-D pictures",
+        file="emoji_image_text_speech.npz", names=("speech", "image"), keys={"speech": "speech", "image": "image_fluent"},
+        id_field="id", captions={"speech": "spoken", "image": "spoken"}, group_key="concept",
+        preprocess={"speech": STANDARDIZED, "image": CENTERED}, licence=OPENMOJI,
+        encoders={"speech": "Whisper base encoder, mean over frames", "image": LITE0}),
+    "emoji3": CatalogEntry(
+        description="1,646 Fluent 3-D emoji x their Unicode names and tags x their names spoken by 8 synthetic voices",
+        file="emoji_image_text_speech.npz", names=("image", "text", "speech"),
+        keys={"image": "image_fluent", "text": "text", "speech": "speech"}, id_field="id",
+        captions={"image": "spoken", "text": "caption", "speech": "spoken"}, group_key="concept",
+        preprocess={"image": CENTERED, "text": CENTERED, "speech": STANDARDIZED}, licence=OPENMOJI,
+        encoders={"image": LITE0, "text": MINILM, "speech": "Whisper base encoder, mean over frames"}),
     "molecule": CatalogEntry(
         description="3,000 molecules x the 2,912 IUPAC names that they have (88 have none and stay unpaired)",
         file="molecule_name.npz", names=("molecule", "text"), keys={"molecule": "molecule", "text": "text"},
+        id_field="cas", captions={"molecule": "smiles", "text": "iupac"}, group_key="skeleton",
+        preprocess={"molecule": STANDARDIZED, "text": CENTERED}, licence="MIT (PyPI package chemicals 1.5.2)",
+        encoders={"molecule": "MiniMol", "text": MINILM}),
+    "molecule_large": CatalogEntry(
+        description="6,000 more molecules x their IUPAC names, none of them in molecule; rows in random order",
+        file="molecule_name_large.npz", names=("molecule", "text"), keys={"molecule": "molecule", "text": "text"},
         id_field="cas", captions={"molecule": "smiles", "text": "iupac"}, group_key="skeleton",
         preprocess={"molecule": STANDARDIZED, "text": CENTERED}, licence="MIT (PyPI package chemicals 1.5.2)",
         encoders={"molecule": "MiniMol", "text": MINILM}),
@@ -101,7 +120,7 @@ def names() -> tuple[str, ...]:
     """Names of the bundled sets.
 
     >>> names()
-    ('clipart', 'clipart_dinov2', 'emoji', 'emoji_speech', 'molecule')
+    ('clipart', 'clipart_dinov2', 'emoji', 'emoji_speech', 'emoji_speech_image', 'emoji3', 'molecule', 'molecule_large')
     """
     return tuple(_ENTRIES)
 
@@ -119,8 +138,8 @@ def info(name: str) -> CatalogEntry:
     return _ENTRIES[name]
 
 
-def load(name: str) -> tuple[Table, Table]:
-    """The two tables (x, y) of a bundled set, float16 rows, ids and words a row.
+def load(name: str) -> tuple[Table, ...]:
+    """The tables (x, y) or (x, y, w) of a bundled set, float16 rows, ids and words a row.
 
     Every row's meta holds the fields that `info(name).captions` and `info(name).group_key` name.
 
@@ -145,7 +164,7 @@ def load(name: str) -> tuple[Table, Table]:
         # A molecule without a name has the embedding of the empty string: that is no text, so it is no row.
         empty = [i for i, row in enumerate(meta) if not row[entry.captions[modality]]]
         tables.append(table.without(empty) if empty else table)
-    return tables[0], tables[1]
+    return tuple(tables)
 
 
 COLOURS = r"\b(black|blue|brown|gray|green|grey|orange|pink|purple|red|white|yellow)\b"

@@ -50,6 +50,8 @@ class Sampler:
     `rows.<name>` [s, R, d] float32, the rows that the shard needs, each once (behind them the last is repeated up to R);
     `pairs.<name>` [s, B/s] int32 into them; `neighbours.<name>` [s, A/s, m] and `unpaired.<name>` [s, U/s] likewise;
     `groups` [s, B/s] int32, the pair's item; `mask` [s, B/s] bool, False where a pair only fills up the last shards;
+    `mask.<name>` [s, B/s] likewise and False where the item lacks that modality (its index then points to another row), for
+    each modality that some known pair lacks;
     `draws.<name>` [s] float32, one number of the step; with `mixed`, `mixed.lam` [s] likewise and `partner` [s, B/s] int32,
     the place in the whole batch of the pair that each pair is mixed with.
 
@@ -86,6 +88,7 @@ class Sampler:
         require(all(0 <= s < shards for s in self.local_shards), "local_shards", got=self.local_shards,
                 wanted=f"shards 0 to {shards - 1}")
         self.batch_size = min(batch_size, len(data.pairs))
+        self.incomplete = [name for name, rows in zip(data.names, data.pairs.T, strict=True) if (rows < 0).any()]
         self._pad = -self.batch_size % shards
         self._seed, self._draws, self._mixed = seed, dict(draws or {}), mixed
         self._pairs = EpochOrder(len(data.pairs), size=self.batch_size, seed=seed, stream=PAIR_STREAM)
@@ -125,11 +128,15 @@ class Sampler:
         order = self._pairs(int(step))
         pairs = self.data.pairs[np.concatenate([order, np.repeat(order[:1], self._pad)])]
         mask = np.arange(len(pairs)) < self.batch_size
-        x_name = self.data.names[0]
-        out = {"groups": self._local(self.data.groups[x_name][pairs[:, 0]]).astype(np.int32), "mask": self._local(mask)}
+        groups = np.max([np.where(rows >= 0, self.data.groups[name][rows], -1)
+                         for name, rows in zip(self.data.names, pairs.T, strict=True)], axis=0)
+        out = {"groups": self._local(groups).astype(np.int32), "mask": self._local(mask)}
         out.update(self._drawn(int(step)))
         for side, name in enumerate(self.data.names):
-            wanted = {"pairs": self._local(pairs[:, side])}
+            has = pairs[:, side] >= 0
+            if name in self.incomplete:
+                out[f"mask.{name}"] = self._local(mask & has)
+            wanted = {"pairs": self._local(np.where(has, pairs[:, side], self.data.pool[name][0]))}
             if name in self._anchors:
                 wanted["neighbours"] = self._local(self._neighbours[name][self._anchors[name](int(step))])
             if name in self._unpaired:

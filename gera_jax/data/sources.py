@@ -67,12 +67,13 @@ def near_names(path: Path) -> str:
 
 
 def choose_key(path: Path, key: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
-    """`key` if it is there; the only matrix if `key` is empty; `InputError` with the known keys otherwise."""
+    """`key` if it is there, or if it is empty the only matrix (else the only array [n, layers, d]); `InputError` otherwise."""
     if key:
         if key not in shapes:
             fail("key", got=f'"{key}"', wanted=f'an array of "{path.name}"', remedy=did_you_mean(key, shapes))
         return key
     candidates = [name for name, shape in shapes.items() if len(shape) == 2]
+    candidates = candidates or [name for name, shape in shapes.items() if len(shape) == 3]  # with a layer axis
     if len(candidates) != 1:
         fail("key", got="no key", wanted=f'the name of one array of "{path.name}"',
              remedy=f"Set key to one of: {', '.join(candidates or shapes)}.")

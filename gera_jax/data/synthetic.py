@@ -1,4 +1,4 @@
-"""Pairs of tables whose right answer is known: a rotation, a sheet rolled up two ways, a mixture of classes."""
+"""Pairs of tables whose right answer is known: a rotation, a sheet rolled up two ways, classes, layers of which one is best."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class Answer:
       x_map, y_map: [d, k] with orthonormal columns, or None where the map is curved: without noise, x = latent x_map^T.
       rotation: [dx, dy] = x_map y_map^T, or None: without noise y = x rotation, exactly.
       labels: [n] int64 class of each item, or None.
+      layers: (layer of x, layer of y) that show the shared coordinates best, or None.
     """
 
     latent: np.ndarray
@@ -26,6 +27,7 @@ class Answer:
     y_map: np.ndarray | None = None
     rotation: np.ndarray | None = None
     labels: np.ndarray | None = None
+    layers: tuple[int, int] | None = None
 
 
 def _orthonormal(rng: np.random.Generator, rows: int, columns: int, name: str) -> np.ndarray:
@@ -143,3 +145,48 @@ def gaussian_mixture(n: int = 1000, *, classes: int = 10, dim: int = 8, x_dim: i
     labels = rng.permutation(np.arange(n) % classes)
     latent = means[labels] + rng.normal(size=(n, dim))
     return _linear_pair(rng, latent, x_dim, y_dim, noise, labels)
+
+
+def layered_pair(n: int = 1000, *, x_layers: int = 6, y_layers: int = 8, informative: tuple[int, int] = (3, 5), dim: int = 8,
+                 x_dim: int = 24, y_dim: int = 32, sharpness: float = 1.0, noise: float = 0.1,
+                 seed: int = 0) -> tuple[np.ndarray, np.ndarray, Answer]:
+    """Two encoders seen layer by layer: views of growing depth, in which what both see comes up and goes again.
+
+    Layer l shows s_l of the shared coordinates and (1 - s_l^2)^(1/2) of coordinates of the encoder's own, the same in all
+    of its layers; s_l = exp(-sharpness ((l - best) / layers)^2 4), so the last layer is not the best one.
+
+    Args:
+      n: items; row i of x and of y is item i.
+      x_layers, y_layers: numbers of layers.
+      informative: the best layer of x and of y.
+      dim: of the shared and of the own coordinates, at most half of x_dim and y_dim.
+      sharpness: how fast layers lose the shared coordinates away from the best one; 0 = all layers are alike.
+      noise: standard deviation of each layer's noise, a coordinate.
+
+    Returns:
+      x [n, x_layers, x_dim] and y [n, y_layers, y_dim] float32, and the answer with `layers` = informative.
+
+    Raises:
+      InputError: n < 2, noise < 0, sharpness < 0, a best layer that is not there, or 2 dim above x_dim or y_dim.
+
+    >>> x, y, answer = layered_pair(50)
+    >>> x.shape, y.shape, answer.layers
+    ((50, 6, 24), (50, 8, 32), (3, 5))
+    """
+    _check(n, noise)
+    require(sharpness >= 0, "sharpness", got=sharpness, wanted="a number >= 0")
+    for best, layers in zip(informative, (x_layers, y_layers), strict=True):
+        require(0 <= best < layers, "informative", got=best, wanted=f"a layer from 0 to {layers - 1}")
+    rng = np.random.default_rng(seed)
+    latent = rng.normal(size=(n, dim))
+    made = []
+    for best, layers, width, name in zip(informative, (x_layers, y_layers), (x_dim, y_dim), ("x_dim", "y_dim"), strict=True):
+        own = rng.normal(size=(n, dim))
+        stacked = np.empty((n, layers, width), np.float32)
+        for layer in range(layers):
+            share = np.exp(-4 * sharpness * ((layer - best) / layers) ** 2)
+            turn = _orthonormal(rng, width, 2 * dim, name)  # each layer in axes of its own
+            clean = np.concatenate([share * latent, np.sqrt(1 - share**2) * own], axis=1) @ turn.T
+            stacked[:, layer] = clean + noise * rng.normal(size=(n, width))
+        made.append(stacked)
+    return made[0], made[1], Answer(latent.astype(np.float32), layers=tuple(informative))

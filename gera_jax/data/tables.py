@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -125,7 +126,25 @@ def check_ids(name: str, ids: Any, n: int) -> np.ndarray:
     return ids
 
 
-def load_table(path: str | Path, *, key: str = "", ids_key: str = "", name: str = "") -> Table:
+def choose_layer(name: str, shape: tuple[int, ...], layer: int | str | None) -> int | None:
+    """Number of the layer to take from an array [n, layers, d], None for a matrix; `InputError` where the two do not fit.
+
+    >>> choose_layer("image", (8, 12, 64), "-1"), choose_layer("image", (8, 64), "")
+    (11, None)
+    """
+    if layer is None or layer == "":
+        require(len(shape) != 3, f"{name} layer", got=f"none, for an array {list(shape)}",
+                wanted="one of its layers", remedy="Choose one with `gera-jax select-layers`, or set layer (-1 is the last).")
+        return None
+    require(isinstance(layer, int) or str(layer).lstrip("-").isdigit(), f"{name} layer", got=repr(layer), wanted="a whole number")
+    require(len(shape) == 3, f"{name} layer", got=f"layer {layer} of an array {list(shape)}", wanted="an array [n, layers, d]",
+            remedy="Leave layer empty for a matrix.")
+    number, count = int(layer), shape[1]
+    require(-count <= number < count, f"{name} layer", got=number, wanted=f"from 0 to {count - 1}, or from -{count} to -1")
+    return number % count
+
+
+def load_table(path: str | Path, *, key: str = "", ids_key: str = "", name: str = "", layer: int | str | None = None) -> Table:
     """Load embeddings and their ids from a file or a TFDS directory.
 
     Args:
@@ -136,9 +155,11 @@ def load_table(path: str | Path, *, key: str = "", ids_key: str = "", name: str 
         `.safetensors` a file. Found by itself: `ids`, `id`, `<key>_ids`, and beside `a.npy` the file `a.ids.npy`,
         `.txt` or `.json`. Without any, ids are the row numbers (TFDS: refused, its order is hashed).
       name: the modality; the key or the file's stem by default.
+      layer: which layer of an array [n, layers, d]; None or "" for a matrix.
 
     Raises:
-      InputError: no such file or key, a damaged or pickled file, whole numbers, or ids that do not fit.
+      InputError: no such file or key, a damaged or pickled file, whole numbers, ids that do not fit, or a layer axis
+        without a layer chosen.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -152,13 +173,33 @@ def load_table(path: str | Path, *, key: str = "", ids_key: str = "", name: str 
     name = name or key or path.name.split(".")[0]
     # The header first: a wrong dtype is refused before a gigabyte is read.
     shape, dtype = source.inspect(key)
-    check_shape(f"{name} ({path.name})", shape, dtype)
+    number = choose_layer(f"{name} ({path.name})", shape, layer)
+    check_shape(f"{name} ({path.name})", shape if number is None else (shape[0], shape[2]), dtype)
     rows, ids, meta = source.read(key, ids_key)
+    rows = rows if number is None else rows[:, number]
     return Table(rows, np.arange(len(rows)) if ids is None else ids, name, meta)
 
 
-def inspect_table(path: str | Path, key: str = "") -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and dtype of a table from the file's header, in milliseconds; the data is not read.
+def load_layers(path: str | Path, *, key: str = "", ids_key: str = "", name: str = "") -> tuple[np.ndarray, np.ndarray]:
+    """All layers [n, layers, d] of a file and their ids [n]; a memory map stays on disk.
+
+    Raises:
+      InputError: as `load_table`, and for an array without a layer axis.
+    """
+    path = Path(path)
+    source = sources.open_source(path)
+    key = source.choose(key)
+    name = name or key or path.name.split(".")[0]
+    shape, dtype = source.inspect(key)
+    require(len(shape) == 3, f"{name} ({path.name})", got=f"shape {list(shape)}", wanted="an array [n, layers, d]",
+            remedy="Stack one embedding a layer: np.stack(layers, axis=1).")
+    check_shape(f"{name} ({path.name})", (shape[0], shape[1] * shape[2]), dtype)
+    rows, ids, _ = source.read(key, ids_key)
+    return rows, check_ids(name, np.arange(len(rows)) if ids is None else ids, len(rows))
+
+
+def inspect_table(path: str | Path, key: str = "", layer: int | str | None = None) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype of a table (of one layer of it) from the file's header, in milliseconds; the data is not read.
 
     Raises:
       InputError: as `load_table`, as far as the header shows it.
@@ -170,7 +211,9 @@ def inspect_table(path: str | Path, key: str = "") -> tuple[tuple[int, ...], np.
     ((2, 4), dtype('float32'))
     """
     source = sources.open_source(Path(path))
-    return source.inspect(source.choose(key))
+    shape, dtype = source.inspect(source.choose(key))
+    number = choose_layer(Path(path).name, shape, layer)
+    return (shape if number is None else (shape[0], shape[2])), dtype
 
 
 class Join(NamedTuple):
@@ -200,27 +243,63 @@ def join(x: Table, y: Table, *, captions: bool = False) -> Join:
     >>> pairs.tolist(), x_only.tolist(), y_only.tolist()
     ([[0, 1], [2, 0]], [1], [])
     """
-    text = {table.name: table.ids.dtype.kind == "U" for table in (x, y)}
-    if (x.ids.dtype.kind == "U") != (y.ids.dtype.kind == "U"):
-        got = ", ".join(f"{name} {'strings' if is_text else 'numbers'}" for name, is_text in text.items())
-        fail("ids", got=got, wanted="one kind on both sides",
+    tuples = outer_join((x, y), captions=captions)
+    missing = tuples < 0
+    return Join(tuples[~missing.any(1)], tuples[missing[:, 1], 0], tuples[missing[:, 0], 1])
+
+
+def outer_join(tables: Sequence[Table], *, captions: bool = False) -> np.ndarray:
+    """The rows of any number of tables beside each other by id: [t, M] row numbers (int64), -1 where a table lacks the item.
+
+    Every row of every table is in at least one tuple. Tuples come in the order of the first table's rows (then the second's,
+    ...), behind them those that the first table lacks.
+
+    Args:
+      tables: M tables whose ids are of one kind.
+      captions: allow an id to occur many times: every row of a table then meets every row of the others of the same id.
+
+    Raises:
+      InputError: ids of two kinds, or a repeated id without `captions`.
+
+    >>> a, b, c = (Table(np.ones((len(ids), 2)), ids, name) for name, ids in (("a", [3, 7]), ("b", [7]), ("c", [9, 3])))
+    >>> outer_join((a, b, c)).tolist()
+    [[0, -1, 1], [1, 0, -1], [-1, -1, 0]]
+    """
+    kinds = {table.name: "strings" if table.ids.dtype.kind == "U" else "numbers" for table in tables}
+    if len(set(kinds.values())) > 1:
+        fail("ids", got=", ".join(f"{name} {kind}" for name, kind in kinds.items()),
+             wanted="one kind on both sides" if len(tables) == 2 else "one kind in all tables",
              remedy="Write both as strings; a table without stored ids has row numbers as ids: store its ids.")
     if not captions:
-        for table in (x, y):
+        for table in tables:
             check_unique(table)
-    _, codes = np.unique(np.concatenate([x.ids, y.ids]), return_inverse=True)
-    code_x, code_y = codes[: len(x)], codes[len(x) :]
-    order = np.argsort(code_y, kind="stable")
-    counts = np.bincount(code_y, minlength=codes.max() + 1)
-    starts = np.cumsum(counts) - counts
-    repeats = counts[code_x]
-    left = np.repeat(np.arange(len(x)), repeats)
-    # position of each pair among the pairs of its own x row
-    within = np.arange(len(left)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
-    right = order[starts[code_x[left]] + within]
-    in_x = np.bincount(code_x, minlength=codes.max() + 1) > 0
-    return Join(np.stack([left, right], 1).astype(np.int64), np.flatnonzero(repeats == 0).astype(np.int64),
-                np.flatnonzero(~in_x[code_y]).astype(np.int64))
+    codes = number_items(tables)[0]
+    tuples, items = np.arange(len(tables[0]), dtype=np.int64)[:, None], codes[0]
+    for code in codes[1:]:
+        order = np.argsort(code, kind="stable")
+        counts = np.bincount(code, minlength=max(int(c.max()) for c in codes) + 1)
+        starts = np.cumsum(counts) - counts
+        repeats = np.maximum(counts[items], 1)  # a tuple that this table lacks stays, once
+        left = np.repeat(np.arange(len(tuples)), repeats)
+        # position of each tuple among those that its own left tuple became
+        within = np.arange(len(left)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
+        found = counts[items[left]] > 0
+        right = np.where(found, order[np.minimum(starts[items[left]] + within, len(code) - 1)], -1)
+        new = np.flatnonzero(~np.isin(code, items))
+        below = np.full((len(new), tuples.shape[1]), -1, np.int64)
+        tuples = np.concatenate([np.column_stack([tuples[left], right]), np.column_stack([below, new])])
+        items = np.concatenate([items[left], code[new]])
+    return tuples
+
+
+def number_items(tables: Sequence[Table]) -> tuple[list[np.ndarray], np.ndarray]:
+    """Item number of each row of each table, and the ids by item number.
+
+    Numbered in the order of the ids, not of the rows: a file in another order gives the same numbers.
+    """
+    ids, codes = np.unique(np.concatenate([table.ids for table in tables]), return_inverse=True)
+    ends = np.cumsum([len(table) for table in tables])[:-1]
+    return np.split(codes.astype(np.int64).ravel(), ends), ids
 
 
 def duplicate_rows(ids: np.ndarray) -> np.ndarray:

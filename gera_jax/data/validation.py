@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -129,14 +130,34 @@ def validate_join(x: Table, y: Table, joined: Join, *, minimum_pairs: int = 1) -
     >>> validate_join(x, y, join(x, y)).warnings[0]
     'image: 1 of 2 ids have no text (first: a); those rows are used as unpaired.'
     """
-    q = len(joined.pairs)
+    missing = np.full(len(joined.x_only) + len(joined.y_only), -1)
+    lonely = np.column_stack([np.concatenate([joined.x_only, missing[len(joined.x_only):]]),
+                              np.concatenate([missing[:len(joined.x_only)], joined.y_only])])
+    return validate_tuples((x, y), np.concatenate([joined.pairs, lonely]), minimum_pairs=minimum_pairs)
+
+
+def validate_tuples(tables: Sequence[Table], tuples: np.ndarray, *, minimum_pairs: int = 1) -> Report:
+    """Check an outer join of any number of tables: enough tuples of at least two modalities, and which rows are alone.
+
+    Returns:
+      `Report` with counts of pairs and `<name>_only` of each table; rows alone are warnings (unpaired rows).
+
+    Raises:
+      InputError: fewer than `minimum_pairs` tuples.
+    """
+    present = tuples >= 0
+    q = int((present.sum(1) >= 2).sum())
     if q < minimum_pairs:
-        fail("pairs", got=f"{q} ids on both sides ({x.name} {first_ids(x.ids)}; {y.name} {first_ids(y.ids)})",
-             wanted=f"at least {minimum_pairs}", remedy="Write the same id for the same item in both files.")
-    warnings = []
-    for table, other, rows in ((x, y, joined.x_only), (y, x, joined.y_only)):
+        where = "on both sides" if len(tables) == 2 else "in two tables or more"
+        fail("pairs", got=f"{q} ids {where} ({'; '.join(f'{table.name} {first_ids(table.ids)}' for table in tables)})",
+             wanted=f"at least {minimum_pairs}",
+             remedy=f"Write the same id for the same item in {'both' if len(tables) == 2 else 'all'} files.")
+    warnings, counts = [], {"pairs": q}
+    for column, table in enumerate(tables):
+        rows = tuples[present[:, column] & (present.sum(1) == 1), column]
+        counts[f"{table.name}_only"] = len(rows)
+        others = " and no ".join(other.name for other in tables if other is not table)
         if len(rows):
-            warnings.append(f"{table.name}: {len(rows)} of {len(table)} ids have no {other.name} "
+            warnings.append(f"{table.name}: {len(rows)} of {len(table)} ids have no {others} "
                             f"({first_ids(table.ids[rows])}); those rows are used as unpaired.")
-    counts = {"pairs": q, f"{x.name}_only": len(joined.x_only), f"{y.name}_only": len(joined.y_only)}
-    return Report(f"{x.name} x {y.name}", counts, [], warnings)
+    return Report(" x ".join(table.name for table in tables), counts, [], warnings)

@@ -2,37 +2,53 @@
 
 from __future__ import annotations
 
+from gera_jax.evaluation.calibration import expected_calibration_error
+from gera_jax.evaluation.delta import delta_retrieval
 from gera_jax.evaluation.diagnostics import alignment, effective_rank, mean_cosine, modality_gap, uniformity
+from gera_jax.evaluation.few_shot import few_shot_accuracy
 from gera_jax.evaluation.grounding import fuse_scores, grounding_recall, temporal_nms
-from gera_jax.evaluation.retrieval import (
-    foscttm,
-    foscttm_from_scores,
-    retrieval_metrics,
-    retrieval_metrics_from_scores,
-)
+from gera_jax.evaluation.hubness import csls, inverted_softmax, local_density, log_density
+from gera_jax.evaluation.hypersphere import relative_alignment, set_uniformity
+from gera_jax.evaluation.layers import layer_scores
+from gera_jax.evaluation.retrieval import foscttm, foscttm_from_scores, retrieval_metrics, retrieval_metrics_from_scores
 from gera_jax.evaluation.shapley import sampled_shapley_values, shapley_interactions, shapley_values
-from gera_jax.evaluation.similarity import linear_cka, mutual_knn
+from gera_jax.evaluation.shift import shift_robustness
+from gera_jax.evaluation.similarity import cknna, linear_cka, mutual_knn, neighbour_count, unbiased_cka
 from gera_jax.evaluation.zero_shot import zero_shot_accuracy
 from gera_jax.ops import temporal_iou
 
 __all__ = [
     "alignment",
+    "cknna",
+    "csls",
+    "delta_retrieval",
     "effective_rank",
+    "expected_calibration_error",
+    "few_shot_accuracy",
     "foscttm",
     "foscttm_from_scores",
     "fuse_scores",
     "grounding_recall",
+    "inverted_softmax",
+    "layer_scores",
     "linear_cka",
+    "local_density",
+    "log_density",
     "mean_cosine",
     "modality_gap",
     "mutual_knn",
+    "neighbour_count",
+    "relative_alignment",
     "retrieval_metrics",
     "retrieval_metrics_from_scores",
     "sampled_shapley_values",
+    "set_uniformity",
     "shapley_interactions",
     "shapley_values",
+    "shift_robustness",
     "temporal_iou",
     "temporal_nms",
+    "unbiased_cka",
     "uniformity",
     "zero_shot_accuracy",
 ]

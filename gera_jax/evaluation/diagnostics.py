@@ -10,12 +10,13 @@ from jax.typing import ArrayLike
 from gera_jax.checks import require
 
 
-def alignment(x: ArrayLike, y: ArrayLike) -> Array:
+def alignment(x: ArrayLike, y: ArrayLike, *, mask: ArrayLike | None = None) -> Array:
     """Mean squared distance of matched rows on the unit sphere, mean_i ||x_i - y_i||^2.
 
     Args:
       x: [n, d]; rows are normalised inside.
       y: [n, d]; row i matches row i.
+      mask: [n] bool, True = a real pair; NaN if there is none.
 
     Returns:
       Scalar in [0, 4]: 0 = every pair coincides, 2 = orthogonal (chance), 4 = opposite.
@@ -27,15 +28,16 @@ def alignment(x: ArrayLike, y: ArrayLike) -> Array:
     0.0
     """
     x, y = _matched(x, y)
-    return jnp.mean(jnp.sum((_unit(x) - _unit(y)) ** 2, axis=1))
+    return _mean(jnp.sum((_unit(x) - _unit(y)) ** 2, axis=1), mask)
 
 
-def uniformity(x: ArrayLike, t: ArrayLike = 2.0) -> Array:
+def uniformity(x: ArrayLike, t: ArrayLike = 2.0, *, mask: ArrayLike | None = None) -> Array:
     """Log of the mean Gaussian potential of distinct rows, log mean_{i != j} exp(-t ||x_i - x_j||^2).
 
     Args:
       x: [n, d], n >= 2; rows are normalised inside.
       t: > 0, sharpness of the potential.
+      mask: [n] bool, True = a real row.
 
     Returns:
       Scalar in [-4 t, 0]: 0 = all rows coincide; near -2 t = spread evenly over a sphere of many dimensions.
@@ -51,17 +53,19 @@ def uniformity(x: ArrayLike, t: ArrayLike = 2.0) -> Array:
     z = _unit(_rows(x, "x", least=2))
     cosine = jnp.matmul(z, z.T, precision="highest")
     potential = -2.0 * jnp.asarray(t, z.dtype) * (1.0 - jnp.minimum(cosine, 1.0))  # ||a - b||^2 = 2 - 2 cos
-    own = jnp.eye(z.shape[0], dtype=bool)
-    pairs = z.shape[0] * (z.shape[0] - 1)
-    return jax.nn.logsumexp(jnp.where(own, -jnp.inf, potential)) - jnp.log(jnp.asarray(pairs, z.dtype))
+    real = _mask(mask, z)
+    other = real[:, None] & real & ~jnp.eye(z.shape[0], dtype=bool)
+    n = jnp.sum(real, dtype=z.dtype)
+    return jax.nn.logsumexp(jnp.where(other, potential, -jnp.inf)) - jnp.log(n * (n - 1))
 
 
-def modality_gap(x: ArrayLike, y: ArrayLike) -> Array:
+def modality_gap(x: ArrayLike, y: ArrayLike, *, x_mask: ArrayLike | None = None, y_mask: ArrayLike | None = None) -> Array:
     """Distance between the mean unit row of each modality, ||mean(x) - mean(y)||.
 
     Args:
       x: [n, d]; rows are normalised inside.
       y: [m, d]; needs no pairing.
+      x_mask, y_mask: [n], [m] bool, True = a real row.
 
     Returns:
       Scalar in [0, 2]: 0 = no gap; 2 = two opposite points.
@@ -74,14 +78,15 @@ def modality_gap(x: ArrayLike, y: ArrayLike) -> Array:
     """
     x, y = _rows(x, "x"), _rows(y, "y")
     _same_width(x, y)
-    return jnp.linalg.norm(jnp.mean(_unit(x), axis=0) - jnp.mean(_unit(y), axis=0))
+    return jnp.linalg.norm(_mean(_unit(x), x_mask) - _mean(_unit(y), y_mask))
 
 
-def mean_cosine(x: ArrayLike) -> Array:
+def mean_cosine(x: ArrayLike, *, mask: ArrayLike | None = None) -> Array:
     """Mean cosine of distinct rows: 1 = collapsed to a point (or a cone), 0 = spread.
 
     Args:
       x: [n, d], n >= 2; a zero row has cosine 0 with all.
+      mask: [n] bool, True = a real row.
 
     Returns:
       Scalar in [-1 / (n - 1), 1]. O(n d), no matrix of pairs.
@@ -91,15 +96,17 @@ def mean_cosine(x: ArrayLike) -> Array:
     True
     """
     z = _unit(_rows(x, "x", least=2))
-    n = z.shape[0]
+    real = _mask(mask, z)
+    z, n = jnp.where(real[:, None], z, 0.0), jnp.sum(real, dtype=z.dtype)
     return (jnp.sum(jnp.sum(z, axis=0) ** 2) - jnp.sum(z**2)) / (n * (n - 1))
 
 
-def effective_rank(x: ArrayLike) -> Array:
+def effective_rank(x: ArrayLike, *, mask: ArrayLike | None = None) -> Array:
     """Number of directions that the rows use: exp of the entropy of s / sum(s), s the singular values, centred.
 
     Args:
       x: [n, d], not normalised inside; the mean row is subtracted.
+      mask: [n] bool, True = a real row.
 
     Returns:
       Scalar in [1, min(n - 1, d)]; 0 when all rows are equal. Singular values come from the smaller Gram matrix,
@@ -115,10 +122,11 @@ def effective_rank(x: ArrayLike) -> Array:
     """
     x = _rows(x, "x")
     # rows that are all equal must centre to exactly 0, which x - mean(x) does not do in floating point
-    x = x - x[:1]
+    real = _mask(mask, x)
+    x = jnp.where(real[:, None], x - x[jnp.argmax(real)], 0.0)
     scale = jnp.max(jnp.abs(x))
     x = x / jnp.where(scale == 0, 1.0, scale)
-    x = x - jnp.mean(x, axis=0)
+    x = jnp.where(real[:, None], x - _mean(x, mask), 0.0)
     small = x if x.shape[0] <= x.shape[1] else x.T
     values = jnp.linalg.eigvalsh(jnp.matmul(small, small.T, precision="highest"))
     floor = jnp.max(values) * (jnp.finfo(x.dtype).eps * small.shape[0])
@@ -135,6 +143,24 @@ def _rows(x: ArrayLike, name: str, least: int = 1) -> Array:
     require(x.ndim == 2, name, got=f"shape {x.shape}", wanted="[rows, width]")
     require(x.shape[0] >= least, name, got=f"{x.shape[0]} rows", wanted=f"at least {least}")
     return x if x.dtype in (jnp.float32, jnp.float64) else x.astype(jnp.float32)
+
+
+def _mask(mask: ArrayLike | None, x: Array) -> Array:
+    if mask is None:
+        return jnp.ones(x.shape[0], bool)
+    mask = jnp.asarray(mask)
+    require(mask.shape == x.shape[:1] and mask.dtype == jnp.bool_, "mask", got=f"{mask.dtype} {mask.shape}",
+            wanted=f"bool {x.shape[:1]}, True = a real row")
+    return mask
+
+
+def _mean(values: Array, mask: ArrayLike | None) -> Array:
+    """Mean over the rows of `values` [n, ...] that exist."""
+    if mask is None:
+        return jnp.mean(values, axis=0)
+    real = _mask(mask, values)
+    shaped = real.reshape(-1, *[1] * (values.ndim - 1))
+    return jnp.sum(jnp.where(shaped, values, 0.0), axis=0) / jnp.sum(real, dtype=values.dtype)
 
 
 def _same_width(x: Array, y: Array) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Literal
 
 import numpy as np
 
@@ -10,13 +11,26 @@ from gera_jax.checks import require
 from gera_jax.evaluation import ranks
 
 
-def mutual_knn(a: Any, b: Any, *, k: int = 10, block_size: int = 1024) -> float:
+def neighbour_count(k: int | Literal["rice"], n: int) -> int:
+    """`k` itself, or for "rice" the rule ceil(2 n^(1/3)): 20 of 1000 rows, 35 of 5000.
+
+    >>> neighbour_count("rice", 1000), neighbour_count("rice", 5000), neighbour_count(10, 5000)
+    (20, 35, 10)
+    """
+    if k == "rice":
+        k = min(math.ceil(2 * round(n ** (1 / 3), 12)), n - 1)
+    require(isinstance(k, int | np.integer) and not isinstance(k, bool), "k", got=repr(k), wanted='a whole number or "rice"')
+    require(1 <= k < n, "k", got=k, wanted=f"1 <= k <= {n - 1} (one less than the {n} rows)")
+    return int(k)
+
+
+def mutual_knn(a: Any, b: Any, *, k: int | Literal["rice"] = 10, block_size: int = 1024) -> float:
     """Mean share of the k nearest rows (cosine, the row itself left out) that two spaces have in common.
 
     Args:
       a: [n, d_a] rows of one space; any float type.
       b: [n, d_b] the same items in the other space; widths may differ.
-      k: neighbours; 1 <= k <= n - 1.
+      k: neighbours, 1 <= k <= n - 1, or "rice" (`neighbour_count`).
       block_size: rows of scores at once.
 
     Returns:
@@ -38,15 +52,21 @@ def mutual_knn(a: Any, b: Any, *, k: int = 10, block_size: int = 1024) -> float:
     a, b = ranks.as_float(a, "a"), ranks.as_float(b, "b")
     n = len(a)
     _same_rows(a, b)
-    require(1 <= k < n, "k", got=k, wanted=f"1 <= k <= {n - 1} (one less than the {n} rows)")
-    a, b = ranks.unit_rows(a), ranks.unit_rows(b)
-    usable = ~(np.isnan(a[:, 0]) | np.isnan(b[:, 0]))
-    shared = 0
-    for first, last in ranks.blocks(n, n, block_size):
-        near_a, near_b = (_neighbours(z, first, last, k) for z in (a, b))
-        both = np.sort(np.concatenate([near_a, near_b], axis=1), axis=1)
-        shared += int(np.sum((both[:, 1:] == both[:, :-1])[usable[first:last]]))  # each side lists a row once
-    return shared / (n * k)
+    k = neighbour_count(k, n)
+    return shared_neighbours(neighbour_keys(a, k, block_size), neighbour_keys(b, k, block_size)) / (n * k)
+
+
+def neighbour_keys(z: np.ndarray, k: int, block_size: int = 1024) -> np.ndarray:
+    """The pairs (i, j nearest of i) as sorted numbers i n + j [n k]; a row with NaN has none."""
+    z, n = ranks.unit_rows(z), len(z)
+    near = np.concatenate([_neighbours(z, first, last, k) for first, last in ranks.blocks(n, n, block_size)])
+    keys = np.arange(n)[:, None] * n + np.sort(near, axis=1)
+    return keys[~np.isnan(z[:, 0])].ravel()
+
+
+def shared_neighbours(a: np.ndarray, b: np.ndarray) -> int:
+    """How many pairs two lists of `neighbour_keys` have in common."""
+    return len(np.intersect1d(a, b, assume_unique=True))
 
 
 def linear_cka(a: Any, b: Any) -> float:
@@ -82,6 +102,109 @@ def linear_cka(a: Any, b: Any) -> float:
         cross, own_a, own_b = np.sum((a.T @ b) ** 2), np.sum((a.T @ a) ** 2), np.sum((b.T @ b) ** 2)
     size = np.sqrt(own_a) * np.sqrt(own_b)
     return float(cross / size) if size != 0 else 0.0
+
+
+def unbiased_cka(a: Any, b: Any) -> float:
+    """CKA without the bias of small samples: HSIC is its estimate over distinct rows i, j, q, r.
+
+    Args:
+      a: [n, d_a] rows of one space, n >= 4.
+      b: [n, d_b] the same items in the other space.
+
+    Returns:
+      At most 1: 1 for spaces equal up to rotation and one scale, about 0 for independent ones whatever n and the widths are
+      (it can be below 0); 0 when either space has no structure of its own; NaN for NaN.
+
+    Cost: O(n d_a d_b): no n x n matrix is formed. Computed in float64.
+
+    Raises:
+      InputError: row counts differ, or fewer than 4 rows.
+
+    Source: Song et al., "Feature Selection via Dependence Maximization" (JMLR 2012), theorem 2.
+
+    >>> import numpy as np
+    >>> a = np.random.default_rng(0).normal(size=(30, 5))
+    >>> round(unbiased_cka(a, 3 * a[:, ::-1]), 6)
+    1.0
+    """
+    a, b = ranks.as_float(a, "a").astype(np.float64), ranks.as_float(b, "b").astype(np.float64)
+    _same_rows(a, b)
+    require(len(a) >= 4, "a", got=f"{len(a)} rows", wanted="at least 4 rows")
+    a, b = a - a.mean(axis=0), b - b.mean(axis=0)  # it changes nothing, and keeps the sums below small
+    own_a, own_b = _unbiased_hsic(a, a), _unbiased_hsic(b, b)
+    if min(own_a, own_b) <= 0:
+        return 0.0
+    return float(_unbiased_hsic(a, b) / (np.sqrt(own_a) * np.sqrt(own_b)))
+
+
+def _unbiased_hsic(a: np.ndarray, b: np.ndarray) -> float:
+    """[tr(KL) + 1'K1 1'L1 / ((n-1)(n-2)) - 2 1'KL1 / (n-2)] / (n (n-3)) of K = aa', L = bb' without their diagonals."""
+    n = len(a)
+    length_a, length_b = np.sum(a * a, axis=1), np.sum(b * b, axis=1)
+    row_a, row_b = (v @ v.sum(axis=0) - length for v, length in ((a, length_a), (b, length_b)))
+    trace = np.sum((a.T @ b) ** 2) - length_a @ length_b
+    total = row_a.sum() * row_b.sum() / ((n - 1) * (n - 2))
+    return (trace + total - 2 * (row_a @ row_b) / (n - 2)) / (n * (n - 3))
+
+
+def cknna(a: Any, b: Any, *, k: int | Literal["rice"] = 10, block_size: int = 1024) -> float:
+    """Kernel alignment over pairs that are neighbours in both spaces: CKA that looks at neighbourhoods only.
+
+    sum of (K_ij - mean K_i)(L_ij - mean L_i) over rows i and their common k nearest j, over the root of the same sums of either
+    space with itself; K, L are cosines.
+
+    Args:
+      a: [n, d_a] rows of one space.
+      b: [n, d_b] the same items in the other space.
+      k: neighbours, 1 <= k <= n - 1, or "rice" (`neighbour_count`).
+      block_size: rows of scores at once.
+
+    Returns:
+      1 for equal geometries, about 0 for independent ones; NaN for NaN.
+
+    Cost: O(n^2 (d_a + d_b)). Memory: two blocks.
+
+    Raises:
+      InputError: row counts differ, or k is not in 1..n-1.
+
+    Source: Huh et al., "The Platonic Representation Hypothesis" (ICML 2024).
+
+    >>> import numpy as np
+    >>> a = np.random.default_rng(0).normal(size=(30, 5))
+    >>> round(cknna(a, 3 * a, k=4), 6)
+    1.0
+    """
+    a, b = ranks.as_float(a, "a"), ranks.as_float(b, "b")
+    n = len(a)
+    _same_rows(a, b)
+    k = neighbour_count(k, n)
+    return local_alignment(LocalGeometry(a, k, block_size), LocalGeometry(b, k, block_size))
+
+
+class LocalGeometry:
+    """What `cknna` needs of one space: pairs of neighbours, mean cosines, and its alignment with itself."""
+
+    def __init__(self, z: np.ndarray, k: int, block_size: int = 1024):
+        self.keys = neighbour_keys(z, k, block_size)
+        self.z = ranks.unit_rows(z).astype(np.float64)
+        self.mean = self.z @ self.z.mean(axis=0)
+        self.own = float(np.sum(self.centred(self.keys) ** 2))
+
+    def centred(self, keys: np.ndarray, size: int = 1 << 15) -> np.ndarray:
+        """Cosines of the pairs, less their row's mean."""
+        row, column = np.divmod(keys, len(self.z))
+        cuts = [slice(i, i + size) for i in range(0, len(keys), size)]
+        parts = [np.einsum("nd,nd->n", self.z[row[cut]], self.z[column[cut]]) for cut in cuts]
+        return np.concatenate([np.zeros(0), *parts]) - self.mean[row]
+
+
+def local_alignment(a: LocalGeometry, b: LocalGeometry) -> float:
+    """`cknna` of two prepared spaces."""
+    if np.isnan(a.z).any() or np.isnan(b.z).any():
+        return math.nan
+    common = np.intersect1d(a.keys, b.keys, assume_unique=True)
+    size = np.sqrt(a.own) * np.sqrt(b.own)
+    return float(np.sum(a.centred(common) * b.centred(common)) / size) if size != 0 else 0.0
 
 
 def _same_rows(a: np.ndarray, b: np.ndarray) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numbers
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -9,7 +11,7 @@ from jax.typing import ArrayLike
 
 from gera_jax import checks
 from gera_jax.losses.inputs import check_pair, check_shape, compute_dtype, scalar
-from gera_jax.losses.positives import Positives, check_mask, check_matching, find_positives, positive_mean
+from gera_jax.losses.positives import Positives, check_mask, check_matching, find_positives, positive_cells, positive_mean
 from gera_jax.losses.reduction import Reduction, check_reduction, reduce_rows, row_weights
 from gera_jax.ops import gather_rows, row_offset, sanitize
 
@@ -19,6 +21,7 @@ def info_nce(
     y: Array,
     *,
     logit_scale: ArrayLike = 1 / 0.07,
+    margin: ArrayLike = 0.0,
     targets: Array | None = None,
     x_groups: Array | None = None,
     y_groups: Array | None = None,
@@ -30,13 +33,15 @@ def info_nce(
 ) -> Array:
     """Cross-entropy of finding each query's positive: l_i = logsumexp_j S_ij - sum_j targets_ij S_ij, S = logit_scale x y^T.
 
-    Nothing is normalised inside: pass unit rows for cosine similarities. Gradients reach x, y, logit_scale (and targets and
-    weights, if they depend on parameters).
+    With a margin, S_ij = logit_scale (x_i.y_j - margin) where j is a positive of i: it has to win by that much. Nothing is
+    normalised inside: pass unit rows for cosine similarities. Gradients reach x, y, logit_scale, margin (and targets and weights,
+    if they depend on parameters).
 
     Args:
       x: [n, d] queries.
       y: [m, d] candidates; row i matches row i (so m = n) unless targets or groups are given.
       logit_scale: 1 / temperature, a positive scalar.
+      margin: scalar taken off the positives' similarities, before the scale; positives are the entries with a target above 0.
       targets: [n, m] >= 0, rows sum to 1 (rows are renormalised over the candidates that exist). Under `axis_name` the
         columns are the candidates of all devices.
       x_groups: [n] integers; the positives of query i are all j with y_groups_j = x_groups_i, with equal shares.
@@ -62,12 +67,14 @@ def info_nce(
     >>> print(f"{info_nce(jnp.eye(3), jnp.ones((3, 3)), logit_scale=1.0):.6f}")  # no information: log 3
     1.098612
 
-    Source: van den Oord et al. 2018, arXiv 1807.03748; both ways in CLIP, arXiv 2103.00020.
+    Source: van den Oord et al. 2018, arXiv 1807.03748; both ways in CLIP, arXiv 2103.00020. The margin: additive margin softmax,
+    as in Ilharco et al. 2019 (masked margin softmax), arXiv 1909.08782.
     """
     _check(x, y, targets, x_groups, y_groups, x_mask, y_mask, weights, reduction, axis_name)
     x, y, scale = _prepare(x, y, logit_scale, x_mask, y_mask)
     logits = _logits(x, gather_rows(y, axis_name), scale)
-    positives, losses = _find(logits, 1, targets, x_groups, y_groups, x_mask, y_mask, axis_name)
+    lead = _lead(margin, scale)
+    positives, losses = _find(logits, 1, lead, targets, x_groups, y_groups, x_mask, y_mask, axis_name)
     return reduce_rows(losses, row_weights(positives.valid, weights, len(x), x.dtype), reduction, axis_name)
 
 
@@ -76,6 +83,7 @@ def symmetric_info_nce(
     y: Array,
     *,
     logit_scale: ArrayLike = 1 / 0.07,
+    margin: ArrayLike = 0.0,
     targets: Array | None = None,
     x_groups: Array | None = None,
     y_groups: Array | None = None,
@@ -87,12 +95,15 @@ def symmetric_info_nce(
 ) -> Array:
     """Mean of both directions: (info_nce(x, y) + info_nce(y, x)) / 2, from one product x y^T.
 
-    Gradients reach x, y, logit_scale (and targets and weights, if they depend on parameters).
+    Two published losses are twice this one, since they sum the directions: NormSoftmax at logit_scale = 1 / 0.05, and the masked
+    margin softmax at margin = 0.001, logit_scale = 1. Gradients reach x, y, logit_scale, margin (and targets and weights, if they
+    depend on parameters).
 
     Args:
       x: [n, d] rows of the first modality.
       y: [m, d] rows of the second; row i matches row i (so m = n) unless targets or groups are given.
       logit_scale: 1 / temperature, a positive scalar.
+      margin: scalar taken off the positives' similarities, before the scale (see `info_nce`).
       targets: [n, m] >= 0; its rows are normalised for x -> y, its columns for y -> x. Not under `axis_name`: use groups.
       x_groups: [n] integers; all rows of a group match.
       y_groups: [m] integers.
@@ -116,6 +127,9 @@ def symmetric_info_nce(
     0.753204
     >>> print(f"{(info_nce(x, y, logit_scale=1.0) + info_nce(y, x, logit_scale=1.0)) / 2:.6f}")
     0.753204
+    >>> similarities = jnp.array([[0.9, 0.2], [0.1, 0.8]])
+    >>> print(f"{2 * symmetric_info_nce(similarities, jnp.eye(2), logit_scale=1.0, margin=0.001):.6f}")
+    0.808145
 
     Source: Radford et al. 2021 (CLIP), arXiv 2103.00020, figure 3.
     """
@@ -132,9 +146,10 @@ def symmetric_info_nce(
     logits = back_logits = _logits(x, gather_rows(y, axis_name), scale)
     if axis_name is not None:  # each way needs its own gathered candidates; one device reads the same product down its columns
         back_logits = _logits(y, gather_rows(x, axis_name), scale)
+    lead, back_axis = _lead(margin, scale), int(axis_name is not None)
     ways = (
-        (n, *_find(logits, 1, targets, x_groups, y_groups, x_mask, y_mask, axis_name)),
-        (m, *_find(back_logits, int(axis_name is not None), back_targets, y_groups, x_groups, y_mask, x_mask, axis_name)),
+        (n, *_find(logits, 1, lead, targets, x_groups, y_groups, x_mask, y_mask, axis_name)),
+        (m, *_find(back_logits, back_axis, lead, back_targets, y_groups, x_groups, y_mask, x_mask, axis_name)),
     )
     first, second = (
         reduce_rows(losses, row_weights(positives.valid, weights, rows, x.dtype), reduction, axis_name)
@@ -214,11 +229,20 @@ def _prepare(x, y, logit_scale, x_mask, y_mask) -> tuple[Array, Array, Array]:
     return sanitize(x.astype(dtype), x_mask), sanitize(y.astype(dtype), y_mask), scale
 
 
-def _find(logits, axis, targets, x_groups, y_groups, x_mask, y_mask, axis_name) -> tuple[Positives, Array]:
+def _lead(margin: ArrayLike, scale: Array) -> Array | None:
+    """The margin in units of the logits; None for no margin, which then costs nothing."""
+    if isinstance(margin, numbers.Real) and margin == 0:
+        return None
+    return scale * scalar(margin, scale.dtype, "margin", positive=False)
+
+
+def _find(logits, axis, lead, targets, x_groups, y_groups, x_mask, y_mask, axis_name) -> tuple[Positives, Array]:
     """Positives and losses of the queries x; the candidates y of all devices lie along `axis` of `logits`."""
     positives = find_positives(logits.shape[1 - axis], logits.shape[axis], targets=targets, x_groups=x_groups,
                                y_groups=y_groups, x_mask=x_mask, y_mask=y_mask, axis_name=axis_name,
                                dtype=logits.dtype)  # fmt: skip
+    if lead is not None:
+        logits = logits - jnp.where(positive_cells(positives, logits.shape, axis), lead, jnp.zeros((), lead.dtype))
     if y_mask is not None:
         logits = _drop(logits, jnp.expand_dims(gather_rows(y_mask, axis_name), 1 - axis))
     return positives, _cross_entropy(logits, positives, axis)

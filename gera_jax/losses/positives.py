@@ -79,6 +79,15 @@ def positive_mean(values: Array, positives: Positives, axis: int = 1) -> Array:
     return jnp.where(some, total, zero) / jnp.where(some, count, jnp.ones_like(count))
 
 
+def positive_cells(positives: Positives, shape: tuple[int, int], axis: int = 1) -> Array:
+    """Which cells hold a positive, bool of `shape`: [n, m], or [m, n] with axis=0."""
+    if positives.columns is None:
+        mass = positives.mass if positives.mass.dtype == jnp.bool_ else positives.mass > 0
+        return mass if axis == 1 else mass.T
+    candidates = jnp.arange(shape[axis], dtype=jnp.int32)
+    return jnp.expand_dims(positives.columns, axis) == jnp.expand_dims(candidates, 1 - axis)
+
+
 def check_matching(
     n: int,
     m: int,

@@ -138,7 +138,9 @@ def _intended(s: Array, v: Array, s_keep: Array, v_keep: Array) -> tuple[Array, 
     """Loss of one recording, and whether it counts."""
     cosines = s @ v.T
     exists = s_keep[:, None] & v_keep[None, :]
-    q = safe_normalize(leave_out_interactions(lax.stop_gradient(cosines), s_keep, v_keep).reshape(-1))
+    phi = leave_out_interactions(lax.stop_gradient(cosines), s_keep, v_keep)
+    # Rounding that stands where there is no interaction must not be normalised to a label of length 1.
+    q = safe_normalize(jnp.where(jnp.abs(phi) > 32 * jnp.finfo(phi.dtype).eps, phi, 0.0).reshape(-1))
     log_a = _log_softmax(cosines, exists)
     sentences, moments = (keep.sum().astype(s.dtype) for keep in (s_keep, v_keep))
     loss = -(sentences / jnp.maximum(moments, 1.0)) * (q * log_a.reshape(-1)).sum()

@@ -14,7 +14,7 @@ import numpy as np
 
 from gera_jax import checks
 from gera_jax.models.linear import Identity, Linear
-from gera_jax.models.residual import LowRankResidual, ResidualMLP
+from gera_jax.models.residual import LowRankResidual, ProjectionMLP, ResidualMLP
 from gera_jax.ops import safe_normalize
 
 Array = jax.Array
@@ -22,10 +22,11 @@ HEADS = {
     "linear": Linear,
     "residual_mlp": ResidualMLP,
     "low_rank_residual": LowRankResidual,
+    "projection_mlp": ProjectionMLP,
     "identity": Identity,
 }
 ANCHOR_STREAM = 1000  # so that anchors leave the heads' start as it is
-RESERVED = ("log_logit_scale", "anchors")
+RESERVED = ("log_logit_scale", "anchors", "teacher")
 MAX_LOGIT_SCALE = 100.0  # the bound that CLIP uses: a colder softmax has no gradient left
 
 
@@ -42,9 +43,11 @@ class TwoTower:
       dim: width of the joint space.
       temperature: start value (learned) or value (fixed) of tau; the logit scale is 1 / tau, at most 100.
       learn_temperature: whether tau is a parameter.
-      head_options: further fields of the head (`hidden`, `rank`, `dropout`).
+      head_options: further fields of the head (`hidden`, `rank`, `dropout`, `identity`: z = x at the start).
       anchors: K learned points of each modality in its features' space and in the joint space, N(0, 1) at the start and not
         normalised; 0 = none.
+      teacher: keep the affine map that `start_at` gives each head beside the head; see `teach`. Weight decay only scales it,
+        and its rows are normalised, so it stays as it is under every optimiser that does not move what has no gradient.
 
     >>> model = TwoTower({"image": 4, "text": 3}, head="linear", dim=2)
     >>> params = model.init(jax.random.key(0))
@@ -59,6 +62,7 @@ class TwoTower:
     learn_temperature: bool = True
     head_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     anchors: int = 0
+    teacher: bool = False
 
     def __post_init__(self) -> None:
         checks.require_known(self.head, HEADS, "model.head")
@@ -72,11 +76,11 @@ class TwoTower:
             checks.require(name not in RESERVED, "modality", got=f'"{name}"', wanted="a name that parameters do not use",
                            remedy=f"Names {', '.join(RESERVED)} are taken: call it otherwise.")
         checks.require(self.anchors >= 0, "model.anchors.count", got=self.anchors, wanted="0 (off) or more")
-        if self.head == "identity":
+        if self.head == "identity" or self.head_options.get("identity"):
             wrong = {name: width for name, width in self.widths.items() if width != self.dim}
             checks.require(not wrong, "model.dim", got=f"{self.dim} beside features of width {wrong}",
-                           wanted="the width of both modalities, as the identity head changes nothing",
-                           remedy='Set model.dim, or use head="linear".')
+                           wanted="the width of all modalities, as the identity head changes nothing at the start",
+                           remedy='Set model.dim, or use head="linear" without the option identity.')
 
     @property
     def _head(self) -> Any:
@@ -96,7 +100,15 @@ class TwoTower:
                 keys = jax.random.split(jax.random.fold_in(key, ANCHOR_STREAM + number))
                 params["anchors"]["features"][name] = jax.random.normal(keys[0], (self.anchors, width))
                 params["anchors"]["z"][name] = jax.random.normal(keys[1], (self.anchors, self.dim))
+        if self.teacher:
+            params["teacher"] = {name: {"kernel": jnp.zeros((width, self.dim)), "bias": jnp.zeros(self.dim)}
+                                 for name, width in self.widths.items()}
         return params
+
+    def teach(self, params: Any, name: str, x: Array) -> Array:
+        """Unit rows [..., dim] of the teacher, the affine map that the head started from; no gradient reaches it."""
+        fixed = jax.lax.stop_gradient(params["teacher"][name])
+        return safe_normalize(x @ fixed["kernel"] + fixed["bias"])
 
     def project(self, params: Any, name: str, x: Array, *, train: bool = False, key: Array | None = None) -> Array:
         """Unit rows z [..., dim] of the features x [..., d] of modality `name`."""
@@ -128,4 +140,6 @@ class TwoTower:
         scale = 1 / max(float(np.sqrt(np.mean(kernel[:, :width] ** 2) * weights.shape[0])), 1e-12)
         kernel, bias = kernel * np.float32(scale), bias * np.float32(scale)
         base = {"kernel": jnp.asarray(kernel), "bias": jnp.asarray(bias)}
-        return {**params, name: {**params[name], "base": base}}
+        made = {**params, name: {**params[name], "base": base}}
+        # A copy, as a step that gives its buffers away must not be handed one twice.
+        return {**made, "teacher": {**made["teacher"], name: jax.tree.map(jnp.copy, base)}} if self.teacher else made

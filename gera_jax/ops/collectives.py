@@ -50,3 +50,13 @@ def row_offset(n: int, axis_name: str | None) -> Array:
     if axis_name is None:
         return jnp.zeros((), jnp.int32)
     return lax.axis_index(axis_name).astype(jnp.int32) * jnp.asarray(n, jnp.int32)
+
+
+def meets_itself(shape: tuple[int, int], axis_name: str | None) -> Array:
+    """[n, N] bool: where a row of this device meets itself among the rows of all devices.
+
+    >>> meets_itself((2, 2), None).tolist()
+    [[True, False], [False, True]]
+    """
+    rows = row_offset(shape[0], axis_name) + jnp.arange(shape[0], dtype=jnp.int32)
+    return rows[:, None] == jnp.arange(shape[1], dtype=jnp.int32)[None, :]

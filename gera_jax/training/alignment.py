@@ -25,9 +25,9 @@ from gera_jax.training.neighbours import neighbour_table
 from gera_jax.training.parallel import Parallel
 from gera_jax.training.task import Array, Batch, Evaluate, Preflight, Problem
 
-STARTS = {
-    "ridge_cca": baselines.RidgeCCA,
-    "procrustes": baselines.Procrustes,
+STARTS = {  # for two modalities, for more
+    "ridge_cca": (baselines.RidgeCCA, baselines.GeneralizedCCA),
+    "procrustes": (baselines.Procrustes, None),
     "random": None,
 }
 MAX_START_PAIRS = 20_000  # a linear map is known long before; the solvers hold several float64 copies of their rows
@@ -40,6 +40,12 @@ class AlignmentTask:
         config_lib.require_fields(config.to_dict())
         checks.require_known(config.model.init, STARTS, "model.init")
         names = config_lib.modalities(config)
+        solvers = STARTS[config.model.init]
+        checks.require(len(names) == 2 or solvers is None or solvers[1] is not None, "model.init",
+                       got=f'"{config.model.init}" with {len(names)} modalities', wanted="a start for any number of them",
+                       remedy='Use init="ridge_cca" (generalised CCA of all of them) or "random".')
+        checks.require(solvers is not None or not config.model.teacher, "model.teacher", got='True with init="random"',
+                       wanted="a closed-form start, which is the teacher", remedy='Set model.init="ridge_cca".')
         for name, graph in config.graphs.items():
             checks.require_known(name, names, "modality of graphs")
             for field in graph:
@@ -78,7 +84,7 @@ class AlignmentTask:
                     raw_widths={name: int(data.tables[name].rows.shape[1]) for name in data.names})
         arrays = {f"{name}/{key}": value for name in data.names for key, value in data.preprocessors[name].to_arrays().items()}
         return Problem(data=data, model=model, sampler=sampler, examples=len(data.pairs), batch_size=sampler.batch_size,
-                       masked=data.names if padded else (), start=lambda: start(config, model, data),
+                       masked=data.names if padded else tuple(sampler.incomplete), start=lambda: start(config, model, data),
                        project=self.projector(model), evaluate=self.evaluator(model, data),
                        splits=[split for split in ("val", "test") if len(getattr(data, split)) > 1], info=info, arrays=arrays)
 
@@ -90,15 +96,19 @@ class AlignmentTask:
         return alignment_context(model, params, batch, wanted=wanted, views=config.views.to_dict(), key=key, axis_name=axis_name)
 
     def diagnose(self, model: TwoTower, params: Any, batch: Batch, *, axis_name: str | None = None) -> dict[str, Array]:
-        wanted = {f"z.{name}" for name in model.widths}
-        context = alignment_context(model, params, batch, wanted=wanted, views={})
+        context = alignment_context(model, params, batch, wanted={f"z.{name}" for name in model.widths}, views={})
         z = {name: gather_rows(context[f"z.{name}"], axis_name) for name in model.widths}
-        x, y = z.values()
-        metrics = {"alignment": diagnostics.alignment(x, y), "modality_gap": diagnostics.modality_gap(x, y)}
+        mask = {name: gather_rows(context[f"mask.{name}"], axis_name) for name in model.widths}
+        metrics: dict[str, Array] = {}
+        couples = config_lib.pairs(model.widths)
+        for a, b in couples:
+            suffix = f"/{a}-{b}" if len(couples) > 1 else ""
+            metrics[f"alignment{suffix}"] = diagnostics.alignment(z[a], z[b], mask=mask[a] & mask[b])
+            metrics[f"modality_gap{suffix}"] = diagnostics.modality_gap(z[a], z[b], x_mask=mask[a], y_mask=mask[b])
         for name, rows in z.items():
-            metrics[f"effective_rank/{name}"] = diagnostics.effective_rank(rows)
-            metrics[f"mean_cosine/{name}"] = diagnostics.mean_cosine(rows)
-            metrics[f"uniformity/{name}"] = diagnostics.uniformity(rows)
+            metrics[f"effective_rank/{name}"] = diagnostics.effective_rank(rows, mask=mask[name])
+            metrics[f"mean_cosine/{name}"] = diagnostics.mean_cosine(rows, mask=mask[name])
+            metrics[f"uniformity/{name}"] = diagnostics.uniformity(rows, mask=mask[name])
         return {**metrics, "temperature": 1 / context["logit_scale"]}
 
     def projector(self, model: TwoTower) -> Callable[[Any, str, np.ndarray], np.ndarray]:
@@ -132,7 +142,8 @@ class AlignmentTask:
         names = config_lib.modalities(config)
         widths = {name: width_after(config.data.preprocess[side], tables[name][1])
                   for side, name in zip(config_lib.sides(config), names, strict=True)}
-        pairs = config.data.pairs or min(tables[name][0] for name in names)
+        rows = [tables[name][0] for name in names]
+        pairs = config.data.pairs or (min(rows) if len(rows) == 2 else sum(rows) // 2)
         size = min(config.batch.pairs, pairs)
 
         def shape(*dims: int, dtype: Any = jnp.int32) -> jax.ShapeDtypeStruct:
@@ -171,7 +182,7 @@ def build_model(config: Mapping, widths: Mapping[str, int]) -> TwoTower:
     block = config["model"]
     return TwoTower(widths, head=block["head"], dim=block["dim"], temperature=block["temperature"],
                     learn_temperature=block["learn_temperature"], head_options=dict(block["options"]),
-                    anchors=block["anchors"]["count"])
+                    anchors=block["anchors"]["count"], teacher=block["teacher"])
 
 
 def start(config: Mapping, model: TwoTower, data: AlignmentData) -> dict[str, Any]:
@@ -180,12 +191,19 @@ def start(config: Mapping, model: TwoTower, data: AlignmentData) -> dict[str, An
     With few pairs the closed form is far better than anything that gradients reach from a random start.
     """
     params = model.init(jax.random.key(config["seed"]))
-    solver = STARTS[config["model"]["init"]]
-    if solver is None:
+    solvers = STARTS[config["model"]["init"]]
+    if solvers is None:
         return params
-    x_name, y_name = data.names
+    solver = solvers[len(data.names) > 2](**config["model"]["init_options"])
     pairs = data.pairs[:MAX_START_PAIRS]
-    fitted = solver(**config["model"]["init_options"]).fit(
-        data.features[x_name].take(pairs[:, 0]), data.features[y_name].take(pairs[:, 1]))
-    params = model.start_at(params, x_name, fitted.x_weights, fitted.x_offset)
-    return model.start_at(params, y_name, fitted.y_weights, fitted.y_offset)
+    has = dict(zip(data.names, (pairs >= 0).T, strict=True))
+    rows = {name: data.features[name].take(np.maximum(index, 0)) for name, index in zip(data.names, pairs.T, strict=True)}
+    if len(data.names) == 2:
+        fitted = solver.fit(*rows.values())
+        maps = [(fitted.x_weights, fitted.x_offset), (fitted.y_weights, fitted.y_offset)]
+    else:
+        fitted = solver.fit(rows, has)
+        maps = [(fitted.weights[name], fitted.offsets[name]) for name in data.names]
+    for name, (weights, offset) in zip(data.names, maps, strict=True):
+        params = model.start_at(params, name, weights, offset)
+    return params

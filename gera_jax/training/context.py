@@ -32,8 +32,13 @@ def alignment_inputs(config: Any, names: tuple[str, ...], *, masked: Collection[
         if name in config["graphs"] and config["batch"]["anchors"]:
             known.update({f"neighbours.{name}": Rows(), f"z.neighbours.{name}": Rows()})
         if config["batch"]["unpaired"]:
-            known.update({f"unpaired.{name}": Rows(), f"z.unpaired.{name}": Rows(), f"mask.all.{name}": Rows()})
+            known.update({f"unpaired.{name}": Rows(), f"z.unpaired.{name}": Rows(), f"mask.all.{name}": Rows(),
+                          f"mask.known.{name}": Rows()})
             known.update({f"{key}.{name}": Rows(mask("all.")) for key in ("all", "z.all", "z.view.all")})
+        if config["model"]["teacher"]:
+            known[f"teacher.{name}"] = Rows(mask(), groups)
+            if config["batch"]["unpaired"]:
+                known.update({f"teacher.unpaired.{name}": Rows(), f"teacher.all.{name}": Rows(mask("all."))})
         if config["mixed"]["on"]:
             known.update({f"z.mixed.{name}": Rows(mask("mixed.")), f"mask.mixed.{name}": Rows()})
         if config["model"]["anchors"]["count"]:
@@ -78,9 +83,9 @@ class _Modality:
     def blocks(self) -> dict[str, Any]:
         """Context key -> function that makes its array."""
         name, made = self.name, {}
-        sources = {"features": self.features, "z": self.z}
+        sources = {"features": self.features, "z": self.z, "teacher": self.teacher}
         for source, rows in sources.items():
-            prefix = "" if source == "features" else "z."
+            prefix = "" if source == "features" else f"{source}."
             made[f"{source}.{name}"] = lambda rows=rows: self.take(rows(), "pairs")
             for block in ("neighbours", "unpaired"):
                 made[f"{prefix}{block}.{name}"] = lambda rows=rows, block=block: self.take(rows(), block)
@@ -88,6 +93,8 @@ class _Modality:
                 [self.take(rows(), "pairs"), self.take(rows(), "unpaired")])
         made[f"mask.all.{name}"] = lambda: jnp.concatenate(
             [self.mask, jnp.ones(len(self.batch[f"unpaired.{name}"]), bool)])
+        made[f"mask.known.{name}"] = lambda: jnp.concatenate(  # rows of `all` that are in a known pair
+            [self.mask, jnp.zeros(len(self.batch[f"unpaired.{name}"]), bool)])
         made[f"z.view.{name}"] = lambda: self.view(("pairs",))
         made[f"z.view.all.{name}"] = lambda: self.view(("pairs", "unpaired"))
         made[f"z.mixed.{name}"] = self.mixed
@@ -101,6 +108,9 @@ class _Modality:
         if self._z is None:
             self._z = self.project(self.features(), PLAIN)
         return self._z
+
+    def teacher(self) -> Array:
+        return self.model.teach(self.params, self.name, self.features())
 
     def take(self, rows: Array, block: str) -> Array:
         """The block's rows; zeros where an item has no row of this modality."""

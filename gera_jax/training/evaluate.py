@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -28,32 +29,54 @@ def projector(model: TwoTower) -> Callable[[Any, str, np.ndarray], np.ndarray]:
     return project
 
 
-def split_rows(data: AlignmentData, split: str) -> tuple[np.ndarray, np.ndarray]:
+def split_rows(data: AlignmentData, split: str) -> tuple[np.ndarray, ...]:
     """The distinct rows of each modality in `split` ("val" | "test")."""
     checks.require_known(split, ("val", "test"), "split")
     pairs = getattr(data, split)
     checks.require(len(pairs) > 1, f"data.split.{split}", got=f"{len(pairs)} pairs", wanted="at least 2 to rank among")
-    return np.unique(pairs[:, 0]), np.unique(pairs[:, 1])
+    return tuple(np.unique(rows[rows >= 0]) for rows in pairs.T)
 
 
 def alignment_metrics(data: AlignmentData, project: Callable[[str, np.ndarray], np.ndarray], split: str, *,
                       full: bool = True) -> dict[str, float]:
     """Retrieval both ways, FOSCTTM and the share of neighbourhoods kept, on one split.
 
+    Of three modalities each pair is measured on the items that have both, under "<a>-<b>/..."; a pair that fewer than two
+    items have is left out. "mean/..." and "foscttm" are means over the pairs.
+
     Args:
       project: (modality name, features) -> unit rows of the joint space.
       full: with FOSCTTM and neighbourhoods; training looks at retrieval alone.
     """
     rows = dict(zip(data.names, split_rows(data, split), strict=True))
-    features = {name: data.features[name].take(rows[name]) for name in data.names}
-    z = {name: np.asarray(project(name, features[name]), np.float32) for name in data.names}
-    groups = {name: data.groups[name][rows[name]] for name in data.names}
-    (x, y), (x_groups, y_groups) = z.values(), groups.values()
-    metrics = evaluation.retrieval_metrics(x, y, x_groups=x_groups, y_groups=y_groups, names=data.names)
+    z = {name: np.asarray(project(name, data.features[name].take(index)), np.float32)
+         for name, index in rows.items() if len(index)}
+    by_pair = {}
+    for a, b in itertools.combinations(range(len(data.names)), 2):
+        tuples = getattr(data, split)
+        both = tuples[(tuples[:, a] >= 0) & (tuples[:, b] >= 0)]
+        names = (data.names[a], data.names[b])
+        if len(both) < 2:
+            continue
+        seen = [np.unique(both[:, side]) for side in (a, b)]
+        x, y = (z[name][np.searchsorted(rows[name], index)] for name, index in zip(names, seen, strict=True))
+        groups = {f"{side}_groups": data.groups[name][index] for side, name, index in zip("xy", names, seen, strict=True)}
+        found = evaluation.retrieval_metrics(x, y, **groups, names=names)
+        by_pair[names] = found | ({"foscttm": evaluation.foscttm(x, y, **groups)} if full else {})
+    metrics = _over_pairs(by_pair) if len(data.names) > 2 else by_pair[data.names]
     if full:
-        metrics["foscttm"] = evaluation.foscttm(x, y, x_groups=x_groups, y_groups=y_groups)
-        for name in data.names:
+        for name in z:
             raw = np.asarray(data.tables[name].rows[rows[name]], np.float32)
             k = min(10, len(raw) - 1)
-            metrics[f"neighbours_kept/{name}"] = evaluation.mutual_knn(raw - raw.mean(0), z[name], k=k)
+            if k > 0:
+                metrics[f"neighbours_kept/{name}"] = evaluation.mutual_knn(raw - raw.mean(0), z[name], k=k)
     return {name: float(value) for name, value in metrics.items()}
+
+
+def _over_pairs(by_pair: Mapping[tuple[str, str], Mapping[str, float]]) -> dict[str, float]:
+    """Each pair's metrics under its name, and the means of what all of them have."""
+    checks.require(len(by_pair) > 0, "data.split", got="no two items that share two modalities",
+                   wanted="at least 2 to rank among")
+    named = {f"{a}-{b}/{key}": value for (a, b), found in by_pair.items() for key, value in found.items()}
+    shared = [key for key in next(iter(by_pair.values())) if key.startswith("mean/") or key == "foscttm"]
+    return named | {key: float(np.mean([found[key] for found in by_pair.values()])) for key in shared}

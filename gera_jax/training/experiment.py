@@ -68,12 +68,13 @@ def build(config: ConfigDict, *, tables: tuple | None = None, cache_dir: Path | 
     parallel = Parallel.choose(config.parallel)
     problem = task.open(config, task.load(config, tables=tables), parallel=parallel, cache_dir=cache_dir)
     total_steps = duration(config, examples=problem.examples, batch_size=problem.batch_size)
-    optimizer = build_optimizer(config.optimizer.to_dict(), total_steps)
+    steps_per_epoch = problem.sampler.steps_per_epoch
+    optimizer = build_optimizer(config.optimizer.to_dict(), total_steps, steps_per_epoch=steps_per_epoch)
 
     example = {name: value[0] for name, value in problem.sampler.batch(0).items()}
     inputs = task.inputs(config, masked=problem.masked)
     terms, shapes, queue = plan(config, task, problem.model, example, inputs, total_steps=total_steps,
-                                steps_per_epoch=problem.sampler.steps_per_epoch)
+                                steps_per_epoch=steps_per_epoch)
     buffers.check_length(config.buffers, problem.examples)
     step, diagnose = make_steps(config, task, problem.model, terms, inputs, optimizer)
     info = {**problem.info, "queue": queue}

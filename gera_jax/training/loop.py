@@ -70,7 +70,7 @@ def train(config: ConfigDict, workdir: str | Path | None = None, *, tables: tupl
     experiment = build(config, tables=tables, cache_dir=cache)
     logger.info("%s", experiment.summary)
     state = experiment.init_state()
-    loop = dict(best_metric=-1.0, best_step=0, stale=0, last_metric=-1.0)
+    loop = dict(best_metric=-np.inf, best_step=0, stale=0, last_metric=-np.inf)
     checkpoints, log = None, None
     if workdir is not None:
         runs.write_header(workdir, experiment)

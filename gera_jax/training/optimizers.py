@@ -10,12 +10,12 @@ from gera_jax import checks
 from gera_jax.objectives import schedule
 
 
-def build_optimizer(config: Mapping, total_steps: int) -> optax.GradientTransformation:
+def build_optimizer(config: Mapping, total_steps: int, *, steps_per_epoch: int = 1) -> optax.GradientTransformation:
     """Gradient clipping by global norm, then any optimiser of optax, its rate following the schedule.
 
     Args:
       config: the `optimizer` block (`name`, `lr`, `schedule`, `warmup_steps`, `clip_norm`, `options`).
-      total_steps: length of the run.
+      total_steps, steps_per_epoch: length of the run and of an epoch.
     """
     make = getattr(optax, config["name"], None)
     if make is None:
@@ -24,7 +24,7 @@ def build_optimizer(config: Mapping, total_steps: int) -> optax.GradientTransfor
     kind = config["schedule"]
     spec = dict(kind=kind, start=config["lr"], end=config["lr"] if kind == "constant" else 0.0,
                 warmup_steps=config["warmup_steps"])
-    rate = schedule(spec, name="optimizer.lr", total_steps=total_steps)
+    rate = schedule(spec, name="optimizer.lr", total_steps=total_steps, steps_per_epoch=steps_per_epoch)
     try:
         main = make(learning_rate=rate, **config["options"])
     except TypeError as error:

@@ -94,7 +94,9 @@ class Task(Protocol):
     """A kind of run, chosen by `config.task`. It holds no state: what it makes of a config and data is a `Problem`.
 
     A new task is one file with these methods and a line in `tasks.TASKS`; the loop, the step, checkpoints, parallelism, the
-    optimiser, terms and their schedules are shared, and know of the task only what stands here.
+    optimiser, terms and their schedules are shared, and know of the task only what stands here. They read these fields of a
+    config: `task`, `seed`, `losses`, `buffers`, `optimizer`, the durations, `evals`, `checkpoint`, `log_every_steps`,
+    `tensorboard` and `parallel`; all others (`data`, `model`, `batch`, ...) are the task's own.
 
     Order of calls in a run: `check`, `inputs` (terms are checked against it), `load`, `open`, `Problem.start`; then for each
     step, inside the compiled function, `context` and the terms; every `log_every_steps` `diagnose`; every

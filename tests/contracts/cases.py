@@ -9,7 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from tests.contracts import cases_grounding
+from tests.contracts import (
+    cases_anchors,
+    cases_density,
+    cases_grounding,
+    cases_heat,
+    cases_mixup,
+    cases_structure,
+    cases_transport,
+)
 from tests.oracles import contrastive, diffusion
 
 N, D, M, K = 8, 4, 5, 3  # rows (divisible by 8 shards), width, points of a neighbourhood, projected width
@@ -99,6 +107,10 @@ def _contrastive() -> list[Case]:
         Case("symmetric-targets", "symmetric_info_nce", **sym, arrays=dict(targets=soft_targets()), shards=False),
         Case("sigmoid_contrastive", "sigmoid_contrastive", **sig, swappable=True),
         Case("sigmoid-groups", "sigmoid_contrastive", **sig, arrays=dict(**groups, **both, weights=WEIGHTS)),
+        Case("info_nce-margin", "info_nce", **nce | dict(static=dict(logit_scale=7.0, margin=0.2)),
+             arrays=dict(x_mask=MASK, y_mask=other), wrong={"no margin": dict(margin=0.0), "margin": dict(margin=-0.2)}),
+        Case("symmetric-margin-groups", "symmetric_info_nce", **sym | dict(static=dict(logit_scale=7.0, margin=0.2)),
+             swappable=True, arrays=dict(**groups, **both), wrong={"no margin": dict(margin=0.0), "scaled": dict(margin=1.4)}),
         Case("nt_xent", "nt_xent", **ntx),
         Case("nt_xent-mask", "nt_xent", **ntx, arrays=dict(mask=MASK, weights=WEIGHTS)),
     ]  # fmt: skip
@@ -123,13 +135,20 @@ def _diffusion() -> list[Case]:
     ]
 
 
+STRUCTURE = cases_structure.cases(Case, points, mask=MASK)
+DENSITY = cases_density.cases(Case, mask=MASK)
+MIXUP = cases_mixup.cases(Case, rows, mask=MASK)
+ANCHORS = cases_anchors.cases(Case, rows, mask=MASK)
 GROUNDING = cases_grounding.cases(Case)
-CASES = _contrastive() + _diffusion() + GROUNDING
+HEAT = cases_heat.cases(Case, sets, points, point_mask=POINT_MASK, mask=MASK, weights=WEIGHTS)
+TRANSPORT = cases_transport.cases(Case, rows, mask=MASK)
+CASES = _contrastive() + _diffusion() + STRUCTURE + DENSITY + MIXUP + ANCHORS + GROUNDING + HEAT + TRANSPORT
 BY_NAME = {case.name: case for case in CASES}
 # One plain configuration of every loss and form: for contracts where the arguments do not matter.
 PLAIN = [BY_NAME[n] for n in (
     "info_nce", "symmetric_info_nce", "sigmoid_contrastive", "nt_xent", "diffusion-neighbourhood",
-    "diffusion-batch", "diffusion-row", "diffusion-log", *cases_grounding.PLAIN,
+    "diffusion-batch", "diffusion-row", "diffusion-log", *cases_structure.PLAIN, *cases_density.PLAIN,
+    *cases_mixup.PLAIN, *cases_anchors.PLAIN, *cases_grounding.PLAIN, *cases_transport.PLAIN, "heat-neighbourhood", "heat-batch",
 )]  # fmt: skip
 MASKED = [case for case in CASES if case.masks]
 

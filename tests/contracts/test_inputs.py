@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import re
 
 import jax
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 from gera_jax import losses
-from tests.contracts import cases_grounding
+from tests.contracts import cases_anchors, cases_density, cases_grounding, cases_mixup, cases_structure, cases_transport
 from tests.contracts.cases import BY_NAME, PLAIN, points, rows, sets
 from tests.contracts.tools import call, evaluate
 
@@ -64,28 +66,32 @@ def test_the_finite_check_can_fail():
 @every_plain
 def test_antipodal_pairs_are_worse_than_equal_ones(case):
     x, _ = case.data()
-    if case.frozen or case.needs:
-        return  # a reflection keeps all distances; sentences and moments are no pairs of rows
+    if case.frozen or case.needs or case.loss in cases_transport.UNPAIRED:
+        return  # a reflection keeps all distances; without partners there is nothing to be antipodal to
+    x = x + 1  # a set whose reflection is another set
     assert evaluate(case, x, -x, dtype="float32")[0] > evaluate(case, x, x, dtype="float32")[0]
 
 
 @every_plain
 def test_one_row(case):
-    """One row (one point) has nothing to be compared with: the oracle's value, 0 but for the sigmoid loss."""
+    """One row (one point) has nothing to be compared with: the oracle's value, 0 but where a pair or two sets are apart."""
     x, y = (v[:, :1] if v.ndim == 3 else v[:1] for v in case.data())
     low = [jnp.asarray(v, "float32") for v in (x, y)]
     value, grads = jax.value_and_grad(lambda *v: call(case, *v, {}), argnums=(0, 1))(*low)
     assert is_finite(value, grads)
     needed = case.needs(x, y) if case.needs else {}
     assert abs(float(value) - float(case.oracle(x, y, **case.static, **needed))) < 1e-5
-    assert (value > 0.01) == (case.loss in ("sigmoid_contrastive", *cases_grounding.APART))
+    apart = ("sigmoid_contrastive", "mmd", "mk_mmd", "anchor_consistency", *cases_grounding.APART)
+    assert (value > 0.01) == (case.loss in apart)
 
 
 def zeros(*shape):
     return jnp.zeros(shape, "float32")
 
 
-ARGS = {name: ("x", "z") if name == "diffusion_alignment" else ("x", "y") for name in losses.__all__}
+REQUIRED = {**cases_mixup.REQUIRED, **cases_anchors.REQUIRED}  # keyword arguments without a default
+SET_LOSSES = ("diffusion_alignment", "heat_geodesic_stress")
+ARGS = {name: ("x", "z") if name in SET_LOSSES else ("x", "y") for name in losses.__all__}
 PAIR = (zeros(4, 3), zeros(4, 3))
 SETS = (zeros(2, 4, 3), zeros(2, 4, 3))
 SCALE = dict(logit_scale=1.0)
@@ -121,7 +127,19 @@ FAULTS = [  # loss, inputs, options, words that the message must hold (any case)
     ("diffusion_alignment", (zeros(2, 4, 3), zeros(3, 4, 3)), {}, ("2|3",)),
     ("diffusion_alignment", SETS, dict(t=-1), ("\\bt\\b", "-1")),
     ("diffusion_alignment", SETS, dict(mask=jnp.ones((2, 5), bool)), ("mask", "4|5")),
+    *cases_structure.FAULTS, *cases_density.FAULTS,
+    *cases_mixup.FAULTS, *cases_anchors.FAULTS, *cases_transport.FAULTS,
     *cases_grounding.FAULTS,
+    ("heat_geodesic_stress", SETS, dict(form="neighborhood"), ("form", "neighbourhood")),
+    ("heat_geodesic_stress", SETS, dict(normalization="l2"), ("normalization", "relative|none")),
+    ("heat_geodesic_stress", SETS, dict(t=0.0), ("\\bt\\b", "0")),
+    ("heat_geodesic_stress", SETS, dict(sigma=1.5), ("sigma", "1.5", "from 0 to 1")),
+    ("heat_geodesic_stress", SETS, dict(bandwidth=-1.0), ("bandwidth", "-1")),
+    ("heat_geodesic_stress", SETS, dict(bandwidth="mean"), ("bandwidth", "median")),
+    ("heat_geodesic_stress", PAIR, {}, ("x", "axes")),
+    ("heat_geodesic_stress", PAIR, dict(form="batch", weights=zeros(4)), ("weights", "batch")),
+    ("heat_geodesic_stress", (zeros(2, 4, 3), zeros(2, 5, 3)), {}, ("4|5",)),
+    ("heat_geodesic_stress", SETS, dict(mask=jnp.ones((2, 5), bool)), ("mask", "4|5")),
 ]  # fmt: skip
 
 
@@ -140,8 +158,9 @@ def test_static_faults_say_what_is_wrong(loss, inputs, options, words, route):
 
 @pytest.mark.parametrize("loss", losses.__all__)
 def test_good_inputs_raise_nothing(loss):
-    inputs = SETS if loss in ("diffusion_alignment", *cases_grounding.REQUIRED) else PAIR
-    options = {} if loss in ("diffusion_alignment", "sigmoid_contrastive") else SCALE
+    inputs = SETS if loss in (*SET_LOSSES, *cases_grounding.REQUIRED) else PAIR
+    options = SCALE if "logit_scale" in inspect.signature(getattr(losses, loss)).parameters else {}
+    options = {**options, **REQUIRED.get(loss, {})}
     options = cases_grounding.REQUIRED.get(loss, options)
     assert jax.eval_shape(lambda *v: getattr(losses, loss)(*v, **options), *inputs).shape == ()
 
@@ -166,10 +185,11 @@ def temporary_bytes(function, *values) -> int:
 
 @every_plain
 def test_memory_has_no_n_m_d_term(case):
-    kind = "pairs" if not case.frozen else ("batch" if case.static.get("form") == "batch" else "sets")
+    kind = "pairs" if not case.frozen else ("batch" if case.data()[0].ndim == 2 else "sets")
     data, entries, width = BIG["moments" if case.needs else kind]
     if kind == "batch":
         data = (data[0], np.zeros((256, width)))
+    case = dataclasses.replace(case, static=cases_anchors.widened(case.static, width))
     assert temporary_bytes(lambda x, y: call(case, x, y, {}), *data) < 4 * entries * width / 2
 
 

@@ -45,7 +45,7 @@ def faults(case):
         yield "ungrouped", case.want(x, y, x_groups=None, y_groups=None)
     for name, changes in case.wrong.items():
         yield name, case.want(x, y, **changes)
-    if case.frozen:
+    if case.loss == "diffusion_alignment":
         yield "identity operator", case.want(x, y, lost=True)
         yield "alpha", case.want(x, y, alpha=0.25)
         yield "t", case.want(x, y, t=case.static.get("t", 1) + 1)
@@ -138,7 +138,7 @@ def test_all_weights_zero_is_zero(case):
 
 
 @pytest.mark.parametrize("name", ["info_nce-groups", "sigmoid-groups", "nt_xent-mask", "symmetric-groups",
-                                  "diffusion-neighbourhood-raw"])  # fmt: skip
+                                  "diffusion-neighbourhood-raw", "heat-neighbourhood-raw"])  # fmt: skip
 @pytest.mark.parametrize("reduction", ["sum", "none"])
 def test_reductions(name, reduction):
     """sum is the weighted sum; none is one number for each row, and 0 where it is masked."""

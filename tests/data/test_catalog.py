@@ -15,7 +15,10 @@ SHAPES = {
     "clipart_dinov2": ((3012, 384), (3012, 384)),
     "emoji": ((1646, 1280), (1646, 384)),
     "emoji_speech": ((1646, 512), (1646, 384)),
+    "emoji_speech_image": ((1646, 512), (1646, 1280)),
+    "emoji3": ((1646, 1280), (1646, 384), (1646, 512)),
     "molecule": ((3000, 512), (2912, 384)),
+    "molecule_large": ((6000, 512), (6000, 384)),
 }
 
 
@@ -25,11 +28,12 @@ def test_names():
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_each_set_is_whole(name):
-    x, y = catalog.load(name)
+    tables = catalog.load(name)
+    x, y = tables[:2]
     entry = catalog.info(name)
-    assert (x.rows.shape, y.rows.shape) == SHAPES[name]
-    assert (x.name, y.name) == entry.names
-    for table in (x, y):
+    assert tuple(table.rows.shape for table in tables) == SHAPES[name]
+    assert tuple(table.name for table in tables) == entry.names
+    for table in tables:
         assert validate_table(table)
         words = [row[entry.captions[table.name]] for row in table.meta]
         assert all(isinstance(word, str) and word for word in words)

@@ -92,3 +92,21 @@ def test_bad_input():
             function(np.ones((1, 3)))
     with pytest.raises(InputError, match=r"x: got shape \(3,\); wanted \[rows, width\]"):
         evaluation.effective_rank(np.ones(3))
+
+
+@pytest.mark.parametrize("measure", ["alignment", "modality_gap", "uniformity", "mean_cosine", "effective_rank"])
+def test_masked_rows_are_removed_even_nan(measure):
+    rng = np.random.default_rng(0)
+    mask = np.array([1, 0, 1, 1, 0, 1, 1], bool)
+    x, y = (rng.normal(size=(7, 4)).astype(np.float32) for _ in range(2))
+    two = measure in ("alignment", "modality_gap")
+    fn = getattr(evaluation, measure)
+    masks = dict(x_mask=mask, y_mask=mask) if measure == "modality_gap" else dict(mask=mask)
+    wanted = float(fn(x[mask], y[mask]) if two else fn(x[mask]))
+    x[1], y[4] = np.nan, np.nan
+    if measure == "alignment":
+        x[4], y[1] = 1.0, 1.0
+    assert float(fn(x, y, **masks) if two else fn(x, **masks)) == pytest.approx(wanted, abs=1e-5)
+    assert not np.isfinite(float(fn(x, y) if two else fn(x))), "without the mask the NaN must show"
+    with pytest.raises(ValueError, match=r"mask: got .*; wanted bool \(7,\), True = a real row"):
+        fn(*((x, y) if two else (x,)), **{name: np.ones(7) for name in masks})

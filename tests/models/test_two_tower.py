@@ -27,6 +27,35 @@ def test_rows_lie_on_the_sphere_and_initial_parameters_are_a_function_of_the_key
     assert np.isfinite(model.project(params, "x", jnp.zeros((2, width)))).all()
 
 
+@pytest.mark.parametrize("head", ["linear", "residual_mlp", "low_rank_residual", "projection_mlp"])
+def test_heads_may_start_at_the_identity(head):
+    options = dict(identity=True) | (dict(layer_norm=False) if head == "projection_mlp" else {})
+    model = TwoTower({"x": 6, "y": 6}, head=head, dim=6, head_options=options)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(5, 6)), jnp.float32)
+    unit = x / jnp.linalg.norm(x, axis=1, keepdims=True)
+    params = model.init(jax.random.key(0))
+    np.testing.assert_allclose(model.project(params, "y", x), unit, atol=1e-6)
+    plain = TwoTower({"x": 6, "y": 6}, head=head, dim=6)
+    assert np.abs(plain.project(plain.init(jax.random.key(0)), "y", x) - unit).max() > 0.1
+    grads = jax.grad(lambda p: model.project(p, "x", x)[:, 0].sum())(params)["x"]
+    assert all(float(jnp.abs(leaf).max()) > 0 for name in grads if name in ("project", "up") for leaf in [grads[name]["kernel"]])
+    with pytest.raises(checks.InputError, match="identity head changes nothing"):
+        TwoTower({"x": 6, "y": 5}, head=head, dim=6, head_options=options)
+
+
+def test_the_projection_head_is_its_formula():
+    model, width = make("projection_mlp")
+    params = model.init(jax.random.key(1))["x"]
+    rng = np.random.default_rng(5)
+    params["project"] = {"kernel": jnp.asarray(rng.normal(size=(5, 5)), jnp.float32), "bias": jnp.asarray(rng.normal(size=5), jnp.float32)}
+    x = rng.normal(size=(4, width)).astype(np.float32)
+    p = x @ params["base"]["kernel"] + params["base"]["bias"]
+    z = p + jax.nn.gelu(p) @ params["project"]["kernel"] + params["project"]["bias"]
+    z = z - z.mean(1, keepdims=True)
+    wanted = z / np.linalg.norm(z, axis=1, keepdims=True)
+    np.testing.assert_allclose(model.project({"x": params}, "x", jnp.asarray(x)), wanted, atol=1e-4)
+
+
 @pytest.mark.parametrize("head", ["linear", "residual_mlp", "low_rank_residual"])
 def test_closed_form_start_is_that_solution(head):
     rng = np.random.default_rng(1)

@@ -197,7 +197,7 @@ def shapley_interaction(s, v, *, form="intended", s_mask=None, v_mask=None, labe
         length = math.sqrt(sum(w * w for w in phi))
         log_a = np.log(assignment(_cosines(sentences, moments))).reshape(-1)
         entropy = -len(sentences) / len(moments) * sum(q * w for q, w in zip(phi, log_a, strict=True))
-        losses.append(entropy / length if length > 0 else 0.0)
+        losses.append(entropy / length if length > 1e-14 else 0.0)  # equal players: rounding is no label
     return -sum(losses) if form == "released" else mean(losses)
 
 

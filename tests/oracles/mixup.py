@@ -15,7 +15,7 @@ def slerp(x, y, lam) -> np.ndarray:
     angle = 2 * math.atan2(math.sqrt(squared_distance(x, y)), math.sqrt(squared_distance(x, -y)))
     if math.sin(angle) < 1e-12:  # equal rows, or opposite ones, which have no unique arc: the straight line
         return unit((1 - lam) * x + lam * y)
-    return (math.sin((1 - lam) * angle) * x + math.sin(lam * angle) * y) / math.sin(angle)
+    return unit(math.sin((1 - lam) * angle) * x + math.sin(lam * angle) * y)  # over sin(angle), which is its length
 
 
 def cross_entropy(logits, target) -> float:

@@ -8,6 +8,8 @@ import numpy as np
 
 from tests.oracles.tools import dot, kept, mean, softmax, squared_distance, unit
 
+RELEASED_FLOOR = 1e-12
+
 
 def centred_rows(rows, center: str) -> np.ndarray:
     """ "after": unit rows less their mean; "before": unit rows of what is left after the mean; "none": unit rows."""
@@ -46,17 +48,17 @@ def power(p, steps: int) -> np.ndarray:
     return out
 
 
-def _kl(p, q) -> float:
-    """KL(p || q) of two rows; 0 log 0 = 0."""
-    return sum(a * math.log(a / b) for a, b in zip(p, q, strict=True) if a > 0)
+def _kl(p, q, floor: float = 0.0) -> float:
+    """KL(p || q) of two rows; 0 log 0 = 0, and q counts as at least `floor`."""
+    return sum(a * math.log(a / max(b, floor)) for a, b in zip(p, q, strict=True) if a > 0)
 
 
 def row_divergence(p, q, divergence: str) -> float:
-    """ "js": half of KL(p||m) + KL(q||m), m their mean; "mixture_first", as released: half of KL(m||p) + KL(m||q)."""
+    """ "js": half of KL(p||m) + KL(q||m), m their mean; "mixture_first", as released: half of KL(m||p) + KL(m||q), floored."""
     m = [(a + b) / 2 for a, b in zip(p, q, strict=True)]
     if divergence == "js":
         return 0.5 * (_kl(p, m) + _kl(q, m))
-    return 0.5 * (_kl(m, p) + _kl(m, q))
+    return 0.5 * (_kl(m, p, RELEASED_FLOOR) + _kl(m, q, RELEASED_FLOOR))
 
 
 def structure_divergence(

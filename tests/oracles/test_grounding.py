@@ -47,6 +47,9 @@ def test_edges_are_directed_and_of_the_raw_rows():
     assert got[0, 1] > 0.9 and got[0, 0] > 0.8 and got[1, 2] == 0.0 and got[1, 1] > 0.9
     scaled = angles * np.array([[1.0], [5.0], [1.0]])  # Euclidean neighbours of the rows as they are: 0 and 2 meet
     assert grounding.geodesic_similarity(scaled, [0], k=1)[0, 1] == 0.0 and grounding.geodesic_similarity(scaled, [0], k=1)[0, 2] > 0
+    crowd = turned([0, 5, 10, 60])  # the last looks at the third, which has two nearer ones
+    assert grounding.geodesic_similarity(crowd, [3, 2], k=2)[:, [2, 3]].tolist()[1][1] == 0.0
+    assert grounding.geodesic_similarity(crowd, [3, 2], k=2)[0, 2] > 0.3
     twins = np.repeat(angles, 2, axis=0)
     assert agrees(grounding.geodesic_similarity(twins, [0], k=1)[0, :2], [1.0, 1.0], 9)
 
@@ -215,6 +218,13 @@ def test_shapley_loss():
     check(grounding.shapley_interaction(S, M, form="released"), released, 10, paired=paired, intended=got)
     assert grounding.shapley_interaction(S, M, labels=grounding.intended_labels(S, M)) == grounding.shapley_interaction(S, M)
     assert not agrees(grounding.shapley_interaction(S, M, labels=[phi[::-1]]), want, 3)
+
+
+def test_equal_players_have_no_interaction():
+    """A sentence that has a twin changes no value; rounding must not become a label of length 1."""
+    assert grounding.shapley_interaction(np.repeat(S[:1], 3, axis=0), M) == 0.0
+    assert grounding.shapley_interaction(S, np.repeat(M[:1], 3, axis=0)) == 0.0
+    assert abs(grounding.shapley_interaction(S, M)) > 0.1
 
 
 @pytest.mark.parametrize("form", ["intended", "released"])

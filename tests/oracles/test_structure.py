@@ -65,6 +65,14 @@ def test_range_and_zero():
     assert structure.structure_divergence(eye, shifted, divergence="mixture_first", **apart) > np.log(2)
 
 
+def test_disjoint_rows():
+    """log 2 for js; 13.12 in the released direction, through its floor of 1e-12 under the logarithm."""
+    p, q = np.eye(2)
+    check(structure.row_divergence(p, q, "js"), np.log(2), 10)
+    check(structure.row_divergence(p, q, "mixture_first"), 13.12, 2, js=np.log(2), summed=26.24)
+    assert structure.row_divergence(p, p, "mixture_first") == 0.0
+
+
 def test_translation_only_with_centring_first():
     x, _ = random()
     moved = x + 3.0

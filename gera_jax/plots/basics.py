@@ -1,7 +1,5 @@
-"""Pictures of runs and joint spaces, as matplotlib figures; `svg` makes one fit for a page, light or dark.
+"""What a run learned and where its rows lie: recall, training curves, the joint space, and what all pictures share."""
 
-matplotlib is imported inside and pyplot not at all: nothing is shown, leaked or needs a display.
-"""
 
 from __future__ import annotations
 
@@ -42,7 +40,7 @@ def recall_against_pairs(
     counts = sorted({pairs for values in points.values() for pairs, _ in values})
     if len(counts) == 1:
         return _recall_at_one_count(points, counts[0], chance, heading)
-    figure, (axes,) = _figure(7.2, 3.9)
+    figure, (axes,) = new_figure(7.2, 3.9)
     ends = []
     for index, (label, values) in enumerate(points.items()):
         color, marker = SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)]
@@ -59,13 +57,13 @@ def recall_against_pairs(
     axes.set_xlabel("known pairs")
     axes.set_ylabel(heading)
     axes.set_ylim(0, 1.08 * axes.get_ylim()[1])  # room for the names at the ends
-    _chance(axes, chance, vertical=False)
-    _label_ends(axes, ends)
+    chance_line(axes, chance, vertical=False)
+    label_ends(axes, ends)
     return figure
 
 
 def _recall_at_one_count(points, count: int, chance: float | None, heading: str) -> Figure:
-    figure, (axes,) = _figure(7.2, 0.9 + 0.36 * len(points))
+    figure, (axes,) = new_figure(7.2, 0.9 + 0.36 * len(points))
     for index, values in enumerate(points.values()):
         y = len(points) - 1 - index
         numbers = [100 * v for _, v in values]
@@ -82,7 +80,7 @@ def _recall_at_one_count(points, count: int, chance: float | None, heading: str)
     axes.margins(x=0.1)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(f"{heading}, {count:,} known pairs")
-    _chance(axes, chance, vertical=True)
+    chance_line(axes, chance, vertical=True)
     return figure
 
 
@@ -100,7 +98,7 @@ def training_curves(
     with_losses = [label for label in curves if keys[label]]
     wide = 2 if len(with_losses) > 1 else 1
     rows_of_losses = math.ceil(len(with_losses) / wide)
-    figure, panels = _figure(
+    figure, panels = new_figure(
         7.2,
         (2.8 + 0.1 * len(recalls) if recalls else 0) + 2.3 * rows_of_losses,
         bool(recalls),
@@ -149,7 +147,7 @@ def joint_space(
     x, y = np.asarray(x, float), np.asarray(y, float)
     require(x.shape == y.shape and x.ndim == 2 and x.shape[1] == 2, "x and y", got=f"{x.shape} and {y.shape}",
             wanted="[n, 2] both", remedy="Use `pca_plane` first, rows in pairs.")  # fmt: skip
-    figure, (axes,) = _figure(7.2, 5.2)
+    figure, (axes,) = new_figure(7.2, 5.2)
     for a, b in zip(x, y, strict=True):
         axes.plot([a[0], b[0]], [a[1], b[1]], color=MUTED, linewidth=0.8, alpha=0.6, zorder=1)
     axes.scatter(*x.T, s=34, color=SERIES[0], marker="o", zorder=2, label=names[0], linewidths=0)
@@ -178,65 +176,6 @@ def pca_plane(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (x - centre) @ plane.T, (y - centre) @ plane.T
 
 
-def score_map(
-    spans: np.ndarray,  # [N, 2] seconds
-    scores: np.ndarray,  # [N]
-    *,
-    truth: Sequence[float],  # (start, end) in seconds
-    found: Sequence[float] = (),
-    heading: str = "",
-) -> Figure:
-    """The score of every moment of a recording by its start and length, with the true span and the one that was found."""
-    spans, scores = np.asarray(spans, float), np.asarray(scores, float)
-    require(spans.shape == (len(scores), 2) and len(scores) > 0, "spans", got=f"shape {spans.shape} for {len(scores)} scores",
-            wanted="[N, 2], a span a score")  # fmt: skip
-    figure, (axes,) = _figure(7.2, 3.4)
-    order = np.argsort(scores)  # the best on top
-    length = spans[:, 1] - spans[:, 0]
-    dots = axes.scatter(spans[order, 0], length[order], c=scores[order], s=22, marker="s", cmap="viridis", linewidths=0)
-    figure.colorbar(dots, ax=axes, label="score", pad=0.01).ax.tick_params(labelsize=8, colors=MUTED)
-    marks = [("true span", truth, "o", SERIES[1])] + ([("found", found, "x", SERIES[5])] if len(found) else [])
-    for label, (start, end), marker, color in marks:
-        hollow = dict(facecolors="none", edgecolors=color) if marker == "o" else dict(color=color)
-        axes.scatter([start], [end - start], s=130, marker=marker, linewidths=2, label=label, **hollow)
-    axes.set_xlabel("start (s)")
-    axes.set_ylabel("length (s)")
-    axes.set_title(heading, loc="left", color=INK, fontsize=9)
-    axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc="upper right")
-    return figure
-
-
-def found_spans(
-    truth: np.ndarray,  # [Q, 2] seconds
-    found: np.ndarray,  # [Q, 2] seconds, NaN where nothing was found
-    texts: Sequence[str],
-    *,
-    duration: float,
-) -> Figure:
-    """One line a sentence of a recording: its true span above, the one that was found below, and how much they overlap."""
-    from gera_jax.ops import temporal_iou
-
-    truth, found = np.asarray(truth, float), np.asarray(found, float)
-    require(truth.shape == found.shape == (len(texts), 2) and len(texts) > 0, "truth and found",
-            got=f"{truth.shape} and {found.shape} for {len(texts)} sentences", wanted="[Q, 2] both")  # fmt: skip
-    figure, (axes,) = _figure(7.2, 0.9 + 0.34 * len(texts))
-    order = np.argsort(truth[:, 0], kind="stable")
-    for line, q in enumerate(order):
-        y, overlap = len(texts) - 1 - line, float(temporal_iou(truth[q], np.nan_to_num(found[q])))
-        axes.barh(y + 0.17, np.ptp(truth[q]), 0.3, left=truth[q, 0], color=SERIES[0], label="true" if not line else None)
-        if np.isfinite(found[q]).all():
-            axes.barh(y - 0.17, np.ptp(found[q]), 0.3, left=found[q, 0], color=SERIES[1], label="found" if not line else None)
-        axes.annotate(f"{overlap:.2f}", (1.005, y), xycoords=axes.get_yaxis_transform(), va="center", fontsize=8, color=MUTED)
-    names = [text if len(text) <= 34 else text[:33] + "…" for text in (texts[q] for q in order)]
-    axes.set_yticks(range(len(texts)), names[::-1], fontsize=8)
-    axes.tick_params(axis="y", length=0, labelcolor=INK)
-    axes.set_xlim(0, duration)
-    axes.set_xlabel("time (s); at the right the overlap")
-    axes.grid(axis="y", visible=False)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False, fontsize=8)
-    return figure
-
-
 def svg(figure: Figure, name: str, alt: str) -> str:
     """The figure as one inline `<svg>`: ids start with `name`, colours are page variables."""
     import html
@@ -258,7 +197,7 @@ def svg(figure: Figure, name: str, alt: str) -> str:
     return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(alt, quote=True)}" ', 1).rstrip()
 
 
-def _figure(
+def new_figure(
     width: float, height: float, top: bool = True, below: int = 0, wide: int = 1
 ) -> tuple[Figure, list[Axes]]:
     """A plain figure: one panel over the full width if `top`, then `below` rows of `wide` panels."""
@@ -284,7 +223,7 @@ def _figure(
     return figure, panels
 
 
-def _chance(axes: Axes, chance: float | None, *, vertical: bool) -> None:
+def chance_line(axes: Axes, chance: float | None, *, vertical: bool) -> None:
     if chance is None:
         return
     (axes.axvline if vertical else axes.axhline)(
@@ -297,7 +236,7 @@ def _chance(axes: Axes, chance: float | None, *, vertical: bool) -> None:
                   fontsize=8, color=MUTED)  # fmt: skip
 
 
-def _label_ends(axes: Axes, ends: list[tuple[float, float, str, str]]) -> None:
+def label_ends(axes: Axes, ends: list[tuple[float, float, str, str]]) -> None:
     """Names at the right end of the lines, pushed apart where they would lie on one another."""
     low, high = axes.get_ylim()
     gap = (high - low) * 0.062

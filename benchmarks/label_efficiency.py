@@ -1,0 +1,114 @@
+"""Every method on every bundled set at every pair count; the tables of docs/results/label_efficiency.md.
+
+    make bench-label-efficiency                       # all sets, random split; hours on two cores, and it goes on where it was
+    python -m benchmarks.label_efficiency --sets clipart emoji --methods ridge_cca,auto --split grouped
+    python -m benchmarks.label_efficiency --smoke     # two closed forms on one set, seconds
+
+Each set has a folder with cells.jsonl, results.json and report.html. Settings are chosen on validation rows; a seed is a
+split, a draw of pairs and a start. Ends with the table of all sets: R@10, the difference from the best published baseline, the
+cells won, tied and lost, and the coverage of the learning curve with its largest count hidden.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import gera_jax
+from gera_jax.comparison.learning_curve import coverage
+from gera_jax.comparison.outcome import Comparison
+
+SETS = {  # test, validation
+    "clipart": (500, 300),
+    "clipart_dinov2": (500, 300),
+    "emoji": (400, 150),
+    "emoji_speech": (400, 150),
+    "emoji_speech_image": (400, 150),
+    "molecule": (500, 300),
+}
+SMOKE = dict(methods=("ridge_cca", "asif"), counts=(20, 50, 100, 200), seeds=2, budget=1)
+
+
+def outcome(found: Comparison, method: str) -> list[str]:
+    """ "won", "tied" or "lost" of a method at each count against the best published baseline, by the interval of R@10."""
+    words = []
+    for count in found.counts:
+        reference = found.reference(count)
+        gain = next((d.values["mean/R@10"] for d in found.differences(count) if d.method == method), None)
+        if gain is None:
+            words.append("reference" if method == reference else "-")
+        else:
+            words.append("tied" if not abs(gain.mean) > gain.half else "won" if gain.mean > 0 else "lost")
+    return words
+
+
+def table(results: dict[str, Comparison]) -> str:
+    """R@10 in per cent, methods x counts for each set, and a last line of the reference of each count."""
+    lines = []
+    for name, found in results.items():
+        lines += [f"### {name}", "", "| method | " + " | ".join(f"{c:,}" for c in found.counts) + " | CPU s |",
+                  "|---|" + "---|" * (len(found.counts) + 1)]
+        for method, label in found.labels.items():
+            cells, seconds = [], []
+            for count in found.counts:
+                at, there = found.mean(method, count, "mean/R@10"), found.at(method, count)
+                seconds += [cell.cpu_seconds for cell in there]
+                gain = next((d.values["mean/R@10"] for d in found.differences(count) if d.method == method), None)
+                text = f"{100 * at.mean:.1f}" if there else "-"
+                cells.append(f"{text} ({100 * gain.mean:+.1f} ± {100 * gain.half:.1f})" if gain else text)
+            lines.append(f"| {label} | " + " | ".join(cells) + f" | {sum(seconds) / max(len(seconds), 1):.1f} |")
+        lines += ["", "Best published by the validation rows: " + ", ".join(
+            f"{found.labels.get(found.reference(c), '-')} ({c:,})" for c in found.counts) + ".", ""]
+    return "\n".join(lines)
+
+
+def summary(results: dict[str, Comparison], method: str) -> str:
+    """Cells won, tied and lost by one method, and the learning curve's check over all sets and methods."""
+    words = {name: outcome(found, method) for name, found in results.items()}
+    lines = [f"| set | {method} |", "|---|---|", *(f"| {name} | {', '.join(w)} |" for name, w in words.items())]
+    flat = [word for w in words.values() for word in w]
+    lines.append(f"\n{method}: " + ", ".join(f"{flat.count(word)} {word}" for word in ("won", "tied", "lost")) + f" of {len(flat)} cells.")
+    for key in ("mean/R@1", "mean/R@10"):
+        hidden = [check for found in results.values() for check in found.hidden(key).values()]
+        if hidden:
+            of = coverage(hidden)
+            lines.append(f"Learning curve of {key}, largest count hidden: {of['hidden']:.0f} curves, means inside {of['means']:.2f}, single "
+                         f"runs inside {of['runs']:.2f} (0.95 promised), off by {100 * of['error']:.1f} points, bias {100 * of['bias']:+.1f}.")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
+    parser.add_argument("--methods", default="", help="comma-separated; default: all")
+    parser.add_argument("--pairs", default="", help="counts; default: 20 to 2000 as far as they go")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--budget", type=int, default=4)
+    parser.add_argument("--split", default="random")
+    parser.add_argument("--unpaired", default="independent")
+    parser.add_argument("--output", type=Path, default=Path("runs/label_efficiency"))
+    parser.add_argument("--jobs", type=int)
+    parser.add_argument("--method", default="auto", help="whose cells are counted as won, tied and lost")
+    parser.add_argument("--smoke", action="store_true")
+    args = parser.parse_args()
+    options = dict(methods=[m for m in args.methods.split(",") if m], counts=tuple(int(p) for p in args.pairs.split(",") if p),
+                   seeds=args.seeds, budget=args.budget)
+    sets = args.sets
+    if args.smoke:
+        options, sets = SMOKE, ["emoji_speech"]
+    began, results = time.monotonic(), {}
+    for name in sets:
+        test, val = SETS[name]
+        results[name] = gera_jax.compare(name, split=args.split, unpaired=args.unpaired, test=test, val=val, jobs=args.jobs, progress=True,
+                                         output=args.output / f"{name}-{args.split}-{args.unpaired}", **options)
+    shown = args.method if all(args.method in found.labels for found in results.values()) else next(iter(results[sets[0]].labels))
+    print(table(results), summary(results, shown), sep="\n")
+    print(f"\n{time.monotonic() - began:.0f} s, cells that were there before included for nothing")
+    args.output.mkdir(parents=True, exist_ok=True)
+    (args.output / "summary.json").write_text(json.dumps({name: outcome(found, shown) for name, found in results.items()}))
+
+
+if __name__ == "__main__":
+    main()

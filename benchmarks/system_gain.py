@@ -1,0 +1,114 @@
+"""What each system's own terms add: the full system, the same without them, and contrastive learning alone, on one split.
+
+    python -m benchmarks.system_gain --output docs/results/system_gain.jsonl          # runs what the file does not hold yet
+    python -m benchmarks.system_gain --output docs/results/system_gain.jsonl --table
+
+A seed is a split, a draw of pairs and an initialisation. Where a system has several settings, each seed's is chosen by mean R@10
+on the validation rows; the test rows are looked at once, with that one. Differences are paired over the seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+
+from gera_jax import config, training
+from gera_jax.cli.commands import use_compilation_cache
+
+SETS = {"clipart": dict(val=300, test=500), "emoji": dict(val=150, test=400), "molecule": dict(val=300, test=500)}
+PAIRS = (100, 300, 1000)
+SEEDS = range(5)
+T_975 = 2.776  # Student's t with 4 degrees of freedom, two-sided 95 %
+METRICS = ("mean/R@1", "mean/R@10", "foscttm")
+# system -> (settings of the whole, the same without its own terms); a setting is a config and its arguments
+CONTRASTIVE = "contrastive"
+SYSTEMS = {
+    "structure": (("structure", "structure:structure=4"), CONTRASTIVE),
+    "gentle_clip": (("gentle_clip", "gentle_clip:density=0.1,mmd=1"), "gentle_clip:views=0,sets=0"),
+    "m2mix": (("m2mix", "m2mix:mix=0.2"), "m2mix:mix=0"),
+    "m3mix": (("m3mix", "m3mix:mix=0.05,within=0.2,across=0.4"), "m2mix:mix=0"),  # the same heads, batch and start
+    "sspc": (("sspc", "sspc:structure=0.5"), "sspc:structure=0"),
+}
+
+
+def run(source: str, pairs: int, seed: int, setting: str) -> dict:
+    name, _, arguments = setting.partition(":")
+    c = config.load(f"{name}:{arguments}{',' if arguments else ''}source={source},pairs={pairs},seed={seed}")
+    c.data.split.update(seed=seed, **SETS[source])
+    with c.unlocked():  # a term that weighs nothing need not be computed
+        for term in [t for t, spec in c.losses.items() if isinstance(spec.weight, float | int) and spec.weight == 0]:
+            del c.losses[term]
+    result = training.train(c)
+    return dict(source=source, pairs=pairs, seed=seed, setting=setting, best_step=result.best_step,
+                seconds=round(result.seconds, 2), val=result.best_metric,
+                test={m: value for m, value in result.evaluate("test").items() if m in METRICS})
+
+
+def grid(systems: list[str], alternatives: bool) -> list[tuple]:
+    """Default settings first; the alternatives that validation chooses among come last."""
+    settings = [CONTRASTIVE, *(SYSTEMS[name][1] for name in systems)]
+    for name in systems:
+        settings += SYSTEMS[name][0] if alternatives else SYSTEMS[name][0][:1]
+    return [(source, pairs, seed, setting)
+            for setting in dict.fromkeys(settings) for source in SETS for pairs in PAIRS for seed in SEEDS]
+
+
+def interval(gains: list[float]) -> str:
+    values = 100 * np.asarray(gains)
+    return f"{values.mean():+.1f} ± {T_975 * values.std(ddof=1) / math.sqrt(len(values)):.1f}"
+
+
+def table(rows: list[dict]) -> str:
+    found = {(r["source"], r["pairs"], r["seed"], r["setting"]): r for r in rows}
+    lines = ["| system | set | pairs | contrastive | system | minus twin: R@10 | R@1 | FOSCTTM | minus contrastive: R@10 |",
+             "|---|---|---|---|---|---|---|---|---|"]
+    for name, (whole, without) in SYSTEMS.items():
+        for source in SETS:
+            for pairs in PAIRS:
+                cells = [{s: found.get((source, pairs, seed, s)) for s in (CONTRASTIVE, without, *whole)} for seed in SEEDS]
+                if not all(cell[s] for cell in cells for s in (CONTRASTIVE, without, whole[0])):
+                    continue
+                known = [s for s in whole if all(cell[s] for cell in cells)]
+                full = [max((cell[s] for s in known), key=lambda row: row["val"])["test"] for cell in cells]
+                twin = [cell[without]["test"] for cell in cells]
+                base = [cell[CONTRASTIVE]["test"] for cell in cells]
+                level = [f"{100 * np.mean([t['mean/R@10'] for t in part]):.1f}" for part in (base, full)]
+                gains = [interval([a[m] - b[m] for a, b in zip(full, twin, strict=True)])
+                         for m in ("mean/R@10", "mean/R@1", "foscttm")]
+                gains.append(interval([a["mean/R@10"] - b["mean/R@10"] for a, b in zip(full, base, strict=True)]))
+                lines.append(f"| {name} | {source} | {pairs} | {' | '.join([*level, *gains])} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--systems", nargs="*", default=list(SYSTEMS), choices=list(SYSTEMS))
+    parser.add_argument("--alternatives", action="store_true", help="every setting, not the default one alone")
+    parser.add_argument("--part", default="0/1", help="i/n: the i-th of n processes that share the grid, each with its own file")
+    parser.add_argument("--table", action="store_true")
+    args = parser.parse_args()
+    rows = [json.loads(line) for line in args.output.read_text().splitlines()] if args.output.exists() else []
+    if args.table:
+        print(table(rows))
+        return
+    use_compilation_cache()
+    done = {(r["source"], r["pairs"], r["seed"], r["setting"]) for r in rows}
+    part, parts = map(int, args.part.split("/"))
+    todo = [cell for cell in grid(args.systems, args.alternatives)[part::parts] if cell not in done]
+    began = time.monotonic()
+    with args.output.open("a") as file:
+        for count, cell in enumerate(todo, 1):
+            file.write(json.dumps(run(*cell)) + "\n")
+            file.flush()
+            spent = time.monotonic() - began
+            print(f"{count}/{len(todo)} {cell} {spent / count * (len(todo) - count) / 60:.1f} min left", flush=True)
+
+
+if __name__ == "__main__":
+    main()

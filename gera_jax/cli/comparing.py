@@ -1,0 +1,265 @@
+"""`compare` and `fit`: find the best method for a set of pairs, and train it on all of them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gera_jax import checks
+from gera_jax import config as config_lib
+
+if TYPE_CHECKING:
+    from gera_jax.comparison.outcome import Comparison
+    from gera_jax.estimators import Aligner
+
+TASK_FIELDS = ("data", "x", "y", "pairs", "x_unpaired", "y_unpaired", "split", "unpaired", "val", "test", "group_key")
+
+
+def compare(
+    data: Any = None,
+    *,
+    x: Any = None,
+    y: Any = None,
+    pairs: Any = None,
+    counts: Sequence[int] = (),
+    methods: Sequence[str] = (),
+    seeds: int = 5,
+    budget: int = 4,
+    metric: str = "mean/R@10",
+    split: str = "random",
+    unpaired: str = "independent",
+    val: int | None = None,
+    test: int | None = None,
+    group_key: str = "",
+    x_unpaired: Any = None,
+    y_unpaired: Any = None,
+    config: Any = None,
+    output: str | Path | None = None,
+    jobs: int | None = None,
+    progress: bool = False,
+) -> Comparison:
+    """Methods x pair counts x seeds on one task: which method is best with the pairs there are, and what more would bring.
+
+    Args:
+      data: a bundled set (`gera-jax data list`); or own embeddings as
+      x, y: files (`FILE`, `FILE.npz:KEY`), `Table`s, or arrays whose ids are their row numbers.
+      pairs: known pairs of own data, a .csv of two ids a line or [p, 2] ids; None = rows of equal ids. A list of counts, as in
+        `pairs=(20, 50)`, is read as `counts`.
+      counts: how many known pairs to look at; () = 20, 50, 100, 200, 500, 1000, 2000 as far as they go, and all of own data.
+      methods: names (`gera_jax.comparison.methods()`); () = all.
+      seeds: how many; a seed is a split, a draw of pairs and a start.
+      budget: settings that each method may try, its default first.
+      metric: by which settings are chosen, on validation rows.
+      split: "random", or "grouped": look-alikes on one side.
+      unpaired: "independent" (half of the other training items give x only, the others y only), "same_set" or "none".
+      val, test: items; default a tenth (at most 300) and a quarter (at most 500).
+      group_key: the meta field of grouped splits.
+      x_unpaired, y_unpaired: further rows without a partner.
+      config: a block of `gera_jax.config.comparison`, or a file that gives one, in place of all the above.
+      output: folder; the same call goes on where a killed sweep stopped, cell by cell.
+      jobs: processes of one thread each; None = one a core.
+      progress: a line a cell on the error stream.
+
+    Returns:
+      `Comparison`: `.recommended`, `.mean(method, pairs, "mean/R@10")`, `.differences(pairs)`, `.more_pairs()`, `.to_dict()`.
+
+    Raises:
+      InputError: whatever is wrong, in words, before the first fit.
+    """
+    from gera_jax.cli.commands import use_compilation_cache
+    from gera_jax.comparison.compare import run_compare
+    from gera_jax.comparison.task import make_task
+
+    if config is not None:
+        block = config_lib.load(config).to_dict()
+        known = config_lib.comparison().to_dict()
+        for field in block:
+            checks.require_known(field, known, "field of comparison")
+        block = {**known, **block}
+        data, x, y, pairs, x_unpaired, y_unpaired = (
+            block[f] or None for f in ("data", "x", "y", "pairs", "x_unpaired", "y_unpaired")
+        )
+        val, test, counts, methods = block["val"] or None, block["test"] or None, tuple(block["counts"]), tuple(block["methods"])
+        seeds, budget, metric, split, unpaired, group_key = (
+            block[f] for f in ("seeds", "budget", "metric", "split", "unpaired", "group_key")
+        )
+    if isinstance(pairs, Sequence) and not isinstance(pairs, str) and len(pairs) and all(isinstance(p, int) for p in pairs):
+        counts, pairs = pairs, None
+    if isinstance(pairs, int):
+        counts, pairs = (pairs,), None
+    use_compilation_cache()
+    task = make_task(
+        data,
+        x=x,
+        y=y,
+        pairs=pairs,
+        x_unpaired=x_unpaired,
+        y_unpaired=y_unpaired,
+        split=split,
+        unpaired=unpaired,
+        val=val,
+        test=test,
+        group_key=group_key,
+    )
+    return run_compare(
+        task,
+        methods=methods,
+        counts=counts,
+        seeds=seeds,
+        budget=budget,
+        metric=metric,
+        output=output,
+        jobs=jobs,
+        progress=progress,
+    )
+
+
+def fit(
+    method: str,
+    output: str | Path,
+    *,
+    data: str | None = None,
+    x: Any = None,
+    y: Any = None,
+    pairs: Any = None,
+    x_unpaired: Any = None,
+    y_unpaired: Any = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> Aligner:
+    """Fit a method on every known pair and every unpaired row, and save it; `embed` projects new rows with the folder.
+
+    Args:
+      method: a name of `gera_jax.comparison.methods()`.
+      output: the folder to write; it must not hold another model.
+      data, x, y, pairs, x_unpaired, y_unpaired: as in `compare`.
+      settings: arguments of the closed form, or arguments and dotted fields of the config.
+      seed: of the trained methods.
+    """
+    from gera_jax.cli.commands import use_compilation_cache
+    from gera_jax.comparison.winner import fit_winner
+
+    use_compilation_cache()
+    return fit_winner(
+        method,
+        Path(output),
+        data=data,
+        x=x,
+        y=y,
+        pairs=pairs,
+        x_unpaired=x_unpaired,
+        y_unpaired=y_unpaired,
+        settings=dict(settings or {}),
+        seed=seed,
+    )
+
+
+def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """`gera-jax compare` and `gera-jax fit`."""
+    made = command("compare", _compare, "methods x pair counts x seeds: the best method for the pairs there are, with a report")
+    made.add_argument("--config", help="a file with a block of gera_jax.config.comparison, in place of the flags below")
+    _add_data(made)
+    made.add_argument("--pairs", default="", help="known pairs: a FILE.csv of two ids a line, or counts such as 20,50,100")
+    made.add_argument("--counts", type=_numbers, default=(), help="counts of known pairs, beside a FILE.csv")
+    made.add_argument("--methods", default="", help="names, comma-separated; default: all")
+    made.add_argument("--seeds", type=int, default=5, help="splits, draws of pairs and starts (default 5)")
+    made.add_argument("--budget", type=int, default=4, help="settings that each method may try (default 4)")
+    made.add_argument("--metric", default="mean/R@10", help="by which settings are chosen on validation rows")
+    made.add_argument("--split", default="random", help="random (default) or grouped")
+    made.add_argument("--group-key", default="", help="meta field of a grouped split")
+    made.add_argument("--unpaired", default="independent", help="independent (default), same_set or none")
+    made.add_argument("--val", type=int, help="validation items (default: a tenth, at most 300)")
+    made.add_argument("--test", type=int, help="test items (default: a quarter, at most 500)")
+    made.add_argument(
+        "--output", default="comparison", help="folder of cells, results.json and report.html; the same again goes on"
+    )
+    made.add_argument("--jobs", type=int, help="processes of one thread each (default: one a core)")
+    made = command("fit", _fit, "fit one method on all pairs and save it for embed")
+    _add_data(made)
+    made.add_argument("--pairs", default="", help="known pairs: a FILE.csv of two ids a line")
+    made.add_argument("--method", required=True)
+    made.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the method; may come often")
+    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--output", required=True, help="folder of the model")
+
+
+def _add_data(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--data", help="a bundled set")
+    made.add_argument("--x", help="own embeddings of one modality: FILE or FILE.npz:KEY")
+    made.add_argument("--y", help="own embeddings of the other modality")
+    made.add_argument("--x-unpaired", help="further rows of x without a partner")
+    made.add_argument("--y-unpaired", help="further rows of y without a partner")
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(",") if part)
+
+
+def _compare(args: argparse.Namespace, overrides: Mapping[str, str]) -> tuple[Any, str]:
+    from gera_jax.comparison.compare import format_comparison
+
+    del overrides
+    common = dict(output=args.output, jobs=args.jobs, progress=not args.json)
+    if args.config:
+        found = compare(config=args.config, **common)
+    else:
+        counts, listed = args.counts, args.pairs or None
+        if listed and all(part.strip().isdigit() for part in listed.split(",")):
+            checks.require(
+                not counts, "--pairs", got=f"{listed} and --counts", wanted="counts once", remedy="Give --pairs a .csv."
+            )
+            counts, listed = _numbers(listed), None
+        found = compare(
+            args.data,
+            x=args.x,
+            y=args.y,
+            pairs=listed,
+            counts=counts,
+            methods=[m for m in args.methods.split(",") if m],
+            seeds=args.seeds,
+            budget=args.budget,
+            metric=args.metric,
+            split=args.split,
+            unpaired=args.unpaired,
+            val=args.val,
+            test=args.test,
+            group_key=args.group_key,
+            x_unpaired=args.x_unpaired,
+            y_unpaired=args.y_unpaired,
+            **common,
+        )
+    return found.to_dict(), f"{format_comparison(found)}\n\nReport: {found.info['report']}"
+
+
+def _fit(args: argparse.Namespace, overrides: Mapping[str, str]) -> tuple[Any, str]:
+    import ast
+
+    del overrides
+    settings = {}
+    for text in args.set:
+        name, given, value = text.partition("=")
+        checks.require(bool(given), "--set", got=f'"{text}"', wanted="NAME=VALUE")
+        try:
+            settings[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            settings[name] = value
+    aligner = fit(
+        args.method,
+        args.output,
+        data=args.data,
+        x=args.x,
+        y=args.y,
+        pairs=args.pairs or None,
+        x_unpaired=args.x_unpaired,
+        y_unpaired=args.y_unpaired,
+        settings=settings,
+        seed=args.seed,
+    )
+    x, y = aligner.names
+    told = dict(output=args.output, method=args.method, names=[x, y])
+    return (
+        told,
+        f"{args.output}: {args.method}\ngera-jax embed --workdir {args.output} --modality {x} --input X.npy --output Z.npy",
+    )

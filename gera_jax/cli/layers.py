@@ -1,0 +1,134 @@
+"""`gera-jax select-layers`: which layer of each encoder to align, by how alike they are on known training pairs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gera_jax import checks
+from gera_jax import config as config_lib
+
+MAX_PAIRS = 5_000
+
+
+def select_layers(x: str, y: str, *, measure: str = "mutual_knn", k: int | str = "rice", config: Any = "gera",
+                  pairs: int | None = None, max_pairs: int = MAX_PAIRS, output: str | Path | None = None,
+                  plot: str | Path | None = None) -> dict[str, Any]:
+    """Score every layer of one encoder with every layer of the other, and choose the best pair.
+
+    Only known training pairs are looked at, at most `max_pairs` of them: the rows of validation and test that `config` holds out
+    are split off first, exactly as training does.
+
+    Args:
+      x, y: FILE or FILE.npz:KEY of an array [n, layers, d], with ids as in training.
+      measure: "mutual_knn", "cknna", "cka" or "unbiased_cka".
+      k: neighbours of the first two, or "rice" for ceil(2 n^(1/3)).
+      config: name, `name:arg=value,...`, or file of the config that is to train on the chosen layers.
+      pairs: known pairs to use; None leaves it to the config, 0 is all.
+      max_pairs: most pairs that are scored.
+      output: where to write the config with the choice, for `gera-jax train --config FILE`.
+      plot: where to save the heat map, .svg, .png or .pdf.
+
+    Returns:
+      dict of `measure`, `k` (None where it has none), `pairs` (scored), `x_layer`, `y_layer`, `score`, `last` (score of the two
+      last layers) and `scores` [layers of x][layers of y].
+
+    Raises:
+      InputError: no layer axis, ids that do not meet, an unknown measure, k out of range, or a config without x and y.
+
+    Source: layers by mutual neighbours: Gröger et al. 2025 (STRUCTURE), arXiv 2506.16895.
+    """
+    from gera_jax.evaluation.layers import layer_scores
+    from gera_jax.evaluation.similarity import neighbour_count
+
+    checks.require(max_pairs >= 2, "max_pairs", got=max_pairs, wanted="at least 2")
+    if output is not None:
+        checks.require(Path(output).suffix == ".json", "output", got=f'"{output}"', wanted="a .json file")
+    c = _with_files(config, x, y, pairs)
+    layers, known = _known_pairs(c)
+    known = known[:max_pairs]
+    rows = [np.asarray(part[np.sort(index)][np.argsort(np.argsort(index))], np.float32)  # sorted: kind to a memory map
+            for part, index in zip(layers, known.T, strict=True)]
+    scores = layer_scores(*rows, measure=measure, k=k)
+    best = np.unravel_index(int(np.argmax(scores)), scores.shape)
+    x_layer, y_layer = (int(v) for v in best)
+    c.data.x.layer, c.data.y.layer = str(x_layer), str(y_layer)
+    if output is not None:
+        Path(output).write_text(config_lib.to_json(c) + "\n", encoding="utf-8")
+    if plot is not None:
+        from gera_jax.plots import layer_heatmap
+
+        names = (c.data.x.name, c.data.y.name)
+        layer_heatmap(scores, chosen=(x_layer, y_layer), names=names, measure=measure).savefig(plot)
+    local = measure in ("mutual_knn", "cknna")
+    return dict(measure=measure, k=neighbour_count(k, len(known)) if local else None, pairs=len(known), x_layer=x_layer,
+                y_layer=y_layer, score=float(scores[best]), last=float(scores[-1, -1]), scores=scores.tolist())
+
+
+def _with_files(config: Any, x: str, y: str, pairs: int | None) -> Any:
+    c = config_lib.load(config)
+    c.data.source = "files"
+    for side, text in (("x", x), ("y", y)):
+        path, key = config_lib.path_and_key(text)
+        c.data[side].update(path=path, key=key)
+    if pairs is not None:
+        c.data.pairs = pairs
+    return c
+
+
+def _known_pairs(c: Any) -> tuple[list[np.ndarray], np.ndarray]:
+    """All layers of both sides, and the known training pairs [p, 2] as rows of them."""
+    from gera_jax.data import Table, build_data, load_layers
+
+    tables, layers = [], []
+    for side in ("x", "y"):
+        block = c.data[side]
+        rows, ids = load_layers(block.path, key=block.key, ids_key=block.ids, name=block.name)
+        layers.append(rows)
+        tables.append(Table(np.asarray(rows[:, -1], np.float32), ids, block.name))
+    data = c.data.to_dict()
+    data["source"] = "arrays"
+    for side in ("x", "y"):
+        data[side].update(path="", key="", ids="", layer="")
+        data["preprocess"][side] = dict(center=False, l2=False)  # only the split is wanted
+    return layers, build_data(data, tables=tuple(tables)).pairs
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.add_argument("--x", required=True, help="all layers of one encoder, [n, layers, d]: FILE or FILE.npz:KEY")
+    parser.add_argument("--y", required=True, help="all layers of the other")
+    parser.add_argument("--measure", default="mutual_knn", help="mutual_knn (default), cknna, cka or unbiased_cka")
+    parser.add_argument("--k", default="rice", help='neighbours: a number, or "rice" = ceil(2 n^(1/3)) (default)')
+    parser.add_argument("--config", default="gera", metavar="NAME[:ARG]|FILE", help="what will train on the chosen layers")
+    parser.add_argument("--pairs", type=int, help="known pairs to use; 0 = all")
+    parser.add_argument("--output", help="write the config with the choice here, as .json for `train --config`")
+    parser.add_argument("--plot", help="save the heat map here: .svg, .png or .pdf")
+
+
+def act(args: argparse.Namespace, overrides: Mapping[str, str]) -> tuple[dict[str, Any], str]:
+    """Run the command; returns the result and its text."""
+    k = int(args.k) if args.k.lstrip("-").isdigit() else args.k
+    found = select_layers(args.x, args.y, measure=args.measure, k=k, config=args.config, pairs=args.pairs, output=args.output,
+                          plot=args.plot)
+    return found, _text(found, args)
+
+
+def _text(found: Mapping[str, Any], args: argparse.Namespace) -> str:
+    k = "" if found["k"] is None else f", k {found['k']}"
+    table = [f"{found['measure']}{k}, on {found['pairs']} known training pairs; rows: layers of x, columns: layers of y",
+             "      " + "".join(f"{j:>7}" for j in range(len(found["scores"][0])))]
+    for i, row in enumerate(found["scores"]):
+        marks = ("*" if (i, j) == (found["x_layer"], found["y_layer"]) else " " for j in range(len(row)))
+        table.append(f"{i:>6}" + "".join(f"{value:>6.3f}{mark}" for value, mark in zip(row, marks, strict=True)))
+    table.append(f"best: layer {found['x_layer']} of x and {found['y_layer']} of y, {found['score']:.3f} "
+                 f"(last layers {found['last']:.3f})")
+    if args.output:
+        table.append(f"gera-jax train --config {args.output} --workdir RUN")
+    if args.plot:
+        table.append(f"heat map: {args.plot}")
+    return "\n".join(table)

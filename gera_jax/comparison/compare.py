@@ -1,0 +1,194 @@
+"""The whole comparison: check, sweep, choose, write the table, the JSON and the page."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from gera_jax import checks
+from gera_jax.comparison import field as field_lib
+from gera_jax.comparison import selection
+from gera_jax.comparison.compare_report import write_compare_report
+from gera_jax.comparison.outcome import Comparison
+from gera_jax.comparison.scoring import held_out
+from gera_jax.comparison.sweep import Cell, sweep
+from gera_jax.comparison.task import Task
+from gera_jax.writers import duration
+
+PACKAGES = ("jax", "flax", "optax", "numpy", "scipy")
+
+
+def run_compare(
+    task: Task,
+    *,
+    methods: Sequence[str] = (),
+    counts: Sequence[int] = (),
+    seeds: int = 5,
+    budget: int = selection.BUDGET,
+    metric: str = selection.METRIC,
+    output: str | os.PathLike | None = None,
+    jobs: int | None = None,
+    progress: bool = False,
+) -> Comparison:
+    """Methods x pair counts x seeds on one task.
+
+    Args:
+      task: of `make_task`.
+      methods: names of `methods()`; () = all.
+      counts: numbers of known pairs; () = the usual ones that there are pairs for.
+      seeds: how many; a seed is a split, a draw of pairs and a start.
+      budget: settings that a method may try.
+      metric: by which they are chosen, on validation rows.
+      output: folder of `cells.jsonl` (a killed sweep goes on there), `results.json` and `report.html`; None = nothing is written.
+      jobs: processes; None = one for each core.
+      progress: a line for each cell, on the error stream.
+    """
+    began = time.monotonic()
+    checks.require(seeds >= 1, "seeds", got=seeds, wanted="at least 1")
+    checks.require(jobs is None or jobs >= 1, "jobs", got=jobs, wanted="at least 1")
+    checks.require(budget >= 1, "budget", got=budget, wanted="at least 1 trial, a method's default")
+    field = field_lib.find(methods)
+    numbers = tuple(range(seeds))
+    counts = task.counts(counts, numbers)
+    jobs = jobs or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
+    folder = None if output is None else Path(output)
+    show = Progress(field, counts, numbers, jobs) if progress else None
+    cells = sweep(
+        task,
+        field,
+        counts,
+        numbers,
+        budget=budget,
+        metric=metric,
+        cells=folder and folder / "cells.jsonl",
+        jobs=jobs,
+        on_cell=show,
+    )
+    data = task.data(counts[0], 0)
+    gallery = [len(rows) for rows in held_out(data, "test")]
+    found = Comparison(
+        names=tuple(data.names[:2]),
+        labels={m.name: m.label for m in field},
+        published=frozenset(m.name for m in field if m.published),
+        counts=counts,
+        seeds=numbers,
+        cells=cells,
+        gallery=max(gallery),
+        metric=metric,
+    )
+    found.info.update(
+        task.describe(),
+        test=gallery,
+        pool={name: len(rows) for name, rows in data.pool.items()},
+        rule=selection.rule(budget, metric),
+        budget=budget,
+        versions={name: metadata.version(name) for name in PACKAGES},
+        seconds=round(time.monotonic() - began, 1),
+        jobs=jobs,
+        command=f"gera-jax compare {task.flags}",
+        train=train_command(task, found),
+    )
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "results.json").write_text(json.dumps(found.to_dict(), indent=1, default=float), encoding="utf-8")
+        write_compare_report(folder / "report.html", found)
+        found.info["report"] = str(folder / "report.html")
+    return found
+
+
+def train_command(task: Task, found: Comparison) -> str:
+    """The command that fits the recommended method, with the setting that most seeds chose, on every pair there is."""
+    if not found.recommended:
+        return ""
+    chosen = [json.dumps(dict(cell.setting), sort_keys=True) for cell in found.at(found.recommended, found.counts[-1])]
+    setting: Mapping[str, Any] = json.loads(max(chosen, key=chosen.count))
+    words = [f"--set {key}={value}" for key, value in setting.items()]
+    return " ".join(["gera-jax fit", f"--method {found.recommended}", *words, task.flags, "--output winner"])
+
+
+class Progress:
+    """One line a cell and, where the stream is a terminal, the table of what is there so far."""
+
+    def __init__(self, field: Sequence[Any], counts: Sequence[int], seeds: Sequence[int], jobs: int, stream: Any = None):
+        self.labels = {m.name: m.label for m in field}
+        self.counts, self.seeds, self.jobs = counts, seeds, jobs
+        self.stream = sys.stderr if stream is None else stream
+        self.began, self.new, self.drawn = time.monotonic(), 0, 0
+        self.scores: dict[tuple[str, int], list[float]] = {}
+
+    def __call__(self, cell: Cell, done: int, total: int) -> None:
+        self.new += 1
+        self.scores.setdefault((cell.method, cell.pairs), []).append(cell.validation)
+        spent = time.monotonic() - self.began
+        left = spent / self.new * (total - done)
+        words = (
+            f"failed: {cell.error}" if cell.error else f"validation {100 * cell.validation:.1f}, {cell.cpu_seconds:.1f} s a fit"
+        )
+        where = f"{self.labels[cell.method]}, {cell.pairs} pairs, seed {cell.seed}"
+        line = f"[{done}/{total}] {where}: {words}   {duration(spent)} spent, {duration(left)} left"
+        if not self.stream.isatty():
+            print(line, file=self.stream, flush=True)
+            return
+        table = [line, *self.table()]
+        print(
+            (f"\x1b[{self.drawn}A" if self.drawn else "") + "\n".join(f"\x1b[2K{text}" for text in table),
+            file=self.stream,
+            flush=True,
+        )
+        self.drawn = len(table)
+
+    def table(self) -> list[str]:
+        """Validation scores so far, methods x pair counts, with the number of seeds where some are missing."""
+        wide = max(map(len, self.labels.values())) + 1
+        lines = [" " * wide + "".join(f"{f'{count:,}':>11}" for count in self.counts)]
+        for name, label in self.labels.items():
+            cells = []
+            for count in self.counts:
+                scores = self.scores.get((name, count), [])
+                mean = f"{100 * sum(scores) / len(scores):.1f}" if scores else "."
+                cells.append(mean if len(scores) in (0, len(self.seeds)) else f"{mean} ({len(scores)})")
+            lines.append(label.ljust(wide) + "".join(f"{cell:>11}" for cell in cells))
+        return lines
+
+
+def format_comparison(found: Comparison) -> str:
+    """The comparison as text: a block for each number of pairs, in per cent, with the difference from the best baseline."""
+    lines = []
+    for count in found.counts:
+        reference = found.reference(count)
+        differences = {d.method: d.values for d in found.differences(count)}
+        lines.append(f"{count:,} pairs   R@1   R@10  FOSCTTM  CSLS R@10   R@10 minus {found.labels.get(reference, '-')}   CPU s")
+        for name, label in found.labels.items():
+            cells = found.at(name, count)
+            if not cells:
+                lines.append(f"  {label:<34} failed")
+                continue
+            number = {key: found.mean(name, count, key) for key in ("mean/R@1", "mean/R@10", "foscttm", "csls/mean/R@10")}
+            values = "  ".join(_percent(number[key], key != "foscttm") for key in number)
+            minus = _points(differences[name]["mean/R@10"]) if name in differences else "reference" if name == reference else ""
+            lines.append(f"  {label:<34} {values}  {minus:<16} {sum(c.cpu_seconds for c in cells) / len(cells):6.1f}")
+        lines.append("")
+    top = found.recommended
+    if top:
+        lines.append(f"recommended by the validation rows at {found.counts[-1]:,} pairs: {found.labels[top]}")
+        for pairs, expected in found.more_pairs():
+            if pairs > found.counts[-1]:
+                at = expected["mean/R@1"]
+                more = f"with {pairs - found.counts[-1]:,} more pairs its R@1 would be"
+                lines.append(f"{more} {at.run_low:.2f} to {at.run_high:.2f} ({at.mean:.2f})")
+        lines.append(found.info.get("train", ""))
+    return "\n".join(line for line in lines)
+
+
+def _percent(value: Any, percent: bool = True) -> str:
+    return f"{100 * value.mean:5.1f}" if percent else f"{value.mean:.3f}"
+
+
+def _points(value: Any) -> str:
+    return f"{100 * value.mean:+.1f} ± {100 * value.half:.1f}"

@@ -1,0 +1,231 @@
+"""The field: every method under one name, with the settings that it may try, fitted on the same data by the same call."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import numpy as np
+
+from gera_jax import checks, estimators
+from gera_jax import config as config_lib
+from gera_jax.comparison.task import Task
+from gera_jax.data import AlignmentData
+
+Setting = Mapping[str, Any]
+
+
+class Fitted(NamedTuple):
+    """A fitted method, for rows of the task's tables by number."""
+
+    scores: Callable[[np.ndarray, np.ndarray], np.ndarray]  # (rows of x, rows of y) -> [n, m], higher = closer
+    model: Any
+
+
+class Method(Protocol):
+    """One entry of the field.
+
+    Attributes:
+      name, label: for flags and for people.
+      published: a method of others, against whose best the paired differences are taken.
+      settings: in the order in which they are tried, the default first.
+    """
+
+    name: str
+    label: str
+    published: bool
+    settings: Sequence[Setting]
+    needs_validation: ClassVar[bool]
+
+    def fit(self, task: Task, data: AlignmentData, setting: Setting, *, seed: int, workdir: Path | None = None) -> Fitted: ...
+
+    def fingerprint(self) -> str: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class ClosedForm:
+    """A closed form of `estimators.CLOSED_FORMS`; a setting is its arguments."""
+
+    name: str
+    label: str
+    settings: tuple[Setting, ...] = ({},)
+    published: bool = True
+    needs_validation: ClassVar[bool] = False
+
+    @property
+    def available(self) -> bool:
+        return self.name in estimators.CLOSED_FORMS
+
+    def fit(self, task: Task, data: AlignmentData, setting: Setting, *, seed: int, workdir: Path | None = None) -> Fitted:
+        """Fit on the known pairs and the unpaired rows of `data`."""
+        del task, seed, workdir
+        x, y = data.names[:2]
+        paired = [data.features[name].take(data.pairs[:, side]) for side, name in enumerate((x, y))]
+        unpaired = [data.features[name].take(data.unpaired[name]) for name in (x, y)]
+        model = estimators.CLOSED_FORMS[self.name](**setting).fit(*paired, *unpaired)
+        return Fitted(lambda i, j: model.similarity(data.features[x].take(i), data.features[y].take(j)), model)
+
+    def fingerprint(self) -> str:
+        """Hash of the source of the class and of what it builds on in its room: an edited method is measured anew."""
+        found, new = set(), {c.__module__ for c in estimators.CLOSED_FORMS[self.name].__mro__}
+        while new := {name for name in new if name.startswith("gera_jax.baselines.")} - found:
+            found |= new
+            new = {getattr(value, "__module__", None) or "" for name in new for value in vars(sys.modules[name]).values()}
+        return _digest([inspect.getsource(sys.modules[name]) for name in sorted(found)])
+
+    def save(self, task: Task, data: AlignmentData, setting: Setting, *, seed: int, folder: Path) -> estimators.Aligner:
+        """Fit on the raw rows of all of `data` and write the folder."""
+        del seed
+        names = data.names[:2]
+        paired = [data.tables[name].take(data.pairs[:, side]) for side, name in enumerate(names)]
+        unpaired = [data.tables[name].take(data.unpaired[name]) for name in names]
+        aligner = estimators.Aligner(
+            self.name, settings=setting, preprocess={side: task.block["preprocess"][side] for side in "xy"}
+        )
+        aligner.fit(*paired, *unpaired)
+        aligner.names = tuple(names)
+        aligner.save(folder)
+        return aligner
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A config, or a variant of one in `estimators.VARIANTS`.
+
+    A setting's plain keys are arguments of the config (`start`), its dotted keys and `total_steps` are fields.
+    """
+
+    name: str
+    label: str
+    settings: tuple[Setting, ...] = ({},)
+    published: bool = True
+    needs_validation: ClassVar[bool] = True
+
+    @property
+    def available(self) -> bool:
+        return self._spec[0].partition(":")[0] in config_lib.names()
+
+    @property
+    def _spec(self) -> tuple[str, Mapping[str, str]]:
+        return estimators.VARIANTS.get(self.name, (self.name, {}))
+
+    def load(self, task: Task, pairs: int, seed: int, setting: Setting, *, most: Sequence[int] = ()) -> Any:
+        """The config on the task's data: its own model, losses and preprocessing, the task's pairs, split and regime.
+
+        Args:
+          most: for each side how many directions its training rows can have; a larger PCA is cut down to it.
+        """
+        spec, fields = self._spec
+        config, _, given = spec.partition(":")
+        is_field = {key: "." in key or key in config_lib.DURATIONS for key in setting}
+        arguments = [given] if given else []
+        arguments += [f"{key}={value}" for key, value in setting.items() if not is_field[key]]
+        arguments += [f"pairs={pairs}", f"seed={seed}"]
+        arguments += [f"source={task.block['source']}"] if task.tables is None else ["x=own", "y=own"]
+        made = config_lib.load(
+            f"{config}:{','.join(arguments)}", {**fields, **{key: str(value) for key, value in setting.items() if is_field[key]}}
+        )
+        made.data.split.update(**{**task.block["split"], "seed": seed})
+        made.data.unpaired, made.data.captions, made.tensorboard = task.block["unpaired"], task.block["captions"], "off"
+        if task.tables is not None:
+            made.data.source = "arrays"
+            for side in ("x", "y"):
+                made.data[side].path = ""
+        for side, limit in zip(("x", "y"), most, strict=False):
+            made.data.preprocess[side].pca = min(made.data.preprocess[side].pca, limit)
+        return made
+
+    def fit(self, task: Task, data: AlignmentData, setting: Setting, *, seed: int, workdir: Path | None = None) -> Fitted:
+        """Train on the known pairs and unpaired rows of `data`; the best step is the best on its validation rows."""
+        from gera_jax import training
+
+        most = [min(len(data.pool[name]), data.tables[name].dim) for name in data.names[:2]]
+        config = self.load(task, len(data.pairs), seed, setting, most=most)
+        names, tables = (config.data.x.name, config.data.y.name), None
+        if task.tables is not None:
+            tables = tuple(dataclasses.replace(table, name=name) for table, name in zip(task.tables, names, strict=True))
+        result = training.train(config, workdir, tables=tables)
+        features = result.experiment.data.features
+
+        def project(name: str, rows: np.ndarray) -> np.ndarray:
+            return np.asarray(result.project(name, features[name].take(rows)), np.float64)
+
+        return Fitted(lambda i, j: project(names[0], i) @ project(names[1], j).T, result)
+
+    def save(self, task: Task, data: AlignmentData, setting: Setting, *, seed: int, folder: Path) -> estimators.Aligner:
+        """Train on all of `data` in the folder."""
+        self.fit(task, data, setting, seed=seed, workdir=folder)
+        return estimators.Aligner.load(folder)
+
+    def fingerprint(self) -> str:
+        """Hash of the config as the variant changes it, and of the source of its losses, of the models and of the training."""
+        from gera_jax import losses, models, training
+
+        spec, fields = self._spec
+        config = config_lib.load(spec, fields)
+        used = {inspect.getsource(inspect.getmodule(getattr(losses, term["fn"]))) for term in config.losses.values()}
+        rooms = [path.read_text() for room in (models, training) for path in sorted(Path(room.__file__).parent.glob("*.py"))]
+        return _digest([config_lib.to_json(config), *sorted(used), *rooms])
+
+
+def _digest(parts: Sequence[str]) -> str:
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=12).hexdigest()
+
+
+_RANDOM_STEPS = ({}, {"total_steps": 80}, {"optimizer.lr": 1e-3}, {"optimizer.lr": 3e-4})
+
+FIELD: tuple[ClosedForm | Trained, ...] = (
+    ClosedForm("procrustes", "Procrustes", ({}, dict(dim=20), dict(dim=50), dict(dim=100))),
+    ClosedForm("ridge_cca", "ridge CCA", ({}, *(dict(regularization=r) for r in (0.3, 1.0, 10.0)))),
+    ClosedForm("asif", "ASIF", ({}, *(dict(power=p) for p in (4.0, 2.0, 16.0)))),
+    ClosedForm("kernel_cca", "kernel CCA", ({}, dict(landmarks=1000), dict(width=0.5), dict(regularization=0.3))),
+    ClosedForm("csa", "CSA", ({}, dict(dim=20), dict(dim=50), dict(regularization=0.3))),
+    ClosedForm(
+        "wasserstein_procrustes", "Wasserstein Procrustes", ({}, dict(pair_mass=5.0), dict(dim=50, pair_mass=5.0), dict(dim=20))
+    ),
+    ClosedForm("sue", "SUE", ({}, dict(components=60, dim=16), dict(components=100, dim=32), dict(residual=False))),
+    Trained("contrastive_linear", "contrastive, linear heads", (*_RANDOM_STEPS[:3], dict(start="ridge_cca"))),
+    Trained("contrastive_mlp", "contrastive, residual MLP heads", _RANDOM_STEPS),
+    Trained("fusemix", "FuseMix", ({}, {"total_steps": 100}, dict(start="ridge_cca"), dict(head="linear"))),
+    Trained(
+        "sotalign", "SOTAlign", ({}, dict(teacher_ridge=1.0), dict(teacher_ridge=3.0), dict(teacher_ridge=3.0, transport=0.1))
+    ),
+    Trained("structure", "STRUCTURE", ({}, dict(structure=10.0), dict(start="random"), dict(rows="all"))),
+    Trained("gentle_clip", "Gentle-CLIP", ({}, dict(sets=3.0), dict(sets=0.3), dict(start="random"))),
+    Trained("m3mix", "m3-Mix", ({}, dict(head="linear"), dict(within=0.2, across=0.4), {"optimizer.lr": 1e-3})),
+    Trained("sspc", "SSPC", ({}, dict(structure=1.0), dict(structure=0.01), dict(link="exp"))),
+    Trained("contrastive", "contrastive on smoothed inputs", published=False),
+    Trained("gera", "GeRA", ({}, dict(geometry=3.0), dict(start="random"), dict(geometry=0.3)), published=False),
+    ClosedForm("auto", "auto", published=False),
+)
+
+
+def methods() -> dict[str, ClosedForm | Trained]:
+    """The methods that this version has, by name.
+
+    >>> list(methods())[:3]
+    ['procrustes', 'ridge_cca', 'asif']
+    """
+    return {method.name: method for method in FIELD if method.available}
+
+
+def find(names: Sequence[str] = ()) -> list[ClosedForm | Trained]:
+    """The methods of these names, or all.
+
+    Raises:
+      InputError: a name that is no method's, with the nearest known one.
+
+    >>> find(["ridge_ca"])
+    Traceback (most recent call last):
+    ...
+    gera_jax.checks.InputError: method: got "ridge_ca"; wanted a known name. Did you mean "ridge_cca" or "gera"?
+    """
+    known = methods()
+    for name in names:
+        checks.require_known(name, known, "method")
+    return [known[name] for name in dict.fromkeys(names)] if names else list(known.values())

@@ -1,0 +1,163 @@
+"""A curve of quality against the number of pairs, with what it does not know, for pairs that nobody has yet."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gera_jax.checks import require
+
+CURVATURE = 0.06  # prior deviation of the bend of logit(value), per squared unit of log(pairs): docs/results/learning_curves.md
+CONFIDENCE = 0.95
+
+
+class Prediction(NamedTuple):
+    """The value at a number of pairs: of the mean over all seeds there could be, and the range of one run of its own."""
+
+    pairs: int
+    mean: float
+    low: float
+    high: float
+    run_low: float
+    run_high: float
+
+
+@dataclasses.dataclass(frozen=True)
+class LearningCurve:
+    """logit(value) = a + b u + c u^2 with u = log(pairs / the largest count), c ~ N(0, CURVATURE^2), a and b free.
+
+    Fitted to the means over seeds. Three sources of doubt are added: the coefficients given the noise between seeds and the
+    prior bend, the seeds' common rise or fall (another split), and for one run the noise of a draw of pairs. Intervals are
+    Student's, with the degrees of freedom of the estimated variances (Satterthwaite); a single seed has the binomial noise of
+    its gallery.
+
+    >>> rng = np.random.default_rng(0); pairs = np.array([20, 50, 100, 200, 500])
+    >>> values = 1 / (1 + np.exp(4 - 0.6 * np.log(pairs) + 0.05 * rng.normal(size=(5, 5))))  # [seeds, counts]
+    >>> at = LearningCurve.fit(pairs, values, gallery=500).predict(1000)
+    >>> bool(at.low < 1 / (1 + np.exp(4 - 0.6 * np.log(1000))) < at.high)
+    True
+    """
+
+    largest: float
+    coefficients: np.ndarray  # [3] a, b, c
+    covariance: np.ndarray  # [3, 3]
+    between: float  # variance of a seed's common shift
+    within: float  # variance of a draw of pairs
+    counts: int
+    seeds: int
+    floor: float
+
+    @classmethod
+    def fit(cls, pairs: Sequence[int] | np.ndarray, values: Any, *, gallery: int, curvature: float = CURVATURE) -> LearningCurve:
+        """Fit the curve.
+
+        Args:
+          pairs: [c] counts, at least 2 different ones.
+          values: [s, c] in [0, 1] of each seed, such as R@10 or FOSCTTM.
+          gallery: test items; values are kept half an item away from 0 and 1.
+
+        Raises:
+          InputError: fewer than 2 counts, or values that are not finite.
+        """
+        pairs, values = np.asarray(pairs, np.float64), np.atleast_2d(np.asarray(values, np.float64))
+        require(
+            len(pairs) >= 2 and len(set(pairs.tolist())) == len(pairs),
+            "pairs",
+            got=pairs.astype(int).tolist(),
+            wanted="at least 2 different counts",
+        )
+        require(values.shape[1] == len(pairs), "values", got=f"shape {values.shape}", wanted=f"[seeds, {len(pairs)}]")
+        require(bool(np.isfinite(values).all()), "values", got="numbers that are not finite", wanted="finite numbers")
+        floor = 0.5 / gallery
+        y = _logit(np.clip(values, floor, 1 - floor))
+        seeds, count = y.shape
+        u = np.log(pairs / pairs.max())
+        center = y.mean(axis=0)
+        if seeds > 1:
+            residual = y - center - y.mean(axis=1, keepdims=True) + y.mean()
+            within = float(np.sum(residual**2) / ((seeds - 1) * (count - 1)))
+            between = max(0.0, float(np.var(y.mean(axis=1), ddof=1)) - within / count)
+        else:
+            share = 1 / (1 + np.exp(-center))
+            within, between = float(np.mean(1 / (gallery * share * (1 - share)))), 0.0
+        within = max(within, 1e-8)
+        design = np.stack([np.ones(count), u, u**2], axis=1)
+        precision = design.T @ design * (seeds / within) + np.diag([0.0, 0.0, 1 / curvature**2])
+        covariance = np.linalg.inv(precision)
+        coefficients = covariance @ design.T @ center * (seeds / within)
+        return cls(float(pairs.max()), coefficients, covariance, between, within, count, seeds, floor)
+
+    def predict(self, pairs: float, *, confidence: float = CONFIDENCE) -> Prediction:
+        """The value at `pairs`, inside or beyond the counts that were fitted."""
+        require(pairs >= 1, "pairs", got=pairs, wanted="at least 1")
+        u = np.log(pairs / self.largest)
+        row = np.array([1.0, u, u**2])
+        middle, doubt = float(row @ self.coefficients), float(row @ self.covariance @ row)
+        mean = self._half(confidence, doubt, self.between / self.seeds)
+        run = self._half(confidence, doubt + self.within, self.between)
+        return Prediction(
+            int(pairs), *(float(1 / (1 + np.exp(-v))) for v in (middle, middle - mean, middle + mean, middle - run, middle + run))
+        )
+
+    def _half(self, confidence: float, within: float, between: float) -> float:
+        """Half an interval from two variances, of (seeds - 1)(counts - 1) and seeds - 1 degrees of freedom."""
+        from scipy import stats
+
+        free = np.inf
+        if self.seeds > 1:
+            free = (within + between) ** 2 / (within**2 / ((self.seeds - 1) * (self.counts - 1)) + between**2 / (self.seeds - 1))
+        return float(stats.t.ppf((1 + confidence) / 2, free) * np.sqrt(within + between))
+
+
+class Hidden(NamedTuple):
+    """A count that was hidden from the fit: what was predicted, what the seeds then scored."""
+
+    prediction: Prediction
+    mean: float
+    runs: list[float]
+
+    @property
+    def mean_inside(self) -> bool:
+        return self.prediction.low <= self.mean <= self.prediction.high
+
+    @property
+    def runs_inside(self) -> int:
+        return sum(self.prediction.run_low <= value <= self.prediction.run_high for value in self.runs)
+
+
+def hide_last(pairs: Sequence[int], values: Any, *, gallery: int, curvature: float = CURVATURE) -> Hidden | None:
+    """Fit without the largest count and predict it; None where fewer than 3 others are left.
+
+    >>> hide_last([20, 50, 100], np.full((2, 3), 0.5), gallery=100) is None
+    True
+    """
+    values = np.atleast_2d(np.asarray(values, np.float64))
+    if len(pairs) < 4:
+        return None
+    curve = LearningCurve.fit(pairs[:-1], values[:, :-1], gallery=gallery, curvature=curvature)
+    return Hidden(curve.predict(pairs[-1]), float(values[:, -1].mean()), values[:, -1].tolist())
+
+
+def coverage(checks: Sequence[Hidden]) -> Mapping[str, float]:
+    """How often hidden values lay inside their 95 % intervals: of means, and of single runs; and the mean error.
+
+    >>> coverage([hide_last([20, 50, 100, 200], np.full((2, 4), 0.5), gallery=100)])["means"]
+    1.0
+    """
+    require(len(checks) > 0, "checks", got=0, wanted="at least 1 hidden count")
+    runs = sum(len(check.runs) for check in checks)
+    return dict(
+        hidden=len(checks),
+        means=sum(check.mean_inside for check in checks) / len(checks),
+        runs=sum(check.runs_inside for check in checks) / runs,
+        error=float(np.mean([abs(check.prediction.mean - check.mean) for check in checks])),
+        bias=float(np.mean([check.prediction.mean - check.mean for check in checks])),
+        width=float(np.mean([check.prediction.high - check.prediction.low for check in checks])),
+    )
+
+
+def _logit(value: np.ndarray) -> np.ndarray:
+    return np.log(value) - np.log1p(-value)

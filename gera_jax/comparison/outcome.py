@@ -1,0 +1,207 @@
+"""What a comparison found: means, paired differences, the recommendation, and what more pairs would bring."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gera_jax.comparison.learning_curve import Hidden, LearningCurve, Prediction, hide_last
+from gera_jax.comparison.sweep import Cell
+
+POINTS = ("mean/R@1", "mean/R@10", "foscttm")  # what differences are taken of
+
+
+class Interval(NamedTuple):
+    """A mean over seeds with its 95 % Student interval; half is NaN for one seed."""
+
+    mean: float
+    half: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Interval:
+        """>>> Interval.of([1.0, 2.0, 3.0]).mean
+        2.0
+        """
+        from scipy import stats
+
+        values = np.asarray(values, np.float64)
+        n = len(values)
+        half = float(stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
+        return cls(float(values.mean()) if n else math.nan, half)
+
+
+class Difference(NamedTuple):
+    """A method minus the reference, over the seeds that both have; positive is better for recall, negative for FOSCTTM."""
+
+    method: str
+    reference: str
+    pairs: int
+    values: Mapping[str, Interval]
+
+
+@dataclasses.dataclass
+class Comparison:
+    """Every cell of a sweep and what follows from them.
+
+    Args:
+      names: the two modalities.
+      labels: method -> name for people; published: the methods that count as baselines.
+      cells: of `sweep`.
+      gallery: test items of each direction.
+      metric: by which settings, the reference and the recommendation are chosen, on validation rows.
+      info: how it was made, for the report.
+    """
+
+    names: tuple[str, str]
+    labels: Mapping[str, str]
+    published: frozenset[str]
+    counts: tuple[int, ...]
+    seeds: tuple[int, ...]
+    cells: list[Cell]
+    gallery: int
+    metric: str
+    info: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._by = {(cell.method, cell.pairs, cell.seed): cell for cell in self.cells if not cell.error}
+
+    @property
+    def failures(self) -> list[Cell]:
+        """Cells whose method could not be fitted."""
+        return [cell for cell in self.cells if cell.error]
+
+    def at(self, method: str, pairs: int) -> list[Cell]:
+        """The cells of the seeds that a method has at a count."""
+        return [self._by[method, pairs, seed] for seed in self.seeds if (method, pairs, seed) in self._by]
+
+    def values(self, method: str, pairs: int, key: str) -> list[float]:
+        """A metric of the test rows, a number a seed."""
+        return [cell.metrics[key] for cell in self.at(method, pairs) if key in cell.metrics]
+
+    def mean(self, method: str, pairs: int, key: str) -> Interval:
+        """Mean over seeds with its interval."""
+        return Interval.of(self.values(method, pairs, key))
+
+    def methods(self, pairs: int | None = None) -> list[str]:
+        """Methods that have every seed (at `pairs`, or at every count), in the order of the field."""
+        counts = self.counts if pairs is None else (pairs,)
+        return [m for m in self.labels if all(len(self.at(m, count)) == len(self.seeds) for count in counts)]
+
+    def best(self, pairs: int, among: Sequence[str] | None = None) -> str:
+        """The method of the highest mean score on the validation rows at a count, so that no test row has a say; "" if none."""
+        known = [m for m in (self.methods(pairs) if among is None else among) if len(self.at(m, pairs)) == len(self.seeds)]
+        return max(known, key=lambda m: np.mean([cell.validation for cell in self.at(m, pairs)]), default="")
+
+    @property
+    def recommended(self) -> str:
+        """The best method at the largest count."""
+        return self.best(self.counts[-1])
+
+    def reference(self, pairs: int) -> str:
+        """The best published method at a count."""
+        return self.best(pairs, [m for m in self.labels if m in self.published])
+
+    def differences(self, pairs: int) -> list[Difference]:
+        """Every method against the reference at a count."""
+        reference = self.reference(pairs)
+        found = []
+        for method in self.methods(pairs) if reference else ():
+            if method != reference:
+                own, other = self.at(method, pairs), self.at(reference, pairs)
+                values = {
+                    key: Interval.of([a.metrics[key] - b.metrics[key] for a, b in zip(own, other, strict=True)]) for key in POINTS
+                }
+                found.append(Difference(method, reference, pairs, values))
+        return found
+
+    def grid(self, method: str, key: str) -> np.ndarray:
+        """[seeds, counts] of a method that has every cell."""
+        return np.array([[self._by[method, count, seed].metrics[key] for count in self.counts] for seed in self.seeds])
+
+    def curve(self, method: str, key: str) -> LearningCurve | None:
+        """The fitted learning curve of a method; None where it has fewer than 2 counts or lacks a cell."""
+        if len(self.counts) < 2 or method not in self.methods():
+            return None
+        return LearningCurve.fit(self.counts, self.grid(method, key), gallery=self.gallery)
+
+    def hidden(self, key: str) -> dict[str, Hidden]:
+        """For each method with enough counts: the largest count, hidden from the fit and predicted."""
+        found = {m: hide_last(self.counts, self.grid(m, key), gallery=self.gallery) for m in self.methods()}
+        return {m: check for m, check in found.items() if check is not None}
+
+    def more_pairs(self) -> list[tuple[int, dict[str, Prediction]]]:
+        """What the recommended method would reach with more pairs than were known: half as many again, and twice as many."""
+        largest = self.counts[-1]
+        curves = {key: self.curve(self.recommended, key) for key in ("mean/R@1", "mean/R@10")} if self.recommended else {}
+        if not curves or any(curve is None for curve in curves.values()):
+            return []
+        targets = sorted({largest, _round(largest * 1.5), 2 * largest})
+        return [(target, {key: curve.predict(target) for key, curve in curves.items()}) for target in targets]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain data for JSON."""
+        summary = [
+            dict(
+                method=m,
+                pairs=count,
+                seeds=len(self.at(m, count)),
+                cpu_seconds=float(np.mean([cell.cpu_seconds for cell in self.at(m, count)])),
+                validation=float(np.mean([cell.validation for cell in self.at(m, count)])),
+                **{key: self.mean(m, count, key)._asdict() for key in self.at(m, count)[0].metrics},
+            )
+            for count in self.counts
+            for m in self.labels
+            if self.at(m, count)
+        ]
+        return dict(
+            info=self.info,
+            names=list(self.names),
+            counts=list(self.counts),
+            seeds=list(self.seeds),
+            gallery=self.gallery,
+            metric=self.metric,
+            recommended=self.recommended,
+            references={str(c): self.reference(c) for c in self.counts},
+            summary=summary,
+            differences=[
+                dict(
+                    method=d.method,
+                    reference=d.reference,
+                    pairs=d.pairs,
+                    **{key: value._asdict() for key, value in d.values.items()},
+                )
+                for count in self.counts
+                for d in self.differences(count)
+            ],
+            more_pairs=[
+                dict(pairs=pairs, **{key: p._asdict() for key, p in found.items()}) for pairs, found in self.more_pairs()
+            ],
+            hidden={
+                key: {
+                    m: dict(
+                        predicted=h.prediction._asdict(),
+                        mean=h.mean,
+                        runs=h.runs,
+                        mean_inside=h.mean_inside,
+                        runs_inside=h.runs_inside,
+                    )
+                    for m, h in self.hidden(key).items()
+                }
+                for key in ("mean/R@1", "mean/R@10")
+            },
+            cells=[dataclasses.asdict(cell) for cell in self.cells],
+        )
+
+
+def _round(number: float) -> int:
+    """To two leading digits.
+
+    >>> _round(1234.0), _round(75)
+    (1200, 75)
+    """
+    step = 10 ** max(0, len(str(int(number))) - 2)
+    return int(round(number / step) * step)

@@ -1,0 +1,228 @@
+"""Methods x pair counts x seeds, cell by cell: each is kept as a line of JSON, so that a killed sweep goes on where it was."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import json
+import math
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gera_jax import checks
+from gera_jax._version import __version__
+from gera_jax.comparison import field as field_lib
+from gera_jax.comparison import scoring
+from gera_jax.comparison.field import Method, Setting
+from gera_jax.comparison.selection import Trial, choose, trials
+from gera_jax.comparison.task import Task
+from gera_jax.data import AlignmentData
+
+PROTOCOL = 1  # raised whenever what a cell measures changes, so that older cells are measured anew
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One method on one number of pairs of one seed.
+
+    Args:
+      validation: the chosen trial's score on the validation rows.
+      setting: the chosen trial's.
+      trials: [(setting, validation score, CPU seconds)] in the order tried.
+      metrics: of the test rows, see `scoring.measure`.
+      cpu_seconds: of the chosen trial's fit, over all threads.
+      error: in words, where the method could not be fitted; then `metrics` is empty.
+    """
+
+    method: str
+    pairs: int
+    seed: int
+    validation: float = math.nan
+    setting: Setting = dataclasses.field(default_factory=dict)
+    trials: Sequence[Any] = ()
+    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    cpu_seconds: float = math.nan
+    error: str = ""
+
+
+def cell_key(task: Task, method: Method, pairs: int, seed: int, *, budget: int, metric: str) -> str:
+    """Hash of everything that a cell's numbers come from: data, split, method with its code or config, settings, rule."""
+    content = dict(
+        protocol=PROTOCOL,
+        version=__version__,
+        data=task.fingerprints,
+        block=task.block,
+        method=method.name,
+        code=method.fingerprint(),
+        settings=[dict(setting) for setting in trials(method.settings, budget)],
+        pairs=pairs,
+        seed=seed,
+        metric=metric,
+    )
+    return hashlib.blake2b(json.dumps(content, sort_keys=True, default=str).encode(), digest_size=12).hexdigest()
+
+
+def run_cell(task: Task, data: AlignmentData, method: Method, seed: int, *, budget: int, metric: str) -> Cell:
+    """Fit every setting that the budget allows, keep the best on the validation rows, and score it on the test rows once."""
+    where = dict(method=method.name, pairs=len(data.pairs), seed=seed)
+    tried, fitted = [], []
+    try:
+        for setting in trials(method.settings, budget):
+            began = time.process_time()
+            made = method.fit(task, data, setting, seed=seed)
+            seconds = time.process_time() - began
+            found = scoring.validation_metrics(data, made.scores)
+            checks.require_known(metric, found, "metric")
+            tried.append(Trial(dict(setting), found[metric], seconds))
+            fitted.append(made)
+        best = choose(tried)
+        return Cell(
+            **where,
+            validation=tried[best].score,
+            setting=tried[best].setting,
+            trials=tried,
+            cpu_seconds=tried[best].cpu_seconds,
+            metrics=scoring.measure(data, fitted[best].scores),
+        )
+    except (checks.InputError, checks.RunError) as error:  # this method cannot work on these rows; the others can
+        return Cell(**where, trials=tried, error=str(error))
+
+
+class Store:
+    """Cells in a file of JSON lines, by key. A line that a kill cut in half is passed over and measured again."""
+
+    def __init__(self, path: Path | None):
+        self.path, self.cells = path, {}
+        if path is not None and path.is_file():
+            text = path.read_text(encoding="utf-8")
+            for line in text.splitlines():
+                with contextlib.suppress(json.JSONDecodeError):
+                    entry = json.loads(line)
+                    key = entry.pop("key")
+                    self.cells[key] = Cell(**entry)
+            if text and not text.endswith("\n"):
+                with path.open("a", encoding="utf-8") as file:
+                    file.write("\n")
+
+    def add(self, key: str, cell: Cell) -> None:
+        """Keep a cell, on disk before the next one begins."""
+        self.cells[key] = cell
+        if self.path is None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"key": key, **dataclasses.asdict(cell)}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def sweep(
+    task: Task,
+    field: Sequence[Method],
+    counts: Sequence[int],
+    seeds: Sequence[int],
+    *,
+    budget: int,
+    metric: str,
+    cells: Path | None = None,
+    jobs: int = 1,
+    on_cell: Callable[[Cell, int, int], None] | None = None,
+) -> list[Cell]:
+    """Every cell of the field, measured or remembered, in the order seed, count, method.
+
+    Args:
+      cells: the file that remembers; None forgets. Failed cells are tried again.
+      jobs: processes, each with one thread; 1 runs here, with as many threads as this process has.
+      on_cell: called with (cell, cells that are done, cells in all) for each cell that was measured now.
+    """
+    store = Store(cells)
+    wanted = [(method, count, seed) for seed in seeds for count in counts for method in field]
+    keys = [cell_key(task, *cell, budget=budget, metric=metric) for cell in wanted]
+    remembered = {key for key in keys if key in store.cells and not store.cells[key].error}
+    todo = [(key, cell) for key, cell in zip(keys, wanted, strict=True) if key not in remembered]
+    done = len(wanted) - len(todo)
+    for key, cell in _measured(task, todo, budget=budget, metric=metric, jobs=min(jobs, max(1, len(todo)))):
+        store.add(key, cell)
+        done += 1
+        if on_cell is not None:
+            on_cell(cell, done, len(wanted))
+    return [store.cells[key] for key in keys]
+
+
+Job = tuple[str, tuple[Method, int, int]]
+
+
+def _measured(task: Task, todo: Sequence[Job], *, budget: int, metric: str, jobs: int) -> Iterator[tuple[str, Cell]]:
+    if jobs == 1:
+        here = _Here(task)
+        for key, (method, count, seed) in todo:
+            yield key, run_cell(task, here.data(count, seed), method, seed, budget=budget, metric=metric)
+        return
+    context = multiprocessing.get_context("spawn")
+    turn = context.Value("i", 0)
+    with _one_thread_each(), concurrent.futures.ProcessPoolExecutor(jobs, context, _begin, (task, turn)) as pool:
+        waiting = {pool.submit(_work, method.name, count, seed, budget, metric): key for key, (method, count, seed) in todo}
+        try:
+            for future in concurrent.futures.as_completed(waiting):
+                yield waiting[future], future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+@contextlib.contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Children inherit the environment: NumPy reads its threads there at import, and JAX where compiled programs are kept."""
+    import jax
+
+    new = dict.fromkeys(THREADS, "1")
+    if jax.config.jax_compilation_cache_dir:
+        new |= dict(
+            JAX_COMPILATION_CACHE_DIR=jax.config.jax_compilation_cache_dir,
+            JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
+            JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES="-1",
+        )
+    old = {name: os.environ.get(name) for name in new}
+    os.environ.update(new)
+    try:
+        yield
+    finally:
+        for name, value in old.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+class _Here:
+    """A task in its process; the data of the last counts are kept, as methods ask for the same in turn."""
+
+    def __init__(self, task: Task):
+        self.task = task
+        self.data = functools.lru_cache(maxsize=2)(task.data)
+
+
+_here: _Here | None = None
+
+
+def _begin(task: Task, turn: Any) -> None:
+    global _here
+    with turn.get_lock():
+        number, turn.value = turn.value, turn.value + 1
+    if hasattr(os, "sched_setaffinity"):  # XLA has as many threads as its process has cores
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[number % len(cores)]})
+    _here = _Here(task)
+
+
+def _work(name: str, count: int, seed: int, budget: int, metric: str) -> Cell:
+    assert _here is not None
+    return run_cell(_here.task, _here.data(count, seed), field_lib.methods()[name], seed, budget=budget, metric=metric)

@@ -1,0 +1,230 @@
+"""What a comparison is about: two tables and their known pairs, cut anew by each seed, the same for every method."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gera_jax.checks import fail, require
+from gera_jax.data import AlignmentData, Table, build_data, catalog, join, load_table
+from gera_jax.data.blocks import complete
+from gera_jax.data.features import fingerprint
+from gera_jax.data.pair_lists import add_unpaired, read_pairs, tables_with_pairs
+
+COUNTS = (20, 50, 100, 200, 500, 1000, 2000)
+MOST_TEST, MOST_VAL = 500, 300
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Task:
+    """The data of a comparison.
+
+    Args:
+      block: a `data` block without `pairs`; `split.seed` is set by each cell.
+      tables: (x, y) in memory, rows of one item with equal ids; None for a bundled set.
+      flags: the command-line flags that name these data, for commands in reports.
+    """
+
+    block: dict[str, Any]
+    tables: tuple[Table, Table] | None = None
+    flags: str = ""
+
+    def data(self, pairs: int, seed: int) -> AlignmentData:
+        """The first `pairs` known pairs of the split of `seed` (0 = all of its training pairs)."""
+        block = copy.deepcopy(self.block)
+        block["pairs"], block["split"]["seed"] = pairs, seed
+        return build_data(block, tables=self.tables)
+
+    @functools.cached_property
+    def fingerprints(self) -> list[str]:
+        """Hash of the content of each table."""
+        return [fingerprint(table) for table in self.tables or catalog.load(self.block["source"])]
+
+    def counts(self, asked: Sequence[int], seeds: Sequence[int]) -> tuple[int, ...]:
+        """The pair counts to look at: those asked for, else the usual ones that there are pairs for (own data: and all).
+
+        Raises:
+          InputError: a count below 2, or above the training pairs that every seed has.
+        """
+        most = min(len(self.data(0, seed).pairs) for seed in (seeds if self.block["split"]["by"] == "group" else seeds[:1]))
+        require(
+            most >= 2,
+            "pairs",
+            got=f"{most} training pairs beside validation and test",
+            wanted="at least 2 pairs",
+            remedy="Give more pairs, or lower --val and --test.",
+        )
+        if not asked:
+            usual = [count for count in COUNTS if count <= most]
+            return tuple(usual if self.tables is None else sorted({*usual, most}))
+        for count in asked:
+            require(count >= 2, "pairs", got=count, wanted="at least 2 pairs")
+            require(
+                count <= most,
+                "pairs",
+                got=count,
+                wanted=f"at most {most}, the pairs that train (validation and test take "
+                f"{self.block['split']['val']} and {self.block['split']['test']} items)",
+                remedy="Lower it, or --val and --test.",
+            )
+        return tuple(sorted(set(asked)))
+
+    def describe(self) -> dict[str, Any]:
+        """Split, regime and gallery sizes, for people and for the key of the cache."""
+        split = self.block["split"]
+        return dict(
+            source=self.block["source"],
+            split=dict(ratio="random").get(split["by"], "grouped" if split["by"] == "group" else split["by"]),
+            unpaired=self.block["unpaired"],
+            val=split["val"],
+            test=split["test"],
+        )
+
+
+def make_task(
+    data: str | Mapping | None = None,
+    *,
+    x: Any = None,
+    y: Any = None,
+    pairs: Any = None,
+    x_unpaired: Any = None,
+    y_unpaired: Any = None,
+    split: str = "random",
+    unpaired: str = "independent",
+    val: int | None = None,
+    test: int | None = None,
+    group_key: str = "",
+) -> Task:
+    """A task from a bundled set's name, a `data` block, or own tables.
+
+    Args:
+      data: name of a bundled set, or a `data` block.
+      x, y: own embeddings: a file (`FILE` or `FILE.npz:KEY`), a `Table`, or an array whose ids are its row numbers.
+      pairs: ids of known pairs (a .csv of two columns or [p, 2]); None = rows of equal ids are pairs.
+      x_unpaired, y_unpaired: further rows without a partner.
+      split: "random" or "grouped" (look-alikes stay together; needs meta).
+      unpaired: "independent", "same_set" or "none", as in a `data` block.
+      val, test: items that select and that are reported on; default a tenth (at most 300) and a quarter (at most 500).
+
+    Raises:
+      InputError: whatever is wrong with them, in words.
+    """
+    by = dict(random="ratio", grouped="group")
+    if split not in by:
+        fail("split", got=f'"{split}"', wanted='"random" or "grouped"')
+    require((x is None) == (y is None), "x, y", got="one of them", wanted="both, or neither and data=NAME")
+    require(
+        (data is None) != (x is None),
+        "data",
+        got="both data and own tables" if x is not None else "nothing",
+        wanted="data=NAME of a bundled set, or own x and y",
+    )
+    if x is None:
+        for name, value in (("pairs", pairs), ("x_unpaired", x_unpaired), ("y_unpaired", y_unpaired)):
+            require(value is None, name, got="a list beside a bundled set", wanted="own x and y with it")
+        block = dict(data) if isinstance(data, Mapping) else dict(source=data)
+        tables = None
+        flags = f"--data {block.get('source')}"
+        loaded = None
+        if block.get("source") not in ("files", "arrays"):
+            block = complete(block)
+            require(
+                block["source"] in catalog.names(),
+                "data",
+                got=f'"{block["source"]}"',
+                wanted=f"one of {', '.join(catalog.names())}",
+            )
+            loaded = catalog.load(block["source"])
+            require(
+                len(loaded) == 2, "data", got=f'"{block["source"]}" of {len(loaded)} modalities', wanted="a set of two modalities"
+            )
+            count = len(np.unique(join(*loaded).pairs[:, 0]))
+        else:
+            fail("data", got=f'source="{block["source"]}"', wanted="own tables as x and y")
+    else:
+        tables, captions = own_tables(x, y, pairs, x_unpaired, y_unpaired)
+        block = dict(captions=captions, source="arrays")
+        flags = " ".join(
+            f"--{name} {value}"
+            for name, value in (("x", x), ("y", y), ("pairs", pairs), ("x-unpaired", x_unpaired), ("y-unpaired", y_unpaired))
+            if isinstance(value, str)
+        )
+        block = complete(block, tables)
+        joined = join(*tables, captions=captions).pairs
+        count = len(np.unique(tables[0].ids[joined[:, 0]])) if len(joined) else 0
+        require(
+            count >= 2,
+            "pairs",
+            got=f"{count} items with both rows",
+            wanted="at least 2 pairs",
+            remedy="Rows of equal ids are pairs; or list their ids with pairs=FILE.csv.",
+        )
+    for table in tables or loaded:
+        require_variation(table)
+    block["split"].update(
+        by=by[split],
+        val=max(2, min(MOST_VAL, count // 10)) if val is None else val,
+        test=max(2, min(MOST_TEST, count // 4)) if test is None else test,
+    )
+    if group_key:
+        block["split"]["group_key"] = group_key
+    block["unpaired"] = unpaired
+    held = [block["split"][name] for name in ("val", "test")]
+    require(
+        min(held) >= 2 and sum(held) + 2 <= count,
+        "pairs",
+        got=f"{count} pairs of which {held[0]} validate and {held[1]} test",
+        wanted="at least 2 to validate, 2 to test and 2 to train on",
+        remedy="Give more pairs, or other val and test.",
+    )
+    return Task(block, tables, flags)
+
+
+def own_tables(
+    x: Any, y: Any, pairs: Any = None, x_unpaired: Any = None, y_unpaired: Any = None
+) -> tuple[tuple[Table, Table], bool]:
+    """Own tables with equal ids in known pairs, and whether an item has several rows."""
+    x, y = as_table(x, "x"), as_table(y, "y")
+    extra = [
+        None if rows is None else as_table(rows, name) for rows, name in ((x_unpaired, "x_unpaired"), (y_unpaired, "y_unpaired"))
+    ]
+    if pairs is not None:
+        listed = read_pairs(pairs)
+        made = tables_with_pairs(x, y, listed)
+        x, y, captions = made.x, made.y, made.captions
+    else:
+        captions = False
+    joined = join(x, y, captions=captions).pairs
+    return (add_unpaired(x, extra[0], joined[:, 0]), add_unpaired(y, extra[1], joined[:, 1])), captions
+
+
+def as_table(source: Any, name: str) -> Table:
+    """A table from a file, an array or a table, under a modality's name."""
+    from gera_jax.config import path_and_key
+
+    if isinstance(source, Table):
+        return source if source.name != "table" else dataclasses.replace(source, name=name)
+    if isinstance(source, str):
+        path, key = path_and_key(source)
+        return load_table(path, key=key, name=name)
+    rows = np.asarray(source)
+    return Table(rows, np.arange(len(rows)), name)
+
+
+def require_variation(table: Table) -> None:
+    """Refuse a table whose rows are all equal: no method can tell its items apart."""
+    first = np.asarray(table.rows[:1])
+    step = 16_384
+    varied = any(bool(np.any(np.asarray(table.rows[i : i + step]) != first)) for i in range(0, len(table), step))
+    require(
+        varied,
+        table.name,
+        got=f"{len(table)} rows of width {table.dim} that are all equal",
+        wanted="rows that differ",
+        remedy="Is the right array or column given?",
+    )

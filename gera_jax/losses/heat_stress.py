@@ -1,0 +1,187 @@
+"""Do the shared space's distances keep the heat-geodesic distances of the space that the frozen encoder gave?"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from functools import partial
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from gera_jax import checks
+from gera_jax.graphs import affinity, heat_geodesic_distance, laplacian
+from gera_jax.losses.inputs import check_rank, check_shape, compute_dtype
+from gera_jax.losses.positives import check_mask
+from gera_jax.losses.reduction import Reduction, check_reduction, reduce_rows, row_weights
+from gera_jax.ops import gather_rows, sanitize, squared_distances
+
+FORMS = ("neighbourhood", "batch")
+SQUARINGS, TERMS = 10, 12  # exact to float64 for t times the largest degree up to 500, in units of the mean degree
+NORMALIZATIONS = ("relative", "none")
+
+
+def heat_geodesic_stress(
+    x: Array,
+    z: Array,
+    *,
+    form: Literal["neighbourhood", "batch"] = "neighbourhood",
+    t: float = 1.0,
+    sigma: float = 1.0,
+    bandwidth: str | float = "median",
+    normalization: Literal["relative", "none"] = "relative",
+    mask: Array | None = None,
+    weights: Array | None = None,
+    reduction: Reduction = "mean",
+    axis_name: str | None = None,
+) -> Array:
+    """Mean over pairs i < j of (s |z_i - z_j| - d_ij)^2, d the heat-geodesic distance of the points x, over the mean of d^2.
+
+    d_ij^2 = 4 t (-log H_ij + sigma log((H_ii + H_jj) / 2)) with H = exp(-t L / mean degree), L = D - W and W the Gaussian
+    `affinity` of x without its diagonal. s is the best scale, sum d |z| / sum |z|^2, so that moving, turning or scaling all of z
+    changes nothing. Gradients reach z only.
+
+    Args:
+      x: [a, m, d] neighbourhoods in the original space; for form "batch" [n, d], one set.
+      z: [a, m, k] the same points after projection; for form "batch" [n, k]. Rows are not normalised here.
+      form: "neighbourhood" has one set a neighbourhood; "batch" one set, of all rows of all devices.
+      t: diffusion time, > 0, in steps of the average point: 1 is one step to a neighbour. Where all heat has spread (t of 20 and
+        more in a neighbourhood) differences are lost in float32: use float64 there.
+      sigma: weight of the volume term, in [0, 1]. With 1 equal points are at distance 0.
+      bandwidth: of the affinity: "median", "self_tuning", or a length.
+      normalization: "relative" as above; "none" takes s = 1 and does not divide.
+      mask: [a, m] bool ([n] for "batch"), True = a real point. A set with fewer than two points has the loss 0; one without any
+        point is masked.
+      weights: [a] >= 0, one per neighbourhood; not for "batch".
+      reduction: "mean" is sum(w l) / sum(w) over the neighbourhoods of all devices, "sum" is sum(w l); "none" is w_a l_a [a]. For
+        "batch" there is one set and all three are its scalar.
+      axis_name: mapped axis over which neighbourhoods (rows for "batch") are spread; average the gradients over it (`lax.pmean`).
+
+    Returns:
+      A scalar ([a] for "none") >= 0, float32 (float64 for float64 inputs). "relative" is in [0, 1]: 0 when all distances are
+      kept up to one scale, 1 when z has collapsed to a point; equidistant points lose 1 - (mean d)^2 / mean d^2. 0 if
+      everything is masked. O(a m^3) time for the eigenvalues, O(a m^2) memory.
+
+    Raises:
+      ValueError: for wrong ranks or shapes, an unknown form, normalization or reduction, t or bandwidth <= 0, sigma outside
+        [0, 1], weights for "batch".
+
+    >>> import jax.numpy as jnp
+    >>> x = jnp.array([[[0.0], [1.0]]])
+    >>> print(heat_geodesic_stress(x, 3 * x, normalization="none").round(4))  # d_12 = 1.043727 for two nodes
+    3.8268
+    >>> print(heat_geodesic_stress(x, 3 * x).round(4), heat_geodesic_stress(x, 0 * x).round(4))
+    0.0 1.0
+
+    Source: Huguet et al. 2023, arXiv 2305.19043, whose embedding minimises this stress over free points z.
+    """
+    _check(x, z, form, t, sigma, bandwidth, normalization, mask, weights, reduction)
+    x, z = jnp.asarray(x), jnp.asarray(z)
+    dtype = compute_dtype(x, z)
+    x, z = lax.stop_gradient(x).astype(dtype), z.astype(dtype)
+    if form == "batch":
+        x, z = gather_rows(x, axis_name)[None], gather_rows(z, axis_name)[None]
+        mask = None if mask is None else gather_rows(mask, axis_name)[None]
+    wanted = lax.stop_gradient(_distances(x, mask, jnp.asarray(t, dtype), jnp.asarray(sigma, dtype), bandwidth))
+    losses = _stress(_lengths(z, mask), wanted, _pairs(x, mask), normalization)
+    if form == "batch":
+        # Every device holds the whole loss. The mean leaves the value and makes `pmean` of the gradients right.
+        return losses[0] if axis_name is None else lax.pmean(losses[0], axis_name)
+    valid = None if mask is None else mask.any(1)
+    return reduce_rows(losses, row_weights(valid, weights, len(losses), dtype), reduction, axis_name)
+
+
+def _distances(x: Array, mask: Array | None, t: Array, sigma: Array, bandwidth: str | float) -> Array:
+    """[a, m, m] heat-geodesic distances; a masked point is an isolated node."""
+    m = x.shape[1]
+    w = affinity(squared_distances(_centred(x, mask)), bandwidth=bandwidth, mask=mask)
+    w = jnp.where(jnp.eye(m, dtype=bool), jnp.zeros((), w.dtype), w)
+    count = jnp.full(x.shape[:1], m, w.dtype) if mask is None else jnp.maximum(mask.sum(1), 1).astype(w.dtype)
+    degree = w.sum((1, 2)) / count
+    matrix = laplacian(w, normalization="none") / jnp.where(degree > 0, degree, jnp.ones_like(degree))[:, None, None]
+    heat = _heat(matrix, t)
+    distance = jax.vmap(lambda h: heat_geodesic_distance(h, t=t, sigma=sigma))(heat)
+    return 0.5 * (distance + jnp.swapaxes(distance, 1, 2))
+
+
+def _heat(matrix: Array, t: Array) -> Array:
+    """exp(-t L) [a, m, m] by uniformisation, e^(-t q) exp(t (q I - L)) with q the largest degree, scaled and squared.
+
+    Every summand and product is non-negative, so that the smallest entries, whose logarithm is the distance, keep their digits;
+    an eigendecomposition leaves rounding of the size of the largest entry in them.
+    """
+    rate = jnp.max(jnp.diagonal(matrix, axis1=1, axis2=2), axis=1)[:, None, None] * (t / 2**SQUARINGS)
+    eye = jnp.eye(matrix.shape[1], dtype=matrix.dtype)
+    walk = jnp.maximum(rate * eye - (t / 2**SQUARINGS) * matrix, jnp.zeros((), matrix.dtype))
+    multiply = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
+    heat = jnp.broadcast_to(eye, matrix.shape)
+    for order in range(TERMS, 0, -1):  # Horner
+        heat = eye + multiply(walk, heat) / order
+    heat = heat * jnp.exp(-rate)
+    return lax.fori_loop(0, SQUARINGS, lambda _, h: multiply(h, h), heat)
+
+
+def _centred(points: Array, mask: Array | None) -> Array:
+    """Masked points in the centre of the others, so that they cost the distances no digits."""
+    if mask is None:
+        return points
+    points = sanitize(points, mask)
+    count = jnp.maximum(mask.sum(1), 1).astype(points.dtype)[:, None, None]
+    return sanitize(points - lax.stop_gradient(points.sum(1, keepdims=True) / count), mask)
+
+
+def _lengths(z: Array, mask: Array | None) -> Array:
+    squared = squared_distances(_centred(z, mask))
+    apart = squared > 0
+    return jnp.where(apart, jnp.sqrt(jnp.where(apart, squared, jnp.ones_like(squared))), jnp.zeros_like(squared))
+
+
+def _pairs(x: Array, mask: Array | None) -> Array:
+    """[a, m, m] 1 where i < j are both real."""
+    pairs = jnp.triu(jnp.ones((x.shape[1],) * 2, bool), 1)[None]
+    if mask is not None:
+        pairs = pairs & mask[:, :, None] & mask[:, None, :]
+    return jnp.broadcast_to(pairs, (x.shape[0], *pairs.shape[1:])).astype(x.dtype)
+
+
+def _stress(length: Array, wanted: Array, pairs: Array, normalization: str) -> Array:
+    """[a] from distances [a, m, m]."""
+    def mean(values):
+        return (pairs * values).sum((1, 2)) / jnp.maximum(pairs.sum((1, 2)), 1)
+
+    if normalization == "none":
+        return mean((length - wanted) ** 2)
+    # Lengths in units of the largest one: their squares then stay in range.
+    unit = lax.stop_gradient(jnp.max(pairs * length, axis=(1, 2), keepdims=True))
+    length = length / jnp.where(unit > 0, unit, jnp.ones_like(unit))
+    own, target = mean(length**2), mean(wanted**2)
+    scale = jnp.where(own > 0, mean(length * wanted) / jnp.where(own > 0, own, jnp.ones_like(own)), jnp.zeros_like(own))
+    residual = mean((scale[:, None, None] * length - wanted) ** 2)
+    return residual / jnp.where(target > 0, target, jnp.ones_like(target))
+
+
+def _check(x, z, form, t, sigma, bandwidth, normalization, mask, weights, reduction) -> None:
+    checks.require_known(form, FORMS, "form")
+    checks.require_known(normalization, NORMALIZATIONS, "normalization")
+    check_reduction(reduction)
+    rank = 2 if form == "batch" else 3
+    check_rank(x, rank, "x")
+    check_rank(z, rank, "z")
+    points = jnp.shape(x)[:-1]
+    if jnp.shape(z)[:-1] != points:
+        checks.fail("z", got=f"shape {jnp.shape(z)}", wanted=f"{points} as the leading axes of x, then any width",
+                    remedy="Pass the same points after projection.")  # fmt: skip
+    checks.require(math.prod(points) > 0, "x", got=f"shape {jnp.shape(x)}", wanted="at least one point")
+    check_mask(mask, points, "mask")
+    if form == "batch":
+        checks.require(weights is None, "weights", got='weights with form="batch"', wanted="no weights (one set, one loss)",
+                       remedy="Drop weights, or use mask to leave rows out.")  # fmt: skip
+    else:
+        check_shape(weights, points[:1], "weights", "One weight per neighbourhood.")
+    for name, value in (("t", t), ("bandwidth", bandwidth)):
+        if isinstance(value, numbers.Real):
+            checks.require(math.isfinite(value) and value > 0, name, got=f"{value:g}", wanted="a positive finite number")
+    if isinstance(sigma, numbers.Real):
+        checks.require(0 <= sigma <= 1, "sigma", got=f"{sigma:g}", wanted="a number from 0 to 1")

@@ -1,0 +1,41 @@
+"""Pictures of runs and joint spaces, as matplotlib figures; `svg` makes one fit for a page, light or dark.
+
+matplotlib is imported inside and pyplot not at all: nothing is shown, leaked or needs a display.
+"""
+
+from gera_jax.plots.basics import (
+    INK,
+    MARKERS,
+    MUTED,
+    SERIES,
+    chance_line,
+    joint_space,
+    label_ends,
+    new_figure,
+    pca_plane,
+    recall_against_pairs,
+    svg,
+    training_curves,
+)
+from gera_jax.plots.grounding import found_spans, score_map
+from gera_jax.plots.layers import layer_heatmap
+from gera_jax.plots.sphere import hypersphere_gap
+
+__all__ = [
+    "INK",
+    "MARKERS",
+    "MUTED",
+    "SERIES",
+    "chance_line",
+    "found_spans",
+    "hypersphere_gap",
+    "joint_space",
+    "label_ends",
+    "layer_heatmap",
+    "new_figure",
+    "pca_plane",
+    "recall_against_pairs",
+    "score_map",
+    "svg",
+    "training_curves",
+]

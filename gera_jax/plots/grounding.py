@@ -1,0 +1,73 @@
+"""Moments of a recording: their scores, and the spans that are true and found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gera_jax.checks import require
+from gera_jax.plots.basics import INK, MUTED, SERIES, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def score_map(
+    spans: np.ndarray,  # [N, 2] seconds
+    scores: np.ndarray,  # [N]
+    *,
+    truth: Sequence[float],  # (start, end) in seconds
+    found: Sequence[float] = (),
+    heading: str = "",
+) -> Figure:
+    """The score of every moment of a recording by its start and length, with the true span and the one that was found."""
+    spans, scores = np.asarray(spans, float), np.asarray(scores, float)
+    require(spans.shape == (len(scores), 2) and len(scores) > 0, "spans", got=f"shape {spans.shape} for {len(scores)} scores",
+            wanted="[N, 2], a span a score")  # fmt: skip
+    figure, (axes,) = new_figure(7.2, 3.4)
+    order = np.argsort(scores)  # the best on top
+    length = spans[:, 1] - spans[:, 0]
+    dots = axes.scatter(spans[order, 0], length[order], c=scores[order], s=22, marker="s", cmap="viridis", linewidths=0)
+    figure.colorbar(dots, ax=axes, label="score", pad=0.01).ax.tick_params(labelsize=8, colors=MUTED)
+    marks = [("true span", truth, "o", SERIES[1])] + ([("found", found, "x", SERIES[5])] if len(found) else [])
+    for label, (start, end), marker, color in marks:
+        hollow = dict(facecolors="none", edgecolors=color) if marker == "o" else dict(color=color)
+        axes.scatter([start], [end - start], s=130, marker=marker, linewidths=2, label=label, **hollow)
+    axes.set_xlabel("start (s)")
+    axes.set_ylabel("length (s)")
+    axes.set_title(heading, loc="left", color=INK, fontsize=9)
+    axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc="upper right")
+    return figure
+
+
+def found_spans(
+    truth: np.ndarray,  # [Q, 2] seconds
+    found: np.ndarray,  # [Q, 2] seconds, NaN where nothing was found
+    texts: Sequence[str],
+    *,
+    duration: float,
+) -> Figure:
+    """One line a sentence of a recording: its true span above, the one that was found below, and how much they overlap."""
+    from gera_jax.ops import temporal_iou
+
+    truth, found = np.asarray(truth, float), np.asarray(found, float)
+    require(truth.shape == found.shape == (len(texts), 2) and len(texts) > 0, "truth and found",
+            got=f"{truth.shape} and {found.shape} for {len(texts)} sentences", wanted="[Q, 2] both")  # fmt: skip
+    figure, (axes,) = new_figure(7.2, 0.9 + 0.34 * len(texts))
+    order = np.argsort(truth[:, 0], kind="stable")
+    for line, q in enumerate(order):
+        y, overlap = len(texts) - 1 - line, float(temporal_iou(truth[q], np.nan_to_num(found[q])))
+        axes.barh(y + 0.17, np.ptp(truth[q]), 0.3, left=truth[q, 0], color=SERIES[0], label="true" if not line else None)
+        if np.isfinite(found[q]).all():
+            axes.barh(y - 0.17, np.ptp(found[q]), 0.3, left=found[q, 0], color=SERIES[1], label="found" if not line else None)
+        axes.annotate(f"{overlap:.2f}", (1.005, y), xycoords=axes.get_yaxis_transform(), va="center", fontsize=8, color=MUTED)
+    names = [text if len(text) <= 34 else text[:33] + "…" for text in (texts[q] for q in order)]
+    axes.set_yticks(range(len(texts)), names[::-1], fontsize=8)
+    axes.tick_params(axis="y", length=0, labelcolor=INK)
+    axes.set_xlim(0, duration)
+    axes.set_xlabel("time (s); at the right the overlap")
+    axes.grid(axis="y", visible=False)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False, fontsize=8)
+    return figure

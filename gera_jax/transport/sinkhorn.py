@@ -1,0 +1,142 @@
+"""Sinkhorn's algorithm in the log domain."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.typing import ArrayLike
+
+from gera_jax import checks
+from gera_jax.ops import at_least_float32
+
+
+class Sinkhorn(NamedTuple):
+    """What `sinkhorn` returns: log_plan_ij = (f_i + g_j + scores_ij) / epsilon."""
+
+    log_plan: Array  # [n, m]
+    f: Array  # [n] potentials of the rows, in units of the scores
+    g: Array  # [m] potentials of the columns
+    row_error: Array  # scalar, sum_i |sum_j plan_ij - row_mass_i|
+
+
+def sinkhorn(
+    scores: Array,
+    *,
+    epsilon: ArrayLike,
+    row_mass: Array | None = None,
+    column_mass: Array | None = None,
+    iterations: int = 100,
+    tolerance: float = 0.0,
+    x_mask: Array | None = None,
+    y_mask: Array | None = None,
+) -> Sinkhorn:
+    """The plan P with given row and column sums that maximises <P, scores> + epsilon H(P), H(P) = -sum P (log P - 1).
+
+    Rows, then columns are scaled in turn, as potentials: f_i = epsilon (log row_mass_i - logsumexp_j (g_j + scores_ij) /
+    epsilon), and g alike. Column sums hold exactly, row sums up to `row_error`. With tolerance = 0 gradients reach scores,
+    epsilon and the masses through all iterations (each recomputed: memory n m + iterations (n + m)); with a tolerance the number
+    of iterations depends on the values, and the result is a constant.
+
+    Args:
+      scores: [n, m] similarities (for costs pass their negative).
+      epsilon: > 0, in units of the scores; small is close to a matching and needs more iterations.
+      row_mass: [n] >= 0; None = 1 / n each. A row of mass 0 is a masked row.
+      column_mass: [m] >= 0 with the same total as row_mass; None = 1 / m each.
+      iterations: rounds at most.
+      tolerance: stop once row_error is below it, looked at every 10 rounds; 0 = all iterations.
+      x_mask: [n] bool, True = a real row.
+      y_mask: [m] bool, True = a real column.
+
+    Returns:
+      `Sinkhorn(log_plan [n, m], f [n], g [m], row_error)`, float32 (float64 for float64 scores). Masked rows and columns have the
+      potential 0 and a log_plan so low (half of the lowest number) that its exp is 0. O(iterations n m) time, O(n m) memory.
+
+    Raises:
+      ValueError: for wrong ranks or shapes, epsilon <= 0, tolerance < 0, iterations < 1.
+
+    >>> import jax.numpy as jnp
+    >>> plan = jnp.exp(sinkhorn(jnp.array([[0.9, 0.1], [0.2, 0.4]]), epsilon=0.5).log_plan)
+    >>> print([[f"{p:.4f}" for p in row] for row in plan])  # odds e to 1: (0.9 + 0.4 - 0.1 - 0.2) / (2 epsilon)
+    [['0.3655', '0.1345'], ['0.1345', '0.3655']]
+
+    Source: Sinkhorn 1964; Cuturi 2013, arXiv 1306.0895; log domain as in Peyre and Cuturi 2019, section 4.4.
+    """
+    _check(scores, epsilon, row_mass, column_mass, iterations, tolerance, x_mask, y_mask)
+    scores = at_least_float32(scores)
+    dtype = scores.dtype
+    epsilon = jnp.asarray(epsilon).astype(dtype)
+    a, x_mask = _masses(row_mass, x_mask, scores.shape[0], dtype)
+    b, y_mask = _masses(column_mass, y_mask, scores.shape[1], dtype)
+    cells = x_mask[:, None] & y_mask[None, :]
+    floor = jnp.asarray(jnp.finfo(dtype).min / 2, dtype)
+    zero = jnp.zeros((), dtype)
+    scaled = jnp.where(cells, jnp.where(cells, scores, zero) / epsilon, floor)
+    log_a, log_b = (jnp.log(jnp.where(keep, mass, jnp.ones_like(mass))) for mass, keep in ((a, x_mask), (b, y_mask)))
+
+    def rows(v):
+        return jnp.where(x_mask, log_a - jax.nn.logsumexp(scaled + v[None, :], axis=1), zero)
+
+    def columns(u):
+        return jnp.where(y_mask, log_b - jax.nn.logsumexp(scaled + u[:, None], axis=0), zero)
+
+    def sweep(potentials):
+        u = rows(potentials[1])
+        return u, columns(u)
+
+    def error(potentials):
+        u, v = potentials
+        # sum_j P_ij = exp(u_i + logsumexp_j (s_ij + v_j)), and the latter is log_a_i minus the next u_i
+        return jnp.abs(jnp.where(x_mask, jnp.exp(log_a + u - rows(v)) - a, zero)).sum()
+
+    start = (jnp.zeros_like(scaled[:, 0]), jnp.zeros_like(scaled[0]))
+    if tolerance:
+        scaled, log_a, log_b, a = (lax.stop_gradient(value) for value in (scaled, log_a, log_b, a))
+        u, v = _until(sweep, error, start, iterations, tolerance)
+    else:
+        (u, v), _ = lax.scan(lambda potentials, _: (jax.checkpoint(sweep)(potentials), None), start, length=iterations)
+    some = x_mask.any() & y_mask.any()
+    log_plan = jnp.where(cells, scaled + u[:, None] + v[None, :], floor)
+    row_error = jnp.where(some, error((u, v)), zero)
+    scale = lax.stop_gradient(epsilon) if tolerance else epsilon
+    return Sinkhorn(log_plan, scale * u, scale * v, row_error)
+
+
+def _until(sweep, error, start, iterations: int, tolerance: float):
+    def several(state):
+        count, potentials, _ = state
+        rounds = jnp.minimum(iterations - count, 10)
+        potentials = lax.fori_loop(0, rounds, lambda _, p: sweep(p), potentials)
+        return count + rounds, potentials, error(potentials)
+
+    state = several((jnp.zeros((), jnp.int32), start, error(start)))
+    return lax.while_loop(lambda s: (s[0] < iterations) & (s[2] > tolerance), several, state)[1]
+
+
+def _masses(mass: Array | None, mask: Array | None, n: int, dtype) -> tuple[Array, Array]:
+    """Masses [n], 0 where masked, and the mask with the rows of mass 0 taken out."""
+    mask = jnp.ones(n, bool) if mask is None else jnp.asarray(mask)
+    if mass is None:
+        count = jnp.maximum(mask.sum(), 1).astype(dtype)
+        return jnp.where(mask, 1 / count, jnp.zeros((), dtype)), mask
+    mass = jnp.where(mask, jnp.asarray(mass).astype(dtype), jnp.zeros((), dtype))
+    return mass, mask & (mass > 0)
+
+
+def _check(scores, epsilon, row_mass, column_mass, iterations, tolerance, x_mask, y_mask) -> None:
+    checks.require(jnp.ndim(scores) == 2, "scores", got=f"shape {jnp.shape(scores)}", wanted="[rows, columns]")
+    n, m = jnp.shape(scores)
+    for name, value, rows in (("row_mass", row_mass, n), ("column_mass", column_mass, m), ("x_mask", x_mask, n),
+                              ("y_mask", y_mask, m)):  # fmt: skip
+        if value is not None:
+            checks.require(jnp.shape(value) == (rows,), name, got=f"shape {jnp.shape(value)}", wanted=f"shape ({rows},)")
+            checks.require("mask" not in name or jnp.asarray(value).dtype == jnp.bool_, name,
+                           got=f"dtype {jnp.asarray(value).dtype}", wanted="bool (True = a real row)")  # fmt: skip
+    if isinstance(epsilon, numbers.Real):
+        checks.require(math.isfinite(epsilon) and epsilon > 0, "epsilon", got=f"{epsilon:g}", wanted="a positive finite number")
+    checks.require(tolerance >= 0, "tolerance", got=f"{tolerance:g}", wanted="at least 0")
+    checks.require(iterations >= 1, "iterations", got=iterations, wanted="at least 1")

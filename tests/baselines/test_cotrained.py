@@ -1,0 +1,228 @@
+"""Co-trained heads: known answers, the score that the rows encode, and what must not matter."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gera_jax.baselines import Baseline, CotrainedHeads, RidgeCCA, regularization_rule
+from gera_jax.baselines.views import Pool, Smoothed, density, nearest, neighbour_mean
+from gera_jax.checks import InputError
+from gera_jax.estimators import Aligner
+
+
+def unit(z):
+    return z / np.linalg.norm(z, axis=1, keepdims=True)
+
+
+def clusters(seed=0, n=340, noise=0.25):
+    """Two views of points in 12 clusters; each view has its own within-cluster noise dimensions."""
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(12, 5))
+    z = centres[rng.integers(12, size=n)] + 0.3 * rng.normal(size=(n, 5))
+    x = np.tanh(z @ rng.normal(size=(5, 14))) + noise * rng.normal(size=(n, 14)) + 2
+    return x, np.tanh(z @ rng.normal(size=(5, 10))) + noise * rng.normal(size=(n, 10)) - 1
+
+
+def split(p=16, seed=0):
+    x, y = clusters(seed)
+    return dict(x_pairs=x[:p], y_pairs=y[:p], x=x[p:140], y=y[140:280]), x[280:], y[280:]
+
+
+def foscttm(scores):
+    own = np.diag(scores)
+    return ((scores > own[:, None]).mean() + (scores > own[None]).mean()) / 2
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    train, x, y = split()
+    return CotrainedHeads().fit(**train), train, x, y
+
+
+def test_a_hidden_rotation_is_found():
+    rng = np.random.default_rng(1)
+    x, rotation = rng.normal(size=(120, 6)), np.linalg.qr(rng.normal(size=(6, 6)))[0]
+    y = x @ rotation
+    found = CotrainedHeads().fit(x[:30], y[:30], x=x[30:60], y=y[60:90])
+    best = found.similarity(x[90:], y[90:]).argmax(axis=1)
+    assert np.mean(best == np.arange(30)) > 0.95
+    wrong = CotrainedHeads().fit(x[:30], np.roll(y[:30], 1, axis=0), x=x[30:60], y=y[60:90])  # companion
+    assert np.mean(wrong.similarity(x[90:], y[90:]).argmax(axis=1) == np.arange(30)) < 0.3
+
+
+def test_unpaired_rows_help():
+    gains = []
+    for seed in range(4):
+        train, x, y = split(p=10, seed=seed)
+        alone = RidgeCCA().fit(train["x_pairs"], train["y_pairs"])
+        gains.append(foscttm(alone.similarity(x, y)) - foscttm(CotrainedHeads().fit(**train).similarity(x, y)))
+    assert np.mean(gains) > 0.01, gains
+
+
+def test_the_interface_and_unit_rows(fitted):
+    model, _, x, y = fitted
+    assert isinstance(model, Baseline)
+    zx, zy = model.transform_x(x), model.transform_y(y)
+    assert zx.shape[1] == zy.shape[1]
+    np.testing.assert_allclose(np.linalg.norm(zx, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(zy, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(zx @ zy.T, model.similarity(x, y), atol=1e-6)
+
+
+def test_a_row_is_embedded_by_itself(fitted):
+    model, _, x, y = fitted
+    batch = model.transform_x(x[:6]), model.transform_y(y[:6])
+    single = [np.concatenate([f(rows[i : i + 1]) for i in range(6)]) for f, rows in
+              ((model.transform_x, x), (model.transform_y, y))]
+    np.testing.assert_allclose(single[0], batch[0], atol=1e-5)
+    np.testing.assert_allclose(single[1], batch[1], atol=1e-5)
+
+
+def test_the_same_rows_give_the_same_heads(fitted):
+    model, train, x, _ = fitted
+    np.testing.assert_array_equal(CotrainedHeads().fit(**train).transform_x(x), model.transform_x(x))
+
+
+def test_one_plain_view_is_ridge_cca():
+    train, x, y = split(p=60)
+    only = dict(views=("plain",), rounds=0, expansion=0.0, hubness=0.0)
+    got = CotrainedHeads(**only).fit(**train).similarity(x, y)
+    pools = [Pool(train[f"{n}_pairs"], train[n], 256, n) for n in "xy"]
+    rows = [pool.rows.astype(np.float64) for pool in pools]
+    reference = RidgeCCA(regularization=regularization_rule(60)).fit(rows[0][:60], rows[1][:60], rows[0][60:], rows[1][60:])
+    want = reference.similarity(pools[0].coordinates(x), pools[1].coordinates(y))
+    np.testing.assert_allclose(got, want, atol=2e-3)  # directions below 1 % of the first are left out
+    other = CotrainedHeads(regularization=0.5, **only).fit(**train).similarity(x, y)  # companion
+    assert np.abs(other - want).max() > 1e-2
+
+
+def test_rows_encode_the_corrected_score():
+    """Differences of similarities are those of score - hubness * (d(x) + d(y)), up to one factor."""
+    train, x, y = split()
+    options = dict(views=("plain", "kernel"), expansion=0.0)  # "smoothed" sees a pool row without itself, not a new row
+    plain, corrected = (CotrainedHeads(hubness=h, **options).fit(**train) for h in (0.0, 0.5))
+    pools = (np.concatenate([train["x_pairs"], train["x"]]), np.concatenate([train["y_pairs"], train["y"]]))
+    score = plain.similarity(x, y)
+    best = [np.sort(s, axis=1)[:, -10:].mean(axis=1) for s in
+            (plain.similarity(x, pools[1]), plain.similarity(pools[0], y).T)]
+    want = score - 0.5 * best[0][:, None] - 0.5 * best[1][None]
+    got = corrected.similarity(x, y)
+
+    def standard(s):
+        return (s - s.mean()) / s.std()
+
+    np.testing.assert_allclose(standard(got), standard(want), atol=1e-3)
+    assert np.abs(standard(score) - standard(want)).max() > 0.1  # companion: not corrected
+
+
+def test_expansion_changes_rows_only_where_asked():
+    train, x, y = split()
+    none, some = (CotrainedHeads(expansion=e).fit(**train).similarity(x, y) for e in (0.0, 0.15))
+    assert np.corrcoef(none.ravel(), some.ravel())[0, 1] > 0.9
+    assert np.abs(none - some).max() > 1e-3
+
+
+@pytest.mark.parametrize("keep", [(), ("x",), ("y",)])
+def test_unpaired_rows_are_optional(keep):
+    train, x, y = split(p=30)
+    train = {name: rows for name, rows in train.items() if name.endswith("pairs") or name in keep}
+    assert foscttm(CotrainedHeads().fit(**train).similarity(x, y)) < 0.3
+
+
+def test_two_pairs_are_enough():
+    train, x, y = split(p=2)
+    assert np.isfinite(CotrainedHeads().fit(**train).similarity(x, y)).all()
+    assert np.isfinite(CotrainedHeads().fit(train["x_pairs"], train["y_pairs"]).similarity(x, y)).all()
+
+
+def test_scale_and_shift_of_a_modality_do_not_matter(fitted):
+    model, train, x, y = fitted
+    moved = dict(train, x_pairs=1000 * train["x_pairs"] + 5, x=1000 * train["x"] + 5)
+    other = CotrainedHeads().fit(**moved).similarity(1000 * x + 5, y)
+    np.testing.assert_allclose(other, model.similarity(x, y), atol=2e-3)
+
+
+def test_large_pools_are_thinned_evenly():
+    train, x, y = split()
+    model = CotrainedHeads(max_pool=60).fit(**train)
+    assert model.pool_rows == (60, 60) and model.size_bytes < CotrainedHeads().fit(**train).size_bytes
+    assert foscttm(model.similarity(x, y)) < 0.35
+
+
+def test_neighbour_means_equal_loops():
+    rng = np.random.default_rng(3)
+    q, k, v, shift = rng.normal(size=(5, 4)), rng.normal(size=(9, 4)), rng.normal(size=(9, 3)), rng.normal(size=9)
+    got = neighbour_mean(q, k, v, k=3, temperature=0.7, shift=shift)
+    for i in range(5):
+        scores = q[i] @ k.T - shift
+        top = np.argsort(-scores)[:3]
+        w = np.exp(scores[top] / 0.7)
+        np.testing.assert_allclose(got[i], w @ v[top] / w.sum(), rtol=1e-5)
+        assert sorted(nearest(q, k, 3, shift=shift)[0][i]) == sorted(top)
+    np.testing.assert_allclose(density(q, k, 2), np.sort(q @ k.T, axis=1)[:, -2:].mean(axis=1), rtol=1e-5)
+    own = nearest(k, k, 2, exclude_self=True)[0]
+    assert not (own == np.arange(9)[:, None]).any()
+
+
+def test_a_pool_row_is_smoothed_as_a_new_row_would_be():
+    x, _ = clusters(n=40)
+    pool, rest = Pool(x[:30], x[:0], 8, "x"), np.arange(1, 30)
+    view = Smoothed(pool, k=4)
+    cosine = pool.rows[0] @ pool.rows[rest].T
+    top = rest[np.argsort(-cosine)[:4]]
+    w = np.exp(pool.rows[0] @ pool.rows[top].T / 0.1)
+    smooth = unit(0.5 * pool.rows[:1] + 0.5 * (w @ pool.rows[top] / w.sum()))
+    want = np.concatenate([pool.rows[:1], smooth], axis=1) / np.sqrt(2)
+    np.testing.assert_allclose(view.pool[:1] + view._mean, want, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (dict(y_pairs=np.ones((3, 10))), "y_pairs: got 3 rows; wanted as many as x_pairs (16)"),
+        (dict(x_pairs=np.ones((16, 14))), "x_pairs: got rows that are all equal; wanted rows that differ"),
+        (dict(x_pairs=np.ones((1, 14)), y_pairs=np.ones((1, 10))), "x_pairs: got 1 pairs; wanted at least 2 pairs"),
+        (dict(y=np.full((3, 10), np.nan)), "y: got 3 rows with NaN or infinity"),
+        (dict(x=np.ones((3, 5))), "x width: got 5; wanted 14"),
+    ],
+)  # fmt: skip
+def test_bad_rows_are_refused(change, words):
+    train, _, _ = split()
+    with pytest.raises(InputError, match="got") as error:
+        CotrainedHeads().fit(**{**train, **change})
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (dict(views=("plane",)), 'did you mean "plain"'),
+        (dict(views=()), "views: got none"),
+        (dict(rounds=-1), "rounds: got -1; wanted an int >= 0"),
+        (dict(pseudo_weight=1.0), "pseudo_weight: got 1.0; wanted a number in [0, 1)"),
+        (dict(hubness=-1), "hubness: got -1; wanted a number >= 0"),
+        (dict(expansion=float("nan")), "expansion: got nan; wanted a number >= 0"),
+        (dict(dim=0), "dim: got 0; wanted at least 1"),
+        (dict(rank=0), "rank: got 0; wanted at least 1"),
+        (dict(max_pool=1), "max_pool: got 1; wanted at least 2 rows"),
+    ],
+)  # fmt: skip
+def test_bad_options_are_refused(options, words):
+    with pytest.raises(InputError) as error:
+        CotrainedHeads(**options)
+    assert words.lower() in str(error.value).lower()
+
+
+def test_transform_before_fit_is_refused():
+    with pytest.raises(InputError, match="a call before fit"):
+        CotrainedHeads().transform_x(np.ones((2, 3)))
+
+
+def test_the_aligner_knows_it_and_hands_over_unpaired_rows():
+    train, x, y = split()
+    pairs = train["x_pairs"], train["y_pairs"]
+    with_pool = Aligner("auto").fit(*pairs, train["x"], train["y"])
+    assert with_pool._closed_form.pool_rows == (140, 156)
+    assert with_pool.score(x, y)["foscttm"] < 0.35
+    assert Aligner("auto").fit(*pairs)._closed_form.pool_rows == (16, 16)

@@ -1,0 +1,103 @@
+"""Plans against plain matrix scaling; gradients against differences; the early stop."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gera_jax.transport import sinkhorn
+from tests.contracts.tools import matches
+from tests.oracles.test_transport import COLUMNS, ROWS, SCORES, X_MASK, Y_MASK
+from tests.oracles.transport import sinkhorn as oracle
+
+CASES = [dict(), dict(row_mass=ROWS, column_mass=COLUMNS, iterations=7), dict(x_mask=X_MASK, y_mask=Y_MASK, iterations=3),
+         dict(x_mask=X_MASK, iterations=5)]  # fmt: skip
+
+
+def plan(scores=SCORES, **options):
+    return np.exp(np.asarray(sinkhorn(jnp.asarray(scores), **options).log_plan))
+
+
+@pytest.mark.parametrize("options", CASES)
+def test_equals_matrix_scaling(options):
+    with jax.enable_x64(True):
+        got = sinkhorn(jnp.asarray(SCORES), epsilon=0.3, **options)
+    want = oracle(SCORES, epsilon=0.3, **options)
+    assert matches(np.exp(got.log_plan), want.plan, 1e-10)
+    assert matches(got.row_error, want.row_error, 1e-9)
+    assert matches(plan(SCORES.astype(np.float32), epsilon=0.3, **options), want.plan, 1e-4)
+    potentials = np.asarray(got.f)[:, None] + np.asarray(got.g) + SCORES
+    there = want.plan > 0
+    assert matches(np.exp(potentials[there] / 0.3), want.plan[there], 1e-9)
+    for wrong in (oracle(SCORES, epsilon=0.31, **options).plan, oracle(-SCORES, epsilon=0.3, **options).plan, 2 * want.plan):
+        assert not matches(np.exp(got.log_plan), wrong, 1e-3)
+
+
+def test_masked_is_removed_also_from_the_gradient():
+    dirty = np.where(X_MASK[:, None] & Y_MASK, SCORES, np.nan)
+
+    def value(scores, **masks):
+        return jnp.sum(jnp.exp(sinkhorn(scores, epsilon=0.3, iterations=4, **masks).log_plan) ** 2)
+
+    masks = dict(x_mask=jnp.asarray(X_MASK), y_mask=jnp.asarray(Y_MASK))
+    got, grad = jax.value_and_grad(value)(jnp.asarray(dirty, "float32"), **masks)
+    want, short = jax.value_and_grad(value)(jnp.asarray(SCORES[X_MASK][:, Y_MASK], "float32"))
+    assert matches(got, want, 1e-5) and matches(grad[X_MASK][:, Y_MASK], short, 1e-4)
+    assert not np.any(grad[~X_MASK]) and not np.any(grad[:, ~Y_MASK])
+    none, flat = jax.value_and_grad(value)(jnp.asarray(dirty, "float32"), x_mask=jnp.zeros(4, bool))
+    assert none == 0 and not np.any(flat)
+    massless = dict(row_mass=jnp.asarray(ROWS * X_MASK / (ROWS @ X_MASK)), column_mass=jnp.asarray(COLUMNS))
+    assert not np.any(plan(SCORES.astype(np.float32), epsilon=0.3, **massless)[~X_MASK])
+
+
+def test_gradient_equals_central_differences():
+    with jax.enable_x64(True):
+        weight = jnp.asarray(np.random.default_rng(3).normal(size=SCORES.shape))
+
+        def value(scores, epsilon):
+            return jnp.sum(weight * jnp.exp(sinkhorn(scores, epsilon=epsilon, iterations=5).log_plan))
+
+        grad, slope = jax.grad(value, argnums=(0, 1))(jnp.asarray(SCORES), 0.4)
+        base, want = np.asarray(weight), np.zeros_like(SCORES)
+        for index in np.ndindex(SCORES.shape):
+            ends = []
+            for sign in (1, -1):
+                moved = SCORES.copy()
+                moved[index] += sign * 1e-5
+                ends.append(np.sum(base * oracle(moved, epsilon=0.4, iterations=5).plan))
+            want[index] = (ends[0] - ends[1]) / 2e-5
+    assert matches(grad, want, 1e-6) and not matches(grad, 0.9 * want, 1e-3)
+    ends = [np.sum(base * oracle(SCORES, epsilon=0.4 + d, iterations=5).plan) for d in (1e-5, -1e-5)]
+    assert matches(slope, (ends[0] - ends[1]) / 2e-5, 1e-6)
+
+
+def test_tolerance_stops_early_and_is_a_constant():
+    scores = jnp.asarray(SCORES, "float32")
+    full = sinkhorn(scores, epsilon=0.3, iterations=500)
+    early = sinkhorn(scores, epsilon=0.3, iterations=500, tolerance=1e-3)
+    assert full.row_error < 1e-5 < early.row_error < 1e-3
+    assert sinkhorn(scores, epsilon=0.02, iterations=3, tolerance=1e-9).row_error > 1e-9  # no more than it may
+    assert matches(early.log_plan, full.log_plan, 1e-2)
+    assert not np.any(jax.grad(lambda s: jnp.sum(sinkhorn(s, epsilon=0.3, tolerance=1e-3).log_plan))(scores))
+
+
+def test_cold_scores_stay_finite():
+    got = sinkhorn(jnp.asarray(100 * SCORES, "float32"), epsilon=1e-3, iterations=200)
+    assert np.isfinite(got.log_plan).all() and np.isfinite(got.row_error)
+    assert matches(np.exp(got.log_plan).sum(0), np.full(5, 0.2), 1e-3)
+    with np.errstate(over="ignore"):
+        assert not np.isfinite(np.exp(100 * SCORES.astype(np.float32) / np.float32(1e-3))).all()
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    (dict(epsilon=0.0), "epsilon: got 0; wanted a positive finite number"),
+    (dict(epsilon=0.1, tolerance=-1.0), "tolerance: got -1; wanted at least 0"),
+    (dict(epsilon=0.1, iterations=0), "iterations: got 0; wanted at least 1"),
+    (dict(epsilon=0.1, row_mass=COLUMNS), r"row_mass: got shape \(5,\); wanted shape \(4,\)"),
+    (dict(epsilon=0.1, y_mask=np.ones(5)), "y_mask: got dtype float32; wanted bool"),
+])  # fmt: skip
+def test_bad_input(options, words):
+    with pytest.raises(ValueError, match=words):
+        sinkhorn(jnp.asarray(SCORES, "float32"), **options)
