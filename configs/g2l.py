@@ -16,6 +16,8 @@ def get_config(arg=None):
     c.seed = arg.seed
     c.data.source = arg.source
     c.model.update(pooling=[15], dim=128, channels=64, layers=2, kernel=3, logit_bias=-5.0, init=arg.start)
+    if arg.start == "ridge_cca":
+        c.model.init_options = dict(regularization=0.1)
     contrast = dict(s="s.contrast", v="v.contrast", iou="iou")
     c.losses = {
         "overlap": dict(fn="moment_bce", inputs=dict(s="s.iou", v="v.iou", iou="iou"), weight=1.0,
