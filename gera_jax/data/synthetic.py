@@ -152,8 +152,8 @@ def layered_pair(n: int = 1000, *, x_layers: int = 6, y_layers: int = 8, informa
                  seed: int = 0) -> tuple[np.ndarray, np.ndarray, Answer]:
     """Two encoders seen layer by layer: views of growing depth, in which what both see comes up and goes again.
 
-    Layer l shows s_l of the shared coordinates and (1 - s_l^2)^(1/2) of coordinates of the encoder's own, the same in all
-    of its layers; s_l = exp(-sharpness ((l - best) / layers)^2 4), so the last layer is not the best one.
+    Layer l shows s_l of the shared coordinates and (1 - s_l^2)^(1/2) of coordinates of the encoder's own, which are the same in
+    all of its layers; s_l = exp(-sharpness ((l - best) / layers)^2 4), so the last layer is not the best one.
 
     Args:
       n: items; row i of x and of y is item i.
