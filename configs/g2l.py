@@ -16,8 +16,8 @@ def get_config(arg=None):
     c.seed = arg.seed
     c.data.source = arg.source
     c.model.update(pooling=[15], dim=128, channels=64, layers=2, kernel=3, logit_bias=-5.0, init=arg.start)
-    if arg.start == "ridge_cca":
-        c.model.init_options = dict(regularization=0.1)
+    if arg.smoke:
+        c.model.update(pooling=[3], dim=16, channels=8, layers=1)
     contrast = dict(s="s.contrast", v="v.contrast", iou="iou")
     c.losses = {
         "overlap": dict(fn="moment_bce", inputs=dict(s="s.iou", v="v.iou", iou="iou"), weight=1.0,
@@ -29,8 +29,8 @@ def get_config(arg=None):
         "shapley": dict(fn="shapley_interaction", inputs=dict(s="s.players", v="v.players"), weight=0.05, kwargs=dict()),
     }
     c.batch.recordings = 8
-    c.optimizer = config.adamw(lr=1e-4)
-    c.total_epochs = 20
+    c.optimizer = config.adamw(lr=3e-4)
+    c.total_epochs = 6
     c.evals.every_steps = 50
     c.log_every_steps = 100  # the gradient norm of every term is looked at then
     return config.smoke(c) if arg.smoke else c
