@@ -3,7 +3,8 @@
     gera-jax train --config gentle_clip:source=clipart,pairs=300 --workdir runs/gentle_clip
 
 Known pairs are told apart from every row of the batch; unpaired rows enter through two views of each modality, the semantic
-density and MMD. `unpaired=independent` (two samples of items) or `same_set` (both rows of the same items, as in the released code);
+density and MMD. `unpaired=independent` (two samples of items) or `same_set` (both rows of the same items, as
+released);
 `sets=0` leaves the density and MMD out. arXiv 2406.05766; page: docs/methods/gentle_clip.md.
 """
 

@@ -12,6 +12,7 @@ from gera_jax.baselines.views import Kernel, Plain, Pool, Smoothed, density, nei
 from gera_jax.checks import require, require_known
 
 Array = np.ndarray
+ENOUGH_UNPAIRED = 400  # rows a modality from which on the unpaired rows have their full weight
 VIEWS = {"plain": Plain, "smoothed": Smoothed, "kernel": Kernel}
 
 
@@ -24,7 +25,8 @@ class CotrainedHeads(SharedSpace):
        partner among the rows of the other pool, and every view is refitted on pairs and soft pairs. The pseudo
        cross-covariance has weight pseudo_weight * min(1, 100 / p). The heads before co-training stay, at weight 1/2.
     4. Expansion: a row also carries the mean y of its 15 best pool rows of the other modality, and is compared with rows in that
-       modality's own space, at weight expansion * min(1, 200 / p).
+       modality's own space, at weight expansion * min(1, 200 / p). Below 400 unpaired rows a modality (mean of the two) the
+       weights of 3 and 4 shrink in proportion.
     5. Hubness: score - hubness * (d(x) + d(y)), d = mean of the 10 best scores against the other modality's training pool.
 
     The sum is one pair of heads by concatenation: `transform_x` and `transform_y` give unit rows whose dot product is a
@@ -89,8 +91,10 @@ class CotrainedHeads(SharedSpace):
         p, ridge = len(x_pairs), self.regularization * regularization_rule(len(x_pairs))
         self._ridges = [min(1.0, ridge) if name == "kernel" else ridge for name in self.views]
         self._stages = [(1.0, self._fit_views(None))]
-        weight = self.pseudo_weight * min(1.0, 100 / p)
-        for _ in range(self.rounds if weight > 0 and max(map(len, self._pools)) > p else 0):
+        # few unpaired rows are poor teachers: their soft partners and neighbours are far away
+        self._trust = min(1.0, (sum(map(len, self._pools)) / 2 - p) / ENOUGH_UNPAIRED)
+        weight = self.pseudo_weight * min(1.0, 100 / p) * self._trust
+        for _ in range(self.rounds if weight > 0 else 0):
             soft = self._soft_partners(*self._concatenated())
             self._stages = [(1.0, self._fit_views(soft, weight)), (0.5, self._stages[-1][1])]
         self._finish(p)
@@ -153,9 +157,10 @@ class CotrainedHeads(SharedSpace):
         self._shifts = tuple(density(self._pool_heads[i], self._pool_heads[1 - i], 10) for i in (0, 1))
         self._typical = tuple(float(shift.mean()) for shift in self._shifts)
         self._weights = (0.0, 0.0)
-        if self.expansion > 0:
+        expansion = self.expansion * min(1.0, 200 / p) * self._trust
+        if expansion > 0:
             spreads = [_deviation(self._expand(self._pool_heads[i], i), self._pools[1 - i].rows) for i in (0, 1)]
-            self._weights = tuple(np.sqrt(self.expansion * min(1.0, 200 / p) / spread) for spread in spreads)
+            self._weights = tuple(np.sqrt(expansion / spread) for spread in spreads)
         self._reach = 2 * max(float(np.abs(s - t).max()) for s, t in zip(self._shifts, self._typical, strict=True))
         length = sum((heads.scale * scale) ** 2 * weight for weight, stage in self._stages for heads in stage)
         self._length = length + sum(w**2 for w in self._weights) + (self.hubness > 0) * (1 + (self.hubness * self._reach) ** 2)
@@ -171,7 +176,7 @@ class CotrainedHeads(SharedSpace):
         coordinates = self._pools[side].coordinates(rows)
         heads = self._scale * self._concatenated([views[side](coordinates) for views in self._views], side)
         parts = [heads]
-        if self.expansion > 0:
+        if any(self._weights):
             own, other = self._weights[side], self._weights[1 - side]
             expanded = [own * self._expand(heads, side), other * coordinates]
             parts += expanded if side == 0 else expanded[::-1]
