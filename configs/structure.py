@@ -2,9 +2,9 @@
 
     gera-jax train --config structure:source=clipart,pairs=300 --workdir runs/structure
 
-`structure=0` is the contrastive-only twin, `start=random,structure=100` the setting that gained most on validation rows, `rows=all`
-regularises on unpaired rows too. With files that have a layer axis, choose the layers first: `gera-jax select-layers --config
-structure ...`. arXiv 2506.16895; page: docs/methods/structure.md.
+`structure=0` is the contrastive-only twin, `start=random,structure=100` the setting that gained most on validation rows,
+`rows=all` regularises on unpaired rows too. With files that have a layer axis, choose the layers first:
+`gera-jax select-layers --config structure ...`. arXiv 2506.16895; page: docs/methods/structure.md.
 """
 
 from gera_jax import config
