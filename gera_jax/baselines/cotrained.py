@@ -13,6 +13,7 @@ from gera_jax.checks import require, require_known
 
 Array = np.ndarray
 ENOUGH_UNPAIRED = 400  # rows a modality from which on the unpaired rows have their full weight
+SAMPLE = 4096  # rows that tell the deviation of a score
 VIEWS = {"plain": Plain, "smoothed": Smoothed, "kernel": Kernel}
 
 
@@ -159,7 +160,7 @@ class CotrainedHeads(SharedSpace):
         self._weights = (0.0, 0.0)
         expansion = self.expansion * min(1.0, 200 / p) * self._trust
         if expansion > 0:
-            spreads = [_deviation(self._expand(self._pool_heads[i], i), self._pools[1 - i].rows) for i in (0, 1)]
+            spreads = [_deviation(self._expand(self._pool_heads[i][:SAMPLE], i), self._pools[1 - i].rows) for i in (0, 1)]
             self._weights = tuple(np.sqrt(expansion / spread) for spread in spreads)
         self._reach = 2 * max(float(np.abs(s - t).max()) for s, t in zip(self._shifts, self._typical, strict=True))
         length = sum((heads.scale * scale) ** 2 * weight for weight, stage in self._stages for heads in stage)
