@@ -29,7 +29,7 @@ SETS = {"clipart": (300, 500), "clipart_dinov2": (300, 500), "emoji": (150, 400)
         "emoji_speech_image": (150, 400), "molecule": (300, 500)}
 PAIRS = (20, 50, 100, 200, 500, 1000, 2000)
 SEEDS = range(5)
-T_975 = {2: 4.303, 3: 3.182, 4: 2.776}  # Student's t, two-sided 95 %
+T_975 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776}  # Student's t, two-sided 95 %
 METRICS = ("R@1", "R@10", "F")
 RIDGES, POWERS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0), (2.0, 4.0, 8.0)
 
@@ -235,6 +235,7 @@ def main() -> None:
         parser.error("--group pool needs --file")
     rows = [json.loads(line) for line in args.output.read_text().splitlines()] if args.output.exists() else []
     if args.table:
+        rows = [row for row in rows if row["seed"] in args.seeds]
         print("\n".join([*field_table(rows), "", *ablation_table(rows), "", *pool_table(rows)]))
         return
     done = {tuple(row[name] for name in ("group", "set", "pairs", "seed", "method")) for row in rows}
