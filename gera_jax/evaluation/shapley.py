@@ -39,7 +39,7 @@ def shapley_values(game: Game, players: int) -> np.ndarray:
     Raises:
       ValueError: players outside of 1 to 20.
 
-    >>> shapley_values(lambda c: jnp.where(c[0] & c[1], 6.0, 0.0) + c[2], 3).round(6).tolist()
+    >>> shapley_values(lambda c: jnp.where(c[0] & c[1], 6.0, 0.0) + jnp.where(c[2], 1.0, 0.0), 3).round(6).tolist()
     [3.0, 3.0, 1.0]
 
     Source: Shapley 1953.
@@ -68,7 +68,7 @@ def shapley_interactions(game: Game, players: int, *, index: Literal["shapley", 
     Raises:
       ValueError: players outside of 2 to 20, an unknown index.
 
-    >>> shapley_interactions(lambda c: jnp.where(c[0] & c[1], 6.0, 0.0) + c[2], 3)[0].round(6).tolist()
+    >>> shapley_interactions(lambda c: jnp.where(c[0] & c[1], 6.0, 0.0) + jnp.where(c[2], 1.0, 0.0), 3)[0].round(6).tolist()
     [nan, 6.0, 0.0]
 
     Source: Grabisch and Roubens 1999.
@@ -107,7 +107,7 @@ def sampled_shapley_values(game: Game, players: int, *, orders: int, seed: int =
     Raises:
       ValueError: orders below 2, no player.
 
-    >>> found = sampled_shapley_values(lambda c: jnp.where(c[0] & c[1], 6.0, 0.0) + c[2], 3, orders=50)
+    >>> found = sampled_shapley_values(lambda c: jnp.where(c[0] & c[1], 6.0, 0.0) + jnp.where(c[2], 1.0, 0.0), 3, orders=50)
     >>> found.values.round(6).tolist()  # backwards is the mirror of forwards here: no error is left
     [3.0, 3.0, 1.0]
 

@@ -63,9 +63,8 @@ def heat_kernel(
 
     >>> import jax.numpy as jnp
     >>> pair = jnp.array([[1.0, -1.0], [-1.0, 1.0]])
-    >>> print(heat_kernel(pair, t=1.0, method="exact").round(4))
-    [[0.5677 0.4323]
-     [0.4323 0.5677]]
+    >>> [[f"{v:.4f}" for v in row] for row in heat_kernel(pair, t=1.0, method="exact")]
+    [['0.5677', '0.4323'], ['0.4323', '0.5677']]
     """
     require_known(method, SPARSE, "method")
     shape = np.shape(laplacian)

@@ -33,7 +33,7 @@ def chebyshev_coefficients(t: float, lambda_max: float, tolerance: float) -> np.
     """c_0 ... c_K of exp(-t lambda) on [0, lambda_max] (c_0 halved), K the smallest degree with sum_{k > K} |c_k| <= tolerance.
 
     >>> chebyshev_coefficients(1.0, 3.0, 0.02).round(6).tolist()
-    [0.367433, -0.438079, 0.150762, -0.036046]
+    [0.367434, -0.438079, 0.150762, -0.036046]
     """
     z = 0.5 * t * lambda_max
     # ive(k, z) falls like exp(-k^2 / 2z) for k < z and faster than 2^-k beyond 3 z.

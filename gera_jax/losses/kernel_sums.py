@@ -29,6 +29,7 @@ class Mixture(NamedTuple):
 
     factors: tuple[float, ...]
     share: float
+    drop_rounding: bool = False  # count squared distances that products in this precision cannot tell from 0 as 0
 
     @property
     def at_zero(self) -> float:
@@ -77,7 +78,7 @@ def _within(mixture: Mixture, x: Array, weights: Array, scale: Array, *, gradien
         a, b = x[first:last], x[first:]
         count = last - first
         own = jnp.arange(count, dtype=jnp.int32)[:, None] == jnp.arange(len(b), dtype=jnp.int32)[None, :]
-        squared = jnp.where(own, jnp.zeros((), x.dtype), _squared_distances(a, b))
+        squared = jnp.where(own, jnp.zeros((), x.dtype), _squared_distances(a, b, mixture.drop_rounding))
         # The square on the diagonal holds each of its pairs twice already, the rest of the strip once.
         once = jnp.where(jnp.arange(len(b), dtype=jnp.int32) < count, jnp.ones((), x.dtype), 2 * jnp.ones((), x.dtype))
         value, slope = mixture.value_and_slope(squared, scale)
@@ -118,7 +119,7 @@ def _between(mixture, same, x, y, x_weights, y_weights, scale, first_row, *, gra
     total, x_slopes, y_mass, y_pull = jnp.zeros((), x.dtype), [], jnp.zeros_like(y_weights), jnp.zeros_like(y)
     for first, last in _strips(len(x)):
         a = x[first:last]
-        squared = _squared_distances(a, y)
+        squared = _squared_distances(a, y, mixture.drop_rounding)
         if same:
             position = first_row + jnp.arange(first, last, dtype=jnp.int32)
             own = position[:, None] == jnp.arange(len(y), dtype=jnp.int32)[None, :]
@@ -150,12 +151,13 @@ def _strips(n: int) -> list[tuple[int, int]]:
     return list(pairwise(n * i // count for i in range(count + 1)))
 
 
-def _squared_distances(a: Array, b: Array) -> Array:
+def _squared_distances(a: Array, b: Array, drop_rounding: bool) -> Array:
     product = lax.dot_general(a, b, (((1,), (1,)), ((), ())), precision=lax.Precision.HIGHEST)
     lengths = (a * a).sum(1)[:, None] + (b * b).sum(1)[None, :]
     squared = lengths - 2 * product
-    # What products in this precision cannot tell from 0 is 0: the narrowest kernels would see the rounding.
-    return jnp.where(squared > 4 * jnp.finfo(a.dtype).eps * lengths, squared, jnp.zeros_like(squared))
+    if drop_rounding:
+        return jnp.where(squared > 4 * jnp.finfo(a.dtype).eps * lengths, squared, jnp.zeros_like(squared))
+    return jnp.maximum(squared, 0)
 
 
 def _once(values: Any) -> Any:

@@ -121,7 +121,7 @@ def mk_mmd(
     sets = _Sets(x, y, x_mask, y_mask, axis_name)
     scale = sets.scale(bandwidths) if bandwidths in ("mean", "median") else jnp.ones((), x.dtype)
     some = scale > 0  # all rows equal: every kernel is 1, whatever its width
-    mixture = Mixture(factors, 1.0 if released else 1.0 / len(factors))
+    mixture = Mixture(factors, 1.0 if released else 1.0 / len(factors), drop_rounding=released)  # narrow kernels see rounding
     value = sets.discrepancy(mixture, jnp.where(some, scale, jnp.ones_like(scale)), estimator)
     value = jnp.where(some, value, jnp.zeros_like(value))
     # Every device holds the whole loss. The mean leaves the value and makes `pmean` of the gradients right.

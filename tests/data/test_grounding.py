@@ -109,7 +109,7 @@ def test_clips_in_npz_and_folders(tmp_path):
 
 def test_clips_in_hdf5(tmp_path):
     """A data set for each recording, and ActivityNet's groups with one data set in each."""
-    h5py = pytest.importorskip("h5py")
+    import h5py
     clips = RNG.normal(size=(4, 3)).astype(np.float32)
     with h5py.File(tmp_path / "clips.hdf5", "w") as file:
         file["v_a"] = clips

@@ -84,7 +84,7 @@ def test_distances_are_those_of_the_definition(fitted):
     dict(graph="self_tuning"), dict(graph="knn"), dict(graph="fuzzy", n_neighbors=15), dict(laplacian="normalized"),
     dict(laplacian="random_walk", kernel="chebyshev"), dict(kernel="euler", t=30.0), dict(kernel="lowrank", rank=80, t=60.0),
     dict(t=[20.0, 60.0]), dict(t="knee"), dict(t="von_neumann"), dict(rho=0.5), dict(lengths="local"), dict(mds="smacof", weights="heat"),
-    dict(mds="smacof", weights="inverse"), dict(paths=1.5), dict(denoise=1.0, denoise_neighbors=6),
+    dict(mds="smacof", weights="inverse"), dict(paths=1.5), dict(denoise=0.5, denoise_neighbors=10),
 ], ids=str)  # fmt: skip
 def test_every_option_follows_the_sheet(options):
     model = fit(**options)
@@ -95,20 +95,21 @@ def test_every_option_follows_the_sheet(options):
 
 
 def test_paths_are_in_the_units_of_the_points():
-    model = fit(paths=2.0)
+    model = fit(paths=10.0)
     off = ROLL.distances[UPPER]
     assert np.median(np.abs(model.distances_[UPPER] / off - 1)) < 0.05
     assert np.median(fit().distances_[UPPER] / off) < 0.8
 
 
 def test_paths_go_around_a_shortcut():
-    """Two parallel lines joined at one end, and one edge across the other end: a path through it is stretched."""
+    """Two parallel lines joined at one end, and one edge across near the other: a path through it is stretched."""
     n = 40
-    bend = np.concatenate([np.stack([np.arange(n), np.zeros(n)], 1), np.stack([np.arange(n)[::-1], np.full(n, 3.0)], 1)]).astype(float)
+    there, back = np.stack([np.arange(n), np.zeros(n)], 1), np.stack([np.arange(n)[::-1], np.full(n, 8.0)], 1)
+    bend = np.concatenate([there, np.stack([np.full(7, n - 0.5), np.arange(1, 8)], 1), back]).astype(float)
     noisy = bend + np.random.default_rng(0).normal(scale=0.1, size=bend.shape)
-    noisy[5, 1], noisy[74, 1] = 1.2, 1.8  # these two nearly touch
+    noisy[5, 1], noisy[-6, 1] = 3.2, 4.8  # these two nearly touch
     options = dict(n_neighbors=4, random_state=0, mds="classical")
-    gated, free = (HeatGeodesicEmbedding(paths=gate, **options).fit(noisy).distances_[0, 79] for gate in (1.0, 1e6))
+    gated, free = (HeatGeodesicEmbedding(paths=gate, **options).fit(noisy).distances_[0, -1] for gate in (1.0, 1e6))
     assert gated > 1.3 * free
 
 
@@ -146,7 +147,7 @@ def test_landmarks():
     assert fit(landmarks=300).landmarks_ is None
 
 
-@pytest.mark.parametrize("options", [{}, dict(landmarks=80), dict(rho=0.5), dict(t=[20.0, 60.0]), dict(paths=1.5), dict(denoise=1.0, denoise_neighbors=6)],
+@pytest.mark.parametrize("options", [{}, dict(landmarks=80), dict(rho=0.5), dict(t=[20.0, 60.0]), dict(paths=1.5), dict(denoise=0.5, denoise_neighbors=10)],
                          ids=str)
 def test_new_points(options):
     """Held-out points of the same sheet land between their neighbours, whatever comes with them in the call."""
