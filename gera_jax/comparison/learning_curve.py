@@ -10,7 +10,7 @@ import numpy as np
 
 from gera_jax.checks import require
 
-CURVATURE = 0.06  # prior deviation of the bend of logit(value), per squared unit of log(pairs): docs/results/learning_curves.md
+CURVATURE = 0.06  # prior deviation of the bend of logit(value), per squared unit of log(pairs): a choice, not fitted
 CONFIDENCE = 0.95
 
 
