@@ -63,8 +63,9 @@ def test_wrong_values_are_rejected(case):
 def test_eager_equals_jit_and_traces_once(case):
     x, y = case.data()
     got = evaluate(case, x, y, dtype="float32")[0]
+    traces = TRACES[case.name, "float32"]  # other tests of this process may have traced other shapes
     evaluate(case, *case.data(1), dtype="float32")
-    assert TRACES[case.name, "float32"] == 1
+    assert TRACES[case.name, "float32"] == traces >= 1
     assert matches(call(case, jnp.asarray(x, "float32"), jnp.asarray(y, "float32"), cast(case.arrays, "float32")), got, 1e-5)
 
 

@@ -49,7 +49,7 @@ def test_disturbed_rows_do_not_depend_on_how_they_are_cut():
     x, key = jnp.asarray(np.random.default_rng(0).normal(size=(8, 5)), jnp.float32), jax.random.key(4)
     whole = augment.disturb(x, key, **OPTIONS)
     parts = [augment.disturb(x[i : i + 2], key, first=i, **OPTIONS) for i in range(0, 8, 2)]
-    np.testing.assert_array_equal(jnp.concatenate(parts), whole)
+    np.testing.assert_allclose(jnp.concatenate(parts), whole, atol=1e-6)  # sums of other shapes may round otherwise
     assert not np.array_equal(jnp.concatenate([augment.disturb(x[i : i + 2], key, **OPTIONS) for i in range(0, 8, 2)]), whole)
 
 

@@ -74,7 +74,7 @@ def test_views_are_other_looks_at_the_same_rows(both):
         cosine = (z * view).sum(1)
         assert (np.abs(z - view).max(1) > 1e-3).all() and cosine.mean() > 0.7
         assert cosine.mean() > (z * np.roll(view, 1, axis=0)).sum(1).mean() + 0.2
-        np.testing.assert_array_equal(one[f"z.view.all.{name}"][:20], view)
+        np.testing.assert_allclose(one[f"z.view.all.{name}"][:20], view, atol=1e-6)  # blocks of other shapes may round otherwise
         np.testing.assert_array_equal(one[f"z.all.{name}"], np.concatenate([z, one[f"z.unpaired.{name}"]]))
         np.testing.assert_array_equal(one[f"all.{name}"], np.concatenate([one[f"features.{name}"], one[f"unpaired.{name}"]]))
         assert one[f"mask.all.{name}"].shape == (36,) and one[f"mask.all.{name}"].all()
