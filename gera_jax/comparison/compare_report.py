@@ -12,7 +12,7 @@ from gera_jax import plots
 from gera_jax.comparison import compare_plots
 from gera_jax.comparison.learning_curve import coverage
 from gera_jax.comparison.outcome import Comparison, Interval
-from gera_jax.comparison.report import NO_PICTURES, _figure, _section, _style
+from gera_jax.comparison.page import NO_PICTURES, figure, section, write_page
 from gera_jax.comparison.scoring import CORRECTIONS, NEIGHBOURS, REFERENCE_ROWS, TEMPERATURE
 from gera_jax.writers import duration
 
@@ -31,26 +31,15 @@ def write_compare_report(path: str | os.PathLike, found: Comparison) -> Path:
     x, y = found.names
     title = f"{x} and {y}: the best space from the pairs there are"
     sections = [
-        _section("Train the winner on everything", _train(found)),
+        section("Train the winner on everything", _train(found)),
         _pictures(found),
-        _section("What more pairs would bring", _more(found)),
-        *(_section(f"{count:,} known pairs", _table(found, count)) for count in found.counts),
-        _section("Settings that were chosen", _settings(found)),
-        _section("What could not be fitted", _failures(found)),
-        _section("How this was made", _made(found)),
+        section("What more pairs would bring", _more(found)),
+        *(section(f"{count:,} known pairs", _table(found, count)) for count in found.counts),
+        section("Settings that were chosen", _settings(found)),
+        section("What could not be fitted", _failures(found)),
+        section("How this was made", _made(found)),
     ]
-    page = (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{_style()}{WIDE}</style>\n</head>\n<body>\n<main>\n"
-        f'<header>\n<h1>{escape(title)}</h1>\n<p class="headline">{escape(headline(found))}</p>\n</header>\n'
-        + "\n".join(filter(None, sections))
-        + "\n</main>\n</body>\n</html>\n"
-    )
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
-    return path
+    return write_page(path, title, headline(found), sections, WIDE)
 
 
 def headline(found: Comparison) -> str:
@@ -100,7 +89,7 @@ def _pictures(found: Comparison) -> str:
     )
     picture = plots.svg(compare_plots.quality_curves(found), "quality", f"R@10 against known pairs. {spoken}.")
     note = "Bands: 95 % intervals over seeds. Thin grey lines: the other methods, all in the tables below."
-    return _section("Quality against known pairs", _figure(picture, note))
+    return section("Quality against known pairs", figure(picture, note))
 
 
 def _more(found: Comparison) -> str:
@@ -125,7 +114,7 @@ def _more(found: Comparison) -> str:
     picture = ""
     try:
         drawn = compare_plots.learning_curves(found)
-        picture = _figure(
+        picture = figure(
             plots.svg(drawn, "more", "The fitted learning curve of the recommended method, beyond the pairs that are known."),
             "Points: single seeds. Bands, 95 %: the mean over all seeds (dark); one run, of its own split and pairs (light).",
         )

@@ -7,13 +7,13 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gera_jax import plots
+from gera_jax.comparison.page import NO_PICTURES, figure, section, write_page
 from gera_jax.comparison.results import (
     Column,
     QuickstartResults,
@@ -29,7 +29,6 @@ from gera_jax.writers import duration
 __all__ = ["format_table", "write_report"]
 
 SHOWN_PAIRS = 40  # in the picture of the joint space: more lines than that are a thicket
-NO_PICTURES = 'The pictures need matplotlib: pip install "gera_jax[plots]", then run again.'
 
 
 def write_report(path: str | os.PathLike, results: QuickstartResults) -> Path:
@@ -40,34 +39,13 @@ def write_report(path: str | os.PathLike, results: QuickstartResults) -> Path:
     names = tuple(results.names)
     sections = [
         _notes(results.notes),
-        _section("How well each method finds the match", _table(results)),
+        section("How well each method finds the match", _table(results)),
         _figures(results),
-        _section("Searches in words", _examples(results.examples)),
-        _section("How this was made", _settings(results.settings)),
+        section("Searches in words", _examples(results.examples)),
+        section("How this was made", _settings(results.settings)),
     ]
     title = f"{names[0]} and {names[1]}: one space from few pairs"
-    page = (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{_style()}</style>\n</head>\n<body>\n<main>\n"
-        f"<header>\n<h1>{escape(title)}</h1>\n"
-        f'<p class="headline">{escape(headline(results))}</p>\n</header>\n'
-        + "\n".join(filter(None, sections))
-        + "\n</main>\n</body>\n</html>\n"
-    )
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
-    return path
-
-
-def _style() -> str:
-    return resources.files("gera_jax.comparison").joinpath("style.css").read_text(encoding="utf-8")
-
-
-def _section(heading: str, *parts: str) -> str:
-    body = "\n".join(filter(None, parts))
-    return f"<section>\n<h2>{escape(heading)}</h2>\n{body}\n</section>" if body else ""
+    return write_page(path, title, headline(results), sections)
 
 
 def _notes(notes: Sequence[str]) -> str:
@@ -147,7 +125,7 @@ def _quality(results: QuickstartResults) -> str:
     alt = "R@10, mean of both directions, against the number of known pairs. " + "; ".join(spoken) + "."
     picture = plots.svg(plots.recall_against_pairs(points, chance=chance), "quality", alt)
     caption = "One line per method, the mean over seeds; small dots are single seeds."
-    return _section("Quality against known pairs", _figure(picture, caption))
+    return section("Quality against known pairs", figure(picture, caption))
 
 
 def _curves(results: QuickstartResults) -> str:
@@ -159,7 +137,7 @@ def _curves(results: QuickstartResults) -> str:
     caption = (
         "Above: validation R@10, by which the step that is kept is chosen. Below: the losses as minimised."
     )
-    return _section("Training", _figure(picture, caption))
+    return section("Training", figure(picture, caption))
 
 
 def _picture(results: QuickstartResults) -> str:
@@ -180,12 +158,7 @@ def _picture(results: QuickstartResults) -> str:
         " Two directions cannot show all distances: a line that is long here is long in the joint space too,"
     )
     caption += " a short one may be long there."
-    return _section("The joint space", _figure(picture, caption))
-
-
-def _figure(picture: str, caption: str) -> str:
-    words = f"<figcaption>{escape(caption)}</figcaption>"
-    return f'<figure>\n<div class="scroll">{picture}</div>\n{words}\n</figure>'
+    return section("The joint space", figure(picture, caption))
 
 
 def _examples(examples: Sequence[Mapping[str, Any]]) -> str:

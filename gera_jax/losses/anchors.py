@@ -11,8 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from gera_jax import checks
-from gera_jax.losses.inputs import check_rank, check_shape, compute_dtype
-from gera_jax.losses.positives import check_mask
+from gera_jax.losses.inputs import check_mask, check_rank, check_shape, compute_dtype
 from gera_jax.losses.reduction import reduce_rows, row_weights
 from gera_jax.ops import row_offset, safe_normalize, sanitize
 from gera_jax.transport import multi_assignment

@@ -10,8 +10,8 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from gera_jax import checks
-from gera_jax.losses.inputs import check_pair, check_shape, compute_dtype, scalar
-from gera_jax.losses.positives import Positives, check_mask, check_matching, find_positives, positive_cells, positive_mean
+from gera_jax.losses.inputs import check_mask, check_pair, check_shape, compute_dtype, scalar
+from gera_jax.losses.positives import Positives, check_matching, find_positives, positive_cells, positive_mean
 from gera_jax.losses.reduction import Reduction, check_reduction, reduce_rows, row_weights
 from gera_jax.ops import gather_rows, row_offset, sanitize
 

@@ -11,8 +11,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from gera_jax import checks
-from gera_jax.losses.inputs import check_pair, compute_dtype, scalar
-from gera_jax.losses.positives import check_mask
+from gera_jax.losses.inputs import check_mask, check_pair, compute_dtype, scalar
 from gera_jax.ops import gather_rows, global_sum, meets_itself, sanitize, self_squared_distances, squared_distances
 
 FORMS = ("leave_one_out", "released")

@@ -13,8 +13,7 @@ from jax import Array, lax
 
 from gera_jax import checks
 from gera_jax.graphs import affinity, heat_geodesic_distance, laplacian
-from gera_jax.losses.inputs import check_rank, check_shape, compute_dtype
-from gera_jax.losses.positives import check_mask
+from gera_jax.losses.inputs import check_neighbourhoods, compute_dtype
 from gera_jax.losses.reduction import Reduction, check_reduction, reduce_rows, row_weights
 from gera_jax.ops import gather_rows, sanitize, squared_distances
 
@@ -166,20 +165,7 @@ def _check(x, z, form, t, sigma, bandwidth, normalization, mask, weights, reduct
     checks.require_known(form, FORMS, "form")
     checks.require_known(normalization, NORMALIZATIONS, "normalization")
     check_reduction(reduction)
-    rank = 2 if form == "batch" else 3
-    check_rank(x, rank, "x")
-    check_rank(z, rank, "z")
-    points = jnp.shape(x)[:-1]
-    if jnp.shape(z)[:-1] != points:
-        checks.fail("z", got=f"shape {jnp.shape(z)}", wanted=f"{points} as the leading axes of x, then any width",
-                    remedy="Pass the same points after projection.")  # fmt: skip
-    checks.require(math.prod(points) > 0, "x", got=f"shape {jnp.shape(x)}", wanted="at least one point")
-    check_mask(mask, points, "mask")
-    if form == "batch":
-        checks.require(weights is None, "weights", got='weights with form="batch"', wanted="no weights (one set, one loss)",
-                       remedy="Drop weights, or use mask to leave rows out.")  # fmt: skip
-    else:
-        check_shape(weights, points[:1], "weights", "One weight per neighbourhood.")
+    check_neighbourhoods(x, z, form, mask, weights)
     for name, value in (("t", t), ("bandwidth", bandwidth)):
         if isinstance(value, numbers.Real):
             checks.require(math.isfinite(value) and value > 0, name, got=f"{value:g}", wanted="a positive finite number")

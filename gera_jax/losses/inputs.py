@@ -37,6 +37,13 @@ def check_shape(value: Array | None, shape: tuple[int, ...], name: str, remedy: 
         checks.fail(name, got=f"shape {jnp.shape(value)}", wanted=f"shape {shape}", remedy=remedy)
 
 
+def check_mask(mask: Array | None, shape: tuple[int, ...], name: str) -> None:
+    """Raise unless an optional mask is boolean and of `shape`."""
+    check_shape(mask, shape, name, "One boolean per row, True = a real row.")
+    if mask is not None and jnp.asarray(mask).dtype != jnp.bool_:
+        checks.fail(name, got=f"dtype {jnp.asarray(mask).dtype}", wanted="bool (True = a real row)", remedy=f"Pass {name} > 0.")
+
+
 def check_pair(x: Array, y: Array, *, paired: bool) -> None:
     """Raise unless x [n, d] and y [m, d] share their width, and their rows where row i matches row i."""
     check_rank(x, 2, "x")
@@ -59,3 +66,21 @@ def scalar(value: ArrayLike, dtype: jnp.dtype, name: str, *, positive: bool) -> 
             checks.fail(name, got=f"{number:g}", wanted="a positive finite number" if positive else "a finite number",
                         remedy="logit_scale is 1 / temperature." if name == "logit_scale" else "")
     return jnp.asarray(value).astype(dtype)
+
+
+def check_neighbourhoods(x: Array, z: Array, form: str, mask: Array | None, weights: Array | None) -> None:
+    """Raise unless z holds the points of x: one set [b, d] for form "batch", else one neighbourhood an anchor [a, m, d]."""
+    rank = 2 if form == "batch" else 3
+    check_rank(x, rank, "x")
+    check_rank(z, rank, "z")
+    points = jnp.shape(x)[:-1]
+    if jnp.shape(z)[:-1] != points:
+        checks.fail("z", got=f"shape {jnp.shape(z)}", wanted=f"{points} as the leading axes of x, then any width",
+                    remedy="Pass the same points after projection.")
+    checks.require(math.prod(points) > 0, "x", got=f"shape {jnp.shape(x)}", wanted="at least one point")
+    check_mask(mask, points, "mask")
+    if form == "batch":
+        checks.require(weights is None, "weights", got='weights with form="batch"', wanted="no weights (one set, one loss)",
+                       remedy="Drop weights, or use mask to leave rows out.")
+    else:
+        check_shape(weights, points[:1], "weights", "One weight per neighbourhood.")

@@ -13,9 +13,8 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from gera_jax import checks
-from gera_jax.losses.inputs import check_pair, compute_dtype, scalar
+from gera_jax.losses.inputs import check_mask, check_pair, compute_dtype, scalar
 from gera_jax.losses.kernel_sums import Mixture, kernel_sum, kernel_sum_within
-from gera_jax.losses.positives import check_mask
 from gera_jax.ops import gather_rows, global_sum, median_of_nonnegative, row_offset, sanitize, self_squared_distances
 
 ESTIMATORS = ("biased", "unbiased")

@@ -6,8 +6,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from gera_jax import checks
-from gera_jax.losses.inputs import check_shape, compute_dtype
-from gera_jax.losses.positives import check_mask
+from gera_jax.losses.inputs import check_mask, check_shape, compute_dtype
 from gera_jax.ops import safe_normalize, sanitize
 
 

@@ -6,8 +6,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from gera_jax import checks
-from gera_jax.losses.inputs import check_pair, compute_dtype, scalar
-from gera_jax.losses.positives import check_mask
+from gera_jax.losses.inputs import check_mask, check_pair, compute_dtype, scalar
 from gera_jax.ops import gather_rows, global_sum, row_offset, safe_normalize, sanitize
 from gera_jax.transport import sinkhorn
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from gera_jax import checks
-from gera_jax.losses.inputs import check_rank, check_shape
+from gera_jax.losses.inputs import check_mask, check_rank, check_shape
 from gera_jax.ops import gather_rows, row_offset
 
 
@@ -120,10 +120,3 @@ def check_matching(
             check_shape(targets, (n, m), "targets", "One row per query, one column per candidate.")
         elif jnp.shape(targets)[0] != n:
             checks.fail("targets", got=f"{jnp.shape(targets)[0]} rows", wanted=f"{n} (this device's queries)")
-
-
-def check_mask(mask: Array | None, shape: tuple[int, ...], name: str) -> None:
-    """Raise unless an optional mask is boolean and of `shape`."""
-    check_shape(mask, shape, name, "One boolean per row, True = a real row.")
-    if mask is not None and jnp.asarray(mask).dtype != jnp.bool_:
-        checks.fail(name, got=f"dtype {jnp.asarray(mask).dtype}", wanted="bool (True = a real row)", remedy=f"Pass {name} > 0.")

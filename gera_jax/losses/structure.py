@@ -12,8 +12,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from gera_jax import checks
-from gera_jax.losses.inputs import check_rank, compute_dtype, scalar
-from gera_jax.losses.positives import check_mask
+from gera_jax.losses.inputs import check_mask, check_rank, compute_dtype, scalar
 from gera_jax.ops import (
     gather_rows,
     global_sum,
