@@ -10,23 +10,17 @@ the choice would not be the user's) by mean R@10 on the validation rows; the tes
 
 from __future__ import annotations
 
-import argparse
-import json
-import math
-import time
-from pathlib import Path
-
 import numpy as np
 
+from benchmarks import sweep
 from gera_jax import config, training
-from gera_jax.cli.commands import use_compilation_cache
+from gera_jax.comparison.outcome import Interval
 
 SETS = {"clipart": dict(val=300, test=500), "emoji": dict(val=150, test=400)}
 PAIRS = (100, 300, 1000)
 STARTS = ("ridge_cca", "random")
 WEIGHTS = (0.0, 1.0, 3.0)
 SEEDS = range(5)
-T_975 = {4: 2.776, 9: 2.262}  # Student's t, two-sided 95 %
 METRICS = ("mean/R@1", "mean/R@10", "foscttm")
 
 
@@ -68,9 +62,9 @@ def grid(variant: str) -> list[tuple]:
             for seed in SEEDS for weight in WEIGHTS]
 
 
-def interval(differences: list[float]) -> tuple[float, float]:
-    values = np.asarray(differences)
-    return float(values.mean()), float(T_975[len(values) - 1] * values.std(ddof=1) / math.sqrt(len(values)))
+def interval(gains: list[float]) -> str:
+    found = Interval.of([100 * gain for gain in gains])
+    return f"{found.mean:+.1f} ± {found.half:.1f}"
 
 
 def table(rows: list[dict], variant: str) -> str:
@@ -82,14 +76,13 @@ def table(rows: list[dict], variant: str) -> str:
                 cell = {(r["seed"], r["weight"]): r for r in rows if (r["source"], r["pairs"], r["start"], r["variant"])
                         == (source, pairs, start, variant)}
                 seeds = [s for s in SEEDS if all((s, w) in cell for w in WEIGHTS)]
-                if len(seeds) - 1 not in T_975:
+                if len(seeds) < len(SEEDS):
                     continue
                 chosen = {s: max(WEIGHTS, key=lambda w, s=s: cell[s, w]["val"]) for s in seeds}
 
                 def text(metric: str, pick, seeds=seeds, cell=cell) -> str:
                     gains = [cell[s, pick(s)]["test"][metric] - cell[s, 0.0]["test"][metric] for s in seeds]
-                    mean, half = interval([100 * gain for gain in gains])
-                    return f"{mean:+.1f} ± {half:.1f}"
+                    return interval(gains)
 
                 twin = 100 * np.mean([cell[s, 0.0]["test"]["mean/R@10"] for s in seeds])
                 values = [text(m, chosen.get) for m in ("mean/R@10", "mean/R@1", "foscttm")]
@@ -108,37 +101,23 @@ def variant_table(rows: list[dict]) -> str:
             for weight in (1.0, 10.0):
                 if variant == "default" or not all((source, variant, seed, weight) in cell for seed in SEEDS):
                     continue
-                gains = {m: [100 * (cell[source, variant, s, weight][m] - cell[source, "default", s, 0.0][m]) for s in SEEDS]
+                found = {m: interval([cell[source, variant, s, weight][m] - cell[source, "default", s, 0.0][m] for s in SEEDS])
                          for m in METRICS}
-                found = {m: "{:+.1f} ± {:.1f}".format(*interval(values)) for m, values in gains.items()}
                 columns = [variant, source, f"{weight:g}", found["mean/R@10"], found["mean/R@1"], found["foscttm"]]
                 lines.append(f"| {' | '.join(columns)} |")
     return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--output", type=Path, required=True)
+    parser = sweep.parser()
     parser.add_argument("--variant", default="default", choices=list(variants()))
-    parser.add_argument("--part", default="0/1", help="i/n: the i-th of n processes that share the grid, each with its own file")
-    parser.add_argument("--table", action="store_true")
     args = parser.parse_args()
-    rows = [json.loads(line) for line in args.output.read_text().splitlines()] if args.output.exists() else []
     if args.table:
+        rows = sweep.read(args.output)
         print(table(rows, "default"), variant_table(rows), sep="\n\n")
         return
-    use_compilation_cache()
     names = ("source", "pairs", "start", "seed", "weight", "variant")
-    done = {tuple(row[name] for name in names) for row in rows}
-    part, parts = map(int, args.part.split("/"))
-    todo = [cell for cell in grid(args.variant)[part::parts] if cell not in done]
-    began = time.monotonic()
-    with args.output.open("a") as file:
-        for count, cell in enumerate(todo, 1):
-            file.write(json.dumps(run(*cell)) + "\n")
-            file.flush()
-            spent = time.monotonic() - began
-            print(f"{count}/{len(todo)} {cell} {spent / count * (len(todo) - count) / 60:.1f} min left", flush=True)
+    sweep.run_missing(args.output, names, grid(args.variant), run, args.part)
 
 
 if __name__ == "__main__":

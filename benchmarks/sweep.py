@@ -1,0 +1,39 @@
+"""A grid of runs kept as lines of JSON: a file holds what was run, and a sweep runs what the file does not hold yet."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gera_jax.cli.commands import use_compilation_cache
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments that every sweep has."""
+    new = argparse.ArgumentParser()
+    new.add_argument("--output", type=Path, required=True)
+    new.add_argument("--part", default="0/1", help="i/n: the i-th of n processes that share the grid, each with its own file")
+    new.add_argument("--table", action="store_true", help="print the tables of what the file holds, run nothing")
+    return new
+
+
+def read(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def run_missing(path: Path, names: Sequence[str], cells: Sequence[tuple], run: Callable[..., dict], part: str = "0/1") -> None:
+    """Append `run(*cell)` for each cell that the file lacks; `names` are the fields of a row that say which cell it is."""
+    use_compilation_cache()
+    done = {tuple(row.get(name) for name in names) for row in read(path)}
+    first, step = map(int, part.split("/"))
+    todo = [cell for cell in cells[first::step] if cell not in done]
+    began = time.monotonic()
+    with path.open("a") as file:
+        for count, cell in enumerate(todo, 1):
+            file.write(json.dumps(run(*cell)) + "\n")
+            file.flush()
+            spent = time.monotonic() - began
+            print(f"{count}/{len(todo)} {cell} {spent / count * (len(todo) - count) / 60:.1f} min left", flush=True)
