@@ -128,6 +128,6 @@ def duration(config: Mapping, *, examples: int, batch_size: int) -> int:
                    remedy="Set the others to 0.")
     (name, value), = given.items()
     checks.require(value > 0, name, got=value, wanted="above 0")
-    per_epoch = max(1, examples // batch_size)
+    per_epoch = -(-examples // batch_size)  # as the sampler counts: every example comes at least once
     return {"total_steps": lambda: value, "total_epochs": lambda: int(value * per_epoch),
             "total_examples": lambda: -(-value // batch_size)}[name]()

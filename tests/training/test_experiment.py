@@ -79,3 +79,9 @@ def test_weights_may_be_schedules():
     experiment = training.build(c)
     assert "0 -> 1" in experiment.summary
     assert [float(experiment.terms[0].weight(step)) for step in (0, 3, 9)] == [0.0, 0.5, 1.0]
+
+
+@pytest.mark.parametrize("given, steps", [(dict(total_epochs=2), 6), (dict(total_examples=17), 3), (dict(total_steps=5), 5)])
+def test_an_epoch_sees_every_pair(given, steps):
+    durations = {"total_steps": 0, "total_epochs": 0, "total_examples": 0, **given}
+    assert training.experiment.duration(durations, examples=20, batch_size=8) == steps
