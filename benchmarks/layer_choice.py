@@ -3,9 +3,9 @@
     python -m benchmarks.layer_choice              # 5 seeds of a made pair of encoders whose best layers are known
 
 The set is `synthetic.layered_pair`: what the encoders share comes up layer by layer and goes again, so the last layers are not
-the best by construction. `gera-jax select-layers` sees known training pairs alone; STRUCTURE is trained on what it chose. It shows
-that the choice works where there is something to choose, not how much there is in real encoders. Noise half as large as the
-coordinates keeps R@10 off its ceiling.
+the best by construction. `gera-jax select-layers` sees known training pairs alone; STRUCTURE is trained on what it chose. This
+shows that the choice works where there is something to choose, not how much there is in real encoders. Noise half as large as
+the coordinates keeps R@10 off its ceiling.
 """
 
 from __future__ import annotations
