@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
@@ -145,10 +146,7 @@ def _log_sum(squared: Array, rate: Array, exists: Array | None, alone: bool, axi
         keep = others if keep is None else keep & others
     if keep is not None:
         exponents = jnp.where(keep, exponents, jnp.asarray(jnp.finfo(squared.dtype).min / 4, squared.dtype))
-    top = lax.stop_gradient(exponents.max(1, keepdims=True))
-    # The sum as a product with ones: fused with its exponentials it would take them one at a time.
-    powers = lax.optimization_barrier(jnp.exp(exponents - top))
-    return top[:, 0] + jnp.log(powers @ jnp.ones(powers.shape[1], powers.dtype))
+    return jax.nn.logsumexp(exponents, axis=1)
 
 
 def _divergence(p: Array, q: Array, mask: Array | None, count: Array, alone: bool, axis_name: str | None) -> Array:
