@@ -3,9 +3,11 @@
     gera-jax train --config gentle_clip:source=clipart,pairs=300 --workdir runs/gentle_clip
 
 Known pairs are told apart from every row of the batch; unpaired rows enter through two views of each modality, the semantic
-density and MMD. `unpaired=independent` (two samples of items) or `same_set` (both rows of the same items, as
-released);
+density and MMD. `unpaired=independent` (two samples of items) or `same_set` (both rows of the same items, as released);
 `sets=0` leaves the density and MMD out. arXiv 2406.05766; page: docs/methods/gentle_clip.md.
+
+Expected, that command over 5 seeds (500 test rows; docs/results/systems.md): R@10 36.6, standard deviation 1.8, within 0.2 of
+the twin's. About 35 s on a core shared with other work.
 """
 
 from gera_jax import config

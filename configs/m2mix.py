@@ -4,6 +4,9 @@
 
 The joint space is ridge CCA on the known pairs; the residual heads start there and learn a correction. `mix=0` is the
 contrastive-only twin. What the term is worth: docs/methods/m2mix.md.
+
+Expected, that command over 5 seeds (500 test rows; docs/results/systems.md): R@10 36.7, standard deviation 1.7, and the twin's
+too, for both keep the start in every seed. About 11 s on a core shared with other work.
 """
 
 from gera_jax import config

@@ -2,7 +2,10 @@
 
     gera-jax train --config m3mix:source=clipart,pairs=300 --workdir runs/m3mix
 
-Each of the four terms draws its own lam. `target=both` is the released form of the VL term.
+Each of the four terms draws its own lam. `target=both` is the released form of the VL term. Page: docs/methods/m2mix.md.
+
+Expected, that command over 5 seeds (500 test rows; docs/results/systems.md): R@10 36.7, standard deviation 1.7, and the twin's
+(`m2mix:mix=0`) too, for both keep the start in every seed. About 17 s on a core shared with other work.
 """
 
 from gera_jax import config

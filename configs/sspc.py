@@ -5,6 +5,9 @@
 
 Works for two modalities and for three, in which rows may lack one. `structure=0` is the contrastive-only twin, `queue=0` codes of
 the batch alone. What the term is worth: docs/methods/sspc.md.
+
+Expected, the first command over 5 seeds (500 test rows; docs/results/systems.md): R@10 36.6, standard deviation 1.7, within 0.3
+of the twin's. About 5 s on one core.
 """
 
 from gera_jax import config

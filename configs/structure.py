@@ -5,6 +5,9 @@
 `structure=0` is the contrastive-only twin, `start=random,structure=100` the setting that gained most on validation rows,
 `rows=all` regularises on unpaired rows too. With files that have a layer axis, choose the layers first:
 `gera-jax select-layers --config structure ...`. arXiv 2506.16895; page: docs/methods/structure.md.
+
+Expected, that command over 5 seeds (500 test rows; docs/results/systems.md): R@10 36.7, standard deviation 1.7, the twin's to
+0.1. About 9 s on a core shared with other work.
 """
 
 from gera_jax import config

@@ -111,10 +111,10 @@ def structure_divergence(
     count = global_sum(jnp.full((), len(z), dtype) if mask is None else mask.sum().astype(dtype), axis_name)
     total = jnp.zeros((), dtype)
     for level, (p, q) in enumerate(zip(before, after, strict=True), 1):
-        cells = terms(lax.stop_gradient(p), q)
+        rows = _row_sums(terms(lax.stop_gradient(p), q))
         if mask is not None:
-            cells = jnp.where(mask[:, None], cells, jnp.zeros((), dtype))
-        value = global_sum(cells.sum(), axis_name) / jnp.maximum(count, 1)
+            rows = jnp.where(mask, rows, jnp.zeros((), dtype))
+        value = global_sum(rows.sum(), axis_name) / jnp.maximum(count, 1)
         value = jax.nn.relu(value - margin) if margin else value
         total = total + value / (level if level_weights == "inverse" else 1)
     return total / levels
@@ -151,11 +151,19 @@ def _open(logits: Array, diagonal: bool, exists: Array | None, axis_name: str | 
     return keep
 
 
-def _log_mass(logits: Array, keep: Array | None) -> tuple[Array, Array]:
-    """Logits with a finite floor where a walk may not go, and their log-sum-exp over each row [n, 1]."""
+def _shares(logits: Array, keep: Array | None) -> tuple[Array, Array, Array]:
+    """Logits with a finite floor where a walk may not go, their softmax over each row, and their log-sum-exp [n, 1]."""
     if keep is not None:
         logits = jnp.where(keep, logits, jnp.asarray(jnp.finfo(logits.dtype).min / 2, logits.dtype))
-    return logits, jax.nn.logsumexp(logits, axis=1, keepdims=True)
+    top = lax.stop_gradient(logits.max(1, keepdims=True))
+    powers = lax.optimization_barrier(jnp.exp(logits - top))
+    mass = _row_sums(powers)[:, None]
+    return logits, powers / mass, top + jnp.log(mass)
+
+
+def _row_sums(values: Array) -> Array:
+    # As a product with ones: a sum that is fused with logarithms would take them one at a time.
+    return lax.optimization_barrier(values) @ jnp.ones(values.shape[1], values.dtype)
 
 
 def _zeros_outside(p: Array, keep: Array | None) -> Array:
@@ -166,8 +174,7 @@ def _zeros_outside(p: Array, keep: Array | None) -> Array:
 def _row_walks(logits, levels, diagonal, exists, axis_name) -> list[Array]:
     """This device's rows [n, N] of P, P^2, ..., P^L."""
     keep = _open(logits, diagonal, exists, axis_name)
-    logits, mass = _log_mass(logits, keep)
-    walks = [_zeros_outside(jnp.exp(logits - mass), keep)]
+    walks = [_zeros_outside(_shares(logits, keep)[1], keep)]
     if levels > 1:
         step = gather_rows(walks[0], axis_name)
     for _ in range(levels - 1):
@@ -178,7 +185,7 @@ def _row_walks(logits, levels, diagonal, exists, axis_name) -> list[Array]:
 def _symmetric_walks(logits, levels, diagonal, exists, axis_name) -> list[Array]:
     """The same through A = D^-1/2 K D^-1/2, K = exp(logits) and D its row sums: P^l = D^-1/2 A^l D^1/2, and A^l is symmetric."""
     keep = _open(logits, diagonal, exists, axis_name)
-    logits, mass = _log_mass(logits, keep)
+    logits, _, mass = _shares(logits, keep)
     if exists is not None:
         mass = jnp.where(exists[:, None], mass, jnp.zeros_like(mass))  # of a row that is not there
         keep = keep & exists[:, None]
@@ -192,18 +199,22 @@ def _symmetric_walks(logits, levels, diagonal, exists, axis_name) -> list[Array]
 @jax.custom_vjp
 def _js(p: Array, q: Array) -> Array:
     """(p log(p / m) + q log(q / m)) / 2 with m = (p + q) / 2, and 0 where both are 0; differentiable in q."""
+    return _js_forward(p, q)[0]
+
+
+def _js_forward(p: Array, q: Array) -> tuple[Array, Array]:
     tiny = jnp.finfo(q.dtype).tiny
-    m = jnp.maximum((p + q) / 2, tiny)
-    return (p * jnp.log(jnp.maximum(p, tiny) / m) + q * jnp.log(jnp.maximum(q, tiny) / m)) / 2
+    p, q = jnp.maximum(p, tiny), jnp.maximum(q, tiny)
+    log_q = lax.optimization_barrier(jnp.log(2 * q / (p + q)))
+    return (p * jnp.log(2 * p / (p + q)) + q * log_q) / 2, log_q
 
 
-def _js_backward(saved: tuple[Array, Array], g: Array) -> tuple[None, Array]:
+def _js_backward(log_q: Array, g: Array) -> tuple[None, Array]:
     # The derivative is log(q / m) / 2: written out, for automatic differentiation adds and subtracts 1.
-    p, q = (jnp.maximum(v, jnp.finfo(v.dtype).tiny) for v in saved)
-    return None, g * jnp.log(2 * q / (p + q)) / 2
+    return None, g * log_q / 2
 
 
-_js.defvjp(lambda p, q: (_js(p, q), (p, q)), _js_backward)
+_js.defvjp(_js_forward, _js_backward)
 
 
 def _mixture_first(p: Array, q: Array) -> Array:
