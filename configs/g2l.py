@@ -11,17 +11,17 @@ from gera_jax import config
 
 
 def get_config(arg=None):
-    arg = config.parse_arg(arg, source="phrases", start="ridge_cca", seed=0, smoke=False)
+    arg = config.parse_arg(arg, source="phrases", start="ridge_cca", prior=True, seed=0, smoke=False)
     c = config.grounding()
     c.seed = arg.seed
     c.data.source = arg.source
-    c.model.update(pooling=[15], dim=128, channels=64, layers=2, kernel=3, logit_bias=-5.0, init=arg.start)
+    c.model.update(pooling=[15], dim=128, channels=64, layers=2, kernel=3, logit_bias=-5.0, prior=arg.prior, init=arg.start)
     if arg.smoke:
         c.model.update(pooling=[3], dim=16, channels=8, layers=1)
     contrast = dict(s="s.contrast", v="v.contrast", iou="iou")
     c.losses = {
-        "overlap": dict(fn="moment_bce", inputs=dict(s="s.iou", v="v.iou", iou="iou"), weight=1.0,
-                        kwargs=dict(iou_min=0.3, iou_max=0.7, logit_bias=c.model.logit_bias)),
+        "overlap": dict(fn="moment_bce", inputs=dict(s="s.iou", v="v.iou", iou="iou", logit_bias="bias"), weight=1.0,
+                        kwargs=dict(iou_min=0.3, iou_max=0.7)),
         "moment_to_sentence": dict(fn="moment_to_sentence", inputs=dict(**contrast, sentence_iou="sentence_iou"), weight=0.1,
                                    kwargs=dict(margin=0.1)),
         "sentence_to_moment": dict(fn="geodesic_guided_contrastive", inputs=dict(**contrast, similarity="similarity"),
