@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
@@ -27,6 +28,7 @@ GRID_TIMES = 60
 SATURATED = 0.99
 GRID_COLUMNS = 64  # starting points whose entropy stands for all
 PLACE_ROWS = 4096
+ANCHORS = 512  # nodes that a point keeps its distances to: many more than the embedding has dimensions
 
 
 class Cells(NamedTuple):
@@ -164,33 +166,35 @@ def place_points(
 ) -> np.ndarray:
     """Places [q, k] of points that see the nodes through `share` [q, m] (rows sum to 1): H(i, l) = sum_j share_ij H(j, l).
 
-    The distances to all nodes follow by the same formula as between nodes, and each point is placed so as to keep them.
+    The distances to the nodes follow by the same formula as between nodes, and each point is placed so as to keep those to an
+    even choice of them (all, for rho > 0).
     `reference` [T, m, m] are the nodes' own distances for rho = 0, needed where rho > 0. With `paths` [m, m] a point's distances
     are the mean of its nodes' path lengths instead.
     """
     out = np.empty((share.shape[0], nodes.shape[1]))
-    anchors = jnp.asarray(nodes, jnp.float32)
+    # Places are read off a picture: float32 from here on, at half the time.
+    share, nodes = share.astype(np.float32), nodes.astype(np.float32)
+    chosen = slice(None, None, 1 if rho > 0 else -(-len(nodes) // ANCHORS))
+    heats = [(np.asarray(h[:, chosen], np.float32), np.diagonal(h).astype(np.float32)) for h in heat]
+    paths = None if paths is None else paths[:, chosen].astype(np.float32)
+    # One shape for every block, so that it compiles once.
+    size = PLACE_ROWS if share.shape[0] > PLACE_ROWS else 64 * -(-share.shape[0] // 64)
     for first in range(0, share.shape[0], PLACE_ROWS):
         rows = share[first : first + PLACE_ROWS]
-        distance = np.zeros(rows.shape) if paths is None else np.asarray(rows @ paths)
-        for i, (weight, h, t) in enumerate(zip(scale_weights(times), heat, times, strict=True)) if paths is None else ():
-            own = np.diagonal(h)
-            part = _mixed_distance(rows @ h, rows @ own, own, float(t), sigma, floor)
+        count = rows.shape[0]
+        rows.resize((size, rows.shape[1]))
+        distance = 0.0 if paths is None else rows @ paths
+        for i, (weight, (h, own), t) in enumerate(zip(scale_weights(times), heats, times, strict=True)) if paths is None else ():
+            part = np.asarray(_mixed_distance(rows @ h, rows @ own, own[chosen], float(t), sigma, floor))
             if rho > 0:
                 squared = (part**2).sum(1)[:, None] + (reference[i] ** 2).sum(1)[None] - 2 * part @ reference[i].T
                 part = (1 - rho) * part + rho * np.sqrt(np.maximum(squared, 0))
-            distance += weight * part
-        count = len(distance)
-        # One shape for every block, so that it compiles once.
-        size = PLACE_ROWS if share.shape[0] > PLACE_ROWS else 64 * -(-count // 64)
-        padded = np.zeros((size, distance.shape[1]), np.float32)
-        padded[:count] = distance
-        start = np.zeros((size, nodes.shape[1]), np.float32)
-        start[:count] = rows @ nodes
-        out[first : first + count] = np.asarray(place(jnp.asarray(padded), anchors, jnp.asarray(start)))[:count]
+            distance = distance + weight * part
+        out[first : first + count] = np.asarray(place(jnp.asarray(distance, jnp.float32), nodes[chosen], rows @ nodes))[:count]
     return out
 
 
-def _mixed_distance(heat, own, other, t, sigma, floor) -> np.ndarray:
-    volume = np.log(np.maximum(0.5 * (own[:, None] + other[None, :]), floor))
-    return np.sqrt(np.maximum(4 * t * (sigma * volume - np.log(np.maximum(heat, floor))), 0))
+@jax.jit
+def _mixed_distance(heat, own, other, t, sigma, floor):
+    volume = jnp.log(jnp.maximum(0.5 * (own[:, None] + other[None, :]), floor))
+    return jnp.sqrt(jnp.maximum(4 * t * (sigma * volume - jnp.log(jnp.maximum(heat, floor))), 0))
