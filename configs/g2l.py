@@ -29,8 +29,8 @@ def get_config(arg=None):
         "shapley": dict(fn="shapley_interaction", inputs=dict(s="s.players", v="v.players"), weight=0.05, kwargs=dict()),
     }
     c.batch.recordings = 8
-    c.optimizer = config.adamw(lr=3e-4)
-    c.total_epochs = 6
+    c.optimizer = config.adamw(lr=1e-3)
+    c.total_epochs = 8
     c.evals.every_steps = 50
     c.log_every_steps = 100  # the gradient norm of every term is looked at then
     return config.smoke(c) if arg.smoke else c
