@@ -11,19 +11,21 @@
 # %% [markdown]
 # # Heat-geodesic embedding: distances along a surface, from heat
 # Heat that spreads on the neighbour graph of some points tells how far apart they are *along* the surface that they lie near,
-# and averages over paths where a shortest path believes every short cut. `HeatGeodesicEmbedding` follows scikit-learn's conventions.
+# and averages over paths where a shortest path believes every short cut. `HeatGeodesicEmbedding` follows scikit-learn.
 
 # %%
 try:
-    import gera_jax
     import sklearn
+
+    import gera_jax
 except ImportError:
     import subprocess
     import sys
 
     subprocess.check_call([sys.executable, "-m", "pip", "install", "-q", "gera_jax[plots]", "scikit-learn"])
-    import gera_jax
     import sklearn
+
+    import gera_jax
 
 print(f"gera_jax {gera_jax.__version__}, scikit-learn {sklearn.__version__}")
 
@@ -48,14 +50,15 @@ def straight(points):
 
 def agreement(distances, truth):
     """Pearson and Spearman correlation with the true geodesic distances, over all pairs."""
-    upper = np.triu_indices(len(truth), 1)
-    return f"Pearson {pearsonr(distances[upper], truth[upper])[0]:.3f}   Spearman {spearmanr(distances[upper], truth[upper])[0]:.3f}"
+    pairs = np.triu_indices(len(truth), 1)
+    found = distances[pairs], truth[pairs]
+    return f"Pearson {pearsonr(*found)[0]:.3f}   Spearman {spearmanr(*found)[0]:.3f}"
 
 
 # %% [markdown]
 # ## A swiss roll
-# A sheet rolled up in ten dimensions. It has no curvature of its own, so the true distances are known in closed form. Straight lines
-# jump from one turn of the roll to the next; heat has to go around.
+# A sheet rolled up in ten dimensions. It has no curvature of its own, so the true distances are known in closed form. Straight
+# lines jump from one turn of the roll to the next; heat has to go around.
 
 # %%
 roll = swiss_roll(ROWS, dim=10, noise=0.1, seed=0)
@@ -68,8 +71,8 @@ plt.show()
 
 # %% [markdown]
 # ## The time
-# Short times see single edges, long times blur. By default `t` is the time at which the heat's entropy is a share `spread` of its last
-# value. Only what depends on a changed setting is computed again: here the graph is kept.
+# Short times see single edges, long times blur. By default `t` is the time at which the heat's entropy is a share `spread` of its
+# last value. Only what depends on a changed setting is computed again: here the graph is kept.
 
 # %%
 found = model.t_

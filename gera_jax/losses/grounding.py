@@ -153,5 +153,6 @@ def _bias(value: ArrayLike, s: Array, v: Array, v_mask: Array) -> Array:
         return scalar(value, s.dtype, "logit_bias", positive=False)
     (*lead, rows, _), moments = jnp.shape(s), jnp.shape(v)[-2]
     if jnp.shape(value) not in {(*lead, 1, moments), (*lead, rows, moments)}:
-        checks.fail("logit_bias", got=f"shape {jnp.shape(value)}", wanted=f"a scalar or shape {(*lead, rows, moments)}, 1 for {rows}")
+        wanted = f"a scalar or shape {(*lead, rows, moments)}, 1 for {rows}"
+        checks.fail("logit_bias", got=f"shape {jnp.shape(value)}", wanted=wanted)
     return jnp.where(v_mask[..., None, :], jnp.asarray(value).astype(s.dtype), 0.0)

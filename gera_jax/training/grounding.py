@@ -35,8 +35,9 @@ class GroundingTask:
 
     Keys for terms, with B recordings, S sentences and N moments: s.<head> [B, S, dim] and v.<head> [B, N, dim], head "iou" or
     "contrast", not normalised; `iou`, `similarity` and `source` [B, S, N] (1 at a sentence's best moment, else 0), `sentence_iou`
-    [B, S, S]; `bias` [B, 1, N] or a scalar, `model.logit_bias` and what the model adds to it with `model.prior`; s.players, v.players [B, S (nearest + similar), dim]: for each sentence the moments of the largest geodesic
-    similarity and of the largest cosine, put together.
+    [B, S, S]; `bias` [B, 1, N], or a scalar without `model.prior`, the log odds of a moment beside its cosine; s.players,
+    v.players [B, S (nearest + similar), dim]: for each sentence the moments of the largest geodesic similarity and of the
+    largest cosine, put together.
     """
 
     def check(self, config: ConfigDict) -> None:
