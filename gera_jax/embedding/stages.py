@@ -80,7 +80,24 @@ def cell_laplacian(cells: Cells, kind: str) -> sp.csr_array:
     return sp.csr_array(root @ laplacian @ root)
 
 
-def choose_time(laplacian: sp.csr_array, rule: str, rng: np.random.Generator, *, spread: float = 0.95) -> float:
+class Spectrum(NamedTuple):
+    """L = vectors diag(values) vectors^T of a symmetric Laplacian: the choice of the time and the heat both start from it."""
+
+    values: np.ndarray
+    vectors: np.ndarray
+
+    def heat(self, t: float, columns: Any = slice(None)) -> np.ndarray:
+        """exp(-t L) [m, m], or its `columns`."""
+        return (self.vectors * np.exp(-t * self.values).astype(self.vectors.dtype)) @ self.vectors[columns].T
+
+
+def spectrum(laplacian: sp.csr_array) -> Spectrum:
+    return Spectrum(*np.linalg.eigh(laplacian.toarray()))
+
+
+def choose_time(
+    laplacian: sp.csr_array, rule: str, rng: np.random.Generator, *, spread: float = 0.95, known: Spectrum | None = None
+) -> float:
     """A time from the entropy of the heat on a log grid of times that ends where the entropy has nearly reached its last value.
 
     "knee": the knee of the entropy as a function of t. "spread": the first time at which it is `spread` times its last value.
@@ -88,7 +105,7 @@ def choose_time(laplacian: sp.csr_array, rule: str, rng: np.random.Generator, *,
     """
     rate = max(float(laplacian.diagonal().mean()), 1e-30)
     times = np.geomspace(*GRID, GRID_TIMES) / rate
-    entropies = (_spectral_entropies if rule == "von_neumann" else _heat_entropies)(laplacian, times, rng)
+    entropies = (_spectral_entropies if rule == "von_neumann" else _heat_entropies)(laplacian, times, rng, known)
     if rule == "spread":
         return float(times[_reached(entropies, spread)])
     end = max(_reached(entropies, SATURATED) + 1, 3)
@@ -101,23 +118,28 @@ def _reached(entropies: np.ndarray, share: float) -> int:
     return int(np.argmax(entropies - start >= share * (entropies[-1] - start)))
 
 
-def _heat_entropies(laplacian, times, rng) -> np.ndarray:
+def _heat_entropies(laplacian, times, rng, known) -> np.ndarray:
     n = laplacian.shape[0]
     columns = rng.choice(n, size=min(n, GRID_COLUMNS), replace=False)
+    if known is not None:
+        single = Spectrum(known.values, known.vectors.astype(np.float32))  # an entropy of the whole needs no more
+        return np.array([float(heat_entropy(single.heat(t, columns))) for t in times])
     start = np.zeros((n, len(columns)))
     start[columns, np.arange(len(columns))] = 1
     return heat_entropy(heat_kernel(laplacian, start, t=times, method="chebyshev", tolerance=1e-6))
 
 
-def _spectral_entropies(laplacian, times, rng) -> np.ndarray:
+def _spectral_entropies(laplacian, times, rng, known) -> np.ndarray:
     del rng
-    values = np.linalg.eigvals(laplacian.toarray()).real
+    values = np.linalg.eigvals(laplacian.toarray()).real if known is None else known.values
     return -von_neumann_entropy(np.maximum(values, 0.0), times)  # it falls: upside down it rises to its knee
 
 
-def node_heat(laplacian: sp.csr_array, cells: Cells, times: np.ndarray, **options: Any) -> np.ndarray:
+def node_heat(
+    laplacian: sp.csr_array, cells: Cells, times: np.ndarray, *, known: Spectrum | None = None, **options: Any
+) -> np.ndarray:
     """[T, m, m] heat between nodes as a density: exp(-t L)_ij / sqrt(mass_i mass_j), which is exp(-t L) if all masses are 1."""
-    heat = heat_kernel(laplacian, t=times, **options)
+    heat = heat_kernel(laplacian, t=times, **options) if known is None else np.stack([known.heat(float(t)) for t in times])
     root = np.sqrt(cells.mass)
     return heat if cells.landmarks is None else heat / (root[:, None] * root[None, :])
 
