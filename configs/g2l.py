@@ -4,7 +4,9 @@
     gera-jax evaluate runs/g2l
 
 A map of proposals, the overlap of each by cross-entropy, moments that find their sentence, sentences that find their moments
-with geodesic weights, and Shapley interactions as soft labels. What each part is worth: docs/results/g2l.md.
+with geodesic weights, and Shapley interactions as soft labels. Bundled spoken phrases, test recordings, five seeds: mIoU 50.5,
+R@1 at IoU .7 48.1 %. There the geodesic weights hurt (53.4 and 55.7 without them: configs/ablations/g2l_no_geodesic.py) and the
+Shapley term does nothing measurable: docs/results/g2l.md. One run takes about 50 CPU seconds.
 """
 
 from gera_jax import config
