@@ -271,7 +271,8 @@ def pictures(folder: Path) -> None:
                 embedding = METHODS[method][0](x, 0, True)[1]
             axes.scatter(*embedding[:, :2].T, c=colour, s=5, cmap="Spectral")
             axes.set_title(f"{name}: {method}")
-            axes.set_aspect("equal")
+            axes.set_aspect("equal", adjustable="datalim")  # panels of one size
+            axes.tick_params(labelsize=7)
         figure.savefig(folder / f"{name}.png", dpi=80)
 
 
