@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 known = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
-long = {"gera_gain", "label_efficiency"}  # hours: only where asked for by name
+# Hours, or runs that go on in a file of their own: only where asked for by name.
+long = {"gera_gain", "grounding_gain", "grounding_pictures", "heat_gain", "label_efficiency", "recipe_gain", "system_gain"}
 asked = sys.argv[1:] or [name for name in known if name not in long]
 unknown = set(asked) - set(known)
 if unknown:

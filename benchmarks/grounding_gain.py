@@ -29,6 +29,7 @@ ARMS = {
     "without geodesic": "configs/ablations/g2l_no_geodesic.py",
     "without Shapley": "configs/ablations/g2l_no_shapley.py",
     "plain 2-D map, BCE": "configs/ablations/g2l_plain.py",
+    "without the prior": "g2l:prior=False",
 }
 BASELINES = ("random", "nearest neighbours", "CCA", "CCA, length prior")
 SEEDS = range(5)
@@ -39,7 +40,8 @@ GRID = {"nearest neighbours": (1, 5, 20, 80), "CCA": (0.01, 0.03, 0.1, 0.3), "CC
 
 def run(arm: str, seed: int) -> dict:
     began = time.process_time()
-    result = training.train(config.load(f"{ARMS[arm]}:seed={seed}"))
+    name = ARMS[arm] + ("," if ":" in ARMS[arm] else ":") + f"seed={seed}"
+    result = training.train(config.load(name))
     return dict(arm=arm, seed=seed, best_step=result.best_step, steps=int(result.state.step), val=result.best_metric,
                 cpu_seconds=round(time.process_time() - began, 1), test=result.evaluate("test"))
 
@@ -128,6 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--part", default="0/1", help="i/n: the i-th of n processes that share the grid, each with its own file")
+    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--table", action="store_true")
     args = parser.parse_args()
     rows = [json.loads(line) for line in args.output.read_text().splitlines()] if args.output.exists() else []
@@ -137,7 +140,7 @@ def main() -> None:
     use_compilation_cache()
     part, parts = map(int, args.part.split("/"))
     done = {(row["arm"], row.get("seed")) for row in rows}
-    grid = [(arm, seed) for seed in SEEDS for arm in ARMS]
+    grid = [(arm, seed) for seed in SEEDS for arm in args.arms]
     with args.output.open("a") as file:
         untrained = Untrained() if part == 0 and any((name, None) not in done for name in BASELINES) else None
         for name in BASELINES if untrained else ():

@@ -4,7 +4,8 @@
 
 Each MLP is trained to keep the heat-geodesic distances of the neighbourhoods of all training rows of its modality, so that it
 embeds rows that it has not seen; the contrastive term ties the two embeddings together where pairs are known. To embed one set
-of points without pairs use `gera_jax.HeatGeodesicEmbedding`.
+of points without pairs use `gera_jax.HeatGeodesicEmbedding`. On clip art with 100 pairs no step was better than the ridge-CCA
+start, with the stress or without it (R@10 24.5 both, five seeds): docs/results/heat_geodesic.md.
 """
 
 from gera_jax import config

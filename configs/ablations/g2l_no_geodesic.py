@@ -2,6 +2,7 @@
 
     gera-jax train --config configs/ablations/g2l_no_geodesic.py --workdir runs/g2l_no_geodesic
 
+On the bundled phrases this is the best arm: docs/results/g2l.md.
 The moments that meet the sentences in the Shapley term are still chosen by geodesic similarity.
 """
 

@@ -234,7 +234,7 @@ def grounding() -> ConfigDict:
         recordings=0,  # 0 = all training recordings
     ))
     c.model = ConfigDict(dict(pooling=[15, 8, 8], dim=128, channels=64, layers=2, kernel=3, dropout=0.0,
-                              power=0.5, logit_scale=10.0, logit_bias=0.0,  # of the score: cosine's power, overlap's probability
+                              power=0.5, logit_scale=10.0, logit_bias=0.0, prior=False,  # of the score; see ProposalMap
                               init="ridge_cca", init_options=dict()))
     c.moments = ConfigDict(dict(knn=5, cutoff=0.5, nearest=5, similar=5))
     c.batch = ConfigDict(dict(recordings=8, sentences=0))

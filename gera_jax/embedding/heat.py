@@ -213,11 +213,13 @@ class HeatGeodesicEmbedding(Estimator):
         key = (reuse, wanted, self.spread, tuple(options.items()))
         if getattr(self, "_heat_key", None) == key:
             return
+        known = stages.spectrum(self.laplacian_) if self.kernel == "exact" and self.laplacian != "random_walk" else None
         if isinstance(self.t, str):
-            times = np.array([stages.choose_time(self.laplacian_, self.t, np.random.default_rng(seed), spread=self.spread)])
+            rng = np.random.default_rng(seed)
+            times = np.array([stages.choose_time(self.laplacian_, self.t, rng, spread=self.spread, known=known)])
         else:
             times = np.ravel(np.asarray(self.t, np.float64))
-        self.heat_ = stages.node_heat(self.laplacian_, self._cells, times, **options)
+        self.heat_ = stages.node_heat(self.laplacian_, self._cells, times, known=known, **options)
         self._times, self._heat_key = times, key
         self.t_ = float(times[0]) if np.ndim(self.t) == 0 else times
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
@@ -27,6 +28,7 @@ GRID_TIMES = 60
 SATURATED = 0.99
 GRID_COLUMNS = 64  # starting points whose entropy stands for all
 PLACE_ROWS = 4096
+ANCHORS = 512  # nodes that a point keeps its distances to: many more than the embedding has dimensions
 
 
 class Cells(NamedTuple):
@@ -78,7 +80,24 @@ def cell_laplacian(cells: Cells, kind: str) -> sp.csr_array:
     return sp.csr_array(root @ laplacian @ root)
 
 
-def choose_time(laplacian: sp.csr_array, rule: str, rng: np.random.Generator, *, spread: float = 0.95) -> float:
+class Spectrum(NamedTuple):
+    """L = vectors diag(values) vectors^T of a symmetric Laplacian: the choice of the time and the heat both start from it."""
+
+    values: np.ndarray
+    vectors: np.ndarray
+
+    def heat(self, t: float, columns: Any = slice(None)) -> np.ndarray:
+        """exp(-t L) [m, m], or its `columns`."""
+        return (self.vectors * np.exp(-t * self.values).astype(self.vectors.dtype)) @ self.vectors[columns].T
+
+
+def spectrum(laplacian: sp.csr_array) -> Spectrum:
+    return Spectrum(*np.linalg.eigh(laplacian.toarray()))
+
+
+def choose_time(
+    laplacian: sp.csr_array, rule: str, rng: np.random.Generator, *, spread: float = 0.95, known: Spectrum | None = None
+) -> float:
     """A time from the entropy of the heat on a log grid of times that ends where the entropy has nearly reached its last value.
 
     "knee": the knee of the entropy as a function of t. "spread": the first time at which it is `spread` times its last value.
@@ -86,7 +105,7 @@ def choose_time(laplacian: sp.csr_array, rule: str, rng: np.random.Generator, *,
     """
     rate = max(float(laplacian.diagonal().mean()), 1e-30)
     times = np.geomspace(*GRID, GRID_TIMES) / rate
-    entropies = (_spectral_entropies if rule == "von_neumann" else _heat_entropies)(laplacian, times, rng)
+    entropies = (_spectral_entropies if rule == "von_neumann" else _heat_entropies)(laplacian, times, rng, known)
     if rule == "spread":
         return float(times[_reached(entropies, spread)])
     end = max(_reached(entropies, SATURATED) + 1, 3)
@@ -99,23 +118,28 @@ def _reached(entropies: np.ndarray, share: float) -> int:
     return int(np.argmax(entropies - start >= share * (entropies[-1] - start)))
 
 
-def _heat_entropies(laplacian, times, rng) -> np.ndarray:
+def _heat_entropies(laplacian, times, rng, known) -> np.ndarray:
     n = laplacian.shape[0]
     columns = rng.choice(n, size=min(n, GRID_COLUMNS), replace=False)
+    if known is not None:
+        single = Spectrum(known.values, known.vectors.astype(np.float32))  # an entropy of the whole needs no more
+        return np.array([float(heat_entropy(single.heat(t, columns))) for t in times])
     start = np.zeros((n, len(columns)))
     start[columns, np.arange(len(columns))] = 1
     return heat_entropy(heat_kernel(laplacian, start, t=times, method="chebyshev", tolerance=1e-6))
 
 
-def _spectral_entropies(laplacian, times, rng) -> np.ndarray:
+def _spectral_entropies(laplacian, times, rng, known) -> np.ndarray:
     del rng
-    values = np.linalg.eigvals(laplacian.toarray()).real
+    values = np.linalg.eigvals(laplacian.toarray()).real if known is None else known.values
     return -von_neumann_entropy(np.maximum(values, 0.0), times)  # it falls: upside down it rises to its knee
 
 
-def node_heat(laplacian: sp.csr_array, cells: Cells, times: np.ndarray, **options: Any) -> np.ndarray:
+def node_heat(
+    laplacian: sp.csr_array, cells: Cells, times: np.ndarray, *, known: Spectrum | None = None, **options: Any
+) -> np.ndarray:
     """[T, m, m] heat between nodes as a density: exp(-t L)_ij / sqrt(mass_i mass_j), which is exp(-t L) if all masses are 1."""
-    heat = heat_kernel(laplacian, t=times, **options)
+    heat = heat_kernel(laplacian, t=times, **options) if known is None else np.stack([known.heat(float(t)) for t in times])
     root = np.sqrt(cells.mass)
     return heat if cells.landmarks is None else heat / (root[:, None] * root[None, :])
 
@@ -164,33 +188,35 @@ def place_points(
 ) -> np.ndarray:
     """Places [q, k] of points that see the nodes through `share` [q, m] (rows sum to 1): H(i, l) = sum_j share_ij H(j, l).
 
-    The distances to all nodes follow by the same formula as between nodes, and each point is placed so as to keep them.
+    The distances to the nodes follow by the same formula as between nodes, and each point is placed so as to keep those to an
+    even choice of them (all, for rho > 0).
     `reference` [T, m, m] are the nodes' own distances for rho = 0, needed where rho > 0. With `paths` [m, m] a point's distances
     are the mean of its nodes' path lengths instead.
     """
     out = np.empty((share.shape[0], nodes.shape[1]))
-    anchors = jnp.asarray(nodes, jnp.float32)
+    # Places are read off a picture: float32 from here on, at half the time.
+    share, nodes = share.astype(np.float32), nodes.astype(np.float32)
+    chosen = slice(None, None, 1 if rho > 0 else -(-len(nodes) // ANCHORS))
+    heats = [(np.asarray(h[:, chosen], np.float32), np.diagonal(h).astype(np.float32)) for h in heat]
+    paths = None if paths is None else paths[:, chosen].astype(np.float32)
+    # One shape for every block, so that it compiles once.
+    size = PLACE_ROWS if share.shape[0] > PLACE_ROWS else 64 * -(-share.shape[0] // 64)
     for first in range(0, share.shape[0], PLACE_ROWS):
         rows = share[first : first + PLACE_ROWS]
-        distance = np.zeros(rows.shape) if paths is None else np.asarray(rows @ paths)
-        for i, (weight, h, t) in enumerate(zip(scale_weights(times), heat, times, strict=True)) if paths is None else ():
-            own = np.diagonal(h)
-            part = _mixed_distance(rows @ h, rows @ own, own, float(t), sigma, floor)
+        count = rows.shape[0]
+        rows.resize((size, rows.shape[1]))
+        distance = 0.0 if paths is None else rows @ paths
+        for i, (weight, (h, own), t) in enumerate(zip(scale_weights(times), heats, times, strict=True)) if paths is None else ():
+            part = np.asarray(_mixed_distance(rows @ h, rows @ own, own[chosen], float(t), sigma, floor))
             if rho > 0:
                 squared = (part**2).sum(1)[:, None] + (reference[i] ** 2).sum(1)[None] - 2 * part @ reference[i].T
                 part = (1 - rho) * part + rho * np.sqrt(np.maximum(squared, 0))
-            distance += weight * part
-        count = len(distance)
-        # One shape for every block, so that it compiles once.
-        size = PLACE_ROWS if share.shape[0] > PLACE_ROWS else 64 * -(-count // 64)
-        padded = np.zeros((size, distance.shape[1]), np.float32)
-        padded[:count] = distance
-        start = np.zeros((size, nodes.shape[1]), np.float32)
-        start[:count] = rows @ nodes
-        out[first : first + count] = np.asarray(place(jnp.asarray(padded), anchors, jnp.asarray(start)))[:count]
+            distance = distance + weight * part
+        out[first : first + count] = np.asarray(place(jnp.asarray(distance, jnp.float32), nodes[chosen], rows @ nodes))[:count]
     return out
 
 
-def _mixed_distance(heat, own, other, t, sigma, floor) -> np.ndarray:
-    volume = np.log(np.maximum(0.5 * (own[:, None] + other[None, :]), floor))
-    return np.sqrt(np.maximum(4 * t * (sigma * volume - np.log(np.maximum(heat, floor))), 0))
+@jax.jit
+def _mixed_distance(heat, own, other, t, sigma, floor):
+    volume = jnp.log(jnp.maximum(0.5 * (own[:, None] + other[None, :]), floor))
+    return jnp.sqrt(jnp.maximum(4 * t * (sigma * volume - jnp.log(jnp.maximum(heat, floor))), 0))

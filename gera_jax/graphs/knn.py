@@ -11,12 +11,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from scipy.spatial import cKDTree
 
 from gera_jax.checks import fail, require, require_known
 
 # `python -m benchmarks.knn --rows 5000 20000` (dim 256, k 32, 2 busy cores): jax 0.48 and 10.7 s, faiss 1.25 and 12.1 s. The lead
 # shrinks with the rows, so faiss takes over well above the largest measured size; both are exact, it is a matter of time only.
 FAISS_ROWS = 100_000
+# CPU seconds at 20,000 x 10, k 10: a swiss roll (two-dimensional) tree 0.4, jax 2.1; a Gaussian cloud tree 4.9, jax 1.9.
+TREE_ROWS, TREE_WIDTH, TREE_DIMENSION = 4_096, 64, 5.0
 _POOL_BLOCK = 16_384  # rows of the pool on the device at once
 _SPARE = 8  # candidates beyond k, so that rounding in the fast pass cannot push out a true neighbour
 
@@ -29,7 +32,7 @@ def knn(
     metric: Literal["euclidean", "cosine"] = "euclidean",
     exclude_self: Any = None,
     block_size: int = 1024,
-    backend: Literal["auto", "jax", "faiss"] = "auto",
+    backend: Literal["auto", "jax", "faiss", "tree"] = "auto",
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest rows of `pool` for each row of `x`, exactly, nearest first.
 
@@ -44,7 +47,8 @@ def knn(
       exclude_self: None or True = by index when `pool` is None; False = nothing is left out; an int array [n] = the pool
         position to leave out for each row, -1 for none.
       block_size: rows of `x` per block.
-      backend: "jax", "faiss" (an extra) or "auto": faiss above `FAISS_ROWS` pool rows where it is installed.
+      backend: "jax", "tree" (SciPy's k-d tree), "faiss" (an extra) or "auto": the tree for more than `TREE_ROWS` rows near a
+        surface of few dimensions, faiss above `FAISS_ROWS` pool rows where it is installed.
 
     Returns:
       indices int32 [n, k] into `pool` and distances float32 [n, k]. Memory block_size * 16,384 + n k; time n N d.
@@ -64,10 +68,14 @@ def knn(
     pool = x if pool is None else pool
     x, pool = (a if isinstance(a, np.ndarray) else np.asarray(a) for a in (x, pool))
     _check(x, pool, k, excluded, block_size)
+    require(backend != "tree" or metric == "euclidean", "backend", got=f'"tree" with metric="{metric}"',
+            wanted='"tree" with metric="euclidean"', remedy='"auto" chooses for you.')
+    view = _Rows(metric, pool)
     if backend == "auto":
         large = len(pool) > FAISS_ROWS and importlib.util.find_spec("faiss") is not None
-        backend = "faiss" if large else "jax"
-    view = _Rows(metric, pool)
+        tree = metric == "euclidean" and len(pool) > TREE_ROWS and pool.shape[1] <= TREE_WIDTH
+        tree = tree and _dimension(pool) <= TREE_DIMENSION
+        backend = "tree" if tree else "faiss" if large else "jax"
     wanted = min(k + _SPARE, len(pool))
     candidates = _BACKENDS[backend](x, pool, view, wanted, excluded, block_size)
     indices, distances = np.empty((len(x), k), np.int32), np.empty((len(x), k), np.float32)
@@ -194,7 +202,23 @@ def _faiss_candidates(x, pool, view: _Rows, count: int, excluded: np.ndarray, bl
     return np.concatenate(found).astype(np.int32)
 
 
-_BACKENDS = {"jax": _jax_candidates, "faiss": _faiss_candidates}
+def _tree_candidates(x, pool, view: _Rows, count: int, excluded: np.ndarray, block_size: int) -> np.ndarray:
+    del excluded, block_size  # as with faiss, a spare candidate takes the place of what is left out
+    rows = view(pool)
+    # Split at the middle of the box: with balanced medians many equal rows take quadratic time.
+    tree = cKDTree(rows, balanced_tree=False, compact_nodes=False)
+    return tree.query(rows if x is pool else view(x), k=np.arange(1, count + 1))[1].astype(np.int32)
+
+
+def _dimension(pool: np.ndarray, sample: int = 2_048, k: int = 10) -> float:
+    """Levina and Bickel's estimate of the dimension of the surface that the rows lie near: what a k-d tree's time grows with."""
+    rows = pool[:: -(-len(pool) // sample)]
+    lengths = cKDTree(rows).query(rows[:: len(rows) // 128], k=k + 1)[0][:, 1:]
+    lengths = np.maximum(lengths, 1e-12 * max(lengths.max(), 1e-300))  # of equal rows
+    return 1 / max(float(np.mean(np.log(lengths[:, -1:] / lengths[:, :-1]))), 1e-12)
+
+
+_BACKENDS = {"jax": _jax_candidates, "faiss": _faiss_candidates, "tree": _tree_candidates}
 
 
 def _excluded(x: Any, pool: Any, exclude_self: Any) -> np.ndarray:

@@ -37,7 +37,8 @@ def moment_bce(
       iou: [..., S, N] temporal overlap of sentence i's span and moment j, in [0, 1].
       iou_min, iou_max: overlaps at which the target reaches 0 and 1.
       logit_scale: 1 / temperature, a positive scalar.
-      logit_bias: a scalar; nearly no moment is the right one, and at 0 (the authors') the cosines have to say so first.
+      logit_bias: a scalar, or [..., S or 1, N], what is known of a moment without the sentence; nearly no moment is the right
+        one, and at 0 (the authors') the cosines have to say so first.
       s_mask: [..., S] bool, True = a real sentence.
       v_mask: [..., N] bool, True = a moment that exists.
       axis_name: mapped axis over which recordings (the first axis) are spread; average the gradients over it (`lax.pmean`).
@@ -61,8 +62,8 @@ def moment_bce(
     checks.require(iou_min < iou_max, "iou_min", got=iou_min, wanted=f"below iou_max, {iou_max}")
     s, v = unit_rows(s, v, s_mask, v_mask)
     scale = scalar(logit_scale, s.dtype, "logit_scale", positive=True)
-    bias = scalar(logit_bias, s.dtype, "logit_bias", positive=False)
     s_mask, v_mask = masks(s, v, s_mask, v_mask)
+    bias = _bias(logit_bias, s, v, v_mask)
     exists = s_mask[..., :, None] & v_mask[..., None, :]
     target = jnp.clip((cells(iou, exists, s.dtype) - iou_min) / (iou_max - iou_min), 0.0, 1.0)
     logits = scale * jnp.matmul(s, jnp.swapaxes(v, -1, -2)) + bias
@@ -144,3 +145,14 @@ def moment_to_sentence(
     total = global_sum(jnp.where(counts, losses, 0.0).sum(), axis_name)
     count = global_sum(counts.sum().astype(s.dtype), axis_name)
     return jnp.where(count > 0, total / jnp.maximum(count, 1.0), 0.0)
+
+
+def _bias(value: ArrayLike, s: Array, v: Array, v_mask: Array) -> Array:
+    """A scalar, or an array that a row of moments [..., 1, N] or every cell [..., S, N] has."""
+    if jnp.ndim(value) == 0:
+        return scalar(value, s.dtype, "logit_bias", positive=False)
+    (*lead, rows, _), moments = jnp.shape(s), jnp.shape(v)[-2]
+    if jnp.shape(value) not in {(*lead, 1, moments), (*lead, rows, moments)}:
+        wanted = f"a scalar or shape {(*lead, rows, moments)}, 1 for {rows}"
+        checks.fail("logit_bias", got=f"shape {jnp.shape(value)}", wanted=wanted)
+    return jnp.where(v_mask[..., None, :], jnp.asarray(value).astype(s.dtype), 0.0)

@@ -26,7 +26,8 @@ class MomentNet(nn.Module):
     The max-pooled map [start, length] is made by stacked max-pooling of projected clips, and passes through residual
     convolutions in which moments that do not exist are 0. A is one matrix for both spaces' start, a column block for each.
 
-    Args of the call: clips [B, T, d], exists [B, T] bool; returns {head: [B, N, dim]}, not normalised.
+    Args of the call: clips [B, T, d], exists [B, T] bool; returns {head: [B, N, dim]}, not normalised, and with `prior`
+    {"prior": [B, N]}, the log odds of a moment whatever the sentence, from its length and its cell of the map; 0 at the start.
     """
 
     proposals: Proposals
@@ -35,6 +36,7 @@ class MomentNet(nn.Module):
     layers: int
     kernel: int
     dropout: float = 0.0
+    prior: bool = False
 
     @nn.compact
     def __call__(self, clips: Array, exists: Array, *, train: bool = False) -> dict[str, Array]:
@@ -54,6 +56,10 @@ class MomentNet(nn.Module):
         for head in HEADS:
             base = mean_moments(nn.Dense(self.dim, name=f"base_{head}")(clips), plan.spans)
             out[head] = base + nn.Dense(self.dim, kernel_init=nn.initializers.zeros, name=f"map_{head}")(h)
+        if self.prior:
+            of_length = self.param("prior_length", nn.initializers.zeros, (len(plan.lengths),))
+            of_cell = nn.Dense(1, use_bias=False, kernel_init=nn.initializers.zeros, name="prior_map")(h)[..., 0]
+            out["prior"] = of_length[column] + of_cell
         return out
 
 
@@ -114,6 +120,7 @@ class ProposalMap:
       dropout: of projected clips, convolutions and sentences while training.
       power: of the contrastive score in the fused one; see `evaluation.fuse_scores`.
       logit_scale, logit_bias: probability of a large overlap = sigmoid(logit_scale cosine + logit_bias).
+      prior: whether logit_bias also has a part that depends on the moment, learned, 0 at the start.
 
     >>> model = ProposalMap(Proposals(4, (2,)), {"clips": 3, "sentences": 5}, dim=2, channels=4)
     >>> params = model.init(jax.random.key(0))
@@ -131,6 +138,7 @@ class ProposalMap:
     power: float = 0.5
     logit_scale: float = 10.0
     logit_bias: float = 0.0
+    prior: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("dim", 1), ("channels", 1), ("layers", 0), ("kernel", 1), ("dropout", 0), ("power", 0)):
@@ -139,7 +147,7 @@ class ProposalMap:
 
     @property
     def _moments(self) -> MomentNet:
-        return MomentNet(self.proposals, self.dim, self.channels, self.layers, self.kernel, self.dropout)
+        return MomentNet(self.proposals, self.dim, self.channels, self.layers, self.kernel, self.dropout, self.prior)
 
     @property
     def _sentences(self) -> SentenceNet:
@@ -158,6 +166,10 @@ class ProposalMap:
         """{"iou", "contrast"} -> rows [B, N, dim] of the moments of clips [B, T, d], of which `exists` [B, T] are real."""
         clips = sanitize(clips, exists)
         return self._moments.apply({"params": params["clips"]}, clips, exists, train=train, rngs=_rngs(train, key))
+
+    def bias(self, moments: Mapping[str, Array]) -> Array:
+        """[B, 1, N], or a scalar without `prior`: what the logit of a large overlap has beside the cosine."""
+        return self.logit_bias + moments["prior"][:, None, :] if self.prior else jnp.asarray(self.logit_bias)
 
     def sentences(self, params: Any, x: Array, *, train: bool = False, key: Array | None = None) -> dict[str, Array]:
         """{"iou", "contrast"} -> rows [..., dim] of the sentences x [..., k]."""

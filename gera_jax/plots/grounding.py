@@ -29,12 +29,19 @@ def score_map(
     figure, (axes,) = new_figure(7.2, 3.4)
     order = np.argsort(scores)  # the best on top
     length = spans[:, 1] - spans[:, 0]
-    dots = axes.scatter(spans[order, 0], length[order], c=scores[order], s=22, marker="s", cmap="viridis", linewidths=0)
-    figure.colorbar(dots, ax=axes, label="score", pad=0.01).ax.tick_params(labelsize=8, colors=MUTED)
-    marks = [("true span", truth, "o", SERIES[1])] + ([("found", found, "x", SERIES[5])] if len(found) else [])
+    # Pale to dark, so that the marks stand out; the palest blue of all is left out, it cannot be told from the paper.
+    low = scores.min() - 0.08 * max(float(np.ptp(scores)), 1e-12)
+    dots = axes.scatter(spans[order, 0], length[order], c=scores[order], s=22, marker="s", cmap="Blues", vmin=low, linewidths=0)
+    bar = figure.colorbar(dots, ax=axes, pad=0.01)
+    bar.set_label("score", fontsize=9, color=MUTED)
+    bar.outline.set_visible(False)
+    if np.ptp(scores) > 0:
+        bar.ax.set_ylim(scores.min(), scores.max())
+    bar.ax.tick_params(labelsize=8, colors=MUTED)
+    marks = [("true span", truth, "o", SERIES[1])] + ([("found", found, "x", INK)] if len(found) else [])
     for label, (start, end), marker, color in marks:
         hollow = dict(facecolors="none", edgecolors=color) if marker == "o" else dict(color=color)
-        axes.scatter([start], [end - start], s=130, marker=marker, linewidths=2, label=label, **hollow)
+        axes.scatter([start], [end - start], s=90, marker=marker, linewidths=1.6, label=label, **hollow)
     axes.set_xlabel("start (s)")
     axes.set_ylabel("length (s)")
     axes.set_title(heading, loc="left", color=INK, fontsize=9)
@@ -67,6 +74,7 @@ def found_spans(
     axes.set_yticks(range(len(texts)), names[::-1], fontsize=8)
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.set_xlim(0, duration)
+    axes.set_ylim(-0.6, len(texts) - 0.4)
     axes.set_xlabel("time (s); at the right the overlap")
     axes.grid(axis="y", visible=False)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False, fontsize=8)

@@ -35,8 +35,9 @@ class GroundingTask:
 
     Keys for terms, with B recordings, S sentences and N moments: s.<head> [B, S, dim] and v.<head> [B, N, dim], head "iou" or
     "contrast", not normalised; `iou`, `similarity` and `source` [B, S, N] (1 at a sentence's best moment, else 0), `sentence_iou`
-    [B, S, S]; s.players, v.players [B, S (nearest + similar), dim]: for each sentence the moments of the largest geodesic
-    similarity and of the largest cosine, put together.
+    [B, S, S]; `bias` [B, 1, N], or a scalar without `model.prior`, the log odds of a moment beside its cosine; s.players,
+    v.players [B, S (nearest + similar), dim]: for each sentence the moments of the largest geodesic similarity and of the
+    largest cosine, put together.
     """
 
     def check(self, config: ConfigDict) -> None:
@@ -55,7 +56,7 @@ class GroundingTask:
         players = "mask.players" if masked else ""
         known = {f"s.{head}": Rows(mask=sentences) for head in (*HEADS, "players")}
         known |= {f"v.{head}": Rows(mask=moments) for head in HEADS} | {"v.players": Rows(mask=players)}
-        return known | {name: Rows() for name in ("iou", "similarity", "source", "sentence_iou")}
+        return known | {name: Rows() for name in ("iou", "similarity", "source", "sentence_iou", "bias")}
 
     def load(self, config: ConfigDict, *, tables: tuple | None) -> GroundingData:
         return build_grounding(config.data.to_dict(), recordings=tables[0] if tables else None)
@@ -79,7 +80,7 @@ class GroundingTask:
                        splits=[name for name in ("val", "test") if len(data.splits[name])])
 
     def model(self, config: ConfigDict, info: Mapping[str, Any]) -> ProposalMap:
-        names = ("dim", "channels", "layers", "kernel", "dropout", "power", "logit_scale", "logit_bias")
+        names = ("dim", "channels", "layers", "kernel", "dropout", "power", "logit_scale", "logit_bias", "prior")
         options = {name: config.model[name] for name in names}
         return ProposalMap(Proposals(info["clips"], tuple(config.model.pooling)), info["widths"], **options)
 
@@ -100,7 +101,7 @@ class GroundingTask:
         context = {f"s.{head}": s[head] for head in HEADS} | {f"v.{head}": v[head] for head in HEADS}
         context |= {"mask.sentences": sentences, "mask.moments": moments, "iou": iou,
                     "source": jax.nn.one_hot(best, iou.shape[2]),
-                    "sentence_iou": temporal_iou(spans[:, :, None, :], spans[:, None, :, :])}
+                    "bias": model.bias(v), "sentence_iou": temporal_iou(spans[:, :, None, :], spans[:, None, :, :])}
         if {"similarity", "v.players"} & set(wanted):
             # One recording after the other: the N x N distances of one fit a cache, those of a batch do not (half the time).
             context["similarity"] = jax.lax.map(lambda one: geodesic_similarity(
@@ -207,7 +208,7 @@ def scorer(model: ProposalMap, data: GroundingData) -> Callable[..., np.ndarray]
         v, s = model.moments(params, clips, exists), model.sentences(params, sentences)
         cosine = {head: jnp.einsum("bsd,bnd->bsn", safe_normalize(s[head]), safe_normalize(v[head])) for head in HEADS}
         # sigmoid is monotone in every query, but the fused score is a product: the probability itself is needed.
-        probability = jax.nn.sigmoid(model.logit_scale * cosine["iou"] + model.logit_bias)
+        probability = jax.nn.sigmoid(model.logit_scale * cosine["iou"] + model.bias(v))
         fused = jnp.clip((1.0 + cosine["contrast"]) / 2.0, 0.0, 1.0) ** model.power * probability
         return jnp.where(moment_mask(model.proposals, exists)[:, None, :], fused, -jnp.inf)
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from gera_jax.checks import InputError
 from gera_jax.evaluation import sampled_shapley_values, shapley_interactions, shapley_values
 from gera_jax.losses import geodesic_guided_contrastive, moment_bce, moment_to_sentence, shapley_interaction
 from gera_jax.losses.shapley import _released_interactions, coalition_value, leave_out_interactions
@@ -179,6 +180,25 @@ def test_better_is_lower_and_chance_is_log_m():
     assert abs(float(moment_bce(half, half[..., ::-1], iou=jnp.full((1, 1, 1), 0.9))) - np.log(2)) < 1e-6
     low = float(moment_bce(half, half[..., ::-1], iou=jnp.zeros((1, 1, 1)), logit_bias=-3.0))
     assert abs(low - np.log(1 + np.exp(-3))) < 1e-6
+
+
+def test_the_bias_of_a_moment_and_of_a_cell():
+    rng = np.random.default_rng(3)
+    s, v = f32(rng.normal(size=(2, 3, 4))), f32(rng.normal(size=(2, 5, 4)))
+    mask = np.ones((2, 5), bool)
+    mask[1, 4] = False
+    args = dict(iou=f32(rng.uniform(size=(2, 3, 5))), v_mask=jnp.asarray(mask))
+    row = rng.normal(size=(2, 1, 5))
+    cells = np.broadcast_to(row, (2, 3, 5))
+    got = float(moment_bce(s, v, logit_bias=f32(row), **args))
+    assert abs(got - float(moment_bce(s, v, logit_bias=f32(cells), **args))) < 1e-6
+    assert abs(got - float(moment_bce(s, v, **args))) > 1e-2
+    same = float(moment_bce(s, v, logit_bias=jnp.full((2, 1, 5), -2.0), **args))
+    assert abs(same - float(moment_bce(s, v, logit_bias=-2.0, **args))) < 1e-6
+    gradient = jax.grad(lambda bias: moment_bce(s, v, logit_bias=bias, **args))(f32(row).at[1, 0, 4].set(jnp.nan))
+    assert gradient[1, 0, 4] == 0 and np.all(np.isfinite(gradient)) and np.all(np.asarray(gradient)[0] != 0)
+    with pytest.raises(InputError, match=r"logit_bias: got shape \(2, 2, 5\); wanted a scalar or shape \(2, 3, 5\), 1 for 3"):
+        moment_bce(s, v, logit_bias=jnp.zeros((2, 2, 5)), **args)
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.4, 0.6])

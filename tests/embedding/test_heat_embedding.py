@@ -265,3 +265,24 @@ def test_plot_and_progress(fitted, capsys):
     assert "places" in capsys.readouterr().err
     HeatGeodesicEmbedding(random_state=0).fit(X[:40])
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("rule", ["knee", "spread", "von_neumann"])
+def test_one_decomposition_gives_the_time_and_the_heat_of_the_routes_apart(rule, fitted):
+    laplacian, cells = fitted.laplacian_, fitted._cells
+    known = stages.spectrum(laplacian)
+    assert np.allclose(known.heat(3.0), heat_kernel(laplacian, t=3.0, method="exact"), atol=1e-12)
+    assert np.allclose(known.heat(3.0, np.array([4, 7])), heat_kernel(laplacian, t=3.0, method="exact")[:, [4, 7]], atol=1e-12)
+    apart, together = (stages.choose_time(laplacian, rule, np.random.default_rng(0), known=k) for k in (None, known))
+    assert apart == pytest.approx(together)
+    times = np.array([1.0, together])
+    assert np.allclose(stages.node_heat(laplacian, cells, times, known=known), stages.node_heat(laplacian, cells, times, method="exact"))
+
+
+def test_places_among_some_of_the_nodes_are_those_among_all(monkeypatch, fitted):
+    new = swiss_roll(40, noise=0.1, seed=5).points
+    few = fitted.transform(new)
+    for anchors, close in ((100, 0.05), (5, 0.0)):
+        monkeypatch.setattr(stages, "ANCHORS", anchors)
+        gap = np.linalg.norm(fitted.transform(new) - few, axis=1).mean() / few.std()
+        assert gap < close or close == 0 < gap

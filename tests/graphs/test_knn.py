@@ -28,8 +28,9 @@ def _brute(x, pool, metric, excluded=None):
     return order, np.take_along_axis(distance, order, axis=1)
 
 
-@pytest.mark.parametrize("backend", ["jax", "faiss"])
-@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize(
+    ("metric", "backend"), [("euclidean", "jax"), ("euclidean", "faiss"), ("euclidean", "tree"), ("cosine", "jax"), ("cosine", "faiss")]
+)
 def test_equals_brute_force_and_sklearn(metric, backend):
     x = _rows(60)
     indices, distances = knn(x, k=5, metric=metric, block_size=16, backend=backend)
@@ -128,3 +129,26 @@ def test_non_finite_rows_and_missing_faiss(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(ImportError, match=r'pip install "gera_jax\[knn\]"'):
         knn(_rows(6), k=2, backend="faiss")
+
+
+def test_a_tree_is_taken_near_a_surface_of_few_dimensions(monkeypatch):
+    module, taken = sys.modules[knn.__module__], []
+    monkeypatch.setattr(module, "TREE_ROWS", 1_000)
+    for name, search in list(module._BACKENDS.items()):
+        monkeypatch.setitem(module._BACKENDS, name, lambda *a, name=name, search=search: (taken.append(name), search(*a))[1])
+    cloud = _rows(1_500, d=12)
+    plane = cloud[:, :2] @ _rows(2, d=12, seed=1)
+    plane[700:720] = plane[3]  # equal rows, more of them than candidates
+    for x in (plane, cloud, plane[:900]):
+        indices, distances = knn(x, k=6)
+        np.testing.assert_allclose(distances, knn(x, k=6, backend="jax")[1], atol=1e-5)
+        assert not np.any(indices == np.arange(len(x))[:, None])
+    assert taken[::2] == ["tree", "jax", "jax"]
+    own, zero = knn(plane, plane, k=1, backend="tree")
+    assert np.all(zero == 0) and own.dtype == np.int32
+    bad = plane.copy()
+    bad[5, 0] = np.nan
+    with pytest.raises(ValueError, match="pool: got NaN or infinity in 1 of rows"):
+        knn(bad, k=2)
+    with pytest.raises(ValueError, match='backend: got "tree" with metric="cosine"'):
+        knn(plane, k=2, metric="cosine", backend="tree")

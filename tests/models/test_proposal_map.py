@@ -54,7 +54,7 @@ def test_pooled_maps_equal_loops():
 
 def test_clips_that_do_not_exist_change_nothing():
     """A recording of 8 clips gives the same moments whatever stands behind them, and they get no gradient."""
-    net = model()
+    net = model(prior=True)
     params = moved(net.init(jax.random.key(0)))
     exists = np.arange(12) < np.array([[12], [8]])
     run = jax.jit(lambda clips: net.moments(params, clips, jnp.asarray(exists)))
@@ -84,6 +84,17 @@ def test_it_starts_at_an_affine_map_of_means():
         assert np.all(cosine > 1 - 1e-5)
     rows = np.asarray(net.moments(net.init(jax.random.key(0)), jnp.asarray(X), jnp.ones((2, 12), bool))["iou"])
     assert np.min(np.sum(rows * want, axis=-1) / np.linalg.norm(rows, axis=-1) / np.linalg.norm(want, axis=-1)) < 0.9
+
+
+def test_a_prior_is_of_the_moment_alone_and_starts_at_0():
+    net, ones = model(prior=True, logit_bias=-2.0), jnp.ones((2, 12), bool)
+    params = net.init(jax.random.key(0))
+    assert np.array_equal(net.bias(net.moments(params, jnp.asarray(X), ones)), np.full((2, 1, len(PLAN)), -2.0, np.float32))
+    params = {**params, "clips": {**params["clips"], "prior_length": jnp.arange(7.0)}}
+    got = np.asarray(net.bias(net.moments(params, jnp.asarray(X), ones)))[0, 0]
+    assert np.allclose(got, np.searchsorted(PLAN.lengths, np.diff(PLAN.spans, axis=1)[:, 0]) - 2.0)
+    plain = model(logit_bias=-2.0)
+    assert plain.bias(plain.moments(plain.init(jax.random.key(0)), jnp.asarray(X), ones)) == -2.0
 
 
 def test_dropout_draws_by_its_key():
