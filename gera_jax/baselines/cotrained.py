@@ -17,7 +17,7 @@ Array = np.ndarray
 ENOUGH_UNPAIRED = 400  # rows a modality from which on the unpaired rows have their full weight
 SAMPLE = 4096  # rows that tell the deviation of a score
 ENOUGH_PAIRS = 100  # from which on the pairs choose the mixture and the corrections by cross-validation
-HUBNESS, EXPANSION = (0.0, 0.25, 0.5), (0.0, 0.15)  # what they choose from
+HUBNESS, EXPANSION = (0.0, 0.125, 0.25, 0.375, 0.5), (0.0, 0.15)  # what they choose from
 LEAST_WEIGHT = 0.02  # views below it are left out
 FEW_PAIRS = (0.25, 0.15)  # hubness and expansion below ENOUGH_PAIRS
 VIEWS = {"plain": Plain, "smoothed": Smoothed, "kernel": Kernel, "narrow": Narrow}
@@ -38,7 +38,7 @@ class CotrainedHeads(SharedSpace):
        modality's own space, at weight expansion * min(1, 200 / p). Below 400 unpaired rows a modality (mean of the two) the
        weights of 3 and 4 shrink in proportion.
     5. Hubness: score - hubness * (d(x) + d(y)), d = mean of the 10 best scores against the other modality's training pool.
-       "auto" takes expansion from {0, 0.15} and hubness from {0, 0.25, 0.5} by the held-out pairs of 2; below 100
+       "auto" takes expansion from {0, 0.15} and hubness from {0, 0.125, ..., 0.5} by the held-out pairs of 2; below 100
        pairs they are 0.15 and 0.25.
 
     The sum is one pair of heads by concatenation: `transform_x` and `transform_y` give unit rows whose dot product is a

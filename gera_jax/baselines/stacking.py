@@ -106,10 +106,11 @@ def corrections(folds: Sequence[Fold], weights: Array, rows: tuple[Array, Array]
             plain = heads[side][:h] @ heads[other][:g].T
             more = places[side][:h] @ own[other][:g].T / np.float32(spreads[side])
             more += own[side][:h] @ places[other][:g].T / np.float32(spreads[other])
+            near = int(np.argmin([_cross_entropy(np.float32(t) * plain, slope=False)[0] for t in SCALES]))
             for i, weight in enumerate(hubness):
                 for j, gain in enumerate(expansion):
                     score = plain + np.float32(gain) * more - np.float32(weight) * hubs[other]
-                    total[i, j] += min(_cross_entropy(np.float32(t) * score, slope=False)[0] for t in SCALES)
+                    total[i, j] += min(_cross_entropy(np.float32(t) * score, slope=False)[0] for t in SCALES[near : near + 3])
     i, j = np.unravel_index(int(np.argmin(total)), total.shape)
     return float(hubness[i]), float(expansion[j])
 
