@@ -24,6 +24,8 @@ class Heads(NamedTuple):
 
 def fit_heads(x: Array, y: Array, p: int, ridge: float, rank: int, soft: list[Array] | None = None, weight: float = 0.0) -> Heads:
     """Ridge CCA weighted by its correlations on the first p rows, with soft partners of the others at `weight`."""
+    from scipy.linalg import solve_triangular
+
     xp, yp = x[:p] - x[:p].mean(axis=0), y[:p] - y[:p].mean(axis=0)
     sxx, syy, sxy = xp.T @ xp / p, yp.T @ yp / p, xp.T @ yp / p
     if soft is not None:
@@ -32,9 +34,11 @@ def fit_heads(x: Array, y: Array, p: int, ridge: float, rank: int, soft: list[Ar
         pseudo *= np.linalg.norm(sxy) / (length if length > 0 else 1)
         sxx, syy = ((1 - weight) * s + weight * rows.T @ rows / len(rows) for s, rows in ((sxx, x), (syy, y)))
         sxy = (1 - weight) * sxy + weight * pseudo
-    x_root, y_root = _inverse_root(sxx, ridge), _inverse_root(syy, ridge)
-    u, rho, v = _singular(x_root @ sxy @ y_root, rank)
-    weights = (x_root @ (u * rho), y_root @ (v * rho))
+    x_factor, y_factor = _factor(sxx, ridge), _factor(syy, ridge)
+    agreement = solve_triangular(y_factor, solve_triangular(x_factor, sxy, lower=True).T, lower=True).T
+    u, rho, v = _singular(agreement.astype(np.float32), rank)
+    weights = tuple(solve_triangular(f, side * rho, lower=True, trans=1).astype(np.float32)
+                    for f, side in ((x_factor, u), (y_factor, v)))
     spread = deviation(unit_rows(x @ weights[0]), unit_rows(y @ weights[1]))
     return Heads(weights, 1 / np.sqrt(max(spread, 1e-6)))
 
@@ -46,12 +50,21 @@ def deviation(x: Array, y: Array) -> float:
     return float(np.sqrt(max(second - mean**2, 1e-12)))
 
 
-def _inverse_root(covariance: Array, ridge: float) -> Array:
-    """(S + ridge trace(S) / d)^-1/2."""
-    values, vectors = np.linalg.eigh(covariance)
-    values = np.maximum(values, 0)
-    floor = max(ridge, 1e-6) * values.sum() / len(values)
-    return (vectors / np.sqrt(values + floor)) @ vectors.T
+def largest(matrix: Array, count: int) -> tuple[Array, Array]:
+    """The `count` largest eigenvalues of a symmetric matrix, descending, and their vectors."""
+    import scipy.linalg
+
+    n = len(matrix)
+    values, vectors = scipy.linalg.eigh(matrix, subset_by_index=[max(n - count, 0), n - 1], check_finite=False)
+    return values[::-1], vectors[:, ::-1]
+
+
+def _factor(covariance: Array, ridge: float) -> Array:
+    """Lower L in float64 with L L' = S + ridge trace(S) / d: whitens as the inverse root, up to a rotation, but is cheaper."""
+    wide = covariance.astype(np.float64)
+    d = len(wide)
+    wide[np.arange(d), np.arange(d)] += max(ridge, 1e-6) * np.trace(wide) / d
+    return np.linalg.cholesky(wide)
 
 
 def _singular(matrix: Array, rank: int) -> tuple[Array, Array, Array]:
@@ -62,8 +75,7 @@ def _singular(matrix: Array, rank: int) -> tuple[Array, Array, Array]:
     """
     wide = matrix.shape[0] <= matrix.shape[1]
     matrix = matrix if wide else matrix.T
-    values, u = np.linalg.eigh(matrix @ matrix.T)
-    values, u = values[::-1][:rank], u[:, ::-1][:, :rank]
+    values, u = largest(matrix @ matrix.T, rank)
     keep = values > 1e-4 * max(float(values[0]), 1e-30)
     u, s = u[:, keep], np.sqrt(values[keep])
     v = matrix.T @ (u / s)

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from gera_jax.baselines.linear import unit_rows
+from gera_jax.baselines.soft_cca import largest
 from gera_jax.checks import require
 
 Array = np.ndarray
@@ -96,11 +97,10 @@ class Kernel:
         self._landmarks = pool.rows[: min(max(400, pool.pairs), 2000)]
         kernel = self._kernel(self._landmarks)
         # float32 is twice as fast, and what it loses lies far below the `dim` largest of many
-        values, vectors = np.linalg.eigh(kernel.astype(np.float64) if len(kernel) <= 600 else kernel)
-        keep = np.argsort(-values, kind="stable")[:dim]
-        keep = keep[values[keep] > 1e-6 * values[keep[0]]]
+        values, vectors = largest(kernel.astype(np.float64) if len(kernel) <= 600 else kernel, dim)
+        keep = values > 1e-6 * values[0]
         self._map = (vectors[:, keep] / np.sqrt(values[keep])).astype(np.float32)
-        self._mean = np.zeros(len(keep), np.float32)
+        self._mean = np.zeros(int(keep.sum()), np.float32)
         raw = self(pool.rows)
         self._mean = raw.mean(axis=0)
         self.pool = raw - self._mean
