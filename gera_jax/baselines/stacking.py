@@ -13,6 +13,7 @@ from gera_jax.baselines.views import density, neighbour_mean
 
 Array = np.ndarray
 MOST_HELD = 400  # held-out pairs of a fold that are scored
+MOST_UNPAIRED = 2000  # unpaired rows of a modality, at even steps, that a fold scores them against
 SCALES = 0.25 * 1.4 ** np.arange(12)  # inverse temperatures that the cross-entropy is the best of
 
 
@@ -40,7 +41,7 @@ def out_of_fold(views: Sequence[tuple[Array, Array]], p: int, ridges: Sequence[f
         held = np.arange(part, p, count)
         seen = np.setdiff1d(np.arange(p), held)
         scored = held[:MOST_HELD]
-        rest = [np.arange(p, len(rows)) for rows in views[0]]
+        rest = [np.unique(np.linspace(p, len(rows) - 1, min(MOST_UNPAIRED, len(rows) - p)).astype(int)) for rows in views[0]]
         order = [np.concatenate([scored, r, seen]) for r in rest]
         fitted = [fit_heads(x[np.concatenate([seen, rest[0]])], y[np.concatenate([seen, rest[1]])], len(seen), ridge, rank)
                   for (x, y), ridge in zip(views, ridges, strict=True)]
