@@ -62,7 +62,7 @@ class CotrainedHeads(SharedSpace):
 
     Cost: float32, O(n^2 d) time in blocks for pools of n rows, O(n d) memory; no randomness.
 
-    Source: co-training, Blum & Mitchell (COLT 1998); CSLS, Conneau et al. (ICLR 2018); figures and ablation in
+    Source: co-training, Blum & Mitchell (COLT 1998); CSLS, Conneau et al. (ICLR 2018); stacking, Breiman (1996); figures in
     docs/results/label_efficiency.md.
 
     >>> rng = np.random.default_rng(0)
