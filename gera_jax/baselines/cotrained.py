@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
 from gera_jax.baselines.linear import SharedSpace, check_pairs, check_rows, unit_rows
 from gera_jax.baselines.ridge_cca import regularization_rule
-from gera_jax.baselines.views import Kernel, Plain, Pool, Smoothed, density, neighbour_mean
+from gera_jax.baselines.soft_cca import Heads, deviation, fit_heads
+from gera_jax.baselines.stacking import corrections, expanded, mixture, out_of_fold
+from gera_jax.baselines.views import Kernel, Narrow, Plain, Pool, Smoothed, density, neighbour_mean
 from gera_jax.checks import require, require_known
 
 Array = np.ndarray
 ENOUGH_UNPAIRED = 400  # rows a modality from which on the unpaired rows have their full weight
 SAMPLE = 4096  # rows that tell the deviation of a score
-VIEWS = {"plain": Plain, "smoothed": Smoothed, "kernel": Kernel}
+ENOUGH_PAIRS = 100  # from which on the pairs choose the mixture and the corrections by cross-validation
+HUBNESS, EXPANSION = (0.0, 0.125, 0.25, 0.375, 0.5), (0.0, 0.15)  # what they choose from
+LEAST_WEIGHT = 0.02  # views below it are left out
+FEW_PAIRS = (0.25, 0.15)  # hubness and expansion below ENOUGH_PAIRS
+VIEWS = {"plain": Plain, "smoothed": Smoothed, "kernel": Kernel, "narrow": Narrow}
 
 
 class CotrainedHeads(SharedSpace):
     """The library's recipe for few pairs and many unpaired rows; one setting for every set and number of pairs.
 
-    1. Views of a row: itself, itself beside its diffusion over the pool's neighbour graph, kernel features.
-    2. Ridge CCA on each view; the score is the sum of the views' cosines, each divided by its deviation on the pool.
+    1. Views of a row: itself, itself beside its diffusion over the pool's neighbour graph, features of a wide and of a narrow
+       kernel (landmarks: all pairs, and unpaired rows up to 400).
+    2. Ridge CCA on each view; the score is the weighted sum of the views' cosines, each divided by its deviation on the pool.
+       From 100 pairs on the weights make held-out pairs likely (5 or 3 folds of the known pairs; `shrink` pulls towards equal
+       weights); below they are equal.
     3. Co-training, `rounds` times: under the hubness-corrected score of all views together each unpaired row gets a soft
        partner among the rows of the other pool, and every view is refitted on pairs and soft pairs. The pseudo
        cross-covariance has weight pseudo_weight * min(1, 100 / p). The heads before co-training stay, at weight 1/2.
@@ -29,27 +38,31 @@ class CotrainedHeads(SharedSpace):
        modality's own space, at weight expansion * min(1, 200 / p). Below 400 unpaired rows a modality (mean of the two) the
        weights of 3 and 4 shrink in proportion.
     5. Hubness: score - hubness * (d(x) + d(y)), d = mean of the 10 best scores against the other modality's training pool.
+       "auto" takes expansion from {0, 0.15} and hubness from {0, 0.125, ..., 0.5} by the held-out pairs of 2; below 100
+       pairs they are 0.15 and 0.25.
 
     The sum is one pair of heads by concatenation: `transform_x` and `transform_y` give unit rows whose dot product is a
     constant times that score. A new row is embedded by itself; it looks at the stored pool, never at the gallery.
 
     Args:
-      views: which features, of "plain", "smoothed", "kernel".
+      views: which features, of "plain", "smoothed", "kernel", "narrow".
       rounds: of co-training, 0 = none.
       pseudo_weight: in [0, 1), weight of the soft pairs at 100 pairs or fewer.
-      expansion: >= 0, weight of the expansion, 0 = none.
-      hubness: >= 0, weight of the densities, 0 = none.
-      regularization: >= 0, factor on the ridge's rule `regularization_rule(p)` (the kernel view: at most 1).
+      expansion: >= 0, weight of the expansion, 0 = none; or "auto".
+      hubness: >= 0, weight of the densities, 0 = none; or "auto".
+      shrink: >= 0, pull towards equal weights, in pairs' worth of nats; infinity = equal weights, nothing is held out for them.
+      regularization: >= 0, factor on the ridge's rule `regularization_rule(p)` (the kernel views: at most 1).
       dim: principal directions of each modality that are kept.
       rank: canonical directions of each head that are kept, the most correlated first.
       max_pool: rows of each modality's pool that are used at most, pairs first, then unpaired rows at even steps.
 
     Attributes after fit:
+      mixture: weight of each view; hubness_used, expansion_used: what was chosen.
       pool_rows: stored rows of x and of y; size_bytes: memory of all that transforms need.
 
     Cost: float32, O(n^2 d) time in blocks for pools of n rows, O(n d) memory; no randomness.
 
-    Source: co-training, Blum & Mitchell (COLT 1998); CSLS, Conneau et al. (ICLR 2018); figures and ablation in
+    Source: co-training, Blum & Mitchell (COLT 1998); CSLS, Conneau et al. (ICLR 2018); stacking, Breiman (1996); figures in
     docs/results/label_efficiency.md.
 
     >>> rng = np.random.default_rng(0)
@@ -59,21 +72,26 @@ class CotrainedHeads(SharedSpace):
     np.True_
     """
 
-    def __init__(self, *, views: tuple[str, ...] = ("plain", "smoothed", "kernel"), rounds: int = 2,
-                 pseudo_weight: float = 0.4, expansion: float = 0.15, hubness: float = 0.5, regularization: float = 1.0,
-                 dim: int = 256, rank: int = 192, max_pool: int = 10_000):
+    def __init__(self, *, views: tuple[str, ...] = ("plain", "smoothed", "kernel", "narrow"), rounds: int = 1,
+                 pseudo_weight: float = 0.4, expansion: float | Literal["auto"] = "auto",
+                 hubness: float | Literal["auto"] = "auto", shrink: float = 10.0, regularization: float = 1.0, dim: int = 256,
+                 rank: int = 192, max_pool: int = 10_000):
         require(len(views) > 0, "views", got="none", wanted=f"some of {sorted(VIEWS)}")
         for view in views:
             require_known(view, VIEWS, "view")
         require(isinstance(rounds, int) and rounds >= 0, "rounds", got=rounds, wanted="an int >= 0")
         require(0 <= pseudo_weight < 1, "pseudo_weight", got=pseudo_weight, wanted="a number in [0, 1)")
-        for name, value in dict(expansion=expansion, hubness=hubness, regularization=regularization).items():
-            require(np.isfinite(value) and value >= 0, name, got=value, wanted="a number >= 0")
+        for name, value in dict(expansion=expansion, hubness=hubness).items():
+            good = value == "auto" if isinstance(value, str) else np.isfinite(value) and value >= 0
+            require(good, name, got=value, wanted='a number >= 0 or "auto"')
+        require(shrink >= 0, "shrink", got=shrink, wanted="a number >= 0")
+        require(np.isfinite(regularization) and regularization >= 0, "regularization", got=regularization, wanted="a number >= 0")
         require(dim >= 1, "dim", got=dim, wanted="at least 1")
         require(rank >= 1, "rank", got=rank, wanted="at least 1")
         require(max_pool >= 2, "max_pool", got=max_pool, wanted="at least 2 rows")
         self.views, self.rounds, self.pseudo_weight, self.expansion = tuple(views), rounds, pseudo_weight, expansion
-        self.hubness, self.regularization, self.dim, self.rank, self.max_pool = hubness, regularization, dim, rank, max_pool
+        self.hubness, self.shrink, self.regularization = hubness, shrink, regularization
+        self.dim, self.rank, self.max_pool = dim, rank, max_pool
 
     def fit(self, x_pairs: Any, y_pairs: Any, x: Any = None, y: Any = None) -> CotrainedHeads:
         """Fit on pairs [p, dx], [p, dy] (row i belongs to row i) and unpaired rows x [n, dx], y [m, dy].
@@ -90,7 +108,8 @@ class CotrainedHeads(SharedSpace):
                        Pool(y_pairs, self._spread(y, "y", y_pairs), self.dim, "y"))
         self._views = [(VIEWS[name](self._pools[0]), VIEWS[name](self._pools[1])) for name in self.views]
         p, ridge = len(x_pairs), self.regularization * regularization_rule(len(x_pairs))
-        self._ridges = [min(1.0, ridge) if name == "kernel" else ridge for name in self.views]
+        self._ridges = [min(1.0, ridge) if issubclass(VIEWS[name], Kernel) else ridge for name in self.views]
+        self._choose(p)
         self._stages = [(1.0, self._fit_views(None))]
         # few unpaired rows are poor teachers: their soft partners and neighbours are far away
         self._trust = min(1.0, (sum(map(len, self._pools)) / 2 - p) / ENOUGH_UNPAIRED)
@@ -127,15 +146,32 @@ class CotrainedHeads(SharedSpace):
         room = max(self.max_pool - len(paired), 0)
         return rows if len(rows) <= room else rows[np.linspace(0, len(rows) - 1, room).astype(int)]
 
-    def _fit_views(self, soft: tuple[Array, ...] | None, weight: float = 0.0) -> list[_Heads]:
+    def _choose(self, p: int) -> None:
+        """Mixture, hubness and expansion: as asked for, or by pairs that are held out, and then only views that count."""
+        names = ("hubness", "expansion")
+        asked = [getattr(self, name) for name in names]
+        self.mixture, used = np.ones(len(self._views)), [f if a == "auto" else a for a, f in zip(asked, FEW_PAIRS, strict=True)]
+        mixing = len(self._views) > 1 and np.isfinite(self.shrink)
+        if p >= ENOUGH_PAIRS and (mixing or "auto" in asked):
+            folds = out_of_fold([(x.pool, y.pool) for x, y in self._views], p, self._ridges, self.rank)
+            if mixing:
+                self.mixture = mixture(folds, self.shrink, p)
+            if "auto" in asked:
+                offers = [(o if a == "auto" else (a,)) for a, o in zip(asked, (HUBNESS, EXPANSION), strict=True)]
+                used = corrections(folds, self.mixture, (self._pools[0].rows, self._pools[1].rows), *offers)
+        self.hubness_used, self.expansion_used = (float(value) for value in used)
+        self._active = [i for i, weight in enumerate(self.mixture) if weight > LEAST_WEIGHT]
+        self._views, self._ridges = ([items[i] for i in self._active] for items in (self._views, self._ridges))
+
+    def _fit_views(self, soft: tuple[Array, ...] | None, weight: float = 0.0) -> list[Heads]:
         p = self._pools[0].pairs
-        return [_fit_heads(x_view.pool, y_view.pool, p, ridge, self.rank, None if soft is None else [rows[i] for rows in soft],
+        return [fit_heads(x_view.pool, y_view.pool, p, ridge, self.rank, None if soft is None else [rows[i] for rows in soft],
                            weight)
                 for i, ((x_view, y_view), ridge) in enumerate(zip(self._views, self._ridges, strict=True))]
 
     def _soft_partners(self, x: Array, y: Array) -> tuple[list[Array], list[Array]]:
         """For each view the mean partner of the unpaired rows of x, [n, fy], and of y, [m, fx]."""
-        p, spread = self._pools[0].pairs, _deviation(x, y)
+        p, spread = self._pools[0].pairs, deviation(x, y)
         x_shift, y_shift = density(x, y, 10) / 2, density(y, x, 10) / 2
         options = dict(k=15, temperature=0.5 * spread)
         of_x = neighbour_mean(x[p:], y, np.concatenate([v.pool for _, v in self._views], axis=1), shift=y_shift, **options)
@@ -147,31 +183,33 @@ class CotrainedHeads(SharedSpace):
         """Heads of all views and stages side by side; of the pools on both sides, or of `features` on one."""
         if side is None:
             return tuple(self._concatenated([views[i].pool for views in self._views], i) for i in (0, 1))
-        return np.concatenate([np.sqrt(np.float32(weight)) * heads.scale * unit_rows(rows @ heads.weights[side])
-                               for weight, stage in self._stages for heads, rows in zip(stage, features, strict=True)], axis=1)
+        shares = self.mixture[self._active]
+        return np.concatenate([np.float32(np.sqrt(weight * share)) * heads.apply(rows, side) for weight, stage in self._stages
+                               for heads, rows, share in zip(stage, features, shares, strict=True)], axis=1)
 
     def _finish(self, p: int) -> None:
         """Scale of the scores, densities of the pools and the constants that make rows unit."""
         heads = self._concatenated()
-        scale = np.float32(1 / np.sqrt(_deviation(*heads)))
+        scale = np.float32(1 / np.sqrt(deviation(*heads)))
         self._scale, self._pool_heads = scale, (heads[0] * scale, heads[1] * scale)
         self._shifts = tuple(density(self._pool_heads[i], self._pool_heads[1 - i], 10) for i in (0, 1))
         self._typical = tuple(float(shift.mean()) for shift in self._shifts)
         self._weights = (0.0, 0.0)
-        expansion = self.expansion * min(1.0, 200 / p) * self._trust
+        expansion = self.expansion_used * min(1.0, 200 / p) * self._trust
         if expansion > 0:
-            spreads = [_deviation(self._expand(self._pool_heads[i][:SAMPLE], i), self._pools[1 - i].rows) for i in (0, 1)]
+            spreads = [deviation(self._expand(self._pool_heads[i][:SAMPLE], i), self._pools[1 - i].rows) for i in (0, 1)]
             self._weights = tuple(np.sqrt(expansion / spread) for spread in spreads)
         self._reach = 2 * max(float(np.abs(s - t).max()) for s, t in zip(self._shifts, self._typical, strict=True))
-        length = sum((heads.scale * scale) ** 2 * weight for weight, stage in self._stages for heads in stage)
-        self._length = length + sum(w**2 for w in self._weights) + (self.hubness > 0) * (1 + (self.hubness * self._reach) ** 2)
+        shares = self.mixture[self._active]
+        length = sum((heads.scale * scale) ** 2 * weight * share for weight, stage in self._stages
+                     for heads, share in zip(stage, shares, strict=True))
+        hub = 1 + (self.hubness_used * self._reach) ** 2 if self.hubness_used > 0 else 0.0
+        self._length = length + sum(w**2 for w in self._weights) + hub
 
     def _expand(self, heads: Array, side: int) -> Array:
         """Unit rows: where the best pool rows of the other modality lie in its own space."""
         other = 1 - side
-        mean = neighbour_mean(heads, self._pool_heads[other], self._pools[other].rows, k=15, temperature=0.5,
-                              shift=self._shifts[other] / 2)
-        return unit_rows(mean).astype(np.float32)
+        return expanded(heads, self._pool_heads[other], self._pools[other].rows, self._shifts[other])
 
     def _transform(self, rows: Array, side: int) -> Array:
         coordinates = self._pools[side].coordinates(rows)
@@ -181,68 +219,15 @@ class CotrainedHeads(SharedSpace):
             own, other = self._weights[side], self._weights[1 - side]
             expanded = [own * self._expand(heads, side), other * coordinates]
             parts += expanded if side == 0 else expanded[::-1]
-        if self.hubness > 0:
+        if self.hubness_used > 0:
             shift = density(heads, self._pool_heads[1 - side], 10) - self._typical[side]
-            shift = -self.hubness * np.clip(shift, -self._reach, self._reach)[:, None]
+            shift = -self.hubness_used * np.clip(shift, -self._reach, self._reach)[:, None]
             parts += [shift, np.ones_like(shift)] if side == 0 else [np.ones_like(shift), shift]
         z = np.concatenate(parts, axis=1)
         # what a row lacks to the common length goes to a direction that the other modality does not have
         rest = np.sqrt(np.maximum(self._length - np.sum(z * z, axis=1, keepdims=True), 0))
         rest = [rest, np.zeros_like(rest)] if side == 0 else [np.zeros_like(rest), rest]
         return unit_rows(np.concatenate([z, *rest], axis=1))
-
-
-class _Heads(NamedTuple):
-    weights: tuple[Array, Array]  # [fx, r], [fy, r]
-    scale: float  # 1 / sqrt(deviation of pool x pool cosines)
-
-
-def _fit_heads(x: Array, y: Array, p: int, ridge: float, rank: int, soft: list[Array] | None, weight: float) -> _Heads:
-    """Ridge CCA weighted by its correlations on the first p rows, with soft partners of the others at `weight`."""
-    xp, yp = x[:p] - x[:p].mean(axis=0), y[:p] - y[:p].mean(axis=0)
-    sxx, syy, sxy = xp.T @ xp / p, yp.T @ yp / p, xp.T @ yp / p
-    if soft is not None:
-        pseudo = x[p:].T @ soft[0] + soft[1].T @ y[p:]
-        length = np.linalg.norm(pseudo)
-        pseudo *= np.linalg.norm(sxy) / (length if length > 0 else 1)
-        sxx, syy = ((1 - weight) * s + weight * rows.T @ rows / len(rows) for s, rows in ((sxx, x), (syy, y)))
-        sxy = (1 - weight) * sxy + weight * pseudo
-    x_root, y_root = _inverse_root(sxx, ridge), _inverse_root(syy, ridge)
-    u, rho, v = _singular(x_root @ sxy @ y_root, rank)
-    weights = (x_root @ (u * rho), y_root @ (v * rho))
-    spread = _deviation(unit_rows(x @ weights[0]), unit_rows(y @ weights[1]))
-    return _Heads(weights, 1 / np.sqrt(max(spread, 1e-6)))
-
-
-def _inverse_root(covariance: Array, ridge: float) -> Array:
-    """(S + ridge trace(S) / d)^-1/2."""
-    values, vectors = np.linalg.eigh(covariance)
-    values = np.maximum(values, 0)
-    floor = max(ridge, 1e-6) * values.sum() / len(values)
-    return (vectors / np.sqrt(values + floor)) @ vectors.T
-
-
-def _singular(matrix: Array, rank: int) -> tuple[Array, Array, Array]:
-    """u, s, v of the `rank` largest directions above 1 % of the first: by the smaller Gram matrix.
-
-    Several times as fast as an SVD. Squaring loses the directions below sqrt(float32 epsilon): those weigh rho^2 < 1e-4 in
-    a score.
-    """
-    wide = matrix.shape[0] <= matrix.shape[1]
-    matrix = matrix if wide else matrix.T
-    values, u = np.linalg.eigh(matrix @ matrix.T)
-    values, u = values[::-1][:rank], u[:, ::-1][:, :rank]
-    keep = values > 1e-4 * max(float(values[0]), 1e-30)
-    u, s = u[:, keep], np.sqrt(values[keep])
-    v = matrix.T @ (u / s)
-    return (u, s, v) if wide else (v, s, u)
-
-
-def _deviation(x: Array, y: Array) -> float:
-    """Standard deviation of the entries of x y', without the n x m matrix."""
-    mean = float(x.mean(axis=0) @ y.mean(axis=0))
-    second = float(np.sum((x.T @ x) * (y.T @ y))) / (len(x) * len(y))
-    return float(np.sqrt(max(second - mean**2, 1e-12)))
 
 
 def _size(value: Any, seen: set[int]) -> int:

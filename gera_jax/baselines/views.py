@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from gera_jax.baselines.linear import unit_rows
+from gera_jax.baselines.soft_cca import largest
 from gera_jax.checks import require
 
 Array = np.ndarray
@@ -84,15 +85,22 @@ class Smoothed:
 
 
 class Kernel:
-    """Nystrom features of exp(-(1 - cos)) on the first `landmarks` rows of the pool: the pairs, then unpaired rows."""
+    """Nystrom features of exp(-(1 - cos) / width) on the first rows of the pool: the pairs, then unpaired rows.
 
-    def __init__(self, pool: Pool, landmarks: int = 400, dim: int = 256):
-        self._landmarks = pool.rows[:landmarks]
-        values, vectors = np.linalg.eigh(self._kernel(self._landmarks).astype(np.float64))
-        keep = np.argsort(-values, kind="stable")[:dim]
-        keep = keep[values[keep] > 1e-6 * values[keep[0]]]
+    All pairs up to 2,000 are landmarks, since a relation is known only there, and at least 400 rows. The `dim` largest
+    directions are kept.
+    """
+
+    width = 1.0
+
+    def __init__(self, pool: Pool, dim: int = 512):
+        self._landmarks = pool.rows[: min(max(400, pool.pairs), 2000)]
+        kernel = self._kernel(self._landmarks)
+        # float32 is twice as fast, and what it loses lies far below the `dim` largest of many
+        values, vectors = largest(kernel.astype(np.float64) if len(kernel) <= 600 else kernel, dim)
+        keep = values > 1e-6 * values[0]
         self._map = (vectors[:, keep] / np.sqrt(values[keep])).astype(np.float32)
-        self._mean = np.zeros(len(keep), np.float32)
+        self._mean = np.zeros(int(keep.sum()), np.float32)
         raw = self(pool.rows)
         self._mean = raw.mean(axis=0)
         self.pool = raw - self._mean
@@ -101,7 +109,13 @@ class Kernel:
         return self._kernel(rows) @ self._map - self._mean
 
     def _kernel(self, rows: Array) -> Array:
-        return np.exp(rows @ self._landmarks.T - np.float32(1))
+        return np.exp((rows @ self._landmarks.T - np.float32(1)) / np.float32(self.width))
+
+
+class Narrow(Kernel):
+    """The same at half the width: close pairs count more, as in ASIF."""
+
+    width = 0.5
 
 
 def nearest(queries: Array, keys: Array, k: int, *, shift: Array | None = None, exclude_self: bool = False

@@ -255,3 +255,9 @@ def test_every_method_has_a_default_first_and_a_budget():
     for method in comparison.methods().values():
         assert method.settings[0] == {} and len(selection.trials(method.settings, 4)) <= 4
         assert method.label and len(method.fingerprint()) == 24
+
+
+def test_the_config_of_the_recipe_names_it_alone(tmp_path):
+    file = os.path.join(os.path.dirname(gera_jax.__file__), "..", "configs", "comparisons", "gera_best.py")
+    made = gera_jax.compare(config=f"{file}:source=emoji,smoke", output=tmp_path, jobs=1)
+    assert list(made.labels) == ["auto"] and made.recommended == "auto" and made.counts == (20, 50, 100)

@@ -1,0 +1,60 @@
+"""Is the learning curve's interval honest? Hide the last pair count of every set and method, predict it, count.
+
+    python -m benchmarks.curve_coverage --input docs/results/recipe_gain.jsonl
+
+Reads the cells that benchmarks.recipe_gain wrote (seeds that have every count) and fits only the curves: seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from benchmarks.recipe_gain import METHODS, SETS, collect
+from gera_jax.comparison.learning_curve import coverage, hide_last
+
+METRICS = ("R@1", "R@10")
+GROUPS = {"all sets and methods": lambda key: True, "clipart and molecule": lambda key: not key[0].startswith("emoji"),
+          "emoji": lambda key: key[0].startswith("emoji"), "auto": lambda key: key[1] == "auto",
+          "other methods": lambda key: key[1] != "auto"}
+
+
+def hidden(rows: list[dict], metric: str, seeds: int | None = None) -> dict[tuple[str, str], object]:
+    """The check of every (set, method) that has at least 4 pair counts."""
+    cells, found = collect(rows, "field"), {}
+    for source in SETS:
+        for method in METHODS:
+            counts = sorted(pairs for name, pairs, kind in cells if (name, kind) == (source, method))
+            if len(counts) < 4:
+                continue
+            runs = [set(cells[source, pairs, method]) for pairs in counts]
+            common = sorted(set.intersection(*runs))[:seeds]
+            if common:
+                values = [[cells[source, pairs, method][seed][metric] / 100 for pairs in counts] for seed in common]
+                found[source, method] = hide_last(counts, values, gallery=SETS[source][1])
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--input", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, help="use only this many seeds of each curve (default all)")
+    args = parser.parse_args()
+    rows = [json.loads(line) for line in args.input.read_text().splitlines()]
+    print("| metric | curves | number | means inside | runs inside | mean error | bias | mean width |")
+    print("|---" * 8 + "|")
+    for metric in METRICS:
+        checks = hidden(rows, metric, args.seeds)
+        for label, wanted in GROUPS.items():
+            chosen = [check for key, check in checks.items() if wanted(key)]
+            if chosen:
+                c = coverage(chosen)
+                print(f"| {metric} | {label} | {c['hidden']} | {100 * c['means']:.0f} % | {100 * c['runs']:.0f} % | "
+                      f"{100 * c['error']:.1f} | {100 * c['bias']:+.1f} | {100 * c['width']:.1f} |")
+    used = {row["seed"] for row in rows if row["group"] == "field"}
+    print(f"\nSeeds used: {args.seeds or len(used)} at most.")
+
+
+if __name__ == "__main__":
+    main()
