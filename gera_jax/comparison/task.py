@@ -116,7 +116,8 @@ def make_task(
 
     Args:
       data: name of a bundled set, or a `data` block.
-      x, y: own embeddings: a file (text or a `Path`; `FILE` or `FILE.npz:KEY`), a `Table`, or an array whose ids are its row numbers.
+      x, y: own embeddings: a file (`FILE` or `FILE.npz:KEY`, a text or a `Path`), a `Table`, or an array whose ids are its
+        row numbers.
       pairs: ids of known pairs (a .csv of two columns or [p, 2]); None = rows of equal ids are pairs.
       x_unpaired, y_unpaired: further rows without a partner.
       split: "random" or "grouped" (look-alikes stay together; needs meta).
