@@ -87,7 +87,7 @@ class Aligner:
         for name, value in unused.items():
             checks.require(not value, name, got=f"{value} beside {'a closed form' if closed else 'a trained method'}",
                            wanted=f"none: {name} are of {'trained methods' if closed else 'closed forms'}",
-                           remedy="Use settings." if closed else "Use overrides, or arguments of the config as in \"gera:pairs=100\".")
+                           remedy="Use settings." if closed else 'Use overrides, or arguments of the config: "gera:pairs=100".')
         if closed:
             for name in self.settings:
                 checks.require_known(name, inspect.signature(CLOSED_FORMS[self.method]).parameters, f"setting of {self.method}")

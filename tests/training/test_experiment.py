@@ -101,7 +101,7 @@ def test_the_table_of_terms_fits_a_terminal_and_tells_a_weight_over_the_run():
     assert "0 -> 1 -> 0.00616" in summary and "1 -> 0.05 " in summary
 
 
-@pytest.mark.parametrize("given, steps", [(dict(total_epochs=2), 6), (dict(total_examples=17), 3), (dict(total_steps=5), 5)])
+@pytest.mark.parametrize(("given", "steps"), [(dict(total_epochs=2), 6), (dict(total_examples=17), 3), (dict(total_steps=5), 5)])
 def test_an_epoch_sees_every_pair(given, steps):
     durations = {"total_steps": 0, "total_epochs": 0, "total_examples": 0, **given}
     assert training.experiment.duration(durations, examples=20, batch_size=8) == steps
