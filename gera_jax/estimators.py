@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,10 +50,13 @@ class Aligner:
         "contrastive:start=random"), a config's file, or a ConfigDict. The config's own `data` source is replaced by the
         arrays given to `fit`.
       workdir: folder of the run, so that it can be resumed and embedded with later; None keeps it in memory.
-      validation: share of the pairs held out to choose the best step (trained methods only).
+      validation: share of the pairs held out to choose the best step (trained methods only); fewer than 2 are not held out.
       overrides: dotted config field -> value as text (trained methods only).
       settings: arguments of the closed form (closed forms only).
       preprocess: options of `data.Preprocessor` for each side before a closed form, such as dict(x=dict(standardize=True)).
+
+    Raises:
+      InputError: an unknown method or setting, or an option that the method has no use for.
 
     >>> rng = np.random.default_rng(0); x = rng.normal(size=(60, 8)); y = x @ rng.normal(size=(8, 6))
     >>> aligner = Aligner("ridge_cca").fit(x[:40], y[:40])
@@ -70,10 +74,23 @@ class Aligner:
             checks.require_known(method.partition(":")[0], method_names(), "method")
         self.method, self.workdir, self.validation, self.overrides = method, workdir, validation, dict(overrides or {})
         self.settings, self.preprocess = dict(settings or {}), dict(preprocess or {})
+        self._check_options()
         self._model: Any = None
         self._preprocessors: list[Preprocessor] = []
         self._run: Any = None
         self.result: TrainResult | None = None
+
+    def _check_options(self) -> None:
+        """Refuse options that the method has no use for, and settings that a closed form does not have."""
+        closed = isinstance(self.method, str) and self.method in CLOSED_FORMS
+        unused = dict(overrides=self.overrides) if closed else dict(settings=self.settings, preprocess=self.preprocess)
+        for name, value in unused.items():
+            checks.require(not value, name, got=f"{value} beside {'a closed form' if closed else 'a trained method'}",
+                           wanted=f"none: {name} are of {'trained methods' if closed else 'closed forms'}",
+                           remedy="Use settings." if closed else 'Use overrides, or arguments of the config: "gera:pairs=100".')
+        if closed:
+            for name in self.settings:
+                checks.require_known(name, inspect.signature(CLOSED_FORMS[self.method]).parameters, f"setting of {self.method}")
 
     def fit(self, x_pairs: Any, y_pairs: Any, x_unpaired: Any = None, y_unpaired: Any = None) -> Aligner:
         """Learn from pairs [p, dx], [p, dy] (row i belongs to row i) and unpaired rows [n, dx], [m, dy]."""
@@ -89,7 +106,8 @@ class Aligner:
         tables = tuple(_table(name, paired, unpaired) for name, paired, unpaired in
                        zip(names, (x_pairs, y_pairs), (x_unpaired, y_unpaired), strict=True))
         config.data.update(source="arrays", pairs=0)
-        config.data.split.update(by="ratio", test=0, val=int(self.validation * len(x_pairs)))
+        held = int(self.validation * len(x_pairs))
+        config.data.split.update(by="ratio", test=0, val=held if held > 1 else 0)  # nothing can be ranked among one
         self.names = names
         self.result = train(config, self.workdir, tables=tables)
         return self

@@ -47,6 +47,9 @@ def test_settings_and_preprocessing_reach_the_closed_form(views):
     (lambda x, y: Aligner("asif").fit(x[:1], y[:1]), "x_pairs: got 1 pairs; wanted at least 2 pairs."),
     (lambda x, y: Aligner("asif").fit(x[:5], np.ones((5, 1))), "y: got 5 rows that are all equal; wanted rows that differ. Is the right array or column given?"),
     (lambda x, y: Aligner("asif").save("nowhere"), "Aligner.save: got no fitted closed form; wanted a call after fit. A trained method is saved as it trains: give workdir."),
+    (lambda x, y: Aligner("ridge_cca", settings=dict(dimm=3)), 'setting of ridge_cca: got "dimm"; wanted a known name. Did you mean "dim"?'),
+    (lambda x, y: Aligner("ridge_cca", overrides={"seed": "1"}), "overrides: got {'seed': '1'} beside a closed form; wanted none: overrides are of trained methods. Use settings."),
+    (lambda x, y: Aligner("gera", settings=dict(geometry=3.0)), "settings: got {'geometry': 3.0} beside a trained method; wanted none: settings are of closed forms. Use overrides, or arguments of the config: \"gera:pairs=100\"."),
     (lambda x, y: Aligner("asif").fit(x[:5], y[:5]).embed("z", x), 'modality: got "z"; wanted a known name. Known: x, y.'),
 ])  # fmt: skip
 def test_faults_in_words(views, act, words):

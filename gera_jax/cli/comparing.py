@@ -194,7 +194,10 @@ def _add_data(made: argparse.ArgumentParser) -> None:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(",") if part)
+    try:
+        return tuple(int(part) for part in text.split(",") if part)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'got "{text}"; wanted whole numbers such as 20,50,100') from None
 
 
 def _compare(args: argparse.Namespace, overrides: Mapping[str, str]) -> tuple[Any, str]:

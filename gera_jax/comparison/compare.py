@@ -55,7 +55,7 @@ def run_compare(
     checks.require(budget >= 1, "budget", got=budget, wanted="at least 1 trial, a method's default")
     field = field_lib.find(methods)
     numbers = tuple(range(seeds))
-    counts = task.counts(counts, numbers)
+    asked, counts = counts, task.counts(counts, numbers)
     jobs = jobs or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
     folder = None if output is None else Path(output)
     show = Progress(field, counts, numbers, jobs) if progress else None
@@ -91,7 +91,7 @@ def run_compare(
         versions={name: metadata.version(name) for name in PACKAGES},
         seconds=round(time.monotonic() - began, 1),
         jobs=jobs,
-        command=f"gera-jax compare {task.flags}",
+        command=compare_command(task, methods, asked, seeds=seeds, budget=budget, metric=metric),
         train=train_command(task, found),
     )
     if folder is not None:
@@ -100,6 +100,17 @@ def run_compare(
         write_compare_report(folder / "report.html", found)
         found.info["report"] = str(folder / "report.html")
     return found
+
+
+def compare_command(
+    task: Task, methods: Sequence[str], counts: Sequence[int], *, seeds: int, budget: int, metric: str
+) -> str:
+    """The command that makes the comparison again; what is as always is left out, but not how many validate and test."""
+    words = ["gera-jax compare", task.flags, task.options, f"--seeds {seeds} --budget {budget}"]
+    words += [f"--methods {','.join(methods)}"] if methods else []
+    words += [f"--counts {','.join(map(str, counts))}"] if counts else []
+    words += [f"--metric {metric}"] if metric != selection.METRIC else []
+    return " ".join(words)
 
 
 def train_command(task: Task, found: Comparison) -> str:

@@ -114,12 +114,8 @@ class Trained:
     def _spec(self) -> tuple[str, Mapping[str, str]]:
         return estimators.VARIANTS.get(self.name, (self.name, {}))
 
-    def load(self, task: Task, pairs: int, seed: int, setting: Setting, *, most: Sequence[int] = ()) -> Any:
-        """The config on the task's data: its own model, losses and preprocessing, the task's pairs, split and regime.
-
-        Args:
-          most: for each side how many directions its training rows can have; a larger PCA is cut down to it.
-        """
+    def load(self, task: Task, pairs: int, seed: int, setting: Setting) -> Any:
+        """The config on the task's data: its own model, losses and preprocessing, the task's pairs, split and regime."""
         spec, fields = self._spec
         config, _, given = spec.partition(":")
         is_field = {key: "." in key or key in config_lib.DURATIONS for key in setting}
@@ -136,16 +132,13 @@ class Trained:
             made.data.source = "arrays"
             for side in ("x", "y"):
                 made.data[side].path = ""
-        for side, limit in zip(("x", "y"), most, strict=False):
-            made.data.preprocess[side].pca = min(made.data.preprocess[side].pca, limit)
         return made
 
     def fit(self, task: Task, data: AlignmentData, setting: Setting, *, seed: int, workdir: Path | None = None) -> Fitted:
         """Train on the known pairs and unpaired rows of `data`; the best step is the best on its validation rows."""
         from gera_jax import training
 
-        most = [min(len(data.pool[name]), data.tables[name].dim) for name in data.names[:2]]
-        config = self.load(task, len(data.pairs), seed, setting, most=most)
+        config = self.load(task, len(data.pairs), seed, setting)
         names, tables = (config.data.x.name, config.data.y.name), None
         if task.tables is not None:
             tables = tuple(dataclasses.replace(table, name=name) for table, name in zip(task.tables, names, strict=True))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from gera_jax.data.features import fingerprint
 from gera_jax.data.pair_lists import add_unpaired, read_pairs, tables_with_pairs
 
 COUNTS = (20, 50, 100, 200, 500, 1000, 2000)
+PLACEHOLDERS = {"x": "X.npy", "y": "Y.npy", "pairs": "PAIRS.csv", "x-unpaired": "X_UNPAIRED.npy", "y-unpaired": "Y_UNPAIRED.npy"}
 MOST_TEST, MOST_VAL = 500, 300
 
 
@@ -51,7 +54,8 @@ class Task:
         Raises:
           InputError: a count below 2, or above the training pairs that every seed has.
         """
-        most = min(len(self.data(0, seed).pairs) for seed in (seeds if self.block["split"]["by"] == "group" else seeds[:1]))
+        differ = self.block["split"]["by"] == "group" or self.block["captions"]  # else every seed trains on as many pairs
+        most = min(len(self.data(0, seed).pairs) for seed in (seeds if differ else seeds[:1]))
         require(
             most >= 2,
             "pairs",
@@ -73,6 +77,14 @@ class Task:
                 remedy="Lower it, or --val and --test.",
             )
         return tuple(sorted(set(asked)))
+
+    @property
+    def options(self) -> str:
+        """The command-line flags of the split and the regime, beside `flags`."""
+        split = self.describe()
+        words = [f"--split {split['split']}"] if split["split"] != "random" else []
+        words += [f"--group-key {self.block['split']['group_key']}"] if split["split"] == "grouped" else []
+        return " ".join([*words, f"--unpaired {split['unpaired']} --val {split['val']} --test {split['test']}"])
 
     def describe(self) -> dict[str, Any]:
         """Split, regime and gallery sizes, for people and for the key of the cache."""
@@ -104,7 +116,8 @@ def make_task(
 
     Args:
       data: name of a bundled set, or a `data` block.
-      x, y: own embeddings: a file (`FILE` or `FILE.npz:KEY`), a `Table`, or an array whose ids are its row numbers.
+      x, y: own embeddings: a file (`FILE` or `FILE.npz:KEY`, a text or a `Path`), a `Table`, or an array whose ids are its
+        row numbers.
       pairs: ids of known pairs (a .csv of two columns or [p, 2]); None = rows of equal ids are pairs.
       x_unpaired, y_unpaired: further rows without a partner.
       split: "random" or "grouped" (look-alikes stay together; needs meta).
@@ -149,11 +162,8 @@ def make_task(
     else:
         tables, captions = own_tables(x, y, pairs, x_unpaired, y_unpaired)
         block = dict(captions=captions, source="arrays")
-        flags = " ".join(
-            f"--{name} {value}"
-            for name, value in (("x", x), ("y", y), ("pairs", pairs), ("x-unpaired", x_unpaired), ("y-unpaired", y_unpaired))
-            if isinstance(value, str)
-        )
+        given = {"x": x, "y": y, "pairs": pairs, "x-unpaired": x_unpaired, "y-unpaired": y_unpaired}
+        flags = " ".join(f"--{name} {_file_word(name, value)}" for name, value in given.items() if value is not None)
         block = complete(block, tables)
         joined = join(*tables, captions=captions).pairs
         count = len(np.unique(tables[0].ids[joined[:, 0]])) if len(joined) else 0
@@ -185,6 +195,11 @@ def make_task(
     return Task(block, tables, flags)
 
 
+def _file_word(name: str, value: Any) -> str:
+    """A file as a word of a command; of what is in memory, a name that the user is to save it under."""
+    return shlex.quote(str(value)) if isinstance(value, str | Path) else PLACEHOLDERS[name]
+
+
 def own_tables(
     x: Any, y: Any, pairs: Any = None, x_unpaired: Any = None, y_unpaired: Any = None
 ) -> tuple[tuple[Table, Table], bool]:
@@ -209,8 +224,8 @@ def as_table(source: Any, name: str) -> Table:
 
     if isinstance(source, Table):
         return source if source.name != "table" else dataclasses.replace(source, name=name)
-    if isinstance(source, str):
-        path, key = path_and_key(source)
+    if isinstance(source, str | Path):
+        path, key = path_and_key(str(source))
         return load_table(path, key=key, name=name)
     rows = np.asarray(source)
     return Table(rows, np.arange(len(rows)), name)

@@ -19,8 +19,8 @@ def load(spec: str | Path | ConfigDict | Mapping, overrides: Mapping[str, str] |
     """The config that `spec` names.
 
     Args:
-      spec: a config's name ("gera"), a path of a `.py` (with `get_config`) or `.json` file, either with `:arg` behind it,
-        or a config.
+      spec: a config's name ("gera") or a path of a `.py` (with `get_config`), either with `:arg` behind it, a path of a
+        `.json` file, or a config.
       overrides: dotted field -> text of its value, as from `--config.optimizer.lr=1e-4`.
 
     Raises:
@@ -60,6 +60,8 @@ def _load(spec: Any) -> ConfigDict:
         path = _folder() / f"{text}.py"
     checks.require(path.is_file(), "config", got=f"no file {path}", wanted=f"a .py or .json file, or one of {names()}")
     if path.suffix == ".json":
+        checks.require(not arg, "config", got=f'arguments "{arg}" for {path}', wanted="none: a .json file has no arguments",
+                       remedy="Change its fields, such as --config.data.x.path=FILE --config.data.pairs=100.")
         try:
             return ConfigDict(json.loads(path.read_text()))
         except json.JSONDecodeError as error:

@@ -9,6 +9,7 @@ from typing import Any
 
 from gera_jax.checks import fail, require, require_known
 from gera_jax.data import catalog, preprocessing, synthetic
+from gera_jax.data.splits import part_sizes
 from gera_jax.data.tables import Table, inspect_table, load_table
 
 SYNTHETIC = {"sphere": synthetic.sphere, "swiss_roll": synthetic.swiss_roll_pair,
@@ -132,8 +133,12 @@ def inspect_data(config: Mapping, *, tables: tuple[Table, ...] | None = None) ->
             shapes[f"test/{name}"] = shape
     rows = sorted(shapes[name][0] for name in names)
     most = rows[0] if len(names) == 2 else sum(rows) // 2  # a tuple has rows of at least two modalities
-    if not block["captions"] and block["pairs"] > most:
-        fail("data.pairs", got=block["pairs"], wanted=f"at most the {most} rows that there are", remedy="Lower it.")
+    held, split = 0, block["split"]
+    if split["by"] == "ratio" and not block["captions"]:  # else only the rows tell how many items are held out
+        held = sum(part_sizes(most, split["val"], 0 if _has_test_files(block) else split["test"]))
+    if not block["captions"] and block["pairs"] > most - held:
+        fail("data.pairs", got=block["pairs"], remedy="Lower it, or split.val and split.test.",
+             wanted=f"at most {most - held}: there are {most} rows, and {held} validate and test")
     return shapes
 
 

@@ -26,8 +26,8 @@ class Preprocessor:
     Args:
       center: subtract the mean of the training rows.
       standardize: divide each dimension by its standard deviation (centres too); constant dimensions stay as they are.
-      pca: number of principal directions to keep, 0 = all dimensions as they are. Without centring they are those of
-        the second moment.
+      pca: number of principal directions to keep, or as many as the training rows have if that is less; 0 = all dimensions
+        as they are. Without centring they are those of the second moment.
       l2: scale rows to length 1; a zero row stays zero.
       filter: `strength` b of x <- l2((1 - b) x + b P x) with P the softmax at `temperature` over the `k` nearest training
         rows (at most `max_pool` of them), 0 = off; `concatenate` gives l2([x, filter(x)]), twice as wide.
@@ -65,7 +65,7 @@ class Preprocessor:
     def dim(self) -> int:
         """Width of the rows that come out."""
         self._require_fitted()
-        width = self.options["pca"] or self.width
+        width = self.width if self.components is None else self.components.shape[1]
         return 2 * width if self.pool is not None and self.options["filter"]["concatenate"] else width
 
     def fit(self, rows: np.ndarray, index: np.ndarray | None = None, *, seed: int = 0) -> Preprocessor:
@@ -77,7 +77,7 @@ class Preprocessor:
           seed: which rows are drawn where PCA (50,000) or the filter (`max_pool`) look at a sample.
 
         Raises:
-          InputError: fewer training rows than PCA directions or filter neighbours ask for.
+          InputError: fewer training rows than the filter has neighbours.
         """
         index = np.arange(len(rows)) if index is None else np.sort(np.asarray(index, dtype=np.int64))
         options, self.width = self.options, rows.shape[1]
@@ -100,9 +100,7 @@ class Preprocessor:
         return self
 
     def _fit_pca(self, rows: np.ndarray, index: np.ndarray, seed: int) -> None:
-        keep, most = self.options["pca"], min(self.width, len(index))
-        require(keep <= most, f"preprocess.{self.name}.pca", got=keep,
-                wanted=f"at most {most} ({len(index)} training rows of width {self.width})", remedy="Lower it.")
+        keep = min(self.options["pca"], self.width, len(index))
         sample = _sample(index, PCA_ROWS, [seed, 21])
         moment = sum(block.T @ block for block in map(self._affine, _blocks(rows, sample)))
         values, vectors = np.linalg.eigh(moment)

@@ -36,7 +36,7 @@ def split_by_ratio(n: int, *, val: int | float, test: int | float, seed: int = 0
     >>> [len(part) for part in split_by_ratio(100, val=10, test=0.2)]
     [70, 10, 20]
     """
-    n_val, n_test = _sizes(n, val, test)
+    n_val, n_test = part_sizes(n, val, test)
     order = np.random.default_rng([seed, SPLIT_STREAM]).permutation(n)
     return _split(order[n_test + n_val :], order[n_test : n_test + n_val], order[:n_test])
 
@@ -86,7 +86,7 @@ def split_by_group(groups: np.ndarray, *, val: int | float, test: int | float, s
     >>> [len(part) for part in split], set(split.train // 5) & set(split.test // 5)
     ([80, 10, 10], set())
     """
-    n_val, n_test = _sizes(len(groups), val, test)
+    n_val, n_test = part_sizes(len(groups), val, test)
     _, number, counts = np.unique(groups, return_inverse=True, return_counts=True)
     part_of_group = np.zeros(len(counts), np.int8)
     free = {2: n_test, 1: n_val}
@@ -141,7 +141,15 @@ def read_ids(source: str | Path | Sequence, name: str) -> np.ndarray:
     return np.asarray([text for text in (str(i).strip() for i in found) if text], dtype=str)
 
 
-def _sizes(n: int, val: int | float, test: int | float) -> tuple[int, int]:
+def part_sizes(n: int, val: int | float, test: int | float) -> tuple[int, int]:
+    """Items of validation and test of `n` in all, from numbers or shares of them.
+
+    Raises:
+      InputError: no number or share, or nothing is left to train on.
+
+    >>> part_sizes(100, 10, 0.2)
+    (10, 20)
+    """
     sizes = []
     for name, size in (("val", val), ("test", test)):
         whole = isinstance(size, int | np.integer) or float(size).is_integer()

@@ -19,6 +19,7 @@ Context = Mapping[str, Any]
 TERM_FIELDS = {"fn", "inputs", "weight", "kwargs"}
 # What a loss takes besides its data is wired by name where the batch has it, so that a config names only the data.
 WIRES = ("logit_scale",)
+TABLE_WIDTH = 130
 
 
 class Rows(NamedTuple):
@@ -143,18 +144,46 @@ def _positional(fn: Callable) -> list[str]:
     return [name for name, parameter in inspect.signature(fn).parameters.items() if parameter.kind in kinds]
 
 
-def describe_terms(terms: list[Term], shapes: Mapping[str, jax.ShapeDtypeStruct]) -> str:
-    """A table of terms x inputs x shapes x weight; evaluates every term on shapes alone, so faults show in a second."""
-    rows = [("term", "loss", "inputs", "weight")]
+def describe_terms(terms: list[Term], shapes: Mapping[str, jax.ShapeDtypeStruct], *, total_steps: int) -> str:
+    """Two tables, of terms (loss, weight, inputs) and of the arrays that go in (shapes).
+
+    Every term is evaluated on shapes alone, so that faults show in a second. A weight that changes in the run's `total_steps`
+    is told by its first, highest and last value.
+
+    Raises:
+      InputError: a loss that does not take the shapes of its inputs; the message names the term.
+    """
+    rows = [("term", "loss", "weight", "inputs")]
     for term in terms:
         try:
             jax.eval_shape(lambda context, term=term: term(context), dict(shapes))
-        except ValueError as error:
+        except (TypeError, ValueError) as error:  # JAX says either of shapes that do not fit
             checks.fail(f"losses.{term.name}", got=str(error), wanted=f"inputs that {term.fn_name} takes",
                         remedy="Look at losses.*.inputs and kwargs.")
-        first, last = float(term.weight(0)), float(term.weight(10**9))
-        inputs = [f"{k}={v} {list(shapes[v].shape)}" for k, v in term.inputs.items()]
-        inputs += [f"{argument}={' & '.join(keys)}" for argument, keys in term.masks.items()]
-        rows.append((term.name, term.fn_name, ", ".join(inputs), f"{first:g}" if first == last else f"{first:g} -> {last:g}"))
-    widths = [max(len(row[i]) for row in rows) for i in range(4)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+        inputs = {**term.inputs, **{argument: "&".join(keys) for argument, keys in term.masks.items()}}
+        named = " ".join(key if argument == key else f"{argument}={key}" for argument, key in inputs.items())
+        rows.append((term.name, term.fn_name, _course(term.weight, total_steps), named))
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    lines = [_wrapped("".join(f"{cell:<{width + 2}}" for cell, width in zip(row[:3], widths, strict=True)), row[3].split())
+             for row in rows]
+    used = sorted({key for term in terms for key in term.keys})
+    return "\n".join([*lines, _wrapped("arrays: ", [f"{key} {list(shapes[key].shape)}" for key in used], gap=", ")])
+
+
+def _wrapped(head: str, words: list[str], *, gap: str = " ") -> str:
+    """`head` and the words behind it, in lines of TABLE_WIDTH or of at least one word that stay right of the head."""
+    lines = [""]
+    for word in words:
+        if lines[-1] and len(head) + len(lines[-1]) + len(gap) + len(word) > TABLE_WIDTH:
+            lines.append("")
+        lines[-1] += (gap if lines[-1] else "") + word
+    return head + (gap.rstrip() + "\n" + " " * len(head)).join(lines)
+
+
+def _course(weight: Callable, total_steps: int) -> str:
+    """The first, the highest and the last value of a weight, such as "0 -> 1 -> 0", without repeats."""
+    steps = sorted({round(i * (total_steps - 1) / 50) for i in range(51)})
+    values = [float(weight(step)) for step in steps]
+    first, last, top = values[0], values[-1], max(values)
+    told = [f"{value:.3g}" for value in ((first, top, last) if top > max(first, last) else (first, last))]
+    return " -> ".join(value for i, value in enumerate(told) if i == 0 or value != told[i - 1])

@@ -83,7 +83,7 @@ def build(config: ConfigDict, *, tables: tuple | None = None, cache_dir: Path | 
         return initial_state(config, problem.start(), optimizer, queue)
 
     return Experiment(config, task, problem, terms, parallel, total_steps, parallel.wrap(step), parallel.wrap(diagnose),
-                      init_state, info, describe_terms(terms, shapes))
+                      init_state, info, describe_terms(terms, shapes, total_steps=total_steps))
 
 
 def plan(config: ConfigDict, task: Task, model: Any, batch: Mapping[str, Any], inputs: Mapping[str, Rows], *,
@@ -110,10 +110,12 @@ def check_config(config: ConfigDict) -> Task:
     task.check(config)
     duration(config, examples=1, batch_size=1)
     checks.require_known(config.tensorboard, ("auto", "on", "off"), "tensorboard")
-    for block, least in ((config.evals, dict(every_steps=1, patience=0)), (config, dict(log_every_steps=1)),
-                         (config.checkpoint, dict(every_steps=1, latest=1, best=1))):
+    for path, block, least in (("evals.", config.evals, dict(every_steps=1, patience=0)), ("", config, dict(log_every_steps=1)),
+                               ("checkpoint.", config.checkpoint, dict(every_steps=1, latest=1, best=1)),
+                               ("optimizer.", config.optimizer, dict(clip_norm=0))):
         for field, minimum in least.items():
-            checks.require(block[field] >= minimum, field, got=block[field], wanted=f"at least {minimum}")
+            checks.require(block[field] >= minimum, f"{path}{field}", got=block[field], wanted=f"at least {minimum}")
+    checks.require(0 <= config.optimizer.ema < 1, "optimizer.ema", got=config.optimizer.ema, wanted="0 (off) or a decay below 1")
     checks.require(config.optimizer.lr > 0, "optimizer.lr", got=config.optimizer.lr, wanted="above 0")
     known = task.inputs(config, masked=())
     buffers.check(config.buffers, known)

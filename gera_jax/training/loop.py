@@ -59,7 +59,7 @@ def train(config: ConfigDict, workdir: str | Path | None = None, *, tables: tupl
       cache_dir: where neighbour tables are kept; default: a `cache` folder beside the run's files.
 
     Raises:
-      InputError: for a config or data that cannot work, or a workdir of another config.
+      InputError: for a config or data that cannot work, or a workdir of another config or of other data.
       RunError: when the run had to stop (a signal, a full disk, a loss that is not finite); the message says how to go on.
     """
     began = time.monotonic()
@@ -73,6 +73,7 @@ def train(config: ConfigDict, workdir: str | Path | None = None, *, tables: tupl
     loop = dict(best_metric=-np.inf, best_step=0, stale=0, last_metric=-np.inf)
     checkpoints, log = None, None
     if workdir is not None:
+        runs.require_same_data(workdir, experiment.info)
         runs.write_header(workdir, experiment)
         checkpoints = Checkpoints(workdir / "checkpoints", latest=config.checkpoint.latest, best=config.checkpoint.best)
         found = checkpoints.restore(jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state))
@@ -109,6 +110,7 @@ class _Loop:
             self.evaluate(0)
         for step in range(int(self.state.step), total):
             if self.stopped_early():
+                self.save(step)  # the last checkpoint may be older than the best parameters
                 break
             batch = self.experiment.batch(step)
             self.state, metrics = self.experiment.train_step(self.state, batch)

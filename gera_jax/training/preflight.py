@@ -22,4 +22,4 @@ def preflight(config: ConfigDict) -> dict[str, Any]:
     terms, shapes, _ = plan(config, task, found.model, found.batch, task.inputs(config, masked=()), total_steps=steps,
                             steps_per_epoch=-(-found.examples // found.batch_size))
     return dict(tables={name: list(shape) for name, shape in found.tables.items()}, steps=steps,
-                terms=describe_terms(terms, shapes))
+                terms=describe_terms(terms, shapes, total_steps=steps))

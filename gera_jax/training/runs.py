@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,22 @@ def require_same_config(workdir: Path, config: ConfigDict) -> None:
     lines = config_lib.differences(old, new)
     checks.require(not lines, "workdir", got=f"{workdir}, which holds a run of another config ({'; '.join(lines[:6])})",
                    wanted="an empty folder or one of the same config", remedy="Choose another --workdir.")
+
+
+def require_same_data(workdir: Path, info: Mapping[str, Any]) -> None:
+    """Refuse a folder whose run had other data, even where the config names the same files; the message says which."""
+    path = workdir / "run.json"
+    if not path.is_file():
+        return
+    changed = _changed(json.loads(path.read_text()), info.get("fingerprints", {}))
+    checks.require(not changed, "workdir", got=f"{workdir}, which holds a run on other rows of {', '.join(changed)}",
+                   wanted="an empty folder or one of the same data", remedy="Choose another folder, or put the old data back.")
+
+
+def _changed(info: Mapping[str, Any], fingerprints: Mapping[str, str]) -> list[str]:
+    """Names of the tables that are not what they were when `info` was written."""
+    old = info.get("fingerprints", {})
+    return sorted(name for name in {*old, *fingerprints} if old.get(name) != fingerprints.get(name))
 
 
 def write_header(workdir: Path, experiment: Any) -> None:
@@ -67,8 +84,16 @@ class Run:
         return self.task.embedder(self.model, self.info, self.arrays)(self.params, name, rows)
 
     def evaluate(self, split: str = "test", *, tables: tuple | None = None) -> dict[str, float]:
-        """Metrics of the best parameters on a split of the run's data; `tables` where their source is "arrays"."""
-        return self.task.evaluator(self.model, self.task.load(self.config, tables=tables))(self.params, split)
+        """Metrics of the best parameters on a split of the run's data; `tables` where their source is "arrays".
+
+        Raises:
+          InputError: the data are not what they were in training: another split might hold rows that were trained on.
+        """
+        data = self.task.load(self.config, tables=tables)
+        changed = _changed(self.info, getattr(data, "fingerprints", {}))
+        checks.require(not changed, "data", got=f"other rows of {', '.join(changed)} than {self.workdir} was trained on",
+                       wanted="the same", remedy="Put the old data back, or train again in another folder.")
+        return self.task.evaluator(self.model, data)(self.params, split)
 
 
 def load_run(workdir: str | Path) -> Run:

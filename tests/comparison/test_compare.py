@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 
 import numpy as np
 import pytest
@@ -215,9 +216,34 @@ def test_several_captions_of_an_item_stay_on_one_side():
     pairs = [(i, 2 * i + k) for i in range(40) for k in range(2)]
     task = make_task(x=rng.normal(size=(40, 5)), y=rng.normal(size=(80, 4)), pairs=pairs)
     data = task.data(0, 0)
+    assert task.counts((), range(5))[-1] == 52
     assert task.block["captions"] and len(data.pairs) == 2 * (40 - 4 - 10)
     held = set(data.test[:, 0].tolist())
     assert len(data.test) == 2 * len(held) and not held & set(data.pairs[:, 0].tolist())
+
+
+def test_the_largest_count_is_one_that_every_seed_has():
+    pairs = [(i, 39 + i) for i in range(1, 40)] + [(0, k) for k in range(40)]  # one item has half of all rows
+    task = make_task(x=np.random.default_rng(0).normal(size=(40, 5)), y=np.random.default_rng(1).normal(size=(79, 4)), pairs=pairs)
+    trains = [len(task.data(0, seed).pairs) for seed in range(12)]
+    few, many = trains.index(26), trains.index(65)
+    assert task.counts((), (many, few)) == (20, 26)
+
+
+def test_the_commands_name_files_with_spaces_and_everything_that_was_asked(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = tmp_path / "my x.npy", tmp_path / "my y.npy"
+    np.save(x, rng.normal(size=(40, 5)))
+    np.save(y, rng.normal(size=(40, 4)))
+    found = gera_jax.compare(x=x, y=str(y), methods=["procrustes"], counts=[10, 20], seeds=2, budget=1, unpaired="none", jobs=1)
+    told = shlex.split(found.info["train"])
+    assert told[1:4] == ["fit", "--method", "procrustes"] and told[told.index("--x") + 1] == str(x) and told[-2:] == ["--output", "winner"]
+    words = " --unpaired none --val 4 --test 10 --seeds 2 --budget 1 --methods procrustes --counts 10,20"
+    assert found.info["command"].startswith("gera-jax compare --x '") and found.info["command"].endswith(words)
+    again = shlex.split(found.info["command"])[1:]
+    assert main([*again, "--output", str(tmp_path / "again"), "--jobs", "1", "--json"]) == 0
+    assert make_task(x=X, y=Y, pairs=[(i, i) for i in range(50)]).flags == "--x X.npy --y Y.npy --pairs PAIRS.csv"
+    assert make_task("clipart", split="grouped").options == "--split grouped --group-key stem --unpaired independent --val 300 --test 500"
 
 
 def test_the_command_line_from_a_csv_to_an_embedding(tmp_path, capsys):
@@ -241,6 +267,8 @@ def test_the_command_line_from_a_csv_to_an_embedding(tmp_path, capsys):
     assert main(words) == 2
     assert "which holds a model; wanted an empty folder" in capsys.readouterr().err
     assert main(["compare", "--pairs", "20,50", "--counts", "20"]) == 2
+    assert main(["compare", "--counts", "20,a"]) == 2
+    assert 'argument --counts: got "20,a"; wanted whole numbers such as 20,50,100' in capsys.readouterr().err
 
 
 def test_a_config_block_names_the_same_comparison(tmp_path):

@@ -160,12 +160,21 @@ def test_bad_options_say_what_to_do(options, words):
 
 
 @pytest.mark.parametrize(("options", "words"), [
-    (dict(pca=7), "pca: got 7; wanted at most 6"),
     (dict(filter=dict(strength=0.5, k=60)), "fewer neighbours than the 60 training rows"),
 ])
 def test_bad_fits_say_what_to_do(options, words):
     with pytest.raises(InputError, match=words):
         Preprocessor(**options).fit(rows_of())
+
+
+@pytest.mark.parametrize(("n", "kept"), [(60, 6), (4, 4)])
+def test_pca_keeps_what_there_is(n, kept):
+    made = Preprocessor(pca=256, l2=False).fit(rows_of(n=n))
+    assert made.dim == kept and made.explained_variance == pytest.approx(1)
+    again = Preprocessor.from_arrays(made.to_arrays())
+    np.testing.assert_array_equal(again(rows_of(n=n)), made(rows_of(n=n)))
+    centred = rows_of(n=n) - rows_of(n=n).mean(0)
+    np.testing.assert_allclose(made(rows_of(n=n)) @ made(rows_of(n=n)).T, centred @ centred.T, atol=1e-4)  # a rotation
 
 
 def test_unfitted_other_width_and_foreign_arrays():

@@ -53,6 +53,13 @@ def test_own_files_from_check_to_embedding(own_files, capsys):
     assert code == 0 and json.loads(out)["metrics"] == trained["metrics"]
 
 
+def test_a_json_config_takes_no_arguments(tmp_path, capsys):
+    (tmp_path / "c.json").write_text("{}")
+    for given in (["--config", f"{tmp_path}/c.json", "--pairs", "5"], ["--config", f"{tmp_path}/c.json:pairs=5"]):
+        code, _, err = run(capsys, "check", *given)
+        assert code == 2 and 'config: got arguments "pairs=5" for' in err and "--config.data.pairs=100" in err
+
+
 @pytest.mark.parametrize(("argv", "words"), [
     (["train", "--config", "gerra", "--workdir", "w"], 'Did you mean "gera"'),
     (["check", "--config", "gera:pears=4"], 'Did you mean "pairs"'),

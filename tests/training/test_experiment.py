@@ -23,7 +23,11 @@ from tests.training.helpers import small_config
     (lambda c: c.optimizer.update(lr=0.0), "optimizer.lr: got 0.0; wanted above 0"),
     (lambda c: c.optimizer.options.update(moment=0.5), "optimizer.options: got .*moment"),
     (lambda c: c.evals.update(metric="mean/R@11"), 'evals.metric: got "mean/R@11".*Did you mean "mean/R@1'),
-    (lambda c: c.evals.update(every_steps=0), "every_steps: got 0; wanted at least 1"),
+    (lambda c: c.evals.update(every_steps=0), "evals.every_steps: got 0; wanted at least 1"),
+    (lambda c: c.checkpoint.update(every_steps=0), "checkpoint.every_steps: got 0; wanted at least 1"),
+    (lambda c: c.optimizer.update(ema=1.5), r"optimizer.ema: got 1.5; wanted 0 \(off\) or a decay below 1"),
+    (lambda c: c.optimizer.update(clip_norm=-1.0), "optimizer.clip_norm: got -1.0; wanted at least 0"),  # it would climb
+    (lambda c: c.losses.contrastive.update(fn="mse", inputs=dict(x="features.x", y="z.y")), "losses.contrastive"),
     (lambda c: c.model.update(temperature=0.0), "model.temperature: got 0.0; wanted above 0"),
 ])
 def test_bad_configs(change, words):
@@ -77,11 +81,27 @@ def test_weights_may_be_schedules():
     with c.unlocked():
         c.losses.contrastive = dict(fn="symmetric_info_nce", inputs=dict(x="z.x", y="z.y"), weight=dict(kind="linear", start=0.0, end=1.0, steps=6))
     experiment = training.build(c)
-    assert "0 -> 1" in experiment.summary
+    assert "contrastive  symmetric_info_nce   0 -> 1  x=z.x y=z.y" in experiment.summary
     assert [float(experiment.terms[0].weight(step)) for step in (0, 3, 9)] == [0.0, 0.5, 1.0]
 
 
-@pytest.mark.parametrize("given, steps", [(dict(total_epochs=2), 6), (dict(total_examples=17), 3), (dict(total_steps=5), 5)])
+def test_the_table_of_terms_fits_a_terminal_and_tells_a_weight_over_the_run():
+    lines = preflight(config_lib.load("sspc:source=emoji3"))["terms"].splitlines()
+    assert max(map(len, lines)) <= 130
+    assert sum(line.startswith("anchors_") for line in lines) == 9 and lines[-3].startswith(" " * 8)
+    text = " ".join(" ".join(lines).split())
+    assert text.count(" anchors.z.speech [64, 128]") == 1 and "z=z.speech z_anchors=anchors.z.image" in text
+    c = small_config(total_steps=40, log_every_steps=1)
+    with c.unlocked():
+        # up from 0, then down to 0
+        c.losses.geometry_x = config_lib.geometry("x", weight=dict(kind="cosine", warmup_percent=50))
+        # two steps an epoch: 1 / 20 at the last
+        c.losses.geometry_y = config_lib.geometry("y", weight=dict(kind="inverse_epoch"))
+    summary = training.build(c).summary
+    assert "0 -> 1 -> 0.00616" in summary and "1 -> 0.05 " in summary
+
+
+@pytest.mark.parametrize(("given", "steps"), [(dict(total_epochs=2), 6), (dict(total_examples=17), 3), (dict(total_steps=5), 5)])
 def test_an_epoch_sees_every_pair(given, steps):
     durations = {"total_steps": 0, "total_epochs": 0, "total_examples": 0, **given}
     assert training.experiment.duration(durations, examples=20, batch_size=8) == steps

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from gera_jax import checks, training
+from gera_jax.data import Table
+from gera_jax.estimators import Aligner
 from gera_jax.training import checkpoints as checkpoints_file
 from gera_jax.writers import read_json_lines
 from tests.training.helpers import small_config
@@ -128,6 +130,30 @@ def test_early_stopping_ends_the_run_and_keeps_the_best():
     result = training.train(c)
     assert int(result.state.step) < 400
     assert result.best_metric == max(row["val/mean/R@10"] for row in result.history if "val/mean/R@10" in row)
+
+
+def test_early_stopping_leaves_the_best_on_disk(tmp_path):
+    changes = {"evals.patience": 2, "evals.every_steps": 1, "checkpoint.every_steps": 300}
+    result = training.train(small_config(parallel="jit", total_steps=400, **changes), tmp_path / "run")
+    assert int(result.state.step) < 300
+    found = training.load_run(tmp_path / "run")
+    assert found.step == result.best_step
+    for x, y in zip(jax.tree.leaves(found.params), jax.tree.leaves(result.params), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_a_folder_of_other_data_is_refused_though_the_config_is_the_same(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(30, 5)), rng.normal(size=(30, 4))
+    options = dict(overrides={"data.preprocess.x.pca": "0", "data.preprocess.y.pca": "0", "total_steps": "2", "tensorboard": "off"})
+    aligner = Aligner("contrastive", workdir=tmp_path / "run", **options).fit(x, y)
+    same = Aligner("contrastive", workdir=tmp_path / "run", **options).fit(x, y)
+    np.testing.assert_array_equal(same.transform_x(x), aligner.transform_x(x))
+    with pytest.raises(checks.InputError, match="workdir: got .* a run on other rows of image; wanted an empty folder or one of the"):
+        Aligner("contrastive", workdir=tmp_path / "run", **options).fit(x[::-1].copy(), y)
+    other = [Table(rows, [f"pair-{i}" for i in range(30)], name) for rows, name in ((x + 1, "image"), (y, "text"))]
+    with pytest.raises(checks.InputError, match="data: got other rows of image than"):
+        training.load_run(tmp_path / "run").evaluate("val", tables=tuple(other))
 
 
 def test_diagnostics_are_always_logged(whole):

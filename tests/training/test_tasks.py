@@ -133,7 +133,7 @@ def test_another_task_is_the_same_on_eight_devices():
 
 def test_another_task_is_checked():
     found = preflight(line_config())
-    assert found["tables"] == {"input": [EXAMPLES, WIDTH]} and found["steps"] == 12 and "truth=truth [8, 2]" in found["terms"]
+    assert found["tables"] == {"input": [EXAMPLES, WIDTH]} and found["steps"] == 12 and "truth [8, 2]" in found["terms"]
     with pytest.raises(checks.InputError, match="data.noise: got -1.0; wanted at least 0"):
         preflight(line_config(data=dict(noise=-1)))
     with pytest.raises(checks.InputError, match='split: got "test"'):
