@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks import sweep
+from benchmarks import _sweep as sweep
 from gera_jax import config, training
 from gera_jax.comparison.outcome import Interval
 

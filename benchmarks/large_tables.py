@@ -45,7 +45,7 @@ c.evals.every_steps = 15
 began = time.monotonic()
 result = gera_jax.training.train(c, %(workdir)r)
 seconds = time.monotonic() - began
-sampler = result.experiment.sampler
+sampler = result.experiment.problem.sampler
 sampler.batch(0)
 began = time.monotonic(); rows = 0
 for step in range(40):

@@ -45,7 +45,7 @@ def parameters(mode: str, devices: int, processes: int) -> list[np.ndarray]:
         target = Path(folder) / "parameters.npz"
         running = [subprocess.Popen([sys.executable, "-c", CHILD, mode, str(port), str(processes), str(i), str(target)],
                                     env=environment) for i in range(processes)]
-        if any([process.wait() for process in running]):
+        if sum(process.wait() != 0 for process in running):  # waits for all of them
             raise RuntimeError(f"{mode} on {devices} devices of {processes} processes failed; see above")
         with np.load(target) as arrays:
             return [arrays[name] for name in arrays]
