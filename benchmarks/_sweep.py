@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gera_jax.cli.commands import use_compilation_cache
+from gera_jax.comparison.outcome import Interval
 
 
 def parser() -> argparse.ArgumentParser:
@@ -22,6 +23,12 @@ def parser() -> argparse.ArgumentParser:
 
 def read(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def interval(gains: Sequence[float], unit: float = 100, digits: int = 1) -> str:
+    """Mean and half a 95 % Student interval over seeds, in points of a hundredth."""
+    found = Interval.of([unit * gain for gain in gains])
+    return f"{found.mean:+.{digits}f} ± {found.half:.{digits}f}"
 
 
 def run_missing(path: Path, names: Sequence[str], cells: Sequence[tuple], run: Callable[..., dict], part: str = "0/1") -> None:

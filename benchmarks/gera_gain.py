@@ -14,7 +14,6 @@ import numpy as np
 
 from benchmarks import _sweep as sweep
 from gera_jax import config, training
-from gera_jax.comparison.outcome import Interval
 
 SETS = {"clipart": dict(val=300, test=500), "emoji": dict(val=150, test=400)}
 PAIRS = (100, 300, 1000)
@@ -62,11 +61,6 @@ def grid(variant: str) -> list[tuple]:
             for seed in SEEDS for weight in WEIGHTS]
 
 
-def interval(gains: list[float]) -> str:
-    found = Interval.of([100 * gain for gain in gains])
-    return f"{found.mean:+.1f} ± {found.half:.1f}"
-
-
 def table(rows: list[dict], variant: str) -> str:
     lines = ["| set | pairs | start | twin R@10 | chosen weight: R@10 | R@1 | FOSCTTM | fixed 1: R@10 | FOSCTTM |",
              "|---|---|---|---|---|---|---|---|---|"]
@@ -82,7 +76,7 @@ def table(rows: list[dict], variant: str) -> str:
 
                 def text(metric: str, pick, seeds=seeds, cell=cell) -> str:
                     gains = [cell[s, pick(s)]["test"][metric] - cell[s, 0.0]["test"][metric] for s in seeds]
-                    return interval(gains)
+                    return sweep.interval(gains)
 
                 twin = 100 * np.mean([cell[s, 0.0]["test"]["mean/R@10"] for s in seeds])
                 values = [text(m, chosen.get) for m in ("mean/R@10", "mean/R@1", "foscttm")]
@@ -101,8 +95,8 @@ def variant_table(rows: list[dict]) -> str:
             for weight in (1.0, 10.0):
                 if variant == "default" or not all((source, variant, seed, weight) in cell for seed in SEEDS):
                     continue
-                found = {m: interval([cell[source, variant, s, weight][m] - cell[source, "default", s, 0.0][m] for s in SEEDS])
-                         for m in METRICS}
+                gains = {m: [cell[source, variant, s, weight][m] - cell[source, "default", s, 0.0][m] for s in SEEDS] for m in METRICS}
+                found = {m: sweep.interval(values) for m, values in gains.items()}
                 columns = [variant, source, f"{weight:g}", found["mean/R@10"], found["mean/R@1"], found["foscttm"]]
                 lines.append(f"| {' | '.join(columns)} |")
     return "\n".join(lines)

@@ -10,16 +10,13 @@ configs were chosen on the validation recordings (docs/results/g2l.md); so are t
 
 from __future__ import annotations
 
-import argparse
-import json
-import math
+import functools
 import time
-from pathlib import Path
 
 import numpy as np
 
+from benchmarks import _sweep as sweep
 from gera_jax import baselines, config, evaluation, training
-from gera_jax.cli.commands import use_compilation_cache
 from gera_jax.data import build_grounding
 from gera_jax.data.grounding import span_means
 from gera_jax.models import Proposals
@@ -34,7 +31,6 @@ ARMS = {
 BASELINES = ("random", "nearest neighbours", "CCA", "CCA, length prior")
 SEEDS = range(5)
 METRICS = tuple(f"R@{n}/IoU={m}" for n in (1, 5) for m in (0.3, 0.5, 0.7))
-T_975 = 2.776  # Student's t of 4 degrees of freedom, two-sided 95 %
 GRID = {"nearest neighbours": (1, 5, 20, 80), "CCA": (0.01, 0.03, 0.1, 0.3), "CCA, length prior": (0.005, 0.01, 0.02, 0.05)}
 
 
@@ -82,17 +78,22 @@ class Untrained:
         cosine = _cosines(s, v[self.data.recording[queries]])
         return cosine - setting * self.log_length / 2 if name == "CCA, length prior" else cosine
 
-    ridge = 0.3
+    @functools.cached_property
+    def ridge(self) -> float:
+        """The setting of CCA, on which the length prior stands."""
+        return self.chosen("CCA")[0]
+
+    def chosen(self, name: str) -> tuple[float, float]:
+        """The setting that is best on the validation recordings, and its mIoU there."""
+        val = {setting: self.measure(name, "val", setting)["mIoU"] for setting in GRID[name]}
+        return max(val.items(), key=lambda item: item[1])
 
     def best(self, name: str) -> dict:
         if name == "random":
             draws = [self.measure(name, "test", 0, seed) for seed in SEEDS]
             return dict(arm=name, test={m: float(np.mean([d[m] for d in draws])) for m in draws[0]})
-        val = {setting: self.measure(name, "val", setting)["mIoU"] for setting in GRID[name]}
-        setting = max(val, key=val.get)
-        if name == "CCA":
-            self.ridge = setting
-        return dict(arm=name, setting=setting, val=val[setting], test=self.measure(name, "test", setting))
+        setting, val = self.chosen(name)
+        return dict(arm=name, setting=setting, val=val, test=self.measure(name, "test", setting))
 
 
 def _cosines(s: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -120,41 +121,23 @@ def table(rows: list[dict]) -> str:
             continue
         cells = []
         for m in names:
-            gain = 100 * np.array([a[m] - b[m] for a, b in zip(whole["full G2L"], runs, strict=True)])
-            cells.append(f"{gain.mean():+.1f} ± {T_975 * gain.std(ddof=1) / math.sqrt(len(gain)):.1f}")
+            cells.append(sweep.interval([a[m] - b[m] for a, b in zip(whole["full G2L"], runs, strict=True)]))
         lines.append(f"| {arm} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--part", default="0/1", help="i/n: the i-th of n processes that share the grid, each with its own file")
+    parser = sweep.parser()
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
-    parser.add_argument("--table", action="store_true")
     args = parser.parse_args()
-    rows = [json.loads(line) for line in args.output.read_text().splitlines()] if args.output.exists() else []
     if args.table:
-        print(table(rows))
+        print(table(sweep.read(args.output)))
         return
-    use_compilation_cache()
-    part, parts = map(int, args.part.split("/"))
-    done = {(row["arm"], row.get("seed")) for row in rows}
-    grid = [(arm, seed) for seed in SEEDS for arm in args.arms]
-    with args.output.open("a") as file:
-        untrained = Untrained() if part == 0 and any((name, None) not in done for name in BASELINES) else None
-        for name in BASELINES if untrained else ():
-            found = untrained.best(name)
-            if (name, None) not in done:
-                file.write(json.dumps(found) + "\n")
-                file.flush()
-                print(found, flush=True)
-        for arm, seed in grid[part::parts]:
-            if (arm, seed) not in done:
-                row = run(arm, seed)
-                file.write(json.dumps(row) + "\n")
-                file.flush()
-                print(row, flush=True)
+    if args.part.startswith("0/"):
+        untrained = functools.cache(Untrained)
+        sweep.run_missing(args.output, ("arm",), [(name,) for name in BASELINES], lambda name: untrained().best(name))
+    cells = [(arm, seed) for seed in SEEDS for arm in args.arms]
+    sweep.run_missing(args.output, ("arm", "seed"), cells, run, args.part)
 
 
 if __name__ == "__main__":

@@ -9,15 +9,11 @@ the best step of each run is chosen on its validation rows.
 
 from __future__ import annotations
 
-import argparse
-import json
-from pathlib import Path
-
 import numpy as np
 
-from benchmarks.gera_gain import SETS, interval
+from benchmarks import _sweep as sweep
+from benchmarks.gera_gain import SETS
 from gera_jax import config, training
-from gera_jax.cli.commands import use_compilation_cache
 
 # Arm -> config, the field of its weight and the weight.
 ARMS = {
@@ -47,32 +43,19 @@ def table(rows: list[dict]) -> str:
     found = {(row["arm"], row["seed"], row["weight"]): row["test"] for row in rows}
     for arm, (_, _, weight) in ARMS.items():
         if all((arm, seed, w) in found for seed in SEEDS for w in (0.0, weight)):
-            gains = [interval([100 * (found[arm, s, weight][m] - found[arm, s, 0.0][m]) for s in SEEDS]) for m in METRICS]
+            gains = [sweep.interval([found[arm, s, weight][m] - found[arm, s, 0.0][m] for s in SEEDS]) for m in METRICS]
             twin = 100 * np.mean([found[arm, s, 0.0]["mean/R@10"] for s in SEEDS])
-            lines.append(f"| {arm} | {twin:.1f} | " + " | ".join(f"{mean:+.1f} ± {half:.1f}" for mean, half in gains) + " |")
+            lines.append(f"| {arm} | {twin:.1f} | " + " | ".join(gains) + " |")
     return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--table", action="store_true")
-    args = parser.parse_args()
-    rows = [json.loads(line) for line in args.output.read_text().splitlines()] if args.output.exists() else []
+    args = sweep.parser().parse_args()
     if args.table:
-        print(table(rows))
+        print(table(sweep.read(args.output)))
         return
-    use_compilation_cache()
-    done = {(row["arm"], row["seed"], row["weight"]) for row in rows}
-    with args.output.open("a") as file:
-        for seed in SEEDS:
-            for arm in ARMS:
-                for weight in (0.0, ARMS[arm][2]):
-                    if (arm, seed, weight) not in done:
-                        row = run(arm, seed, weight)
-                        file.write(json.dumps(row) + "\n")
-                        file.flush()
-                        print(row, flush=True)
+    cells = [(arm, seed, weight) for seed in SEEDS for arm in ARMS for weight in (0.0, ARMS[arm][2])]
+    sweep.run_missing(args.output, ("arm", "seed", "weight"), cells, run, args.part)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ import argparse
 
 import numpy as np
 
-from benchmarks.system_gain import SEEDS, SETS, T_975
+from benchmarks._sweep import interval
+from benchmarks.system_gain import SEEDS, SETS
 from gera_jax import config, evaluation, plots, training
 from gera_jax.cli.commands import use_compilation_cache
 
@@ -49,10 +50,6 @@ def spaces(source: str, pairs: int, seed: int, split: str) -> tuple[dict[str, tu
     return found, 1 / experiment.config.model.temperature, tuple(data.names)
 
 
-def interval(values: np.ndarray) -> str:
-    return f"{values.mean():+.3f} ± {T_975 * values.std(ddof=1) / len(values) ** 0.5:.3f}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", default="clipart", choices=list(SETS))
@@ -76,7 +73,7 @@ def main() -> None:
     print("| |", " | ".join(columns), "|\n|---|" + "---|" * len(columns))
     print("| start |", " | ".join(f"{level:.3f}" for level in values["start"].mean(0)), "|")
     for label, change in changes.items():
-        print(f"| {label} |", " | ".join(interval(column) for column in change.T), "|")
+        print(f"| {label} |", " | ".join(interval(column, unit=1, digits=3) for column in change.T), "|")
 
 
 if __name__ == "__main__":

@@ -9,11 +9,9 @@ same items in both. The known items have all three modalities.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 
+from benchmarks import _sweep as sweep
 from benchmarks import system_gain
 
 AMONG = {"emoji": "", "emoji3": "image-text/"}
@@ -29,24 +27,23 @@ def table(rows: list[dict]) -> str:
             two, three = ([found.get((source, pairs, seed, setting)) for seed in system_gain.SEEDS] for source in AMONG)
             if all(two) and all(three):
                 levels = [f"{100 * np.mean([t['mean/R@10'] for t in part]):.1f}" for part in (two, three)]
-                gains = [system_gain.interval([b[m] - a[m] for a, b in zip(two, three, strict=True)])
+                gains = [sweep.interval([b[m] - a[m] for a, b in zip(two, three, strict=True)])
                          for m in ("mean/R@10", "mean/R@1", "foscttm")]
                 lines.append(f"| {start} | {pairs} | {' | '.join([*levels, *gains])} |")
     return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, required=True)
+    parser = sweep.parser()
     parser.add_argument("--pairs", nargs="*", type=int, default=list(system_gain.PAIRS))
-    parser.add_argument("--table", action="store_true")
     args = parser.parse_args()
     if args.table:
-        print(table(system_gain.read(args.output)))
+        print(table(sweep.read(args.output)))
         return
     cells = [(source, pairs, seed, system_gain.started("sspc", start))
              for start in STARTS for pairs in args.pairs for source in AMONG for seed in system_gain.SEEDS]
-    system_gain.fill(args.output, cells, lambda source, *cell: system_gain.run(source, *cell, among=AMONG[source]))
+    sweep.run_missing(args.output, system_gain.CELL, cells,
+                      lambda source, *cell: system_gain.run(source, *cell, among=AMONG[source]), args.part)
 
 
 if __name__ == "__main__":

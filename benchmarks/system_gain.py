@@ -11,21 +11,16 @@ on the validation rows; the test rows are looked at once, with that one. Differe
 from __future__ import annotations
 
 import argparse
-import json
-import math
-import time
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
+from benchmarks import _sweep as sweep
 from gera_jax import config, training
-from gera_jax.cli.commands import use_compilation_cache
 
 SETS = {"clipart": dict(val=300, test=500), "emoji": dict(val=150, test=400), "molecule": dict(val=300, test=500)}
 PAIRS = (100, 300, 1000)
 SEEDS = range(5)
-T_975 = 2.776  # Student's t with 4 degrees of freedom, two-sided 95 %
+CELL = ("source", "pairs", "seed", "setting")
 METRICS = ("mean/R@1", "mean/R@10", "foscttm")
 # system -> (settings of the whole, the same without its own terms); a setting is a config and its arguments
 CONTRASTIVE = "contrastive"
@@ -69,29 +64,6 @@ def grid(args: argparse.Namespace) -> list[tuple]:
             for setting in dict.fromkeys(settings) for source in args.sets for pairs in args.pairs for seed in SEEDS]
 
 
-def read(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def fill(path: Path, cells: list[tuple], measure: Callable[..., dict]) -> None:
-    """Append what `measure(*cell)` finds for every (source, pairs, seed, setting) that the file does not hold."""
-    use_compilation_cache()
-    done = {(r["source"], r["pairs"], r["seed"], r["setting"]) for r in read(path)}
-    todo = [cell for cell in cells if cell not in done]
-    began = time.monotonic()
-    with path.open("a") as file:
-        for count, cell in enumerate(todo, 1):
-            file.write(json.dumps(measure(*cell)) + "\n")
-            file.flush()
-            spent = time.monotonic() - began
-            print(f"{count}/{len(todo)} {cell} {spent / count * (len(todo) - count) / 60:.1f} min left", flush=True)
-
-
-def interval(gains: list[float]) -> str:
-    values = 100 * np.asarray(gains)
-    return f"{values.mean():+.1f} ± {T_975 * values.std(ddof=1) / math.sqrt(len(values)):.1f}"
-
-
 def table(rows: list[dict], start: str) -> str:
     found = {(r["source"], r["pairs"], r["seed"], r["setting"]): r for r in rows}
     lines = ["| system | set | pairs | contrastive | system | start kept | minus twin: R@10 | R@1 | FOSCTTM "
@@ -111,29 +83,25 @@ def table(rows: list[dict], start: str) -> str:
                 base = [cell[base_setting]["test"] for cell in cells]
                 level = [f"{100 * np.mean([t['mean/R@10'] for t in part]):.1f}" for part in (base, full)]
                 level.append(f"{sum(row['best_step'] == 0 for row in chosen)} of {len(chosen)}")
-                gains = [interval([a[m] - b[m] for a, b in zip(full, twin, strict=True)])
+                gains = [sweep.interval([a[m] - b[m] for a, b in zip(full, twin, strict=True)])
                          for m in ("mean/R@10", "mean/R@1", "foscttm")]
-                gains.append(interval([a["mean/R@10"] - b["mean/R@10"] for a, b in zip(full, base, strict=True)]))
+                gains.append(sweep.interval([a["mean/R@10"] - b["mean/R@10"] for a, b in zip(full, base, strict=True)]))
                 lines.append(f"| {name} | {source} | {pairs} | {' | '.join([*level, *gains])} |")
     return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--output", type=Path, required=True)
+    parser = sweep.parser()
     parser.add_argument("--systems", nargs="*", default=list(SYSTEMS), choices=list(SYSTEMS))
     parser.add_argument("--alternatives", action="store_true", help="every setting, not the default one alone")
     parser.add_argument("--start", default="ridge_cca", choices=("ridge_cca", "random"))
     parser.add_argument("--sets", nargs="*", default=list(SETS), choices=list(SETS))
     parser.add_argument("--pairs", nargs="*", type=int, default=list(PAIRS))
-    parser.add_argument("--part", default="0/1", help="i/n: the i-th of n processes that share the grid, each with its own file")
-    parser.add_argument("--table", action="store_true")
     args = parser.parse_args()
     if args.table:
-        print(table(read(args.output), args.start))
+        print(table(sweep.read(args.output), args.start))
         return
-    part, parts = map(int, args.part.split("/"))
-    fill(args.output, grid(args)[part::parts], run)
+    sweep.run_missing(args.output, CELL, grid(args), run, args.part)
 
 
 if __name__ == "__main__":
