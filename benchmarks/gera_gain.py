@@ -95,8 +95,8 @@ def variant_table(rows: list[dict]) -> str:
             for weight in (1.0, 10.0):
                 if variant == "default" or not all((source, variant, seed, weight) in cell for seed in SEEDS):
                     continue
-                gains = {m: [cell[source, variant, s, weight][m] - cell[source, "default", s, 0.0][m] for s in SEEDS] for m in METRICS}
-                found = {m: sweep.interval(values) for m, values in gains.items()}
+                pairs = [(cell[source, variant, s, weight], cell[source, "default", s, 0.0]) for s in SEEDS]
+                found = {m: sweep.interval([a[m] - b[m] for a, b in pairs]) for m in METRICS}
                 columns = [variant, source, f"{weight:g}", found["mean/R@10"], found["mean/R@1"], found["foscttm"]]
                 lines.append(f"| {' | '.join(columns)} |")
     return "\n".join(lines)
