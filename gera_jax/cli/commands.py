@@ -104,7 +104,7 @@ def check(config: Any = "gera", *, overrides: Mapping[str, str] | None = None) -
 
 
 def data_list() -> list[dict[str, Any]]:
-    """The bundled sets and the synthetic generators."""
+    """The bundled sets and their modalities."""
     from gera_jax.data import catalog
 
     return [dict(name=name, modalities=list(catalog.info(name).names)) for name in catalog.names()]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gera_jax import checks
+from gera_jax import config as config_lib
 from gera_jax._version import __version__
 from gera_jax.cli import commands, comparing, layers
 
@@ -66,7 +67,7 @@ def _split_overrides(argv: list[str]) -> tuple[list[str], dict[str, str]]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gera-jax", description="Align two embedding spaces from a few known pairs.",
-                                     epilog="Bundled configs: gera, contrastive. gera-jax COMMAND --help tells more.")
+                                     epilog=f"Configs: {', '.join(config_lib.names())}. gera-jax COMMAND --help tells more.")
     parser.add_argument("--version", action="version", version=__version__)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print one JSON object, for machines")
@@ -102,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--smoke", action="store_true", help="a few steps only")
     comparing.add_commands(command)
     data = sub.add_parser("data", help="list, show or build data sets").add_subparsers(dest="what", required=True, metavar="WHAT")
-    command("list", _data_list, "the bundled sets and generators", data)
+    command("list", _data_list, "the bundled sets", data)
     made = command("show", _data_show, "what a set or file holds, validated", data)
     made.add_argument("source", help="a name of `data list` or a FILE[:KEY]")
     made = command("build", _data_build, "write a TFDS array_record data set", data)
