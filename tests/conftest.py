@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
 
+MOST_MAPS = 20_000
 ROOT = Path(__file__).resolve().parent.parent
 
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -37,3 +39,16 @@ if str(ROOT) not in sys.path:  # tests import tests.oracles, tests.contracts and
 def pytest_configure(config):
     """A cache entry that two processes write at once is recompiled; that must not fail a test."""
     config.addinivalue_line("filterwarnings", "ignore:Error (reading|writing) persistent compilation cache")
+    config.pluginmanager.register(FewPrograms())  # as a plugin it sees the docstrings in gera_jax too
+
+
+class FewPrograms:
+    """Drops compiled programs between files. Linux lets a process map 65,530 regions; every program takes some, and a worker died of it."""
+
+    def pytest_runtest_teardown(self, item, nextitem):
+        maps = Path("/proc/self/maps")
+        if (nextitem is None or nextitem.path != item.path) and maps.exists() and maps.read_bytes().count(b"\n") > MOST_MAPS:
+            import jax
+
+            jax.clear_caches()
+            gc.collect()
