@@ -2,7 +2,7 @@
 
     python -m benchmarks.heat_embedding geodesics --data swiss-3 swiss-10 tree
     python -m benchmarks.heat_embedding clusters
-    python -m benchmarks.heat_embedding speed --rows 1000 5000 20000 100000
+    python -m benchmarks.heat_embedding speed --rows 1000 5000 20000 100000 --limit 4000
     python -m benchmarks.heat_embedding pictures --out pictures
 
 The peers are for this benchmark only: `pip install phate umap-learn pydiffmap scikit-learn h5py` and, for the single-cell set
