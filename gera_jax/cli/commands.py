@@ -115,9 +115,13 @@ def data_show(source: str, *, key: str = "") -> dict[str, Any]:
     from gera_jax.data import catalog, load_table, validate_table
 
     tables = catalog.load(source) if source in catalog.names() else (load_table(source, key=key or None),)
-    return {table.name: dict(rows=len(table.rows), width=int(table.rows.shape[1]), dtype=str(table.rows.dtype),
-                             first_ids=[str(i) for i in table.ids[:3]], validation=str(validate_table(table)))
-            for table in tables}
+    found = {}
+    for table in tables:
+        report = validate_table(table, raise_errors=False)
+        found[table.name] = dict(rows=len(table.rows), width=int(table.rows.shape[1]), dtype=str(table.rows.dtype),
+                                 first_ids=[str(i) for i in table.ids[:3]], counts=report.counts, errors=report.errors,
+                                 warnings=report.warnings)
+    return found
 
 
 def data_build(source: str, output: str | Path, *, key: str = "") -> list[str]:

@@ -126,6 +126,8 @@ def fit(
     pairs: Any = None,
     x_unpaired: Any = None,
     y_unpaired: Any = None,
+    split: str = "random",
+    group_key: str = "",
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> Aligner:
@@ -135,6 +137,7 @@ def fit(
       method: a name of `gera_jax.comparison.methods()`.
       output: the folder to write; it must not hold another model.
       data, x, y, pairs, x_unpaired, y_unpaired: as in `compare`.
+      split, group_key: as in `compare`, of the validation rows by which trained methods choose their best step.
       settings: arguments of the closed form, or arguments and dotted fields of the config.
       seed: of the trained methods.
     """
@@ -151,6 +154,8 @@ def fit(
         pairs=pairs,
         x_unpaired=x_unpaired,
         y_unpaired=y_unpaired,
+        split=split,
+        group_key=group_key,
         settings=dict(settings or {}),
         seed=seed,
     )
@@ -167,8 +172,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     made.add_argument("--seeds", type=int, default=5, help="splits, draws of pairs and starts (default 5)")
     made.add_argument("--budget", type=int, default=4, help="settings that each method may try (default 4)")
     made.add_argument("--metric", default="mean/R@10", help="by which settings are chosen on validation rows")
-    made.add_argument("--split", default="random", help="random (default) or grouped")
-    made.add_argument("--group-key", default="", help="meta field of a grouped split")
+    _add_split(made)
     made.add_argument("--unpaired", default="independent", help="independent (default), same_set or none")
     made.add_argument("--val", type=int, help="validation items (default: a tenth, at most 300)")
     made.add_argument("--test", type=int, help="test items (default: a quarter, at most 500)")
@@ -179,6 +183,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     made = command("fit", _fit, "fit one method on all pairs and save it for embed")
     _add_data(made)
     made.add_argument("--pairs", default="", help="known pairs: a FILE.csv of two ids a line")
+    _add_split(made)
     made.add_argument("--method", required=True)
     made.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the method; may come often")
     made.add_argument("--seed", type=int, default=0)
@@ -191,6 +196,11 @@ def _add_data(made: argparse.ArgumentParser) -> None:
     made.add_argument("--y", help="own embeddings of the other modality")
     made.add_argument("--x-unpaired", help="further rows of x without a partner")
     made.add_argument("--y-unpaired", help="further rows of y without a partner")
+
+
+def _add_split(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--split", default="random", help="random (default) or grouped")
+    made.add_argument("--group-key", default="", help="meta field of a grouped split")
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -257,6 +267,8 @@ def _fit(args: argparse.Namespace, overrides: Mapping[str, str]) -> tuple[Any, s
         pairs=args.pairs or None,
         x_unpaired=args.x_unpaired,
         y_unpaired=args.y_unpaired,
+        split=args.split,
+        group_key=args.group_key,
         settings=settings,
         seed=args.seed,
     )

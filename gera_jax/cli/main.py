@@ -28,7 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if overrides and args.command not in ("train", "check"):
         parser.error(f"--config.* goes with train and check, not with {args.command}")
-    logging.basicConfig(level=logging.INFO if not args.json else logging.WARNING, format="%(message)s", stream=sys.stderr)
+    one_run = args.command in ("train", "check", "select-layers", "fit")  # of many runs a line each is enough
+    logging.basicConfig(level=logging.INFO if one_run and not args.json else logging.WARNING, format="%(message)s",
+                        stream=sys.stderr)
     for noisy in ("absl", "jax", "orbax", "matplotlib"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     try:
@@ -174,8 +176,12 @@ def _data_show(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any
 
     path, key = path_and_key(args.source)
     found = commands.data_show(path, key=key)
-    return found, "\n".join(f"{name}: {entry['rows']} rows of {entry['width']} ({entry['dtype']}), ids {entry['first_ids']}...\n"
-                            f"  {entry['validation']}" for name, entry in found.items())
+    lines = []
+    for name, entry in found.items():
+        ids = ", ".join(entry["first_ids"])
+        lines.append(f"{name}: {entry['rows']} rows of {entry['width']} ({entry['dtype']}), ids {ids}...")
+        lines += [f"  error: {fault}" for fault in entry["errors"]] + [f"  {told}" for told in entry["warnings"]]
+    return found, "\n".join(lines)
 
 
 def _data_build(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, str]:

@@ -54,6 +54,8 @@ def run_compare(
     checks.require(jobs is None or jobs >= 1, "jobs", got=jobs, wanted="at least 1")
     checks.require(budget >= 1, "budget", got=budget, wanted="at least 1 trial, a method's default")
     field = field_lib.find(methods)
+    for name in ("val", "test"):
+        checks.require(task.block["split"][name] >= 2, name, got=task.block["split"][name], wanted="at least 2 items")
     numbers = tuple(range(seeds))
     asked, counts = counts, task.counts(counts, numbers)
     jobs = jobs or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
@@ -120,7 +122,8 @@ def train_command(task: Task, found: Comparison) -> str:
     chosen = [json.dumps(dict(cell.setting), sort_keys=True) for cell in found.at(found.recommended, found.counts[-1])]
     setting: Mapping[str, Any] = json.loads(max(chosen, key=chosen.count))
     words = [f"--set {key}={value}" for key, value in setting.items()]
-    return " ".join(["gera-jax fit", f"--method {found.recommended}", *words, task.flags, "--output winner"])
+    words += [task.flags, task.split_flags] if field_lib.methods()[found.recommended].needs_validation else [task.flags]
+    return " ".join(["gera-jax fit", f"--method {found.recommended}", *filter(None, words), "--output winner"])
 
 
 class Progress:

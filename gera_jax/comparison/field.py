@@ -156,13 +156,14 @@ class Trained:
         return estimators.Aligner.load(folder)
 
     def fingerprint(self) -> str:
-        """Hash of the config as the variant changes it, and of the source of its losses, of the models and of the training."""
-        from gera_jax import losses, models, training
+        """Hash of the config as the variant changes it, and of the source of its losses and of the rooms of a run."""
+        from gera_jax import baselines, data, graphs, losses, models, objectives, training
 
         spec, fields = self._spec
         config = config_lib.load(spec, fields)
         used = {inspect.getsource(inspect.getmodule(getattr(losses, term["fn"]))) for term in config.losses.values()}
-        rooms = [path.read_text() for room in (models, training) for path in sorted(Path(room.__file__).parent.glob("*.py"))]
+        rooms = [path.read_text() for room in (baselines, data, graphs, models, objectives, training)
+                 for path in sorted(Path(room.__file__).parent.glob("*.py"))]
         return _digest([config_lib.to_json(config), *sorted(used), *rooms])
 
 

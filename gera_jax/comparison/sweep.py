@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gera_jax import checks
 from gera_jax._version import __version__
 from gera_jax.comparison import field as field_lib
@@ -92,7 +94,7 @@ def run_cell(task: Task, data: AlignmentData, method: Method, seed: int, *, budg
             cpu_seconds=tried[best].cpu_seconds,
             metrics=scoring.measure(data, fitted[best].scores),
         )
-    except (checks.InputError, checks.RunError) as error:  # this method cannot work on these rows; the others can
+    except (checks.InputError, checks.RunError, np.linalg.LinAlgError) as error:  # this method cannot work here; others can
         return Cell(**where, trials=tried, error=str(error))
 
 

@@ -82,9 +82,14 @@ class Task:
     def options(self) -> str:
         """The command-line flags of the split and the regime, beside `flags`."""
         split = self.describe()
-        words = [f"--split {split['split']}"] if split["split"] != "random" else []
-        words += [f"--group-key {self.block['split']['group_key']}"] if split["split"] == "grouped" else []
-        return " ".join([*words, f"--unpaired {split['unpaired']} --val {split['val']} --test {split['test']}"])
+        return f"{self.split_flags} --unpaired {split['unpaired']} --val {split['val']} --test {split['test']}".strip()
+
+    @property
+    def split_flags(self) -> str:
+        """The command-line flags of a split that is not the usual one."""
+        if self.describe()["split"] == "random":
+            return ""
+        return f"--split {self.describe()['split']} --group-key {self.block['split']['group_key']}"
 
     def describe(self) -> dict[str, Any]:
         """Split, regime and gallery sizes, for people and for the key of the cache."""
@@ -122,7 +127,8 @@ def make_task(
       x_unpaired, y_unpaired: further rows without a partner.
       split: "random" or "grouped" (look-alikes stay together; needs meta).
       unpaired: "independent", "same_set" or "none", as in a `data` block.
-      val, test: items that select and that are reported on; default a tenth (at most 300) and a quarter (at most 500).
+      val, test: items that select and that are reported on; default a tenth (at most 300) and a quarter (at most 500);
+        0 = none, where nothing is chosen or nothing reported.
 
     Raises:
       InputError: whatever is wrong with them, in words.
@@ -186,7 +192,7 @@ def make_task(
     block["unpaired"] = unpaired
     held = [block["split"][name] for name in ("val", "test")]
     require(
-        min(held) >= 2 and sum(held) + 2 <= count,
+        all(n == 0 or n >= 2 for n in held) and sum(held) + 2 <= count,
         "pairs",
         got=f"{count} pairs of which {held[0]} validate and {held[1]} test",
         wanted="at least 2 to validate, 2 to test and 2 to train on",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,8 @@ from gera_jax.estimators import Aligner
 def fit_winner(method: str, output: Path, *, settings: Mapping[str, Any], seed: int, **source: Any) -> Aligner:
     """Fit `method` with `settings` on all of `source` (the arguments of `make_task`) and save it in `output`.
 
-    Trained methods keep the validation rows back, to choose their best step; closed forms keep nothing back.
+    Trained methods keep the validation rows back, to choose their best step (`val` items, look-alikes with them where the split
+    is grouped); closed forms keep nothing back.
     """
     checks.require(
         not any((output / name).exists() for name in ("aligner.npz", "run.json")),
@@ -27,11 +26,6 @@ def fit_winner(method: str, output: Path, *, settings: Mapping[str, Any], seed: 
         remedy="Choose another --output.",
     )
     (chosen,) = field.find([method])
-    task = make_task(**source)
-    block = copy.deepcopy(task.block)
-    block["split"]["test"] = 0
-    if not chosen.needs_validation:
-        block["split"]["val"] = 0
-    task = dataclasses.replace(task, block=block)
+    task = make_task(**source, test=0, **({} if chosen.needs_validation else dict(val=0)))
     data = task.data(0, seed)
     return chosen.save(task, data, dict(settings), seed=seed, folder=output)

@@ -82,15 +82,17 @@ def tables_with_pairs(x: Table, y: Table, pairs: np.ndarray) -> PairedTables:
     for table in (x, y):
         check_unique(table)
     rows = []
-    for column, table in enumerate((x, y)):
-        number = {str(i): row for row, i in enumerate(table.ids)}
+    numbers = [{str(i): row for row, i in enumerate(table.ids)} for table in (x, y)]
+    headed = not any(i in number for i, number in zip(pairs[0].tolist(), numbers, strict=True))
+    for column, (table, number) in enumerate(zip((x, y), numbers, strict=True)):
+        plain_ids = "A table without stored ids has its row numbers, from 0, as ids." if table.ids.dtype.kind != "U" else ""
         missing = [i for i in dict.fromkeys(pairs[:, column].tolist()) if i not in number]
         require(
             not missing,
             "pairs",
             got=f"{len(missing)} ids that {table.name} does not have ({first_ids(missing, 10)})",
             wanted=f"ids like {', '.join(map(str, table.ids[:3]))}",
-            remedy="A table without stored ids has its row numbers, from 0, as ids." if table.ids.dtype.kind != "U" else "",
+            remedy='Is the first line a heading? Call its columns "x_id,y_id".' if headed else plain_ids,
         )
         rows.append(np.array([number[i] for i in pairs[:, column]]))
     _, first, times = np.unique(rows[0] * len(y) + rows[1], return_index=True, return_counts=True)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from gera_jax import comparison
 from gera_jax.checks import InputError
 from gera_jax.cli import main
 from gera_jax.comparison import scoring, selection, sweep
-from gera_jax.comparison.compare import Progress, format_comparison
+from gera_jax.comparison.compare import Progress, format_comparison, train_command
 from gera_jax.comparison.field import find
 from gera_jax.comparison.selection import Trial
 from gera_jax.comparison.task import make_task
@@ -192,6 +193,9 @@ X, Y = np.arange(240.0).reshape(60, 4) % 17, np.arange(180.0).reshape(60, 3) % 1
     (dict(x=X), "x, y: got one of them; wanted both, or neither and data=NAME."),
     (dict(x=X, y=Y, pairs=[(0, 0)]), "pairs: got 1 pairs; wanted at least 2 pairs."),
     (dict(x=X, y=Y, pairs=[(0, 0), (1, 1), (99, 2), (77, 3)]), "pairs: got 2 ids that x does not have (first: 99, 77); wanted ids like 0, 1, 2. A table without stored ids has its row numbers, from 0, as ids."),
+    (dict(x=X, y=Y, pairs=[("image", "caption"), (0, 0), (1, 1)]), 'pairs: got 1 ids that x does not have (first: image); wanted ids like 0, 1, 2. Is the first line a heading? Call its columns "x_id,y_id".'),
+    (dict(x=X, y=Y, val=0), "val: got 0; wanted at least 2 items."),
+    (dict(x=X, y=Y, test=0), "test: got 0; wanted at least 2 items."),
     (dict(x=X, y=Y, pairs=[(0, 0), (1, 1), (0, 0)]), "pairs: got 1 pairs given more than once (first: 0, 0); wanted each pair once. Remove the repeats."),
     (dict(x=X, y=Y, pairs=[(0, 0), (0, 1), (1, 1)]), "pairs: got chains of pairs (first: 0, 1, both in other pairs too); wanted pairs of which one side is in no other pair. Give every item rows of its own, or leave out pairs until one side of each is unique."),
     (dict(x=X, y=Y, x_unpaired=X[:2].copy()), "unpaired rows of x: got 2 rows equal to a row of a known pair (first: 0, 1); wanted rows of other items: paired rows are held out to test on. Remove them; if they are other items that look the same, put them into the table itself."),
@@ -209,6 +213,32 @@ def test_unpaired_ids_of_the_table_are_refused():
     with pytest.raises(InputError) as error:
         make_task(x=x, y=y, y_unpaired=Table(Y[:3] + 100, ["i5", "new", "i9"], "y"))
     assert str(error.value).startswith("unpaired rows of y: got 2 ids that the table has too (first: i5, i9); wanted rows of other items")
+
+
+def test_fit_needs_no_rows_to_test_on(tmp_path):
+    gera_jax.fit("ridge_cca", tmp_path / "five", x=X[:5], y=Y[:5])
+    assert (tmp_path / "five" / "aligner.npz").is_file()
+
+
+def test_a_trained_winner_keeps_the_split_that_chose_it():
+    grouped, plain = make_task("clipart", split="grouped"), make_task("clipart")
+    words = {}
+    for method, task in (("gera", grouped), ("gera", plain), ("ridge_cca", grouped)):
+        found = SimpleNamespace(recommended=method, counts=(20,), at=lambda *_: [SimpleNamespace(setting={})])
+        words[method, task.split_flags] = train_command(task, found)
+    flags = "--split grouped --group-key stem"
+    assert words["gera", flags] == f"gera-jax fit --method gera --data clipart {flags} --output winner"
+    assert flags not in words["gera", ""] and flags not in words["ridge_cca", flags]
+
+
+def test_a_method_that_breaks_leaves_the_others_alone():
+    class Breaks(type(comparison.methods()["procrustes"])):
+        def fit(self, *args, **options):
+            raise np.linalg.LinAlgError("SVD did not converge")
+
+    task = make_task(x=X, y=Y)
+    cell = sweep.run_cell(task, task.data(10, 0), Breaks("procrustes", "breaks"), 0, budget=1, metric="mean/R@10")
+    assert cell.error == "SVD did not converge"
 
 
 def test_several_captions_of_an_item_stay_on_one_side():

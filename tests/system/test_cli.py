@@ -94,6 +94,9 @@ def test_help_and_version(capsys):
 def test_data_list_show_build(capsys, tmp_path):
     code, out, _ = run(capsys, "data", "list", "--json")
     assert code == 0 and {"clipart", "emoji", "molecule"} <= {entry["name"] for entry in json.loads(out)}
+    np.savez(tmp_path / "bad.npz", bad=np.stack([np.ones(3), np.full(3, np.nan), np.zeros(3)]))
+    code, out, _ = run(capsys, "data", "show", str(tmp_path / "bad.npz"))
+    assert code == 0 and out.count("error: ") == 2 and "Report(" not in out
     code, out, _ = run(capsys, "data", "show", "clipart")
     assert code == 0 and "3012 rows of 1280" in out
     rows = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
