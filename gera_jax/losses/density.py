@@ -87,11 +87,12 @@ def semantic_density(
     x_spread, y_spread = _spread(all_x, x_exists), _spread(all_y, y_exists)
     x_to_x, y_to_y = _within(x, axis_name), _within(y, axis_name)
     x_to_y = squared_distances(x, all_y)
-    y_to_x = x_to_y.T if axis_name is None else squared_distances(y, all_x)
+    # On one device the same block is summed down its columns: XLA transposes slowly on a CPU.
+    y_to_x, over = (x_to_y, 0) if axis_name is None else (squared_distances(y, all_x), 1)
 
     alone = form == "leave_one_out"
     at_x = _log_sum(x_to_x, x_rate, x_exists, alone, axis_name), _log_sum(x_to_y, y_rate, y_exists, False, axis_name)
-    at_y = _log_sum(y_to_y, y_rate, y_exists, alone, axis_name), _log_sum(y_to_x, x_rate, x_exists, False, axis_name)
+    at_y = _log_sum(y_to_y, y_rate, y_exists, alone, axis_name), _log_sum(y_to_x, x_rate, x_exists, False, axis_name, over)
     counts = [jnp.log(jnp.maximum(v, 1)) for v in (n - 1, m, m - 1, n)]
     shift = counts if alone else [jnp.log(32 * math.pi * h**2 / 3)] * 4  # the released factor is 3 / (16 * 2 pi h^2)
     there = _divergence(at_x[0] - shift[0], at_x[1] - shift[1], x_mask, n, alone, axis_name)
@@ -136,16 +137,16 @@ def _within(rows: Array, axis_name: str | None) -> Array:
     return jnp.where(meets_itself(squared.shape, axis_name), jnp.zeros((), rows.dtype), squared)
 
 
-def _log_sum(squared: Array, rate: Array, exists: Array | None, alone: bool, axis_name: str | None) -> Array:
+def _log_sum(squared: Array, rate: Array, exists: Array | None, alone: bool, axis_name: str | None, axis: int = 1) -> Array:
     """log sum_j exp(-rate d2_ij) over the rows that exist, without the point itself if `alone`."""
     exponents = -rate * squared
-    keep = None if exists is None else exists[None, :]
+    keep = None if exists is None else jnp.expand_dims(exists, 1 - axis)
     if alone:
         others = ~meets_itself(squared.shape, axis_name)
         keep = others if keep is None else keep & others
     if keep is not None:
         exponents = jnp.where(keep, exponents, jnp.asarray(jnp.finfo(squared.dtype).min / 4, squared.dtype))
-    return jax.nn.logsumexp(exponents, axis=1)
+    return jax.nn.logsumexp(exponents, axis=axis)
 
 
 def _divergence(p: Array, q: Array, mask: Array | None, count: Array, alone: bool, axis_name: str | None) -> Array:
