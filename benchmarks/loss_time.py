@@ -270,7 +270,8 @@ def main() -> None:
     print("Structure and the assignments have no such floor here; 0 stands for that.")
     print(f"{'loss':<28}{'gera_jax ms':>12}{'torch ms':>10}{'ratio':>7}{'products ms':>13}  size")
     for row in rows:
-        print(f"{row['loss']:<28}{row['gera_jax_ms']:>12.1f}{row['torch_ms']:>10.1f}{row['ratio']:>7.2f}{row['products_ms']:>13.1f}  {row['size']}")
+        print(f"{row['loss']:<28}{row['gera_jax_ms']:>12.1f}{row['torch_ms']:>10.1f}{row['ratio']:>7.2f}"
+              f"{row['products_ms']:>13.1f}  {row['size']}")
 
 
 if __name__ == "__main__":

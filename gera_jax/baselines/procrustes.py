@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gera_jax.baselines.linear import LinearHeads, check_dim, check_pairs, mean_row
+from gera_jax.baselines.linear import LinearHeads, check_dim, check_pairs, mean_row, thin_svd
 from gera_jax.checks import require
 
 
@@ -63,7 +63,7 @@ def _cross_svd(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
     """x'y = u diag(s) v', through the row spaces where there are fewer pairs than dimensions."""
     x_basis, x = _row_space(x)
     y_basis, y = _row_space(y)
-    u, s, vt = np.linalg.svd(x.T @ y, full_matrices=False)
+    u, s, vt = thin_svd(x.T @ y)
     return (u if x_basis is None else x_basis @ u), s, (vt.T if y_basis is None else y_basis @ vt.T)
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gera_jax.baselines.linear import LinearHeads, check_dim, check_pairs, mean_row
+from gera_jax.baselines.linear import LinearHeads, check_dim, check_pairs, mean_row, thin_svd
 from gera_jax.checks import require
 
 NULL_VARIANCE = 1e-12  # directions with less than this share of the largest variance are rounding
@@ -74,7 +74,7 @@ class RidgeCCA(LinearHeads):
         x_rows, y_rows = x_pairs - x_pairs.mean(axis=0), y_pairs - y_pairs.mean(axis=0)
         x_whitener, y_whitener = whitener(x_rows, ridge, "x_pairs"), whitener(y_rows, ridge, "y_pairs")
         agreement = (x_rows @ x_whitener).T @ (y_rows @ y_whitener) / p
-        u, rho, vt = np.linalg.svd(agreement, full_matrices=False)
+        u, rho, vt = thin_svd(agreement)
         r = min(p - 1, len(rho), len(rho) if self.dim is None else self.dim)
         r = max(1, min(r, int(np.sum(rho > NULL_VARIANCE))))
         weight = rho[:r] ** self.correlation_power
@@ -90,7 +90,7 @@ def whitener(rows: np.ndarray, ridge: float, name: str) -> np.ndarray:
     """
     p, d = rows.shape
     if p <= d:  # fewer pairs than dimensions: never form the d x d covariance
-        _, s, vt = np.linalg.svd(rows / np.sqrt(p), full_matrices=False)
+        _, s, vt = thin_svd(rows / np.sqrt(p))
         variance, directions = s**2, vt.T
     else:
         variance, directions = np.linalg.eigh(rows.T @ rows / p)

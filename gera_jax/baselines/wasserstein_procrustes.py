@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from gera_jax.baselines.linear import LinearHeads, check_dim, check_pairs, check_rows, mean_row, unit_rows
+from gera_jax.baselines.linear import LinearHeads, check_dim, check_pairs, check_rows, mean_row, thin_svd, unit_rows
 from gera_jax.checks import require
 
 START_ROWS = 400  # of each side, matched to choose among the restarts
@@ -104,10 +104,10 @@ class WassersteinProcrustes(LinearHeads):
             cross = self._start(pool, known, pairs, rng)
             for _ in range(self.rounds):
                 a, b = (rows[rng.permutation(len(rows))[: self.batch]] for rows in pool)
-                u, _, vt = np.linalg.svd(cross, full_matrices=False)
+                u, _, vt = thin_svd(cross)
                 left, right = linear_sum_assignment((a @ u) @ (b @ vt.T).T, maximize=True)
                 cross = a[left].T @ b[right] / len(left) + self.pair_mass * pairs
-        u, s, vt = np.linalg.svd(cross, full_matrices=False)
+        u, s, vt = thin_svd(cross)
         r = min(int(np.sum(s > s[0] * 1e-12)), len(s) if self.dim is None else self.dim)
         self.singular_values = s[:r]
         self._set_heads(u[:, :r], vt[:r].T, x_mean, y_mean)
@@ -130,7 +130,7 @@ class WassersteinProcrustes(LinearHeads):
 
     def _fit_of(self, cross: np.ndarray, sample: list[np.ndarray], pairs: np.ndarray) -> float:
         """Mean similarity of matched rows and of the known pairs under the rotation of a cross-covariance."""
-        u, _, vt = np.linalg.svd(cross, full_matrices=False)
+        u, _, vt = thin_svd(cross)
         similarity = (sample[0] @ u) @ (sample[1] @ vt.T).T
         matched = similarity[linear_sum_assignment(similarity, maximize=True)].mean()
         return float(matched + self.pair_mass * np.sum((u @ vt) * pairs))
