@@ -42,6 +42,8 @@ METHODS: dict[str, list[Callable]] = {
     "ASIF": [lambda p=p: baselines.ASIF(power=p) for p in POWERS],
     "CSA": [lambda d=d: baselines.RidgeCCA(dim=d, regularization=0.1) for d in (10, 20, 50, 100, 200)],
     "kernel CCA": [lambda w=w, r=r: baselines.KernelCCA(width=w, regularization=r) for w in (1.0, 0.5) for r in ("auto", 0.3)],
+    "kernel CCA, 1000 landmarks": [lambda w=w, r=r: baselines.KernelCCA(width=w, regularization=r, landmarks=1000)
+                                   for w in (1.0, 0.5) for r in ("auto", 0.3)],
     "auto": [baselines.CotrainedHeads],
 }
 
