@@ -35,5 +35,6 @@ def test_found_spans_lie_under_the_true_ones_in_their_order():
     assert [text.get_text() for text in axes.texts] == ["0.00", "0.50"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["later", "a sentence that is far too long f…"]
     assert axes.get_xlim() == (0, 10.0)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["true", "found"]  # also if the first has none
     with pytest.raises(ValueError, match="truth and found: got"):
         plots.found_spans(truth, found[:1], ["a", "b"], duration=10.0)

@@ -27,7 +27,7 @@ def hypersphere_gap(
         x, y = np.asarray(x, float), np.asarray(y, float)
         require(x.shape == y.shape and len(x) > 1, label, got=f"{x.shape} and {y.shape}", wanted="two or more rows in pairs")
         x, y = (v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-12) for v in (x, y))
-        cosine = x @ y.T
+        cosine = np.clip(x @ y.T, -1, 1)  # a histogram drops what rounding puts above 1: the very pairs that coincide
         own = np.diagonal(cosine)
         for values, color, name in ((cosine[~np.eye(len(x), dtype=bool)], SERIES[6], "others"), (own, SERIES[1], "pairs")):
             left.hist(values, bins, density=True, histtype="stepfilled", color=color, alpha=0.55, label=name, linewidth=0)
