@@ -161,7 +161,7 @@ def cknna(a: Any, b: Any, *, k: int | Literal["rice"] = 10, block_size: int = 10
       block_size: rows of scores at once.
 
     Returns:
-      1 for equal geometries, about 0 for independent ones; NaN for NaN.
+      1 for equal geometries, about 0 for independent ones; 0 when the rows of either space are all equal; NaN for NaN.
 
     Cost: O(n^2 (d_a + d_b)). Memory: two blocks.
 
@@ -190,6 +190,8 @@ class LocalGeometry:
         self.z = ranks.unit_rows(z).astype(np.float64)
         self.mean = self.z @ self.z.mean(axis=0)
         self.own = float(np.sum(self.centred(self.keys) ** 2))
+        rounding = (self.z.shape[1] + 8) * np.finfo(np.float64).eps  # of one cosine; equal rows show no more than that
+        self.own = 0.0 if self.own <= len(self.keys) * rounding**2 else self.own
 
     def centred(self, keys: np.ndarray, size: int = 1 << 15) -> np.ndarray:
         """Cosines of the pairs, less their row's mean."""

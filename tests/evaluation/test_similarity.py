@@ -70,6 +70,15 @@ def test_cka_of_spaces_without_structure_and_of_any_scale(cka):
         assert np.isnan(cka(np.eye(6), noise)) and np.isnan(cka(noise, np.eye(6)))
 
 
+@pytest.mark.parametrize(("n", "d"), [(50, 3), (1000, 1000)])
+def test_cknna_of_equal_rows_is_0_and_not_rounding(n, d):
+    a = np.random.default_rng(0).normal(size=(n, 8))
+    for equal in (np.ones((n, d)), np.full((n, d), 0.3, np.float32)):
+        assert evaluation.cknna(equal, a) == evaluation.cknna(equal, equal) == 0
+    near = 1e3 + np.random.default_rng(1).normal(size=(n, 8))  # companion: a narrow cone is a geometry
+    assert evaluation.cknna(near, near) == pytest.approx(1)
+
+
 def test_bad_input():
     with pytest.raises(InputError, match=r"k: got 5; wanted 1 <= k <= 4 \(one less than the 5 rows\)"):
         evaluation.mutual_knn(np.ones((5, 2)), np.ones((5, 2)), k=5)
