@@ -24,6 +24,8 @@ def test_a_score_map_puts_the_best_on_top_and_marks_both_spans():
     assert len(alone.axes[0].collections) == 2
     with pytest.raises(ValueError, match=r"spans: got shape \(3, 2\) for 2 scores; wanted \[N, 2\]"):
         plots.score_map(SPANS, np.zeros(2), truth=(0.0, 1.0))
+    with pytest.raises(ValueError, match=r"scores: got shape \(3, 1\); wanted \[N\]"):  # it drew the first span three times
+        plots.score_map(SPANS, np.zeros((3, 1)), truth=(0.0, 1.0))
 
 
 def test_found_spans_lie_under_the_true_ones_in_their_order():

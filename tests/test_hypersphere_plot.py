@@ -38,3 +38,5 @@ def test_bad_input():
         plots.hypersphere_gap({})
     with pytest.raises(InputError, match=r"before: got \(3, 3\) and \(2, 3\); wanted two or more rows in pairs"):
         plots.hypersphere_gap({"before": (np.eye(3), np.eye(3)[:2])})
+    with pytest.raises(InputError, match="after: got 1 pairs with NaN or infinite values; wanted finite numbers"):
+        plots.hypersphere_gap({"after": (np.eye(3), np.where(np.eye(3)[:, :1] == 1, np.nan, np.eye(3)))})

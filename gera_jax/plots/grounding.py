@@ -24,6 +24,7 @@ def score_map(
 ) -> Figure:
     """The score of every moment of a recording by its start and length, with the true span and the one that was found."""
     spans, scores = np.asarray(spans, float), np.asarray(scores, float)
+    require(scores.ndim == 1, "scores", got=f"shape {scores.shape}", wanted="[N], a score a span")
     require(spans.shape == (len(scores), 2) and len(scores) > 0, "spans", got=f"shape {spans.shape} for {len(scores)} scores",
             wanted="[N, 2], a span a score")  # fmt: skip
     figure, (axes,) = new_figure(7.2, 3.4)
