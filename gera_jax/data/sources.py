@@ -343,7 +343,7 @@ class ParquetSource:
         lengths = np.asarray(column.value_lengths()) if not self.types.is_fixed_size_list(column.type) else None
         whole = column.null_count == 0 and (lengths is None or bool((lengths == dim).all()))
         require(whole, f"{self.path.name} {key}", got="rows of different lengths or empty rows",
-                wanted=f"{dim} numbers in each row", remedy="Write the rows again with one encoder.")
+                wanted="as many numbers in each row as in every other", remedy="Write the rows again with one encoder.")
         rows = column.flatten().to_numpy(zero_copy_only=False).astype(dtype, copy=False).reshape(n, dim)
         ids = table.column(ids_name).to_pylist() if ids_name else None
         return rows, ids, table.select(words).to_pylist() if words else None

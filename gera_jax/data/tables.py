@@ -54,7 +54,8 @@ class Table:
     meta: list[dict[str, Any]] | None = None
 
     def __post_init__(self) -> None:
-        rows = np.asanyarray(self.rows)
+        masked = isinstance(self.rows, np.ma.MaskedArray) and is_float(self.rows.dtype)
+        rows = self.rows.filled(np.nan) if masked else np.asanyarray(self.rows)  # what was masked is missing, and counted as NaN
         check_shape(self.name, rows.shape, rows.dtype)
         ids = check_ids(self.name, self.ids, len(rows))
         if self.meta is not None:
@@ -128,6 +129,9 @@ def check_shape(name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
 
 def check_ids(name: str, ids: Any, n: int) -> np.ndarray:
     """`ids` as an [n] array of strings or whole numbers, or `InputError`."""
+    empty = sum(i is None for i in ids) if isinstance(ids, (list, tuple)) else 0
+    require(not empty, f"{name} ids", got=f"{empty} rows without an id", wanted="one id a row",
+            remedy="Give each row an id, or leave those rows out.")
     mixed = isinstance(ids, (list, tuple)) and len({isinstance(i, str) for i in ids}) > 1
     require(not mixed, f"{name} ids", got="strings and numbers together", wanted="one kind",
             remedy="Make every id a string.")
@@ -135,7 +139,11 @@ def check_ids(name: str, ids: Any, n: int) -> np.ndarray:
     if ids.dtype.kind == "O" and all(isinstance(i, str) for i in ids.ravel()):
         ids = ids.astype(str)
     if ids.dtype.kind == "S":
-        ids = np.char.decode(ids, "utf-8")
+        try:
+            ids = np.char.decode(ids, "utf-8")
+        except UnicodeDecodeError as error:
+            fail(f"{name} ids", got=f"bytes that are no UTF-8 ({error})", wanted="strings or whole numbers",
+                 remedy="Decode them first: np.char.decode(ids, encoding).")
     require(ids.dtype.kind in "Uiu", f"{name} ids", got=f"dtype {ids.dtype.name}", wanted="strings or whole numbers",
             remedy="Save them with np.array(ids, dtype=str).")
     require(ids.shape == (n,), f"{name} ids", got=f"shape {ids.shape}", wanted=f"one id a row, ({n},)",
@@ -153,7 +161,7 @@ def choose_layer(name: str, shape: tuple[int, ...], layer: int | str | None) -> 
         require(len(shape) != 3, f"{name} layer", got=f"none, for an array {list(shape)}",
                 wanted="one of its layers", remedy="Choose one with `gera-jax select-layers`, or set layer (-1 is the last).")
         return None
-    require(isinstance(layer, int) or str(layer).lstrip("-").isdigit(), f"{name} layer", got=repr(layer), wanted="a whole number")
+    require(str(layer).removeprefix("-").isdecimal(), f"{name} layer", got=repr(layer), wanted="a whole number")
     require(len(shape) == 3, f"{name} layer", got=f"layer {layer} of an array {list(shape)}", wanted="an array [n, layers, d]",
             remedy="Leave layer empty for a matrix.")
     number, count = int(layer), shape[1]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gera_jax.checks import InputError
-from gera_jax.data.tables import Table, first_ids, inspect_table, join, load_table, number_items
+from gera_jax.data.tables import Table, choose_layer, first_ids, inspect_table, join, load_table, number_items
 
 
 def rows(n, d=3, dtype=np.float32):
@@ -55,12 +55,25 @@ def test_bad_rows(array, words):
     [
         (["a", "b"], r"image ids: got shape \(2,\); wanted one id a row, \(3,\)"),
         ([1.0, 2.0, 3.0], "got dtype float64; wanted strings or whole numbers"),
+        (["a", None, "b"], "image ids: got 1 rows without an id; wanted one id a row"),
+        (np.array([b"a", b"caf\xe9", b"b"]), "image ids: got bytes that are no UTF-8"),
         (["a", 1, "b"], "got strings and numbers together; wanted one kind. Make every id a string"),
     ],
 )
 def test_bad_ids(ids, words):
     with pytest.raises(InputError, match=words):
         Table(rows(3), ids, "image")
+
+
+def test_masked_entries_are_missing():
+    table = Table(np.ma.masked_array(rows(3), mask=np.eye(3)), [1, 2, 3])
+    np.testing.assert_array_equal(np.isnan(table.take([0, 1, 2])), np.eye(3))
+
+
+@pytest.mark.parametrize("layer", ["--1", "1.5", "²", True])
+def test_a_layer_is_a_whole_number(layer):
+    with pytest.raises(InputError, match="image layer: got .*; wanted a whole number"):
+        choose_layer("image", (2, 3, 4), layer)
 
 
 def test_meta_has_one_entry_a_row():
