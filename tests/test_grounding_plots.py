@@ -24,6 +24,8 @@ def test_a_score_map_puts_the_best_on_top_and_marks_both_spans():
     assert len(alone.axes[0].collections) == 2
     with pytest.raises(ValueError, match=r"spans: got shape \(3, 2\) for 2 scores; wanted \[N, 2\]"):
         plots.score_map(SPANS, np.zeros(2), truth=(0.0, 1.0))
+    with pytest.raises(ValueError, match=r"scores: got shape \(3, 1\); wanted \[N\]"):  # it drew the first span three times
+        plots.score_map(SPANS, np.zeros((3, 1)), truth=(0.0, 1.0))
 
 
 def test_found_spans_lie_under_the_true_ones_in_their_order():
@@ -35,5 +37,6 @@ def test_found_spans_lie_under_the_true_ones_in_their_order():
     assert [text.get_text() for text in axes.texts] == ["0.00", "0.50"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["later", "a sentence that is far too long f…"]
     assert axes.get_xlim() == (0, 10.0)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["true", "found"]  # also if the first has none
     with pytest.raises(ValueError, match="truth and found: got"):
         plots.found_spans(truth, found[:1], ["a", "b"], duration=10.0)

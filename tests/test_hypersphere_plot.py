@@ -23,8 +23,20 @@ def test_shows_the_gap_before_and_after():
     assert "image" in plots.svg(figure, "gap", "the gap")
 
 
+def test_pairs_that_coincide_are_all_in_the_histogram():
+    def above_one(x):  # by rounding; such cosines fell out of the last bin
+        unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+        return (np.diagonal(unit @ unit.T) > 1).all()
+
+    x = next(x for x in np.random.default_rng(0).normal(size=(1000, 2, 7)) if above_one(x))
+    _, pairs = plots.hypersphere_gap({"same": (x, x)}).axes[0].patches
+    assert pairs.get_xy()[:, 1].max() == pytest.approx(30)  # all in one bin of width 1/30
+
+
 def test_bad_input():
     with pytest.raises(InputError, match="spaces: got no space"):
         plots.hypersphere_gap({})
     with pytest.raises(InputError, match=r"before: got \(3, 3\) and \(2, 3\); wanted two or more rows in pairs"):
         plots.hypersphere_gap({"before": (np.eye(3), np.eye(3)[:2])})
+    with pytest.raises(InputError, match="after: got 1 pairs with NaN or infinite values; wanted finite numbers"):
+        plots.hypersphere_gap({"after": (np.eye(3), np.where(np.eye(3)[:, :1] == 1, np.nan, np.eye(3)))})

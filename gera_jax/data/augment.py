@@ -6,6 +6,7 @@ for a row depends on the row's position in the whole batch.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gera_jax.checks import require, require_known
+from gera_jax.ops import at_least_float32
 
 DRAW_STREAM, PARTNER_STREAM = 31, 32
 DRAWS = {"beta": ("alpha", "beta")}  # kind -> its parameters, all above 0
@@ -35,7 +37,7 @@ def check_draw(spec: Mapping[str, Any], at: str) -> dict[str, Any]:
         require_known(field, ("kind", *DRAWS[kind]), f"field of {at}")
     whole = {"kind": kind, **{name: spec.get(name, 1.0) for name in DRAWS[kind]}}
     for name in DRAWS[kind]:
-        fine = isinstance(whole[name], int | float) and not isinstance(whole[name], bool) and whole[name] > 0
+        fine = isinstance(whole[name], int | float) and not isinstance(whole[name], bool) and 0 < whole[name] < math.inf
         require(fine, f"{at}.{name}", got=whole[name], wanted="a number above 0")
     return whole
 
@@ -87,8 +89,10 @@ def disturb(x: jax.Array, key: jax.Array, *, first: Any = 0, noise: float = 0.0,
     positions = jnp.asarray(first, jnp.uint32) + jnp.arange(len(x), dtype=jnp.uint32)
     keys = jax.vmap(lambda i: jax.random.split(jax.random.fold_in(key, i)))(positions)
     if noise:
-        rms = jnp.sqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True))
-        x = x + noise * rms * jax.vmap(lambda k: jax.random.normal(k, x.shape[1:], x.dtype))(keys[:, 0])
+        wide = at_least_float32(x)  # the square of a float16 above 255 is inf, below 2e-4 it is 0
+        square = jnp.mean(jnp.square(wide), axis=-1, keepdims=True)
+        rms = jnp.where(square == 0, 0.0, jnp.sqrt(jnp.where(square == 0, 1.0, square)))  # sqrt at 0 has no finite gradient
+        x = (wide + noise * rms * jax.vmap(lambda k: jax.random.normal(k, x.shape[1:], wide.dtype))(keys[:, 0])).astype(x.dtype)
     if feature_dropout:
         keep = jax.vmap(lambda k: jax.random.bernoulli(k, 1 - feature_dropout, x.shape[1:]))(keys[:, 1])
         x = jnp.where(keep, x / (1 - feature_dropout), jnp.zeros((), x.dtype))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -85,17 +86,25 @@ def read_ids_file(path: Path) -> Any:
     require(path.is_file(), "ids", got=f'"{path}", which is not there', wanted="a file of ids",
             remedy="Give a .npy, .txt (one id a line) or .json (a list) file.")
     if path.suffix == ".npy":
-        with path.open("rb") as file:
-            read_npy_header(path, file)
+        NpySource(path).inspect("")
         return np.load(path, allow_pickle=False)
-    text = path.read_text(encoding="utf-8")
-    if path.suffix != ".json":
-        return np.array(text.splitlines(), dtype=str)
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # an editor's byte-order mark is no part of the first id
+    except UnicodeDecodeError as error:
+        fail("ids", got=f'"{path}", which is no UTF-8 ({error})', wanted="ids in UTF-8",
+             remedy='Write the file with encoding="utf-8".')
+    if path.suffix == ".json":
+        return parse_ids(text, str(path))
+    return np.array(text.removesuffix("\n").split("\n") if text else [], dtype=str)
+
+
+def parse_ids(text: str, where: str) -> list:
+    """Ids from a JSON list."""
     try:
         ids = json.loads(text)
     except json.JSONDecodeError as error:
-        fail("ids", got=f'"{path}", which is no JSON ({error})', wanted="a list of ids", remedy="Write it with json.dump.")
-    require(isinstance(ids, list), "ids", got=f'a {type(ids).__name__} in "{path}"', wanted="a list of ids")
+        fail("ids", got=f'"{where}", which is no JSON ({error})', wanted="a list of ids", remedy="Write it with json.dump.")
+    require(isinstance(ids, list), "ids", got=f'a {type(ids).__name__} in "{where}"', wanted="a list of ids")
     return ids
 
 
@@ -158,7 +167,7 @@ class NpzSource:
         self.path = path
         try:
             with zipfile.ZipFile(path) as archive:
-                self.keys = [name.removesuffix(".npy") for name in archive.namelist()]
+                self.keys = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
         except zipfile.BadZipFile as error:
             fail(str(path), got=f"a truncated or damaged npz ({error})", wanted="a whole .npz file", remedy=WRITE_AGAIN)
 
@@ -198,7 +207,7 @@ class NpzSource:
 
     def read(self, key: str, ids_key: str) -> Loaded:
         meta = self.meta(key)
-        fields = list(meta[0]) if meta else []
+        fields = dict.fromkeys(name for entry in meta or () for name in entry)
         if ids_key and ids_key not in self.keys and ids_key not in fields:
             fail("ids", got=f'"{ids_key}"', wanted=f'an array or a meta field of "{self.path.name}"',
                  remedy=did_you_mean(ids_key, [*self.keys, *fields]))
@@ -207,6 +216,10 @@ class NpzSource:
                 return self.array(key), self.array(name), meta
             if meta and all(name in entry for entry in meta):
                 return self.array(key), [entry[name] for entry in meta], meta
+        if ids_key:  # row numbers in place of the ids that were asked for would pair the wrong rows
+            without = [row for row, entry in enumerate(meta or ()) if ids_key not in entry]
+            fail("ids", got=f'{len(without)} entries of meta without "{ids_key}" (first: row {without[0]})',
+                 wanted="one id a row")
         return self.array(key), None, meta
 
 
@@ -230,7 +243,7 @@ class SafetensorsSource:
             fail(str(path), got=f"no safetensors header ({error})", wanted="a safetensors file", remedy=WRITE_AGAIN)
         require(isinstance(self.header, dict), str(path), got="a header that is no JSON object",
                 wanted="a safetensors file", remedy=WRITE_AGAIN)
-        self.metadata = self.header.pop("__metadata__", {})
+        self.metadata = self.header.pop("__metadata__", None) or {}
         self.start = 8 + length
 
     def choose(self, key: str) -> str:
@@ -259,8 +272,9 @@ class SafetensorsSource:
         for name in (ids_key,) if ids_key else (f"{key}_ids", *ID_NAMES):
             if name in self.header:
                 return self.array(key), np.array(self.array(name)), None
-            if name in self.metadata:  # strings fit only into the header: a JSON list
-                return self.array(key), json.loads(self.metadata[name]), None
+            # strings fit only into the header: a JSON list; any other "id" there is the file's own, such as a model's name
+            if name in self.metadata and (ids_key or self.metadata[name].startswith("[")):
+                return self.array(key), parse_ids(self.metadata[name], f"{self.path.name}, {name}"), None
         return self.array(key), find_ids_file(self.path, ids_key), None
 
 
@@ -274,16 +288,24 @@ class ParquetSource:
             raise ImportError('Parquet files need pyarrow: pip install "gera_jax[formats]"') from error
         self.path, self.parquet = path, pyarrow.parquet
         self.types = pyarrow.types
-        try:
+        with self.whole_file():
             self.file_metadata = pyarrow.parquet.read_metadata(path)
             self.schema = pyarrow.parquet.read_schema(path)
-        except (pyarrow.ArrowInvalid, OSError) as error:
-            fail(str(path), got=f"a truncated or damaged parquet file ({error})", wanted="a whole parquet file",
+
+    @contextlib.contextmanager
+    def whole_file(self) -> Iterator[None]:
+        """Names the file where pyarrow finds it damaged."""
+        try:
+            yield
+        except (ValueError, OSError) as error:  # pyarrow.ArrowInvalid is a ValueError
+            fail(str(self.path), got=f"a truncated or damaged parquet file ({error})", wanted="a whole parquet file",
                  remedy=WRITE_AGAIN)
 
     def is_list(self, name: str) -> bool:
-        kind = self.schema.field(name).type
-        return self.types.is_list(kind) or self.types.is_large_list(kind) or self.types.is_fixed_size_list(kind)
+        """Whether a column holds lists of numbers."""
+        kind, types = self.schema.field(name).type, self.types
+        lists = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+        return lists and types.is_primitive(kind.value_type)
 
     def choose(self, key: str) -> str:
         return choose_key(self.path, key, {name: (0, 0) if self.is_list(name) else (0,) for name in self.schema.names})
@@ -299,8 +321,12 @@ class ParquetSource:
         for group in range(self.file_metadata.num_row_groups):
             row_group = self.file_metadata.row_group(group)
             columns = (row_group.column(c) for c in range(row_group.num_columns))
-            values += sum(c.num_values for c in columns if c.path_in_schema.split(".")[0] == key)
+            values += sum(c.num_values for c in columns if self.owner(c.path_in_schema) == key)
         return (n, values // n if n else 0), dtype
+
+    def owner(self, path: str) -> str:
+        """The column that a path of the schema lies in; a name may hold dots itself."""
+        return max((name for name in self.schema.names if f"{path}.".startswith(f"{name}.")), key=len)
 
     def read(self, key: str, ids_key: str) -> Loaded:
         (n, dim), dtype = self.inspect(key)
@@ -311,12 +337,13 @@ class ParquetSource:
         names = (ids_key,) if ids_key else (f"{key}_ids", *ID_NAMES)
         ids_name = next((name for name in names if name in self.schema.names), None)
         columns = list(dict.fromkeys([key, *words, *([ids_name] if ids_name else [])]))
-        table = self.parquet.read_table(self.path, columns=columns)
+        with self.whole_file():
+            table = self.parquet.read_table(self.path, columns=columns)
         column = table.column(key).combine_chunks()
         lengths = np.asarray(column.value_lengths()) if not self.types.is_fixed_size_list(column.type) else None
         whole = column.null_count == 0 and (lengths is None or bool((lengths == dim).all()))
         require(whole, f"{self.path.name} {key}", got="rows of different lengths or empty rows",
-                wanted=f"{dim} numbers in each row", remedy="Write the rows again with one encoder.")
+                wanted="as many numbers in each row as in every other", remedy="Write the rows again with one encoder.")
         rows = column.flatten().to_numpy(zero_copy_only=False).astype(dtype, copy=False).reshape(n, dim)
         ids = table.column(ids_name).to_pylist() if ids_name else None
         return rows, ids, table.select(words).to_pylist() if words else None

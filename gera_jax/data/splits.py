@@ -128,8 +128,8 @@ def read_ids(source: str | Path | Sequence, name: str) -> np.ndarray:
         return np.zeros(0, str)
     path = Path(source)
     require(path.is_file(), name, got=f"no file {path}", wanted="a .txt, .json or .npy file of ids")
-    readers = {".txt": lambda: path.read_text(encoding="utf-8").split("\n"),
-               ".json": lambda: json.loads(path.read_text(encoding="utf-8")),
+    readers = {".txt": lambda: path.read_text(encoding="utf-8-sig").split("\n"),
+               ".json": lambda: json.loads(path.read_text(encoding="utf-8-sig")),
                ".npy": lambda: np.load(path, allow_pickle=False).tolist()}
     require(path.suffix in readers, name, got=f'"{path.name}"', wanted="a .txt, .json or .npy file of ids")
     try:

@@ -54,7 +54,8 @@ class Table:
     meta: list[dict[str, Any]] | None = None
 
     def __post_init__(self) -> None:
-        rows = np.asanyarray(self.rows)
+        masked = isinstance(self.rows, np.ma.MaskedArray) and is_float(self.rows.dtype)
+        rows = self.rows.filled(np.nan) if masked else np.asanyarray(self.rows)  # what was masked is missing, and counted as NaN
         check_shape(self.name, rows.shape, rows.dtype)
         ids = check_ids(self.name, self.ids, len(rows))
         if self.meta is not None:
@@ -77,19 +78,36 @@ class Table:
 
     def take(self, index: Any) -> np.ndarray:
         """Rows [..., d] at `index` [...] as a fresh float32 array."""
-        return to_float32(self.rows[np.asarray(index)], copy=True)
+        return to_float32(self.rows[row_numbers(self.name, index, len(self))], copy=True)
 
     def subset(self, index: Any) -> Table:
-        """A table of the rows at `index` [m], with their ids and meta."""
-        index = np.asarray(index, dtype=np.int64)
+        """A table of the rows at `index` [m] (row numbers, or True for each row to keep), with their ids and meta."""
+        index = row_numbers(self.name, index, len(self))
         meta = None if self.meta is None else [self.meta[i] for i in index]
         return Table(self.rows[index], self.ids[index], self.name, meta)
 
     def without(self, index: Any) -> Table:
-        """A table without the rows at `index` [m], such as `validate_table(...).bad_rows`."""
+        """A table without the rows at `index` [m] (numbers, or True for each to drop), such as `validate_table(...).bad_rows`."""
         keep = np.ones(len(self), bool)
-        keep[np.asarray(index, dtype=np.int64)] = False
+        keep[row_numbers(self.name, index, len(self))] = False
         return self.subset(np.flatnonzero(keep))
+
+
+def row_numbers(name: str, index: Any, n: int) -> np.ndarray:
+    """`index` as row numbers (int64): numbers from -n to n - 1 of any shape, or a bool [n].
+
+    >>> row_numbers("image", [False, True, True], 3).tolist(), row_numbers("image", [2, -1], 3).tolist()
+    ([1, 2], [2, -1])
+    """
+    index = np.asarray(index)
+    if index.dtype == bool and index.shape == (n,):
+        return np.flatnonzero(index)
+    require(index.dtype.kind in "iu" or not index.size, f"{name} index", got=f"{index.dtype.name} {index.shape}",
+            wanted=f"row numbers, or a bool ({n},)")
+    wrong = index[(index < -n) | (index >= n)]
+    require(not wrong.size, f"{name} index", got=f"{wrong.size} numbers outside ({first_ids(wrong)})",
+            wanted=f"from 0 to {n - 1}")
+    return index.astype(np.int64)
 
 
 def to_float32(block: np.ndarray, *, copy: bool = False) -> np.ndarray:
@@ -111,6 +129,9 @@ def check_shape(name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
 
 def check_ids(name: str, ids: Any, n: int) -> np.ndarray:
     """`ids` as an [n] array of strings or whole numbers, or `InputError`."""
+    empty = sum(i is None for i in ids) if isinstance(ids, (list, tuple)) else 0
+    require(not empty, f"{name} ids", got=f"{empty} rows without an id", wanted="one id a row",
+            remedy="Give each row an id, or leave those rows out.")
     mixed = isinstance(ids, (list, tuple)) and len({isinstance(i, str) for i in ids}) > 1
     require(not mixed, f"{name} ids", got="strings and numbers together", wanted="one kind",
             remedy="Make every id a string.")
@@ -118,7 +139,11 @@ def check_ids(name: str, ids: Any, n: int) -> np.ndarray:
     if ids.dtype.kind == "O" and all(isinstance(i, str) for i in ids.ravel()):
         ids = ids.astype(str)
     if ids.dtype.kind == "S":
-        ids = np.char.decode(ids, "utf-8")
+        try:
+            ids = np.char.decode(ids, "utf-8")
+        except UnicodeDecodeError as error:
+            fail(f"{name} ids", got=f"bytes that are no UTF-8 ({error})", wanted="strings or whole numbers",
+                 remedy="Decode them first: np.char.decode(ids, encoding).")
     require(ids.dtype.kind in "Uiu", f"{name} ids", got=f"dtype {ids.dtype.name}", wanted="strings or whole numbers",
             remedy="Save them with np.array(ids, dtype=str).")
     require(ids.shape == (n,), f"{name} ids", got=f"shape {ids.shape}", wanted=f"one id a row, ({n},)",
@@ -136,7 +161,7 @@ def choose_layer(name: str, shape: tuple[int, ...], layer: int | str | None) -> 
         require(len(shape) != 3, f"{name} layer", got=f"none, for an array {list(shape)}",
                 wanted="one of its layers", remedy="Choose one with `gera-jax select-layers`, or set layer (-1 is the last).")
         return None
-    require(isinstance(layer, int) or str(layer).lstrip("-").isdigit(), f"{name} layer", got=repr(layer), wanted="a whole number")
+    require(str(layer).removeprefix("-").isdecimal(), f"{name} layer", got=repr(layer), wanted="a whole number")
     require(len(shape) == 3, f"{name} layer", got=f"layer {layer} of an array {list(shape)}", wanted="an array [n, layers, d]",
             remedy="Leave layer empty for a matrix.")
     number, count = int(layer), shape[1]
@@ -265,9 +290,9 @@ def outer_join(tables: Sequence[Table], *, captions: bool = False) -> np.ndarray
     >>> outer_join((a, b, c)).tolist()
     [[0, -1, 1], [1, 0, -1], [-1, -1, 0]]
     """
-    kinds = {table.name: "strings" if table.ids.dtype.kind == "U" else "numbers" for table in tables}
-    if len(set(kinds.values())) > 1:
-        fail("ids", got=", ".join(f"{name} {kind}" for name, kind in kinds.items()),
+    kinds = ["strings" if table.ids.dtype.kind == "U" else "numbers" for table in tables]
+    if len(set(kinds)) > 1:
+        fail("ids", got=", ".join(f"{table.name} {kind}" for table, kind in zip(tables, kinds, strict=True)),
              wanted="one kind on both sides" if len(tables) == 2 else "one kind in all tables",
              remedy="Write both as strings; a table without stored ids has row numbers as ids: store its ids.")
     if not captions:
@@ -297,7 +322,10 @@ def number_items(tables: Sequence[Table]) -> tuple[list[np.ndarray], np.ndarray]
 
     Numbered in the order of the ids, not of the rows: a file in another order gives the same numbers.
     """
-    ids, codes = np.unique(np.concatenate([table.ids for table in tables]), return_inverse=True)
+    all_ids = np.concatenate([table.ids for table in tables])
+    if all_ids.dtype.kind == "f":  # int64 beside uint64: NumPy makes them float64, where numbers above 2^53 become one
+        all_ids = np.concatenate([table.ids.astype(object) for table in tables])
+    ids, codes = np.unique(all_ids, return_inverse=True)
     ends = np.cumsum([len(table) for table in tables])[:-1]
     return np.split(codes.astype(np.int64).ravel(), ends), ids
 

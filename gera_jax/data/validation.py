@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gera_jax.checks import InputError, fail
+from gera_jax.checks import InputError, fail, require
 from gera_jax.data.tables import Join, Table, duplicate_rows, first_ids, to_float32
 
 BLOCK_ROWS = 16_384
@@ -67,6 +67,7 @@ def validate_table(
     ...
     gera_jax.checks.InputError: image: got 1 of 3 rows with NaN or infinite values (first: id8); ...
     """
+    require(block_rows >= 1, "block_rows", got=block_rows, wanted="at least 1")
     n, d = table.rows.shape
     finite, nonzero = np.ones(n, bool), np.ones(n, bool)
     low, high = np.full(d, np.inf, np.float32), np.full(d, -np.inf, np.float32)

@@ -49,6 +49,7 @@ def delta_retrieval(gallery: Any, queries: Any, word_value: Any, word_target: An
     n, q = len(gallery), len(word_value)
     require(queries.shape == (q,) and len(word_target) == q, "queries",
             got=f"shape {queries.shape}, {q} word_value, {len(word_target)} word_target", wanted="one of each for every edit")
+    require(queries.dtype.kind in "iu", "queries", got=f"dtype {queries.dtype}", wanted="row numbers of the gallery")
     require(bool(np.all((queries >= 0) & (queries < n))), "queries", got=f"numbers from {queries.min()} to {queries.max()}",
             wanted=f"row numbers of the gallery, 0 to {n - 1}")
     require(n >= 2, "gallery", got=f"{n} rows", wanted="at least 2, as the query itself is left out")
@@ -62,9 +63,9 @@ def delta_retrieval(gallery: Any, queries: Any, word_value: Any, word_target: An
     tie, rows, result = ranks.tie_width(gallery.dtype), np.arange(q), {}
     for lam in lams:
         scores = own + np.asarray(lam, own.dtype) * change  # the length of the edited row does not change its order
+        scores[rows, queries] = np.nan
         failed = np.isnan(scores).all(axis=1)
         scores[np.isnan(scores)] = -np.inf
-        scores[rows, queries] = -np.inf
         best = scores >= scores.max(axis=1, keepdims=True) - tie * max(1.0, abs(lam))
         hit = np.where(failed, 0.0, (best & right).sum(axis=1) / best.sum(axis=1))
         result[float(lam)] = float(weights @ hit / weights.sum())

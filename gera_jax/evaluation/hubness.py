@@ -20,7 +20,7 @@ def local_density(scores: Any, *, k: int = 10) -> np.ndarray:
     >>> local_density(np.array([[1.0, 0.0, 0.5], [0.2, 0.2, 0.2]]), k=2).tolist()
     [0.75, 0.2]
     """
-    scores = ranks.as_float(scores, "scores")
+    scores = _reference_scores(scores)
     require(k >= 1, "k", got=k, wanted="at least 1")
     k = min(k, scores.shape[1])
     return np.partition(scores, scores.shape[1] - k, axis=1)[:, -k:].mean(axis=1)
@@ -32,7 +32,7 @@ def log_density(scores: Any, *, temperature: float) -> np.ndarray:
     >>> float(log_density(np.zeros((1, 7)), temperature=0.1)[0])
     0.0
     """
-    scores = ranks.as_float(scores, "scores")
+    scores = _reference_scores(scores)
     require(temperature > 0, "temperature", got=temperature, wanted="a number > 0")
     scores = scores / temperature
     top = scores.max(axis=1, keepdims=True)
@@ -81,6 +81,12 @@ def inverted_softmax(scores: Any, *, x_density: Any, y_density: Any, temperature
     require(temperature > 0, "temperature", got=temperature, wanted="a number > 0")
     x_density, y_density = _densities(scores, x_density, y_density)
     return scores / temperature - x_density[:, None] - y_density
+
+
+def _reference_scores(scores: Any) -> np.ndarray:
+    scores = ranks.as_float(scores, "scores")
+    require(scores.shape[1] > 0, "scores", got=f"shape {scores.shape}", wanted="at least one reference row")
+    return scores
 
 
 def _densities(scores: np.ndarray, x_density: Any, y_density: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -114,6 +114,7 @@ def sampled_shapley_values(game: Game, players: int, *, orders: int, seed: int =
     Source: Castro, Gómez and Tejada 2009; antithetic orders as in Mitchell et al. 2022, arXiv 2104.12199.
     """
     require(players >= 1, "players", got=players, wanted="at least 1")
+    _check_scalar(game, players)
     require(orders >= 2, "orders", got=orders, wanted="at least 2")
 
     def marginals(order: jax.Array) -> jax.Array:
@@ -130,10 +131,18 @@ def sampled_shapley_values(game: Game, players: int, *, orders: int, seed: int =
     return SampledValues(draws.mean(0), draws.std(0, ddof=1) / math.sqrt(orders))
 
 
+def _check_scalar(game: Game, players: int) -> None:
+    """One number a coalition: [1] would broadcast against the weights and give a multiple of the answer."""
+    shapes = [leaf.shape for leaf in jax.tree.leaves(jax.eval_shape(game, jax.ShapeDtypeStruct((players,), bool)))]
+    require(shapes == [()], "game", got=f"a value of shape {', '.join(map(str, shapes))}", wanted="one number, shape ()",
+            remedy="Sum or index the value inside the game.")
+
+
 def _enumerate(game: Game, players: int) -> tuple[np.ndarray, np.ndarray]:
     """Value and size of every coalition; bit i of its number says whether player i is in it."""
     require(1 <= players <= MAX_PLAYERS, "players", got=players, wanted=f"1 to {MAX_PLAYERS}",
             remedy="Use sampled_shapley_values for more.")
+    _check_scalar(game, players)
     codes = np.arange(2**players)
     member = (codes[:, None] >> np.arange(players) & 1).astype(bool)
     run = jax.jit(lambda rows: lax.map(game, rows, batch_size=min(len(codes), BLOCK)))

@@ -60,8 +60,9 @@ def neighbour_keys(z: np.ndarray, k: int, block_size: int = 1024) -> np.ndarray:
     """The pairs (i, j nearest of i) as sorted numbers i n + j [n k]; a row with NaN has none."""
     z, n = ranks.unit_rows(z), len(z)
     near = np.concatenate([_neighbours(z, first, last, k) for first, last in ranks.blocks(n, n, block_size)])
-    keys = np.arange(n)[:, None] * n + np.sort(near, axis=1)
-    return keys[~np.isnan(z[:, 0])].ravel()
+    near, row, real = np.sort(near, axis=1), np.arange(n)[:, None], ~np.isnan(z[:, 0])
+    # where NaN leaves fewer than k rows, `near` is filled up with rows that are no neighbours: NaN, or the row itself
+    return (row * n + near)[real[:, None] & real[near] & (near != row)]
 
 
 def shared_neighbours(a: np.ndarray, b: np.ndarray) -> int:
@@ -92,9 +93,9 @@ def linear_cka(a: Any, b: Any) -> float:
     >>> round(linear_cka(a, 3 * a[:, ::-1] + 1), 6)
     1.0
     """
-    a, b = ranks.as_float(a, "a").astype(np.float64), ranks.as_float(b, "b").astype(np.float64)
+    a, b = ranks.as_float(a, "a"), ranks.as_float(b, "b")
     _same_rows(a, b)
-    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
+    a, b = _centred(a), _centred(b)
     if len(a) < min(a.shape[1], b.shape[1]):
         gram_a, gram_b = a @ a.T, b @ b.T
         cross, own_a, own_b = np.sum(gram_a * gram_b), np.sum(gram_a**2), np.sum(gram_b**2)
@@ -127,14 +128,12 @@ def unbiased_cka(a: Any, b: Any) -> float:
     >>> round(unbiased_cka(a, 3 * a[:, ::-1]), 6)
     1.0
     """
-    a, b = ranks.as_float(a, "a").astype(np.float64), ranks.as_float(b, "b").astype(np.float64)
+    a, b = ranks.as_float(a, "a"), ranks.as_float(b, "b")
     _same_rows(a, b)
     require(len(a) >= 4, "a", got=f"{len(a)} rows", wanted="at least 4 rows")
-    a, b = a - a.mean(axis=0), b - b.mean(axis=0)  # it changes nothing, and keeps the sums below small
-    own_a, own_b = _unbiased_hsic(a, a), _unbiased_hsic(b, b)
-    if min(own_a, own_b) <= 0:
-        return 0.0
-    return float(_unbiased_hsic(a, b) / (np.sqrt(own_a) * np.sqrt(own_b)))
+    a, b = _centred(a), _centred(b)  # it changes nothing, and keeps the sums below small
+    own_a, own_b = (np.sqrt(np.maximum(_unbiased_hsic(z, z), 0)) for z in (a, b))
+    return float(_unbiased_hsic(a, b) / (own_a * own_b)) if own_a * own_b != 0 else 0.0
 
 
 def _unbiased_hsic(a: np.ndarray, b: np.ndarray) -> float:
@@ -142,9 +141,11 @@ def _unbiased_hsic(a: np.ndarray, b: np.ndarray) -> float:
     n = len(a)
     length_a, length_b = np.sum(a * a, axis=1), np.sum(b * b, axis=1)
     row_a, row_b = (v @ v.sum(axis=0) - length for v, length in ((a, length_a), (b, length_b)))
-    trace = np.sum((a.T @ b) ** 2) - length_a @ length_b
+    whole, diagonal = np.sum((a.T @ b) ** 2), length_a @ length_b
     total = row_a.sum() * row_b.sum() / ((n - 1) * (n - 2))
-    return (trace + total - 2 * (row_a @ row_b) / (n - 2)) / (n * (n - 3))
+    value = whole - diagonal + total - 2 * (row_a @ row_b) / (n - 2)
+    rounding = np.finfo(np.float64).eps * n * (whole + diagonal)
+    return 0.0 if abs(value) <= rounding else value / (n * (n - 3))
 
 
 def cknna(a: Any, b: Any, *, k: int | Literal["rice"] = 10, block_size: int = 1024) -> float:
@@ -160,7 +161,7 @@ def cknna(a: Any, b: Any, *, k: int | Literal["rice"] = 10, block_size: int = 10
       block_size: rows of scores at once.
 
     Returns:
-      1 for equal geometries, about 0 for independent ones; NaN for NaN.
+      1 for equal geometries, about 0 for independent ones; 0 when the rows of either space are all equal; NaN for NaN.
 
     Cost: O(n^2 (d_a + d_b)). Memory: two blocks.
 
@@ -189,6 +190,8 @@ class LocalGeometry:
         self.z = ranks.unit_rows(z).astype(np.float64)
         self.mean = self.z @ self.z.mean(axis=0)
         self.own = float(np.sum(self.centred(self.keys) ** 2))
+        rounding = (self.z.shape[1] + 8) * np.finfo(np.float64).eps  # of one cosine; equal rows show no more than that
+        self.own = 0.0 if self.own <= len(self.keys) * rounding**2 else self.own
 
     def centred(self, keys: np.ndarray, size: int = 1 << 15) -> np.ndarray:
         """Cosines of the pairs, less their row's mean."""
@@ -205,6 +208,15 @@ def local_alignment(a: LocalGeometry, b: LocalGeometry) -> float:
     common = np.intersect1d(a.keys, b.keys, assume_unique=True)
     size = np.sqrt(a.own) * np.sqrt(b.own)
     return float(np.sum(a.centred(common) * b.centred(common)) / size) if size != 0 else 0.0
+
+
+def _centred(x: np.ndarray) -> np.ndarray:
+    """Rows less their mean in float64, the largest entry about 1, as fourth powers are summed; equal rows are exactly 0."""
+    with np.errstate(invalid="ignore"):
+        x = x.astype(np.float64) - x[0].astype(np.float64)  # x - mean alone leaves rounding behind where all rows are equal
+        largest = np.max(np.abs(x), initial=0.0)
+        x = x / (largest if largest != 0 else 1.0)
+        return x - x.mean(axis=0)
 
 
 def _same_rows(a: np.ndarray, b: np.ndarray) -> None:

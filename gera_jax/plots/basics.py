@@ -37,6 +37,8 @@ def recall_against_pairs(
 ) -> Figure:
     """Quality against the number of pairs, one line per method through its mean, a dot for every seed."""
     require(bool(points), "points", got="no method", wanted="at least one")
+    bare = [label for label, values in points.items() if not len(values)]
+    require(not bare, "points", got=f"no value of {', '.join(bare)}", wanted="at least one for each method")
     counts = sorted({pairs for values in points.values() for pairs, _ in values})
     if len(counts) == 1:
         return _recall_at_one_count(points, counts[0], chance, heading)
@@ -96,6 +98,8 @@ def training_curves(
     recalls = {label: series for label, series in recalls.items() if len(series[0])}
     keys = {label: _loss_keys(rows) for label, rows in curves.items()}
     with_losses = [label for label in curves if keys[label]]
+    require(bool(recalls or with_losses), "curves", got="no recall and no loss in any row", wanted="one of them in some run",
+            remedy='Rows need "step" and "loss", "loss/<term>" or the metric.')  # fmt: skip
     wide = 2 if len(with_losses) > 1 else 1
     rows_of_losses = math.ceil(len(with_losses) / wide)
     figure, panels = new_figure(
@@ -110,7 +114,7 @@ def training_curves(
         colors = {label: index for index, label in enumerate(curves)}
         for label, (x, y) in recalls.items():
             top.plot(x, 100 * y, color=SERIES[colors[label] % len(SERIES)], linewidth=1.8, label=label)
-        top.set_ylabel("validation R@10 (%)")
+        top.set_ylabel(f"validation {(recall or 'R@10').rsplit('/', 1)[-1]} (%)")
         top.set_xlabel("step")
         aside: dict[str, Any] = dict(loc="best")
         if len(recalls) > 3:  # too many to lie among the curves: below, beside one another
@@ -147,6 +151,7 @@ def joint_space(
     x, y = np.asarray(x, float), np.asarray(y, float)
     require(x.shape == y.shape and x.ndim == 2 and x.shape[1] == 2, "x and y", got=f"{x.shape} and {y.shape}",
             wanted="[n, 2] both", remedy="Use `pca_plane` first, rows in pairs.")  # fmt: skip
+    require(len(labels) in (0, len(x)), "labels", got=f"{len(labels)} for {len(x)} pairs", wanted="one for each, or none")
     figure, (axes,) = new_figure(7.2, 5.2)
     for a, b in zip(x, y, strict=True):
         axes.plot([a[0], b[0]], [a[1], b[1]], color=MUTED, linewidth=0.8, alpha=0.6, zorder=1)
@@ -167,7 +172,12 @@ def joint_space(
 
 def pca_plane(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The rows of both modalities [n, d], [m, d] in the plane of their two joint principal directions."""
-    both = np.concatenate([x, y]).astype(np.float64)
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    require(x.ndim == y.ndim == 2 and x.shape[1] == y.shape[1] >= 2, "x and y", got=f"{x.shape} and {y.shape}",
+            wanted="[n, d] and [m, d], d at least 2")  # fmt: skip
+    both = np.concatenate([x, y])
+    bad = np.count_nonzero(~np.isfinite(both).all(axis=1))
+    require(bad == 0, "x and y", got=f"{bad} rows with NaN or infinite values", wanted="finite numbers")
     centre = both.mean(axis=0)
     _, _, directions = np.linalg.svd(both - centre, full_matrices=False)
     plane = directions[:2] * np.sign(

@@ -24,6 +24,7 @@ def score_map(
 ) -> Figure:
     """The score of every moment of a recording by its start and length, with the true span and the one that was found."""
     spans, scores = np.asarray(spans, float), np.asarray(scores, float)
+    require(scores.ndim == 1, "scores", got=f"shape {scores.shape}", wanted="[N], a score a span")
     require(spans.shape == (len(scores), 2) and len(scores) > 0, "spans", got=f"shape {spans.shape} for {len(scores)} scores",
             wanted="[N, 2], a span a score")  # fmt: skip
     figure, (axes,) = new_figure(7.2, 3.4)
@@ -64,11 +65,14 @@ def found_spans(
             got=f"{truth.shape} and {found.shape} for {len(texts)} sentences", wanted="[Q, 2] both")  # fmt: skip
     figure, (axes,) = new_figure(7.2, 0.9 + 0.34 * len(texts))
     order = np.argsort(truth[:, 0], kind="stable")
+    known = np.isfinite(found).all(axis=1)
+    first_known = next((q for q in order if known[q]), None)  # its bar carries the name into the legend
     for line, q in enumerate(order):
         y, overlap = len(texts) - 1 - line, float(temporal_iou(truth[q], np.nan_to_num(found[q])))
         axes.barh(y + 0.17, np.ptp(truth[q]), 0.3, left=truth[q, 0], color=SERIES[0], label="true" if not line else None)
-        if np.isfinite(found[q]).all():
-            axes.barh(y - 0.17, np.ptp(found[q]), 0.3, left=found[q, 0], color=SERIES[1], label="found" if not line else None)
+        if known[q]:
+            name = "found" if q == first_known else None
+            axes.barh(y - 0.17, np.ptp(found[q]), 0.3, left=found[q, 0], color=SERIES[1], label=name)
         axes.annotate(f"{overlap:.2f}", (1.005, y), xycoords=axes.get_yaxis_transform(), va="center", fontsize=8, color=MUTED)
     names = [text if len(text) <= 34 else text[:33] + "…" for text in (texts[q] for q in order)]
     axes.set_yticks(range(len(texts)), names[::-1], fontsize=8)

@@ -19,15 +19,20 @@ def hypersphere_gap(
     *,
     names: tuple[str, str] = ("x", "y"),
 ) -> Figure:
-    """A row of panels a space: cosines of pairs and of all other combinations, and both sets seen along the gap between them."""
+    """A row of panels a space: cosines of pairs and of all other combinations, and both sets seen along the gap between them.
+
+    Memory: O(n^2); a few thousand rows are enough to see the gap.
+    """
     require(bool(spaces), "spaces", got="no space", wanted="at least one")
     figure, panels = new_figure(7.2, 2.9 * len(spaces), False, len(spaces), 2)
     bins = np.linspace(-1, 1, 61)
     for (label, (x, y)), left, right in zip(spaces.items(), panels[::2], panels[1::2], strict=True):
         x, y = np.asarray(x, float), np.asarray(y, float)
         require(x.shape == y.shape and len(x) > 1, label, got=f"{x.shape} and {y.shape}", wanted="two or more rows in pairs")
+        bad = np.count_nonzero(~np.isfinite(np.hstack([x, y])).all(axis=1))
+        require(bad == 0, label, got=f"{bad} pairs with NaN or infinite values", wanted="finite numbers")
         x, y = (v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-12) for v in (x, y))
-        cosine = x @ y.T
+        cosine = np.clip(x @ y.T, -1, 1)  # a histogram drops what rounding puts above 1: the very pairs that coincide
         own = np.diagonal(cosine)
         for values, color, name in ((cosine[~np.eye(len(x), dtype=bool)], SERIES[6], "others"), (own, SERIES[1], "pairs")):
             left.hist(values, bins, density=True, histtype="stepfilled", color=color, alpha=0.55, label=name, linewidth=0)

@@ -35,6 +35,7 @@ def test_partners_are_a_new_permutation_each_step():
     (dict(kind="bata"), 'draws.mix.kind: got "bata".*Did you mean "beta"'),
     (dict(alpah=1.0), 'field of draws.mix: got "alpah".*Did you mean "alpha"'),
     (dict(alpha=0.0), "draws.mix.alpha: got 0.0; wanted a number above 0"),
+    (dict(alpha=np.inf), "draws.mix.alpha: got inf; wanted a number above 0"),
     (dict(beta="1"), "draws.mix.beta: got 1; wanted a number above 0"),
 ])
 def test_faults_are_named(spec, words):
@@ -61,3 +62,19 @@ def test_disturbed_rows_have_the_stated_noise_and_mean():
     assert float(jnp.mean(dropped == 0)) == pytest.approx(0.25, abs=0.02)
     assert float(jnp.mean(dropped)) == pytest.approx(float(jnp.mean(jnp.abs(x))), rel=0.02)
     np.testing.assert_array_equal(augment.disturb(x, key), x)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 300.0])
+def test_noise_of_narrow_floats_is_that_of_wide_ones(scale):
+    x, key = scale * jnp.ones((3, 1_000), jnp.float16), jax.random.key(0)
+    got, wanted = augment.disturb(x, key, noise=0.3), augment.disturb(x.astype(jnp.float32), key, noise=0.3)
+    assert got.dtype == jnp.float16
+    np.testing.assert_allclose(got.astype(jnp.float32), wanted, rtol=2e-3, atol=1e-3 * scale)
+    assert not np.allclose(got.astype(jnp.float32), scale, rtol=0.05)  # companion: there is noise
+
+
+def test_a_zero_row_stays_zero_with_a_finite_gradient():
+    x = jnp.asarray([[0.0, 0.0], [3.0, 4.0]])
+    value, gradient = jax.value_and_grad(lambda x: augment.disturb(x, jax.random.key(0), noise=0.3)[0].sum())(x)
+    assert value == 0
+    np.testing.assert_array_equal(gradient, [[1, 1], [0, 0]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -165,6 +166,23 @@ def test_bad_ids_files(tmp_path):
         load_table(path, ids_key="bad.json")
 
 
+    np.save(tmp_path / "short.npy", IDS)
+    (tmp_path / "short.npy").write_bytes((tmp_path / "short.npy").read_bytes()[:-4])
+    with pytest.raises(InputError, match=r"short.npy: got \d+ bytes, a truncated file"):
+        load_table(path, ids_key="short.npy")
+    for name in ("latin.txt", "latin.json"):
+        (tmp_path / name).write_bytes(b'["caf\xe9"]')
+        with pytest.raises(InputError, match=r'ids: got ".*latin.*", which is no UTF-8'):
+            load_table(path, ids_key=name)
+
+
+def test_an_id_is_a_whole_line_and_no_byte_order_mark(tmp_path):
+    ids = ["a\u2028b", *IDS[1:]]
+    np.save(tmp_path / "a.npy", ROWS)
+    (tmp_path / "a.ids.txt").write_text("\r\n".join(ids) + "\r\n", encoding="utf-8-sig", newline="")
+    assert load_table(tmp_path / "a.npy").ids.tolist() == ids
+
+
 def test_npz_ids_from_arrays_meta_and_a_named_field(tmp_path):
     meta = [{"id": i, "cas": i + "x"} for i in IDS]
     np.savez(tmp_path / "a.npz", image=ROWS, meta=json.dumps(meta))
@@ -176,6 +194,30 @@ def test_npz_ids_from_arrays_meta_and_a_named_field(tmp_path):
         load_table(tmp_path / "a.npz", key="image", ids_key="cass")
     np.savez(tmp_path / "b.npz", image=ROWS, image_ids=IDS, ids=np.arange(6))
     assert load_table(tmp_path / "b.npz", key="image").ids.tolist() == IDS
+    for holes in ([*meta[:4], {}, {}], [{}, {}, *meta[2:]]):
+        np.savez(tmp_path / "c.npz", image=ROWS, meta=json.dumps(holes))
+        with pytest.raises(InputError, match=r'ids: got 2 entries of meta without "cas" \(first: row [04]\)'):
+            load_table(tmp_path / "c.npz", ids_key="cas")
+
+
+def test_an_npz_may_hold_a_file_that_is_no_array(tmp_path):
+    with zipfile.ZipFile(write_npz(tmp_path), "a") as archive:
+        archive.writestr("readme.txt", "embeddings of six pictures")
+    assert load_table(tmp_path / "a.npz").ids.tolist() == IDS
+    with pytest.raises(InputError, match=r'key: got "readme.txt"'):
+        load_table(tmp_path / "a.npz", key="readme.txt")
+
+
+def test_safetensors_metadata_that_is_no_list_of_ids(tmp_path):
+    from safetensors.numpy import save_file
+
+    save_file({"image": ROWS}, tmp_path / "a.safetensors", metadata={"id": "clip-b32"})
+    assert load_table(tmp_path / "a.safetensors").ids.tolist() == list(range(6))
+    with pytest.raises(InputError, match=r'ids: got "a.safetensors, id", which is no JSON'):
+        load_table(tmp_path / "a.safetensors", ids_key="id")
+    save_file({"image": ROWS}, tmp_path / "a.safetensors", metadata={"ids": "[1, 2"})
+    with pytest.raises(InputError, match=r'ids: got "a.safetensors, ids", which is no JSON'):
+        load_table(tmp_path / "a.safetensors")
 
 
 def test_memory_maps_stay_on_disk(tmp_path):
@@ -209,3 +251,16 @@ def test_parquet_columns(tmp_path):
     assert table.rows.tolist() == [[1, 2], [3, 4]]
     assert table.ids.tolist() == ["a", "b"]
     assert table.meta == [{"w": "a"}, {"w": "b"}]
+    pq.write_table(pa.table({"clip.e": fixed, "clip": [1, 2], "tags": [["a"], []], "deep": [[[1.0]], [[2.0]]]}), tmp_path / "c.parquet")
+    assert load_table(tmp_path / "c.parquet").rows.tolist() == [[1, 2], [3, 4]]
+    with pytest.raises(InputError, match=r"c.parquet deep: got a column of list<.*list<.*; wanted a column of lists of floats"):
+        load_table(tmp_path / "c.parquet", key="deep")
+
+
+def test_a_parquet_with_a_damaged_middle_is_named(tmp_path):
+    path = write_parquet(tmp_path)
+    data = bytearray(path.read_bytes())
+    data[10:60] = bytes(50)
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="a truncated or damaged parquet file"):
+        load_table(path)

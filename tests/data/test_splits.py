@@ -66,7 +66,7 @@ def test_nested_order_is_a_permutation_by_seed():
 
 
 def test_read_ids(tmp_path):
-    (tmp_path / "a.txt").write_text("cat\n\n dog \n")
+    (tmp_path / "a.txt").write_text("cat\n\n dog \n", encoding="utf-8-sig")
     (tmp_path / "a.json").write_text(json.dumps([1, 2]))
     np.save(tmp_path / "a.npy", np.array(["x"]))
     assert read_ids(tmp_path / "a.txt", "ids").tolist() == ["cat", "dog"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gera_jax.checks import InputError
-from gera_jax.data.tables import Table, first_ids, inspect_table, join, load_table
+from gera_jax.data.tables import Table, choose_layer, first_ids, inspect_table, join, load_table, number_items
 
 
 def rows(n, d=3, dtype=np.float32):
@@ -55,12 +55,25 @@ def test_bad_rows(array, words):
     [
         (["a", "b"], r"image ids: got shape \(2,\); wanted one id a row, \(3,\)"),
         ([1.0, 2.0, 3.0], "got dtype float64; wanted strings or whole numbers"),
+        (["a", None, "b"], "image ids: got 1 rows without an id; wanted one id a row"),
+        (np.array([b"a", b"caf\xe9", b"b"]), "image ids: got bytes that are no UTF-8"),
         (["a", 1, "b"], "got strings and numbers together; wanted one kind. Make every id a string"),
     ],
 )
 def test_bad_ids(ids, words):
     with pytest.raises(InputError, match=words):
         Table(rows(3), ids, "image")
+
+
+def test_masked_entries_are_missing():
+    table = Table(np.ma.masked_array(rows(3), mask=np.eye(3)), [1, 2, 3])
+    np.testing.assert_array_equal(np.isnan(table.take([0, 1, 2])), np.eye(3))
+
+
+@pytest.mark.parametrize("layer", ["--1", "1.5", "²", True])
+def test_a_layer_is_a_whole_number(layer):
+    with pytest.raises(InputError, match="image layer: got .*; wanted a whole number"):
+        choose_layer("image", (2, 3, 4), layer)
 
 
 def test_meta_has_one_entry_a_row():
@@ -80,6 +93,20 @@ def test_subset_and_without_keep_ids_and_meta():
     assert [m["w"] for m in part.meta] == ["b", "d"]
     np.testing.assert_array_equal(part.rows, table.rows[[1, 3]])
     assert table.subset([3, 0]).ids.tolist() == ["d", "a"]
+
+
+def test_rows_are_chosen_by_number_or_by_a_mask():
+    table = Table(rows(4), list("abcd"), "image")
+    mask = table.ids >= "c"
+    assert table.subset(mask).ids.tolist() == ["c", "d"] and table.without(mask).ids.tolist() == ["a", "b"]
+    np.testing.assert_array_equal(table.take(mask), table.rows[2:])
+    assert table.take([]).shape == (0, 3) and table.subset([-1]).ids.tolist() == ["d"]
+    for index, words in (([1.7], r"image index: got float64 \(1,\); wanted row numbers, or a bool \(4,\)"),
+                         (mask[:3], r"image index: got bool \(3,\)"),
+                         ([0, 7], r"image index: got 1 numbers outside \(first: 7\); wanted from 0 to 3")):
+        for act in (table.take, table.subset, table.without):
+            with pytest.raises(InputError, match=words):
+                act(index)
 
 
 def test_first_ids():
@@ -106,6 +133,14 @@ def test_join_is_by_id_in_any_order_and_number(kind):
     assert joined.pairs[:, 0].tolist() != joined.pairs[:, 1].tolist()
 
 
+@pytest.mark.parametrize("big", [0, 2**60, 2**64 - 3])
+def test_signed_and_unsigned_numbers_are_not_rounded(big):
+    x = Table(rows(2), np.array([big + 1, big + 2], np.uint64), "x")
+    y = Table(rows(2), np.array([big + 2, 5] if big < 2**63 else [2, 1], np.int64), "y")
+    assert join(x, y).pairs.tolist() == ([[1, 0]] if big < 2**63 else [])
+    assert number_items((x, y))[1].astype(str)[-1] == str(max(big + 2, 5))  # not "2.0": splits compare ids as words
+
+
 def test_join_with_many_captions():
     x_ids, y_ids = ["a", "b", "a", "z"], ["b", "a", "c", "a", "b"]
     joined = join(Table(rows(4), x_ids, "x"), Table(rows(5), y_ids, "y"), captions=True)
@@ -124,6 +159,8 @@ def test_join_refuses_repeats_and_two_kinds():
         join(x, y)
     with pytest.raises(InputError, match=r"ids: got image strings, text numbers; wanted one kind on both sides"):
         join(x, Table(rows(2), [0, 1], "text"))
+    with pytest.raises(InputError, match="ids: got table strings, table numbers"):  # two tables of one name
+        join(Table(rows(2), ["0", "1"]), Table(rows(2), [0, 1]))
 
 
 def test_whole_numbers_in_a_file_are_refused_by_the_header(tmp_path):

@@ -102,6 +102,12 @@ def test_blocks_do_not_change_the_report(block_rows):
     assert (whole.counts, whole.errors, whole.warnings) == (blocks.counts, blocks.errors, blocks.warnings)
 
 
+@pytest.mark.parametrize("block_rows", [0, -1])
+def test_blocks_without_rows_would_check_nothing(block_rows):
+    with pytest.raises(InputError, match="block_rows: got .*; wanted at least 1"):
+        validate_table(table(good() * np.nan), block_rows=block_rows)
+
+
 def test_join_report():
     x, y = table(good(5)), Table(good(3, 7), ["id4", "other", "id0"], "text")
     report = validate_join(x, y, join(x, y))

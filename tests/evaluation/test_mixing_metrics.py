@@ -124,6 +124,8 @@ def test_delta_retrieval():
                for w in ([1, 1, 1], [1, 2, 1])]  # fmt: skip
     assert weighed == pytest.approx([2 / 3, 1 / 2])
     assert evaluation.delta_retrieval(gallery * np.nan, queries, value, target, relevance)[1.0] == 0
+    alone = np.where(np.arange(4)[:, None] == 0, gallery, np.nan)  # nothing is left but the query itself
+    assert evaluation.delta_retrieval(alone, [0], value[:1], target[:1], np.ones((1, 4)))[1.0] == 0
 
 
 def test_shift():
@@ -145,6 +147,7 @@ def test_shift():
     (lambda: evaluation.few_shot_accuracy(np.eye(2), [0, 0], np.eye(2), [0, 0], shots=1), "train_labels: got 1 class"),
     (lambda: evaluation.few_shot_accuracy(np.eye(2), [0, 1], np.eye(2), [0, 1], shots=1, probe="knn"), 'probe: got "knn"'),
     (lambda: evaluation.delta_retrieval(np.eye(2), [2], np.eye(2)[:1], np.eye(2)[:1], np.ones((1, 2))), "queries: got numbers"),
+    (lambda: evaluation.delta_retrieval(np.eye(2), [0.0], np.eye(2)[:1], np.eye(2)[:1], np.ones((1, 2))), "queries: got dtype float64"),
     (lambda: evaluation.delta_retrieval(np.eye(2), [0], np.eye(2)[:1], np.eye(2)[:1], np.ones((1, 3))), "relevance: got shape"),
     (lambda: evaluation.shift_robustness({"a": 1.0}, {"b": 1.0}), "away: got"),
 ])  # fmt: skip

@@ -34,6 +34,8 @@ def test_mutual_knn_range():
     half = a.copy()
     half[:150] = np.nan
     assert evaluation.mutual_knn(half, a) < 0.5
+    few = np.where(np.arange(300)[:, None] < 3, a, np.nan)  # each of 3 rows has 2 neighbours, not itself and no NaN
+    assert evaluation.mutual_knn(few, few, k=4) == pytest.approx(3 * 2 / (300 * 4))
 
 
 def test_linear_cka_equals_its_definition_on_both_paths():
@@ -50,6 +52,31 @@ def test_linear_cka_equals_its_definition_on_both_paths():
         assert raw != pytest.approx(want, abs=1e-3)
     assert evaluation.linear_cka(np.ones((5, 2)), rng.normal(size=(5, 2))) == 0
     assert np.isnan(evaluation.linear_cka(np.full((5, 2), np.nan), np.ones((5, 2))))
+
+
+@pytest.mark.parametrize("cka", [evaluation.linear_cka, evaluation.unbiased_cka])
+def test_cka_of_spaces_without_structure_and_of_any_scale(cka):
+    a = np.random.default_rng(0).normal(size=(30, 4))
+    equal = np.full((30, 5), 0.1), np.full((30, 50), 0.7)  # 0.1 - mean(0.1, ...) is rounding, not 0
+    assert cka(equal[0], equal[1]) == cka(equal[1], equal[1]) == cka(equal[0], a) == 0
+    b = a + np.random.default_rng(1).normal(size=(30, 4))
+    for scale in (1e-90, 1e90):
+        assert cka(scale * a, b) == pytest.approx(cka(a, b), rel=1e-9)
+    assert 0.1 < cka(a, b) < 0.9
+    if cka is evaluation.unbiased_cka:
+        for n in (10, 31, 100):  # rows that are all equally far from one another
+            assert cka(np.eye(n), np.eye(n)) == 0
+        noise = np.where(np.arange(6)[:, None] == 0, np.nan, 1.0) * np.eye(6)
+        assert np.isnan(cka(np.eye(6), noise)) and np.isnan(cka(noise, np.eye(6)))
+
+
+@pytest.mark.parametrize(("n", "d"), [(50, 3), (1000, 1000)])
+def test_cknna_of_equal_rows_is_0_and_not_rounding(n, d):
+    a = np.random.default_rng(0).normal(size=(n, 8))
+    for equal in (np.ones((n, d)), np.full((n, d), 0.3, np.float32)):
+        assert evaluation.cknna(equal, a) == evaluation.cknna(equal, equal) == 0
+    near = 1e3 + np.random.default_rng(1).normal(size=(n, 8))  # companion: a narrow cone is a geometry
+    assert evaluation.cknna(near, near) == pytest.approx(1)
 
 
 def test_bad_input():
