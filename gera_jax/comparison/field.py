@@ -157,12 +157,12 @@ class Trained:
 
     def fingerprint(self) -> str:
         """Hash of the config as the variant changes it, and of the source of its losses and of the rooms of a run."""
-        from gera_jax import baselines, data, graphs, losses, models, objectives, training
+        from gera_jax import baselines, data, graphs, losses, models, objectives, ops, training, transport
 
         spec, fields = self._spec
         config = config_lib.load(spec, fields)
         used = {inspect.getsource(inspect.getmodule(getattr(losses, term["fn"]))) for term in config.losses.values()}
-        rooms = [path.read_text() for room in (baselines, data, graphs, models, objectives, training)
+        rooms = [path.read_text() for room in (baselines, data, graphs, models, objectives, ops, training, transport)
                  for path in sorted(Path(room.__file__).parent.glob("*.py"))]
         return _digest([config_lib.to_json(config), *sorted(used), *rooms])
 
@@ -173,7 +173,7 @@ def _digest(parts: Sequence[str]) -> str:
 
 _RANDOM_STEPS = ({}, {"total_steps": 80}, {"optimizer.lr": 1e-3}, {"optimizer.lr": 3e-4})
 
-# A method's own default first, then what helped it most elsewhere, so that a small budget is not unkind to it.
+# A method's own default first, then what is known to help it, so that a small budget is not unkind to it.
 FIELD: tuple[ClosedForm | Trained, ...] = (
     ClosedForm("procrustes", "Procrustes", ({}, dict(dim=20), dict(dim=50), dict(dim=100))),
     ClosedForm("ridge_cca", "ridge CCA", ({}, *(dict(regularization=r) for r in (0.3, 1.0, 10.0)))),
@@ -190,10 +190,10 @@ FIELD: tuple[ClosedForm | Trained, ...] = (
     Trained(
         "sotalign", "SOTAlign", ({}, dict(teacher_ridge=3.0), dict(teacher_ridge=1.0), dict(teacher_ridge=3.0, transport=0.1))
     ),
-    Trained("structure", "STRUCTURE", ({}, dict(structure=10.0), dict(start="random"), dict(rows="all"))),
+    Trained("structure", "STRUCTURE", ({}, dict(structure=100.0), dict(start="random"), dict(rows="all"))),
     Trained("gentle_clip", "Gentle-CLIP", ({}, dict(sets=3.0), dict(sets=0.3), dict(start="random"))),
     Trained("m3mix", "m3-Mix", ({}, dict(head="linear"), dict(within=0.2, across=0.4), {"optimizer.lr": 1e-3})),
-    Trained("sspc", "SSPC", ({}, dict(structure=1.0), dict(structure=0.01), dict(link="exp"))),
+    Trained("sspc", "SSPC", ({}, dict(structure=0.1), dict(structure=0.01), dict(link="exp"))),
     Trained("contrastive", "contrastive on smoothed inputs", published=False),
     Trained("gera", "GeRA", ({}, dict(geometry=3.0), dict(start="random"), dict(geometry=0.3)), published=False),
     ClosedForm("auto", "auto", published=False),

@@ -13,6 +13,7 @@ import pytest
 
 import gera_jax
 from gera_jax import comparison
+from gera_jax import config as config_lib
 from gera_jax.checks import InputError
 from gera_jax.cli import main
 from gera_jax.comparison import scoring, selection, sweep
@@ -313,6 +314,14 @@ def test_every_method_has_a_default_first_and_a_budget():
     for method in comparison.methods().values():
         assert method.settings[0] == {} and len(selection.trials(method.settings, 4)) <= 4
         assert method.label and len(method.fingerprint()) == 24
+
+
+def test_no_trial_repeats_another():
+    task = make_task("emoji")
+    for method in comparison.methods().values():
+        if method.needs_validation:
+            tried = [config_lib.to_json(method.load(task, 50, 0, setting)) for setting in method.settings]
+            assert len(set(tried)) == len(tried), method.name
 
 
 def test_the_config_of_the_recipe_names_it_alone(tmp_path):
