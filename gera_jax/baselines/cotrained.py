@@ -10,16 +10,18 @@ from gera_jax.baselines.linear import SharedSpace, check_pairs, check_rows, unit
 from gera_jax.baselines.ridge_cca import regularization_rule
 from gera_jax.baselines.soft_cca import Heads, deviation, fit_heads
 from gera_jax.baselines.stacking import corrections, expanded, mixture, out_of_fold
-from gera_jax.baselines.views import Kernel, Narrow, Plain, Pool, Smoothed, density, neighbour_mean
+from gera_jax.baselines.views import Kernel, Narrow, Plain, Pool, Smoothed, density, nearest_both, soft_mean
 from gera_jax.checks import require, require_known
 
 Array = np.ndarray
 ENOUGH_UNPAIRED = 400  # rows a modality from which on the unpaired rows have their full weight
+HUB = 10  # best scores whose mean is a density
 SAMPLE = 4096  # rows that tell the deviation of a score
 ENOUGH_PAIRS = 100  # from which on the pairs choose the mixture and the corrections by cross-validation
 HUBNESS, EXPANSION = (0.0, 0.125, 0.25, 0.375, 0.5), (0.0, 0.15)  # what they choose from
 LEAST_WEIGHT = 0.02  # views below it are left out
 FEW_PAIRS = (0.25, 0.15)  # hubness and expansion below ENOUGH_PAIRS
+NEEDS_PAIRS = {"narrow"}  # views that are left out below ENOUGH_PAIRS: so few rows have no close neighbour
 VIEWS = {"plain": Plain, "smoothed": Smoothed, "kernel": Kernel, "narrow": Narrow}
 
 
@@ -27,7 +29,7 @@ class CotrainedHeads(SharedSpace):
     """The library's recipe for few pairs and many unpaired rows; one setting for every set and number of pairs.
 
     1. Views of a row: itself, itself beside its diffusion over the pool's neighbour graph, features of a wide and of a narrow
-       kernel (landmarks: all pairs, and unpaired rows up to 400).
+       kernel (landmarks: all pairs up to 2,000, and unpaired rows up to 400), the narrow one from 100 pairs on.
     2. Ridge CCA on each view; the score is the weighted sum of the views' cosines, each divided by its deviation on the pool.
        From 100 pairs on the weights make held-out pairs likely (5 or 3 folds of the known pairs; `shrink` pulls towards equal
        weights); below they are equal.
@@ -52,8 +54,8 @@ class CotrainedHeads(SharedSpace):
       hubness: >= 0, weight of the densities, 0 = none; or "auto".
       shrink: >= 0, pull towards equal weights, in pairs' worth of nats; infinity = equal weights, nothing is held out for them.
       regularization: >= 0, factor on the ridge's rule `regularization_rule(p)` (the kernel views: at most 1).
-      dim: principal directions of each modality that are kept.
-      rank: canonical directions of each head that are kept, the most correlated first.
+      dim: principal directions of each modality that are kept. Kernel features and canonical directions are not cut: of 1,000
+        pairs' directions the last 600 together are worth half a point of R@10.
       max_pool: rows of each modality's pool that are used at most, pairs first, then unpaired rows at even steps.
 
     Attributes after fit:
@@ -74,8 +76,8 @@ class CotrainedHeads(SharedSpace):
 
     def __init__(self, *, views: tuple[str, ...] = ("plain", "smoothed", "kernel", "narrow"), rounds: int = 1,
                  pseudo_weight: float = 0.4, expansion: float | Literal["auto"] = "auto",
-                 hubness: float | Literal["auto"] = "auto", shrink: float = 10.0, regularization: float = 1.0, dim: int = 256,
-                 rank: int = 192, max_pool: int = 10_000):
+                 hubness: float | Literal["auto"] = "auto", shrink: float = 10.0, regularization: float = 1.0, dim: int = 512,
+                 max_pool: int = 10_000):
         require(len(views) > 0, "views", got="none", wanted=f"some of {sorted(VIEWS)}")
         for view in views:
             require_known(view, VIEWS, "view")
@@ -87,11 +89,10 @@ class CotrainedHeads(SharedSpace):
         require(shrink >= 0, "shrink", got=shrink, wanted="a number >= 0")
         require(np.isfinite(regularization) and regularization >= 0, "regularization", got=regularization, wanted="a number >= 0")
         require(dim >= 1, "dim", got=dim, wanted="at least 1")
-        require(rank >= 1, "rank", got=rank, wanted="at least 1")
         require(max_pool >= 2, "max_pool", got=max_pool, wanted="at least 2 rows")
         self.views, self.rounds, self.pseudo_weight, self.expansion = tuple(views), rounds, pseudo_weight, expansion
         self.hubness, self.shrink, self.regularization = hubness, shrink, regularization
-        self.dim, self.rank, self.max_pool = dim, rank, max_pool
+        self.dim, self.max_pool = dim, max_pool
 
     def fit(self, x_pairs: Any, y_pairs: Any, x: Any = None, y: Any = None) -> CotrainedHeads:
         """Fit on pairs [p, dx], [p, dy] (row i belongs to row i) and unpaired rows x [n, dx], y [m, dy].
@@ -148,12 +149,13 @@ class CotrainedHeads(SharedSpace):
 
     def _choose(self, p: int) -> None:
         """Mixture, hubness and expansion: as asked for, or by pairs that are held out, and then only views that count."""
-        names = ("hubness", "expansion")
-        asked = [getattr(self, name) for name in names]
-        self.mixture, used = np.ones(len(self._views)), [f if a == "auto" else a for a, f in zip(asked, FEW_PAIRS, strict=True)]
+        asked = (self.hubness, self.expansion)
+        used = [f if a == "auto" else a for a, f in zip(asked, FEW_PAIRS, strict=True)]
+        equal = np.array([p >= ENOUGH_PAIRS or name not in NEEDS_PAIRS for name in self.views], float)
+        self.mixture = len(equal) * equal / equal.sum() if equal.any() else np.ones(len(equal))
         mixing = len(self._views) > 1 and np.isfinite(self.shrink)
         if p >= ENOUGH_PAIRS and (mixing or "auto" in asked):
-            folds = out_of_fold([(x.pool, y.pool) for x, y in self._views], p, self._ridges, self.rank)
+            folds = out_of_fold([(x.pool, y.pool) for x, y in self._views], p, self._ridges)
             if mixing:
                 self.mixture = mixture(folds, self.shrink, p)
             if "auto" in asked:
@@ -165,17 +167,16 @@ class CotrainedHeads(SharedSpace):
 
     def _fit_views(self, soft: tuple[Array, ...] | None, weight: float = 0.0) -> list[Heads]:
         p = self._pools[0].pairs
-        return [fit_heads(x_view.pool, y_view.pool, p, ridge, self.rank, None if soft is None else [rows[i] for rows in soft],
-                           weight)
+        return [fit_heads(x_view.pool, y_view.pool, p, ridge, None if soft is None else [rows[i] for rows in soft], weight)
                 for i, ((x_view, y_view), ridge) in enumerate(zip(self._views, self._ridges, strict=True))]
 
     def _soft_partners(self, x: Array, y: Array) -> tuple[list[Array], list[Array]]:
         """For each view the mean partner of the unpaired rows of x, [n, fy], and of y, [m, fx]."""
         p, spread = self._pools[0].pairs, deviation(x, y)
-        x_shift, y_shift = density(x, y, 10) / 2, density(y, x, 10) / 2
-        options = dict(k=15, temperature=0.5 * spread)
-        of_x = neighbour_mean(x[p:], y, np.concatenate([v.pool for _, v in self._views], axis=1), shift=y_shift, **options)
-        of_y = neighbour_mean(y[p:], x, np.concatenate([v.pool for v, _ in self._views], axis=1), shift=x_shift, **options)
+        x_density, y_density = (scores.mean(axis=1) for _, scores in nearest_both(x, y, HUB))
+        found = nearest_both(x, y, 15, x_shift=x_density / 2, y_shift=y_density / 2)
+        of_x, of_y = (soft_mean((indices[p:], scores[p:]), np.concatenate([views[other].pool for views in self._views], axis=1),
+                                0.5 * spread) for other, (indices, scores) in zip((1, 0), found, strict=True))
         cuts = [np.cumsum([views[side].pool.shape[1] for views in self._views])[:-1] for side in (0, 1)]
         return np.split(of_x, cuts[1], axis=1), np.split(of_y, cuts[0], axis=1)
 
@@ -192,7 +193,7 @@ class CotrainedHeads(SharedSpace):
         heads = self._concatenated()
         scale = np.float32(1 / np.sqrt(deviation(*heads)))
         self._scale, self._pool_heads = scale, (heads[0] * scale, heads[1] * scale)
-        self._shifts = tuple(density(self._pool_heads[i], self._pool_heads[1 - i], 10) for i in (0, 1))
+        self._shifts = tuple(scores.mean(axis=1) for _, scores in nearest_both(*self._pool_heads, HUB))
         self._typical = tuple(float(shift.mean()) for shift in self._shifts)
         self._weights = (0.0, 0.0)
         expansion = self.expansion_used * min(1.0, 200 / p) * self._trust
@@ -220,7 +221,7 @@ class CotrainedHeads(SharedSpace):
             expanded = [own * self._expand(heads, side), other * coordinates]
             parts += expanded if side == 0 else expanded[::-1]
         if self.hubness_used > 0:
-            shift = density(heads, self._pool_heads[1 - side], 10) - self._typical[side]
+            shift = density(heads, self._pool_heads[1 - side], HUB) - self._typical[side]
             shift = -self.hubness_used * np.clip(shift, -self._reach, self._reach)[:, None]
             parts += [shift, np.ones_like(shift)] if side == 0 else [np.ones_like(shift), shift]
         z = np.concatenate(parts, axis=1)

@@ -22,7 +22,7 @@ class Heads(NamedTuple):
         return np.float32(self.scale) * unit_rows(features @ self.weights[side])
 
 
-def fit_heads(x: Array, y: Array, p: int, ridge: float, rank: int, soft: list[Array] | None = None, weight: float = 0.0) -> Heads:
+def fit_heads(x: Array, y: Array, p: int, ridge: float, soft: list[Array] | None = None, weight: float = 0.0) -> Heads:
     """Ridge CCA weighted by its correlations on the first p rows, with soft partners of the others at `weight`."""
     from scipy.linalg import solve_triangular
 
@@ -36,7 +36,7 @@ def fit_heads(x: Array, y: Array, p: int, ridge: float, rank: int, soft: list[Ar
         sxy = (1 - weight) * sxy + weight * pseudo
     x_factor, y_factor = _factor(sxx, ridge), _factor(syy, ridge)
     agreement = solve_triangular(y_factor, solve_triangular(x_factor, sxy, lower=True).T, lower=True).T
-    u, rho, v = _singular(agreement.astype(np.float32), rank)
+    u, rho, v = _singular(agreement.astype(np.float32))
     weights = tuple(solve_triangular(f, side * rho, lower=True, trans=1).astype(np.float32)
                     for f, side in ((x_factor, u), (y_factor, v)))
     spread = deviation(unit_rows(x @ weights[0]), unit_rows(y @ weights[1]))
@@ -44,19 +44,14 @@ def fit_heads(x: Array, y: Array, p: int, ridge: float, rank: int, soft: list[Ar
 
 
 def deviation(x: Array, y: Array) -> float:
-    """Standard deviation of the entries of x y', without the n x m matrix."""
+    """Standard deviation of the entries of x y', by Gram matrices or by blocks of it, whichever is less work."""
+    (n, width), m = x.shape, len(y)
     mean = float(x.mean(axis=0) @ y.mean(axis=0))
-    second = float(np.sum((x.T @ x) * (y.T @ y))) / (len(x) * len(y))
-    return float(np.sqrt(max(second - mean**2, 1e-12)))
-
-
-def largest(matrix: Array, count: int) -> tuple[Array, Array]:
-    """The `count` largest eigenvalues of a symmetric matrix, descending, and their vectors."""
-    import scipy.linalg
-
-    n = len(matrix)
-    values, vectors = scipy.linalg.eigh(matrix, subset_by_index=[max(n - count, 0), n - 1], check_finite=False)
-    return values[::-1], vectors[:, ::-1]
+    if width * (n + m) < n * m:
+        square = float(np.sum((x.T @ x) * (y.T @ y)))
+    else:
+        square = sum(float(np.vdot(scores, scores)) for scores in (x[i : i + 1024] @ y.T for i in range(0, n, 1024)))
+    return float(np.sqrt(max(square / (n * m) - mean**2, 1e-12)))
 
 
 def _factor(covariance: Array, ridge: float) -> Array:
@@ -67,16 +62,18 @@ def _factor(covariance: Array, ridge: float) -> Array:
     return np.linalg.cholesky(wide)
 
 
-def _singular(matrix: Array, rank: int) -> tuple[Array, Array, Array]:
-    """u, s, v of the `rank` largest directions above 1 % of the first: by the smaller Gram matrix.
+def _singular(matrix: Array) -> tuple[Array, Array, Array]:
+    """u, s, v of all directions above 1 % of the first, by the smaller Gram matrix.
 
     Several times as fast as an SVD. Squaring loses the directions below sqrt(float32 epsilon): those weigh rho^2 < 1e-4 in
     a score.
     """
+    from scipy.linalg import eigh
+
     wide = matrix.shape[0] <= matrix.shape[1]
     matrix = matrix if wide else matrix.T
-    values, u = largest(matrix @ matrix.T, rank)
-    keep = values > 1e-4 * max(float(values[0]), 1e-30)
+    values, u = eigh(matrix @ matrix.T, driver="evd", check_finite=False)
+    keep = values > 1e-4 * max(float(values[-1]), 1e-30)
     u, s = u[:, keep], np.sqrt(values[keep])
     v = matrix.T @ (u / s)
     return (u, s, v) if wide else (v, s, u)

@@ -27,14 +27,13 @@ class Fold(NamedTuple):
     gallery: tuple[int, int]  # held-out and unpaired rows: the candidates of a query
 
 
-def out_of_fold(views: Sequence[tuple[Array, Array]], p: int, ridges: Sequence[float], rank: int) -> list[Fold]:
+def out_of_fold(views: Sequence[tuple[Array, Array]], p: int, ridges: Sequence[float]) -> list[Fold]:
     """Every view fitted without each of 5 parts of the p pairs (3 from 500 pairs on, where a fit costs more and varies less).
 
     Args:
       views: features of the pools, known pairs first, ([n, fx], [m, fy]) each.
       p: known pairs.
       ridges: of each view.
-      rank: directions kept.
     """
     found, count = [], min(p, 5 if p < 500 else 3)
     for part in range(count):
@@ -43,7 +42,7 @@ def out_of_fold(views: Sequence[tuple[Array, Array]], p: int, ridges: Sequence[f
         scored = held[:MOST_HELD]
         rest = [np.unique(np.linspace(p, len(rows) - 1, min(MOST_UNPAIRED, len(rows) - p)).astype(int)) for rows in views[0]]
         order = [np.concatenate([scored, r, seen]) for r in rest]
-        fitted = [fit_heads(x[np.concatenate([seen, rest[0]])], y[np.concatenate([seen, rest[1]])], len(seen), ridge, rank)
+        fitted = [fit_heads(x[np.concatenate([seen, rest[0]])], y[np.concatenate([seen, rest[1]])], len(seen), ridge)
                   for (x, y), ridge in zip(views, ridges, strict=True)]
         heads = [[h.apply(view[side][order[side]], side).astype(np.float32) for h, view in zip(fitted, views, strict=True)]
                  for side in (0, 1)]

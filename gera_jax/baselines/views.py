@@ -7,11 +7,11 @@ from typing import Protocol
 import numpy as np
 
 from gera_jax.baselines.linear import unit_rows
-from gera_jax.baselines.soft_cca import largest
 from gera_jax.checks import require
 
 Array = np.ndarray
 BLOCK = 1024  # rows of a score matrix in memory at once
+NUGGET = 1e-6  # on the diagonal of a kernel of n rows, times n, which no eigenvalue exceeds: directions below are rounding
 
 
 class Pool:
@@ -87,20 +87,21 @@ class Smoothed:
 class Kernel:
     """Nystrom features of exp(-(1 - cos) / width) on the first rows of the pool: the pairs, then unpaired rows.
 
-    All pairs up to 2,000 are landmarks, since a relation is known only there, and at least 400 rows. The `dim` largest
-    directions are kept.
+    Landmarks: all pairs up to 2,000, since a relation is known only there, and at least 400 rows. With K = L L' between
+    landmarks the features of a row are K(row, landmarks) L^-T: an inverse root up to a rotation, but cheaper.
     """
 
     width = 1.0
 
-    def __init__(self, pool: Pool, dim: int = 512):
+    def __init__(self, pool: Pool):
+        from scipy.linalg import solve_triangular
+
         self._landmarks = pool.rows[: min(max(400, pool.pairs), 2000)]
-        kernel = self._kernel(self._landmarks)
-        # float32 is twice as fast, and what it loses lies far below the `dim` largest of many
-        values, vectors = largest(kernel.astype(np.float64) if len(kernel) <= 600 else kernel, dim)
-        keep = values > 1e-6 * values[0]
-        self._map = (vectors[:, keep] / np.sqrt(values[keep])).astype(np.float32)
-        self._mean = np.zeros(int(keep.sum()), np.float32)
+        n = len(self._landmarks)
+        kernel = self._kernel(self._landmarks).astype(np.float64)
+        kernel[np.arange(n), np.arange(n)] += NUGGET * n
+        self._map = solve_triangular(np.linalg.cholesky(kernel), np.eye(n), lower=True).T.astype(np.float32)
+        self._mean = np.zeros(n, np.float32)
         raw = self(pool.rows)
         self._mean = raw.mean(axis=0)
         self.pool = raw - self._mean
@@ -132,13 +133,34 @@ def nearest(queries: Array, keys: Array, k: int, *, shift: Array | None = None, 
         if exclude_self:
             here = np.arange(len(scores))
             scores[here, start + here] = -np.inf
-        if k < len(keys):
-            chosen = np.argpartition(scores, -k, axis=1)[:, -k:]
-        else:
-            chosen = np.broadcast_to(np.arange(len(keys)), scores.shape)
-        indices[start : start + BLOCK] = chosen
-        values[start : start + BLOCK] = np.take_along_axis(scores, chosen, axis=1)
+        indices[start : start + BLOCK], values[start : start + BLOCK] = _top(scores, k)
     return indices, values
+
+
+def nearest_both(x: Array, y: Array, k: int, *, x_shift: Array | None = None, y_shift: Array | None = None
+                 ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """`nearest` of each x among y (less y_shift) and of each y among x (less x_shift), from one product of the two."""
+    of_x = np.empty((len(x), min(k, len(y))), np.int64), np.empty((len(x), min(k, len(y))), np.float32)
+    of_y = np.empty((len(y), 0), np.int64), np.empty((len(y), 0), np.float32)
+    for start in range(0, len(x), BLOCK):
+        block = slice(start, start + BLOCK)
+        scores = x[block] @ y.T
+        rows = scores if y_shift is None else scores - y_shift
+        of_x[0][block], of_x[1][block] = _top(rows, of_x[0].shape[1])
+        columns = scores.T if x_shift is None else scores.T - x_shift[block]
+        found = _top(columns, min(k, columns.shape[1]))
+        candidates, values = np.concatenate([of_y[0], found[0] + start], axis=1), np.concatenate([of_y[1], found[1]], axis=1)
+        best, values = _top(values, min(k, values.shape[1]))
+        of_y = np.take_along_axis(candidates, best, axis=1), values
+    return of_x, of_y
+
+
+def _top(scores: Array, k: int) -> tuple[Array, Array]:
+    if k < scores.shape[1]:
+        chosen = np.argpartition(scores, -k, axis=1)[:, -k:]
+    else:
+        chosen = np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
+    return chosen, np.take_along_axis(scores, chosen, axis=1)
 
 
 def density(queries: Array, keys: Array, k: int) -> Array:
@@ -149,11 +171,16 @@ def density(queries: Array, keys: Array, k: int) -> Array:
 def neighbour_mean(queries: Array, keys: Array, values: Array, *, k: int, temperature: float,
                    shift: Array | None = None, exclude_self: bool = False) -> Array:
     """[n, f] mean of values [m, f] under the softmax of the k best scores (queries @ keys' - shift) / temperature."""
+    k = min(k, len(keys) - exclude_self)
+    return soft_mean(nearest(queries, keys, k, shift=shift, exclude_self=exclude_self), values, temperature)
+
+
+def soft_mean(found: tuple[Array, Array], values: Array, temperature: float) -> Array:
+    """[n, f] mean of values [m, f] under the softmax of scores / temperature; `found` as `nearest` gives it."""
     import scipy.sparse
 
-    k = min(k, len(keys) - exclude_self)
-    indices, scores = nearest(queries, keys, k, shift=shift, exclude_self=exclude_self)
+    indices, scores = found
     weights = np.exp((scores - scores.max(axis=1, keepdims=True)) / np.float32(temperature))
     weights /= weights.sum(axis=1, keepdims=True)
-    rows = np.arange(0, len(queries) * k + 1, k)
-    return scipy.sparse.csr_matrix((weights.ravel(), indices.ravel(), rows), (len(queries), len(keys))) @ values
+    starts = np.arange(0, indices.size + 1, indices.shape[1])
+    return scipy.sparse.csr_matrix((weights.ravel(), indices.ravel(), starts), (len(indices), len(values))) @ values

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gera_jax.baselines import Baseline, CotrainedHeads, RidgeCCA, regularization_rule
-from gera_jax.baselines.views import Pool, Smoothed, density, nearest, neighbour_mean
+from gera_jax.baselines.views import Kernel, Pool, Smoothed, density, nearest, nearest_both, neighbour_mean
 from gera_jax.checks import InputError
 from gera_jax.estimators import Aligner
 
@@ -165,6 +165,36 @@ def test_neighbour_means_equal_loops():
     assert not (own == np.arange(9)[:, None]).any()
 
 
+@pytest.mark.parametrize("k", [3, 1500])
+def test_one_product_gives_the_neighbours_of_both_sides(k):
+    """More rows than a block, so that columns are merged; 1,500 is more than a block and than one side has."""
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=(2100, 3)), rng.normal(size=(1300, 3))
+    shifts = dict(x_shift=rng.normal(size=2100), y_shift=rng.normal(size=1300))
+    for found, a, b, shift in zip(nearest_both(x, y, k, **shifts), (x, y), (y, x), ("y_shift", "x_shift"), strict=True):
+        scores = a @ b.T - shifts[shift]
+        want = np.sort(scores, axis=1)[:, -min(k, len(b)) :]
+        np.testing.assert_allclose(np.sort(found[1], axis=1), want, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(np.take_along_axis(scores, found[0], axis=1), found[1], rtol=1e-5, atol=1e-5)
+        assert np.abs(np.sort(a @ b.T, axis=1)[:, -want.shape[1] :] - want).max() > 0.1  # companion: no shift
+
+
+def test_kernel_features_multiply_to_the_nystrom_kernel():
+    x, _ = clusters(n=90)
+    pool = Pool(x[:20], x[20:60], 14, "x")
+    view, new = Kernel(pool), pool.coordinates(x[60:])
+    landmarks = pool.rows.astype(np.float64)
+
+    def kernel(a, b):
+        return np.exp(a @ b.T - 1)
+
+    cross = kernel(new, landmarks)
+    want = cross @ np.linalg.solve(kernel(landmarks, landmarks) + 60e-6 * np.eye(60), cross.T)
+    got = view(new) + view._mean
+    np.testing.assert_allclose(got @ got.T, want, atol=1e-4)
+    assert np.abs(want - kernel(new, new)).max() > 1e-3  # companion: the kernel itself
+
+
 def test_a_pool_row_is_smoothed_as_a_new_row_would_be():
     x, _ = clusters(n=40)
     pool, rest = Pool(x[:30], x[:0], 8, "x"), np.arange(1, 30)
@@ -204,7 +234,6 @@ def test_bad_rows_are_refused(change, words):
         (dict(hubness=-1), "hubness: got -1; wanted a number >= 0"),
         (dict(expansion=float("nan")), "expansion: got nan; wanted a number >= 0"),
         (dict(dim=0), "dim: got 0; wanted at least 1"),
-        (dict(rank=0), "rank: got 0; wanted at least 1"),
         (dict(max_pool=1), "max_pool: got 1; wanted at least 2 rows"),
     ],
 )  # fmt: skip
