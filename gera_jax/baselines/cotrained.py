@@ -206,6 +206,8 @@ class CotrainedHeads(SharedSpace):
                      for heads, share in zip(stage, shares, strict=True))
         hub = 1 + (self.hubness_used * self._reach) ** 2 if self.hubness_used > 0 else 0.0
         self._length = length + sum(w**2 for w in self._weights) + hub
+        for view in (view for sides in self._views for view in sides):
+            del view.pool  # only the fit needs it
 
     def _expand(self, heads: Array, side: int) -> Array:
         """Unit rows: where the best pool rows of the other modality lie in its own space."""

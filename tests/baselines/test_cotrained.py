@@ -116,6 +116,13 @@ def test_rows_encode_the_corrected_score():
     assert np.abs(standard(score) - standard(want)).max() > 0.1  # companion: not corrected
 
 
+def test_features_of_the_pool_are_not_kept(fitted):
+    model, _, _, _ = fitted
+    assert not any(hasattr(view, "pool") for sides in model._views for view in sides)
+    heads = sum(side.nbytes for side in model._pool_heads)  # companion: what transforms need is there
+    assert heads < model.size_bytes < 4 * heads
+
+
 def test_expansion_changes_rows_only_where_asked():
     train, x, y = split()
     none, some = (CotrainedHeads(expansion=e).fit(**train).similarity(x, y) for e in (0.0, 0.15))
