@@ -58,7 +58,8 @@ def run(source: str, pairs: int, start: str, seed: int, weight: float, variant: 
 
 def grid(variant: str) -> list[tuple]:
     if variant != "default":  # only where the default does nothing, with the weight that needs no choice
-        return [(source, 100, "ridge_cca", seed, weight, variant) for source in VARIANT_SETS for seed in SEEDS for weight in (1.0, 10.0)]
+        return [(source, 100, "ridge_cca", seed, weight, variant) for source in VARIANT_SETS for seed in SEEDS
+                for weight in (1.0, 10.0)]
     return [(source, pairs, start, seed, weight, variant) for source in SETS for pairs in PAIRS for start in STARTS
             for seed in SEEDS for weight in WEIGHTS]
 
