@@ -65,6 +65,8 @@ ABLATION: dict[str, list[Callable]] = {
     "no co-training": recipe(rounds=0),
     "two rounds": recipe(rounds=2),
     "256 directions of the input": recipe(dim=256),
+    "shared space of 512": recipe(width=512),
+    "shared space of 128": recipe(width=128),
     "no expansion": recipe(expansion=0.0),
     "no hubness": recipe(hubness=0.0),
     "hubness and expansion not chosen": recipe(hubness=0.25, expansion=0.15),

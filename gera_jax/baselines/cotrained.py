@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gera_jax.baselines.linear import SharedSpace, check_pairs, check_rows, unit_rows
+from gera_jax.baselines.linear import SharedSpace, check_pairs, check_rows, thin_svd, unit_rows
 from gera_jax.baselines.ridge_cca import regularization_rule
 from gera_jax.baselines.soft_cca import Heads, deviation, fit_heads
 from gera_jax.baselines.stacking import corrections, expanded, mixture, out_of_fold
@@ -17,6 +17,7 @@ Array = np.ndarray
 ENOUGH_UNPAIRED = 400  # rows a modality from which on the unpaired rows have their full weight
 HUB = 10  # best scores whose mean is a density
 SAMPLE = 4096  # rows that tell the deviation of a score
+NARROWING = 2000  # pool rows of each modality, at even steps, that tell a narrower space
 ENOUGH_PAIRS = 100  # from which on the pairs choose the mixture and the corrections by cross-validation
 HUBNESS, EXPANSION = (0.0, 0.125, 0.25, 0.375, 0.5), (0.0, 0.15)  # what they choose from
 LEAST_WEIGHT = 0.02  # views below it are left out
@@ -56,6 +57,8 @@ class CotrainedHeads(SharedSpace):
       regularization: >= 0, factor on the ridge's rule `regularization_rule(p)` (the kernel views: at most 1).
       dim: principal directions of each modality that are kept. Kernel features and canonical directions are not cut: of 1,000
         pairs' directions the last 600 together are worth half a point of R@10.
+      width: >= 3, dimensions of the shared space; None = all, some thousands. A narrower space keeps the leading singular
+        directions of the pools' scores U S V': a row z of x becomes z Y' V S^-1/2, one of y z X' U S^-1/2.
       max_pool: rows of each modality's pool that are used at most, pairs first, then unpaired rows at even steps.
 
     Attributes after fit:
@@ -77,7 +80,7 @@ class CotrainedHeads(SharedSpace):
     def __init__(self, *, views: tuple[str, ...] = ("plain", "smoothed", "kernel", "narrow"), rounds: int = 1,
                  pseudo_weight: float = 0.4, expansion: float | Literal["auto"] = "auto",
                  hubness: float | Literal["auto"] = "auto", shrink: float = 10.0, regularization: float = 1.0, dim: int = 512,
-                 max_pool: int = 10_000):
+                 width: int | None = None, max_pool: int = 10_000):
         require(len(views) > 0, "views", got="none", wanted=f"some of {sorted(VIEWS)}")
         for view in views:
             require_known(view, VIEWS, "view")
@@ -89,10 +92,11 @@ class CotrainedHeads(SharedSpace):
         require(shrink >= 0, "shrink", got=shrink, wanted="a number >= 0")
         require(np.isfinite(regularization) and regularization >= 0, "regularization", got=regularization, wanted="a number >= 0")
         require(dim >= 1, "dim", got=dim, wanted="at least 1")
+        require(width is None or width >= 3, "width", got=width, wanted="None or at least 3")
         require(max_pool >= 2, "max_pool", got=max_pool, wanted="at least 2 rows")
         self.views, self.rounds, self.pseudo_weight, self.expansion = tuple(views), rounds, pseudo_weight, expansion
         self.hubness, self.shrink, self.regularization = hubness, shrink, regularization
-        self.dim, self.max_pool = dim, max_pool
+        self.dim, self.width, self.max_pool = dim, width, max_pool
 
     def fit(self, x_pairs: Any, y_pairs: Any, x: Any = None, y: Any = None) -> CotrainedHeads:
         """Fit on pairs [p, dx], [p, dy] (row i belongs to row i) and unpaired rows x [n, dx], y [m, dy].
@@ -206,6 +210,9 @@ class CotrainedHeads(SharedSpace):
                      for heads, share in zip(stage, shares, strict=True))
         hub = 1 + (self.hubness_used * self._reach) ** 2 if self.hubness_used > 0 else 0.0
         self._length = length + sum(w**2 for w in self._weights) + hub
+        self._maps = None
+        if self.width is not None:
+            self._narrow()
         for view in (view for sides in self._views for view in sides):
             del view.pool  # only the fit needs it
 
@@ -214,8 +221,18 @@ class CotrainedHeads(SharedSpace):
         other = 1 - side
         return expanded(heads, self._pool_heads[other], self._pools[other].rows, self._shifts[other])
 
-    def _transform(self, rows: Array, side: int) -> Array:
-        coordinates = self._pools[side].coordinates(rows)
+    def _narrow(self) -> None:
+        """Maps of unpadded rows to `width` - 2 dimensions, and the length that rows then have."""
+        pools = [pool.rows[np.unique(np.linspace(0, len(pool) - 1, NARROWING).astype(int))] for pool in self._pools]
+        x, y = (self._score_rows(rows, side) for side, rows in enumerate(pools))
+        u, s, vt = thin_svd(x @ y.T)
+        k = min(self.width - 2, int(np.sum(s > 1e-6 * s[0])))
+        root = np.sqrt(s[:k])
+        self._maps = (y.T @ (vt[:k].T / root), x.T @ (u[:, :k] / root))
+        self._length = 1.1 * max(float(np.sum((rows @ m) ** 2, axis=1).max()) for rows, m in zip((x, y), self._maps, strict=True))
+
+    def _score_rows(self, coordinates: Array, side: int) -> Array:
+        """Rows whose products are the scores: heads, expansions and hubness side by side."""
         heads = self._scale * self._concatenated([views[side](coordinates) for views in self._views], side)
         parts = [heads]
         if any(self._weights):
@@ -226,7 +243,12 @@ class CotrainedHeads(SharedSpace):
             shift = density(heads, self._pool_heads[1 - side], HUB) - self._typical[side]
             shift = -self.hubness_used * np.clip(shift, -self._reach, self._reach)[:, None]
             parts += [shift, np.ones_like(shift)] if side == 0 else [np.ones_like(shift), shift]
-        z = np.concatenate(parts, axis=1)
+        return np.concatenate(parts, axis=1)
+
+    def _transform(self, rows: Array, side: int) -> Array:
+        z = self._score_rows(self._pools[side].coordinates(rows), side)
+        if self._maps is not None:
+            z = z @ self._maps[side]
         # what a row lacks to the common length goes to a direction that the other modality does not have
         rest = np.sqrt(np.maximum(self._length - np.sum(z * z, axis=1, keepdims=True), 0))
         rest = [rest, np.zeros_like(rest)] if side == 0 else [np.zeros_like(rest), rest]

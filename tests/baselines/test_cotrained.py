@@ -116,6 +116,18 @@ def test_rows_encode_the_corrected_score():
     assert np.abs(standard(score) - standard(want)).max() > 0.1  # companion: not corrected
 
 
+def test_a_narrower_space_keeps_the_score(fitted):
+    model, train, x, y = fitted
+    want, few, tiny = model.similarity(x, y), CotrainedHeads(width=40).fit(**train), CotrainedHeads(width=3).fit(**train)
+    zx, zy = few.transform_x(x), few.transform_y(y)
+    assert zx.shape[1] == zy.shape[1] == 40 < model.transform_x(x).shape[1]
+    np.testing.assert_allclose(np.linalg.norm(np.concatenate([zx, zy]), axis=1), 1, atol=1e-5)
+    assert np.corrcoef(want.ravel(), (zx @ zy.T).ravel())[0, 1] > 0.99
+    assert np.corrcoef(want.ravel(), tiny.similarity(x, y).ravel())[0, 1] < 0.9  # companion: one direction is too few
+    all_of_them = CotrainedHeads(width=10_000).fit(**train)
+    assert all_of_them.transform_x(x).shape[1] <= 142  # no more than the pool has rows, and the two of the length
+
+
 def test_features_of_the_pool_are_not_kept(fitted):
     model, _, _, _ = fitted
     assert not any(hasattr(view, "pool") for sides in model._views for view in sides)
@@ -241,6 +253,7 @@ def test_bad_rows_are_refused(change, words):
         (dict(hubness=-1), "hubness: got -1; wanted a number >= 0"),
         (dict(expansion=float("nan")), "expansion: got nan; wanted a number >= 0"),
         (dict(dim=0), "dim: got 0; wanted at least 1"),
+        (dict(width=2), "width: got 2; wanted None or at least 3"),
         (dict(max_pool=1), "max_pool: got 1; wanted at least 2 rows"),
     ],
 )  # fmt: skip
