@@ -3,10 +3,13 @@
     make bench-label-efficiency                       # all sets, random split; hours on two cores, and it goes on where it was
     python -m benchmarks.label_efficiency --sets clipart emoji --methods ridge_cca,auto --split grouped
     python -m benchmarks.label_efficiency --smoke     # two closed forms on one set, seconds
+    python -m benchmarks.label_efficiency ... --rows docs/results/label_efficiency_field.jsonl    # adds its cells to those there
+    python -m benchmarks.label_efficiency --table --rows docs/results/label_efficiency_field.jsonl
 
 Each set has a folder with cells.jsonl, results.json and report.html. Settings are chosen on validation rows; a seed is a
 split, a draw of pairs and a start. Ends with the table of all sets: R@10, the difference from the best published baseline, the
-cells won, tied and lost, and the coverage of the learning curve with its largest count hidden.
+cells won, tied and lost, and the coverage of the learning curve with its largest count hidden. `--table` reads a file of rows
+and takes the best of the others on the *test* rows, which favours them.
 """
 
 from __future__ import annotations
@@ -16,9 +19,11 @@ import json
 import time
 from pathlib import Path
 
+import numpy as np
+
 import gera_jax
 from gera_jax.comparison.learning_curve import coverage
-from gera_jax.comparison.outcome import Comparison
+from gera_jax.comparison.outcome import POINTS, Comparison, Interval
 
 SETS = {  # test, validation
     "clipart": (500, 300),
@@ -82,6 +87,46 @@ def summary(results: dict[str, Comparison], method: str) -> str:
     return "\n".join(lines)
 
 
+def read_rows(file: Path) -> dict[tuple, dict]:
+    rows = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    return {(row["set"], row["pairs"], row["method"], row["seed"]): row for row in rows}
+
+
+def add_rows(file: Path, results: dict[str, Comparison]) -> None:
+    """A line a cell; a cell that was there is replaced."""
+    rows = read_rows(file)
+    for name, found in results.items():
+        for cell in (cell for cell in found.cells if not cell.error):
+            rows[name, cell.pairs, cell.method, cell.seed] = dict(
+                set=name, pairs=cell.pairs, method=cell.method, seed=cell.seed, setting=cell.setting, validation=cell.validation,
+                cpu_seconds=round(cell.cpu_seconds, 2), **{key: round(cell.metrics[key], 5) for key in POINTS})
+    file.write_text("".join(json.dumps(rows[key]) + "\n" for key in sorted(rows)))
+
+
+def field_table(rows: dict[tuple, dict], method: str, seeds: int) -> str:
+    """R@10 of every method that has all seeds of a cell, and the paired difference of `method` from the best of the others."""
+    values: dict[tuple, dict[str, list[float]]] = {}
+    for (name, pairs, other, seed), row in sorted(rows.items()):
+        if seed < seeds:
+            values.setdefault((name, pairs), {}).setdefault(other, []).append(100 * row["mean/R@10"])
+    cells = {key: whole for key, found in values.items()
+             if method in (whole := {m: v for m, v in found.items() if len(v) == seeds}) and len(whole) > 1}
+    others = sorted({m for found in cells.values() for m in found} - {method})
+    lines = [f"| set | pairs | {' | '.join(others)} | {method} | {method} - best of the others | |",
+             "|---" * (len(others) + 5) + "|"]
+    words = []
+    for name in SETS:
+        for pairs, found in sorted((pairs, found) for (of, pairs), found in cells.items() if of == name):
+            mean = {m: float(np.mean(v)) for m, v in found.items()}
+            best = max((m for m in found if m != method), key=mean.__getitem__)
+            gain = Interval.of(np.subtract(found[method], found[best]))
+            words.append("tied" if not abs(gain.mean) > gain.half else "won" if gain.mean > 0 else "lost")
+            numbers = [f"{mean[m]:.1f}" if m in mean else "" for m in (*others, method)]
+            numbers += [f"{best}: {gain.mean:+.1f} ± {gain.half:.1f}", words[-1]]
+            lines.append(f"| {name} | {pairs} | {' | '.join(numbers)} |")
+    return "\n".join([*lines, "", ", ".join(f"{words.count(word)} {word}" for word in ("won", "tied", "lost")) + "."])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
@@ -94,8 +139,15 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/label_efficiency"))
     parser.add_argument("--jobs", type=int)
     parser.add_argument("--method", default="auto", help="whose cells are counted as won, tied and lost")
+    parser.add_argument("--rows", type=Path, help="a file of JSON lines that the cells are added to")
+    parser.add_argument("--table", action="store_true", help="run nothing, print the table of --rows")
     parser.add_argument("--smoke", action="store_true")
     args = parser.parse_args()
+    if args.table:
+        if not args.rows:
+            parser.error("--table needs --rows")
+        print(field_table(read_rows(args.rows), args.method, args.seeds))
+        return
     options = dict(methods=[m for m in args.methods.split(",") if m], counts=tuple(int(p) for p in args.pairs.split(",") if p),
                    seeds=args.seeds, budget=args.budget)
     sets = args.sets
@@ -110,6 +162,8 @@ def main() -> None:
     shown = args.method if all(args.method in found.labels for found in results.values()) else next(iter(results[sets[0]].labels))
     print(table(results), summary(results, shown), sep="\n")
     print(f"\n{time.monotonic() - began:.0f} s, cells that were there before included for nothing")
+    if args.rows:
+        add_rows(args.rows, results)
     args.output.mkdir(parents=True, exist_ok=True)
     (args.output / "summary.json").write_text(json.dumps({name: outcome(found, shown) for name, found in results.items()}))
 

@@ -8,7 +8,8 @@ from benchmarks import label_efficiency
 
 
 def test_the_small_form_ends_with_its_tables(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["label_efficiency", "--smoke", "--jobs", "1", "--output", str(tmp_path), "--method", "asif"])
+    monkeypatch.setattr("sys.argv", ["label_efficiency", "--smoke", "--jobs", "1", "--output", str(tmp_path), "--method", "asif",
+                                     "--rows", str(tmp_path / "rows.jsonl")])
     label_efficiency.main()
     out = capsys.readouterr().out
     assert "| ridge CCA | " in out and "### emoji_speech" in out
@@ -16,3 +17,27 @@ def test_the_small_form_ends_with_its_tables(tmp_path, monkeypatch, capsys):
     words = json.loads((tmp_path / "summary.json").read_text())["emoji_speech"]
     assert len(words) == 4 and set(words) <= {"won", "tied", "lost", "reference"}
     assert (tmp_path / "emoji_speech-random-independent" / "report.html").is_file()
+
+    monkeypatch.setattr("sys.argv", ["label_efficiency", "--table", "--rows", str(tmp_path / "rows.jsonl"), "--method", "asif",
+                                     "--seeds", "2"])
+    label_efficiency.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "| set | pairs | ridge_cca | asif | asif - best of the others | |"
+    for line, found in zip(lines[2:6], (20, 50, 100, 200), strict=True):
+        _, name, count, other, own, difference, word, _ = [part.strip() for part in line.split("|")]
+        gap = float(difference.removeprefix("ridge_cca:").split("±")[0])
+        assert (name, int(count)) == ("emoji_speech", found) and word in ("won", "tied", "lost")
+        assert abs(float(own) - float(other) - gap) < 0.11
+
+
+def test_rows_are_replaced_not_doubled(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    rows = [dict(set="emoji", pairs=20, method=m, seed=s, **{"mean/R@10": v}) for m, v in (("a", 0.1), ("b", 0.2))
+            for s in (0, 1, 2)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = label_efficiency.read_rows(file)
+    assert len(found) == 6 and "| emoji | 20 | 10.0 | 20.0 | a: +10.0 ± 0.0 | won |" in label_efficiency.field_table(found, "b", 3)
+    label_efficiency.add_rows(file, {})
+    assert len(file.read_text().splitlines()) == 6
+    del found["emoji", 20, "b", 1]  # a method without all seeds is left out
+    assert "0 won, 0 tied, 0 lost" in label_efficiency.field_table(found, "b", 3)
