@@ -29,7 +29,7 @@ from gera_jax.data import Preprocessor, Table, build_data
 SETS = {"clipart": (300, 500), "clipart_dinov2": (300, 500), "emoji": (150, 400), "emoji_speech": (150, 400),
         "emoji_speech_image": (150, 400), "molecule": (300, 500)}
 PAIRS = (20, 50, 100, 200, 500, 1000, 2000)
-SEEDS = range(10)
+SEEDS = range(15)
 T_975 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228, 11: 2.201,
          12: 2.179, 13: 2.160, 14: 2.145}  # Student's t, two-sided 95 %
 METRICS = ("R@1", "R@10", "F")
