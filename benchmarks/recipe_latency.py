@@ -15,7 +15,8 @@ import numpy as np
 from benchmarks.recipe_gain import SETS, possible, rows_of
 from gera_jax import baselines
 
-METHODS = {"auto": baselines.CotrainedHeads, "kernel CCA": baselines.KernelCCA, "ridge CCA": baselines.RidgeCCA,
+METHODS = {"auto": baselines.CotrainedHeads, "auto, width 512": lambda: baselines.CotrainedHeads(width=512),
+           "kernel CCA, 1000 landmarks": lambda: baselines.KernelCCA(landmarks=1000), "ridge CCA": baselines.RidgeCCA,
            "ASIF": baselines.ASIF}
 
 
@@ -34,8 +35,8 @@ def main() -> None:
     parser.add_argument("--pairs", nargs="+", type=int, default=[100, 1000])
     parser.add_argument("--repeats", type=int, default=50)
     args = parser.parse_args()
-    print("| set | pairs | pool rows a modality | method | stored, MiB | one row, ms | 500 rows together, ms a row |")
-    print("|---" * 7 + "|")
+    print("| set | pairs | pool rows a modality | method | dimensions | stored, MiB | one row, ms | of 500 rows, ms a row |")
+    print("|---" * 8 + "|")
     for source in args.sets:
         for pairs in (p for p in args.pairs if possible(source, p)):
             rows = rows_of(source, pairs, 0)
@@ -50,9 +51,9 @@ def main() -> None:
                     spent.append(1000 * (time.process_time() - began))
                 many = np.resize(sides[0][1], (500, rows["x_val"].shape[1]))
                 began = time.process_time()
-                model.transform_x(many)
+                width = model.transform_x(many).shape[1]
                 each = 1000 * (time.process_time() - began) / len(many)
-                print(f"| {source} | {pairs} | {len(rows['x']) + pairs} | {name} | {size_bytes(model) / 2**20:.1f} | "
+                print(f"| {source} | {pairs} | {len(rows['x']) + pairs} | {name} | {width} | {size_bytes(model) / 2**20:.1f} | "
                       f"{np.median(spent[5:]):.2f} | {each:.3f} |", flush=True)
 
 
