@@ -36,6 +36,11 @@ SETS = {  # test, validation
 SMOKE = dict(methods=("ridge_cca", "asif"), counts=(20, 50, 100, 200), seeds=2, budget=1)
 
 
+def verdict(gain: Interval) -> str:
+    """Won or lost where the interval keeps off 0."""
+    return "won" if gain.mean > gain.half else "lost" if gain.mean < -gain.half else "tied"
+
+
 def outcome(found: Comparison, method: str) -> list[str]:
     """ "won", "tied" or "lost" of a method at each count against the best published baseline, by the interval of R@10."""
     words = []
@@ -45,7 +50,7 @@ def outcome(found: Comparison, method: str) -> list[str]:
         if gain is None:
             words.append("reference" if method == reference else "-")
         else:
-            words.append("tied" if not abs(gain.mean) > gain.half else "won" if gain.mean > 0 else "lost")
+            words.append(verdict(gain))
     return words
 
 
@@ -120,7 +125,7 @@ def field_table(rows: dict[tuple, dict], method: str, seeds: int) -> str:
             mean = {m: float(np.mean(v)) for m, v in found.items()}
             best = max((m for m in found if m != method), key=mean.__getitem__)
             gain = Interval.of(np.subtract(found[method], found[best]))
-            words.append("tied" if not abs(gain.mean) > gain.half else "won" if gain.mean > 0 else "lost")
+            words.append(verdict(gain))
             numbers = [f"{mean[m]:.1f}" if m in mean else "" for m in (*others, method)]
             numbers += [f"{best}: {gain.mean:+.1f} ± {gain.half:.1f}", words[-1]]
             lines.append(f"| {name} | {pairs} | {' | '.join(numbers)} |")

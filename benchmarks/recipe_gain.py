@@ -23,15 +23,15 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.label_efficiency import verdict
 from gera_jax import baselines, config
+from gera_jax.comparison.outcome import Interval
 from gera_jax.data import Preprocessor, Table, build_data
 
 SETS = {"clipart": (300, 500), "clipart_dinov2": (300, 500), "emoji": (150, 400), "emoji_speech": (150, 400),
         "emoji_speech_image": (150, 400), "molecule": (300, 500)}
 PAIRS = (20, 50, 100, 200, 500, 1000, 2000)
 SEEDS = range(15)
-T_975 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228, 11: 2.201,
-         12: 2.179, 13: 2.160, 14: 2.145}  # Student's t, two-sided 95 %
 METRICS = ("R@1", "R@10", "F")
 OWN = "auto"
 FORMER = {"recipe": "three views, equal weights, two rounds",
@@ -151,11 +151,9 @@ def run_sets(args: argparse.Namespace, write: Callable[[dict], None], done: set)
                     write(dict(group=args.group, set=source, pairs=pairs, seed=seed, method=name, **measure(rows, field[name])))
 
 
-def difference(a: dict[int, float], b: dict[int, float]) -> tuple[float, float]:
+def difference(a: dict[int, float], b: dict[int, float]) -> Interval:
     """Mean and half 95 % interval of a - b over the seeds that both have."""
-    values = np.array([a[s] - b[s] for s in sorted(set(a) & set(b))])
-    half = T_975.get(len(values) - 1, math.inf) * values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.inf
-    return float(values.mean()), float(half)
+    return Interval.of([a[s] - b[s] for s in sorted(set(a) & set(b))])
 
 
 def collect(rows: list[dict], group: str) -> dict[tuple, dict[int, dict]]:
@@ -184,10 +182,9 @@ def field_table(rows: list[dict]) -> list[str]:
             mean = {name: np.mean(list(values(cell).values())) for name, cell in found.items()}
             best = max(mean, key=mean.__getitem__)
             gaps = {m: difference(values(own, m), values(found[best], m)) for m in METRICS[1::-1] + METRICS[2:]}
-            gap, half = gaps["R@10"]
-            word = "won" if gap > half else "lost" if gap < -half else "tied"
+            word = verdict(gaps["R@10"])
             outcome[word] += 1
-            gains.setdefault(pairs, []).append(gap)
+            gains.setdefault(pairs, []).append(gaps["R@10"].mean)
             numbers = [f"{mean[name]:.1f}" if name in mean else "" for name in others]
             numbers.append(f"{np.mean(list(values(own).values())):.1f}")
             texts = [f"{g:+.1f} ± {h:.1f}" for g, h in gaps.values()]

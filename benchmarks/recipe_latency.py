@@ -1,4 +1,4 @@
-"""What a fitted recipe costs to keep and to ask: bytes stored, and CPU time to embed one new row, against two closed forms.
+"""What a fitted recipe costs to keep and to ask: bytes stored, and CPU time to embed one new row, against other closed forms.
 
     python -m benchmarks.recipe_latency
 

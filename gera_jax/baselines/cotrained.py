@@ -10,12 +10,11 @@ from gera_jax.baselines.linear import SharedSpace, check_pairs, check_rows, thin
 from gera_jax.baselines.ridge_cca import regularization_rule
 from gera_jax.baselines.soft_cca import Heads, deviation, fit_heads
 from gera_jax.baselines.stacking import corrections, expanded, mixture, out_of_fold
-from gera_jax.baselines.views import Kernel, Narrow, Plain, Pool, Smoothed, density, nearest_both, soft_mean
+from gera_jax.baselines.views import HUB, Kernel, Narrow, Plain, Pool, Smoothed, density, nearest_both, soft_mean
 from gera_jax.checks import require, require_known
 
 Array = np.ndarray
 ENOUGH_UNPAIRED = 400  # rows a modality from which on the unpaired rows have their full weight
-HUB = 10  # best scores whose mean is a density
 SAMPLE = 4096  # rows that tell the deviation of a score
 NARROWING = 2000  # pool rows of each modality, at even steps, that tell a narrower space
 ENOUGH_PAIRS = 100  # from which on the pairs choose the mixture and the corrections by cross-validation
@@ -92,7 +91,7 @@ class CotrainedHeads(SharedSpace):
         require(shrink >= 0, "shrink", got=shrink, wanted="a number >= 0")
         require(np.isfinite(regularization) and regularization >= 0, "regularization", got=regularization, wanted="a number >= 0")
         require(dim >= 1, "dim", got=dim, wanted="at least 1")
-        require(width is None or width >= 3, "width", got=width, wanted="None or at least 3")
+        require(width is None or (isinstance(width, int) and width >= 3), "width", got=width, wanted="None or an int >= 3")
         require(max_pool >= 2, "max_pool", got=max_pool, wanted="at least 2 rows")
         self.views, self.rounds, self.pseudo_weight, self.expansion = tuple(views), rounds, pseudo_weight, expansion
         self.hubness, self.shrink, self.regularization = hubness, shrink, regularization
@@ -240,7 +239,7 @@ class CotrainedHeads(SharedSpace):
             expanded = [own * self._expand(heads, side), other * coordinates]
             parts += expanded if side == 0 else expanded[::-1]
         if self.hubness_used > 0:
-            shift = density(heads, self._pool_heads[1 - side], HUB) - self._typical[side]
+            shift = density(heads, self._pool_heads[1 - side]) - self._typical[side]
             shift = -self.hubness_used * np.clip(shift, -self._reach, self._reach)[:, None]
             parts += [shift, np.ones_like(shift)] if side == 0 else [np.ones_like(shift), shift]
         return np.concatenate(parts, axis=1)

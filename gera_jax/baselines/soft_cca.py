@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gera_jax.baselines.linear import unit_rows
+from gera_jax.baselines.views import BLOCK
 
 Array = np.ndarray
 
@@ -50,7 +51,7 @@ def deviation(x: Array, y: Array) -> float:
     if width * (n + m) < n * m:
         square = float(np.sum((x.T @ x) * (y.T @ y)))
     else:
-        square = sum(float(np.vdot(scores, scores)) for scores in (x[i : i + 1024] @ y.T for i in range(0, n, 1024)))
+        square = sum(float(np.vdot(scores, scores)) for scores in (x[i : i + BLOCK] @ y.T for i in range(0, n, BLOCK)))
     return float(np.sqrt(max(square / (n * m) - mean**2, 1e-12)))
 
 

@@ -97,8 +97,8 @@ def corrections(folds: Sequence[Fold], weights: Array, rows: tuple[Array, Array]
         spread = np.float32(deviation(x[h:], y[h:]))
         heads = (x / np.sqrt(spread), y / np.sqrt(spread))
         own = [rows[side][fold.order[side]] for side in (0, 1)]
-        hubs = [density(heads[s][: fold.gallery[s]], heads[1 - s][h:], 10) for s in (0, 1)]
-        pool_hubs = [density(heads[s][h:], heads[1 - s][h:], 10) for s in (0, 1)]
+        hubs = [density(heads[s][: fold.gallery[s]], heads[1 - s][h:]) for s in (0, 1)]
+        pool_hubs = [density(heads[s][h:], heads[1 - s][h:]) for s in (0, 1)]
         places = [expanded(heads[s][: fold.gallery[s]], heads[1 - s][h:], own[1 - s][h:], pool_hubs[1 - s]) for s in (0, 1)]
         spreads = [deviation(places[s], own[1 - s][h:]) for s in (0, 1)]
         for side in (0, 1):

@@ -11,6 +11,7 @@ from gera_jax.checks import require
 
 Array = np.ndarray
 BLOCK = 1024  # rows of a score matrix in memory at once
+HUB = 10  # best scores whose mean is a density
 NUGGET = 1e-6  # on the diagonal of a kernel of n rows, times n, which no eigenvalue exceeds: directions below are rounding
 
 
@@ -163,9 +164,9 @@ def _top(scores: Array, k: int) -> tuple[Array, Array]:
     return chosen, np.take_along_axis(scores, chosen, axis=1)
 
 
-def density(queries: Array, keys: Array, k: int) -> Array:
-    """[n] mean of the k largest scores of each query: how much of a hub a row is."""
-    return nearest(queries, keys, min(k, len(keys)))[1].mean(axis=1)
+def density(queries: Array, keys: Array) -> Array:
+    """[n] mean of the HUB largest scores of each query: how much of a hub a row is."""
+    return nearest(queries, keys, min(HUB, len(keys)))[1].mean(axis=1)
 
 
 def neighbour_mean(queries: Array, keys: Array, values: Array, *, k: int, temperature: float,

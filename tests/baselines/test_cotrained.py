@@ -179,7 +179,7 @@ def test_neighbour_means_equal_loops():
         w = np.exp(scores[top] / 0.7)
         np.testing.assert_allclose(got[i], w @ v[top] / w.sum(), rtol=1e-5)
         assert sorted(nearest(q, k, 3, shift=shift)[0][i]) == sorted(top)
-    np.testing.assert_allclose(density(q, k, 2), np.sort(q @ k.T, axis=1)[:, -2:].mean(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(density(q, np.tile(k, (2, 1))), np.sort(np.tile(q @ k.T, 2), axis=1)[:, -10:].mean(axis=1), rtol=1e-5)
     own = nearest(k, k, 2, exclude_self=True)[0]
     assert not (own == np.arange(9)[:, None]).any()
 
@@ -253,7 +253,8 @@ def test_bad_rows_are_refused(change, words):
         (dict(hubness=-1), "hubness: got -1; wanted a number >= 0"),
         (dict(expansion=float("nan")), "expansion: got nan; wanted a number >= 0"),
         (dict(dim=0), "dim: got 0; wanted at least 1"),
-        (dict(width=2), "width: got 2; wanted None or at least 3"),
+        (dict(width=2), "width: got 2; wanted None or an int >= 3"),
+        (dict(width=64.0), "width: got 64.0; wanted None or an int >= 3"),
         (dict(max_pool=1), "max_pool: got 1; wanted at least 2 rows"),
     ],
 )  # fmt: skip

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 from benchmarks import label_efficiency
+from gera_jax.comparison.sweep import Cell
 
 
 def test_the_small_form_ends_with_its_tables(tmp_path, monkeypatch, capsys):
@@ -37,7 +39,12 @@ def test_rows_are_replaced_not_doubled(tmp_path):
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = label_efficiency.read_rows(file)
     assert len(found) == 6 and "| emoji | 20 | 10.0 | 20.0 | a: +10.0 ± 0.0 | won |" in label_efficiency.field_table(found, "b", 3)
-    label_efficiency.add_rows(file, {})
-    assert len(file.read_text().splitlines()) == 6
+    metrics = {"mean/R@1": 0.1, "mean/R@10": 0.3, "foscttm": 0.2}
+    new = [Cell("b", 20, 1, metrics=metrics), Cell("b", 50, 0, metrics=metrics), Cell("b", 50, 1, error="broke")]
+    label_efficiency.add_rows(file, {"emoji": SimpleNamespace(cells=new)})
+    found = label_efficiency.read_rows(file)
+    assert len(file.read_text().splitlines()) == len(found) == 7
+    assert found["emoji", 20, "b", 1]["mean/R@10"] == found["emoji", 50, "b", 0]["mean/R@10"] == 0.3
+    assert found["emoji", 20, "b", 0]["mean/R@10"] == 0.2
     del found["emoji", 20, "b", 1]  # a method without all seeds is left out
     assert "0 won, 0 tied, 0 lost" in label_efficiency.field_table(found, "b", 3)
