@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.interpolate import make_smoothing_spline
 
 from gera_jax.checks import InputError
 from gera_jax.comparison.learning_curve import LearningCurve, coverage, hide_last
@@ -11,17 +12,23 @@ from gera_jax.comparison.learning_curve import LearningCurve, coverage, hide_las
 COUNTS = np.array([20, 50, 100, 200, 500])
 
 
-def curve(counts, a=-2.0, b=0.7, bend=0.0):
-    u = np.log(np.asarray(counts) / 500)
-    return a + 2 + b * u + bend * u**2
+def curve(counts, a=0.0, b=0.7):
+    return a + b * np.log(np.asarray(counts) / 500)
+
+
+def wandering(rng, counts, roughness=0.15, steps=400):
+    """logit at `counts` of a line whose slope is a Brownian motion in log(pairs), by small steps from 20 to 4,000 pairs."""
+    u = np.linspace(np.log(20), np.log(4000), steps)
+    slope = 0.7 + roughness * np.sqrt(u[1] - u[0]) * np.cumsum(rng.normal(size=steps))
+    return np.interp(np.log(counts), u, -2 + np.cumsum(slope) * (u[1] - u[0]))
 
 
 def share(logit):
     return 1 / (1 + np.exp(-logit))
 
 
-def draws(rng, counts, *, seeds=5, between=0.1, within=0.08, **shape):
-    return share(curve(counts, **shape) + between * rng.normal(size=(seeds, 1)) + within * rng.normal(size=(seeds, len(counts))))
+def draws(rng, logits, *, seeds=5, between=0.1, within=0.08):
+    return share(logits + between * rng.normal(size=(seeds, 1)) + within * rng.normal(size=(seeds, len(logits))))
 
 
 def test_without_noise_the_curve_is_found():
@@ -31,33 +38,56 @@ def test_without_noise_the_curve_is_found():
     assert at.low <= at.mean <= at.high and at.run_low <= at.low and at.run_high >= at.high
 
 
+@pytest.mark.parametrize("pairs", [10, 70, 200, 3000])
+def test_it_is_the_smoothing_spline(pairs):
+    """Oracle: the minimiser of sum (y - f)^2 + lambda int f''^2, lambda = noise / roughness^2, straight outside the data."""
+    values = draws(np.random.default_rng(5), wandering(np.random.default_rng(6), COUNTS))
+    made = LearningCurve.fit(COUNTS, values, gallery=10_000)
+
+    def spline(strength):
+        found = make_smoothing_spline(made.log_pairs, made.center, lam=strength * made.within / made.seeds / made.roughness**2)
+        u, ends = np.log(pairs), np.clip(np.log(pairs), made.log_pairs[0], made.log_pairs[-1])
+        return share(found(ends) + (u - ends) * found.derivative()(ends))
+
+    assert made.predict(pairs).mean == pytest.approx(spline(1.0), abs=1e-6)
+    assert made.predict(pairs).mean != pytest.approx(spline(10.0), abs=1e-6)  # companion
+
+
 def test_95_per_cent_of_truths_lie_inside():
-    """Bends drawn from the prior; the truth is the curve itself, and a run is one more draw of all noise."""
+    """Curves drawn from the prior; the truth is the curve itself, and a run is one more draw of all noise."""
     rng = np.random.default_rng(0)
     inside, run_inside, trials = 0, 0, 400
     for _ in range(trials):
-        bend = 0.06 * rng.normal()
-        values = draws(rng, COUNTS, bend=bend)
-        at = LearningCurve.fit(COUNTS, values, gallery=500).predict(1000)
-        inside += at.low <= share(curve([1000], bend=bend)[0]) <= at.high
-        run_inside += at.run_low <= draws(rng, [1000], seeds=1, bend=bend)[0, 0] <= at.run_high
-    assert 0.92 < inside / trials <= 0.995
-    assert 0.92 < run_inside / trials <= 0.995
+        truth = wandering(rng, [*COUNTS, 1000])
+        at = LearningCurve.fit(COUNTS, draws(rng, truth[:-1]), gallery=500).predict(1000)
+        inside += at.low <= share(truth[-1]) <= at.high
+        run_inside += at.run_low <= draws(rng, truth[-1:], seeds=1)[0, 0] <= at.run_high
+    assert 0.92 < inside / trials <= 0.985
+    assert 0.92 < run_inside / trials <= 0.985
 
 
-def test_a_prior_without_a_bend_promises_too_much():
-    """Companion: the same intervals with the bend ruled out miss far more often."""
+@pytest.mark.parametrize("roughness", [0.0, 0.03])
+def test_a_slope_that_hardly_wanders_promises_too_much(roughness):
+    """Companion: more seeds do not take away the doubt of a bend, and a model without one misses far more often."""
     rng = np.random.default_rng(1)
     inside = 0
     for _ in range(200):
-        bend = 0.12 * rng.choice([-1, 1])
-        at = LearningCurve.fit(COUNTS, draws(rng, COUNTS, bend=bend, between=0.02, within=0.02), gallery=500, curvature=1e-6).predict(2000)
-        inside += at.low <= share(curve([2000], bend=bend)[0]) <= at.high
-    assert inside / 200 < 0.7
+        truth = wandering(rng, [*COUNTS, 1000])
+        at = LearningCurve.fit(COUNTS, draws(rng, truth[:-1], seeds=20, between=0.02), gallery=500, roughness=roughness)
+        at = at.predict(1000)
+        inside += at.low <= share(truth[-1]) <= at.high
+    assert inside / 200 < 0.75
+
+
+def test_many_seeds_leave_the_doubt_of_the_next_bend():
+    few, many = (LearningCurve.fit(COUNTS, draws(np.random.default_rng(2), curve(COUNTS), seeds=seeds), gallery=500)
+                 for seeds in (5, 5000))
+    at_end, beyond = (many.predict(pairs).high - many.predict(pairs).low for pairs in (500, 1000))
+    assert at_end < 0.1 * (few.predict(500).high - few.predict(500).low) and beyond > 0.05
 
 
 def test_further_away_is_less_certain():
-    made = LearningCurve.fit(COUNTS, draws(np.random.default_rng(2), COUNTS), gallery=500)
+    made = LearningCurve.fit(COUNTS, draws(np.random.default_rng(2), curve(COUNTS)), gallery=500)
     widths = [made.predict(p).high - made.predict(p).low for p in (500, 1000, 4000)]
     assert widths[0] < widths[1] < widths[2]
 
@@ -75,7 +105,7 @@ def test_zero_and_one_stay_finite():
 
 def test_hiding_the_last_count():
     rng = np.random.default_rng(3)
-    hidden = [hide_last(COUNTS, draws(rng, COUNTS), gallery=500) for _ in range(60)]
+    hidden = [hide_last(COUNTS, draws(rng, curve(COUNTS)), gallery=500) for _ in range(60)]
     found = coverage(hidden)
     assert found["hidden"] == 60 and found["means"] > 0.85 and found["runs"] > 0.85
     assert abs(found["bias"]) < 0.02
@@ -95,3 +125,8 @@ def test_faults(pairs, values, words):
     with pytest.raises(InputError) as error:
         LearningCurve.fit(pairs, values, gallery=100)
     assert str(error.value) == words
+
+
+def test_a_roughness_below_zero_is_refused():
+    with pytest.raises(InputError, match="roughness: got -0.1; wanted a number >= 0."):
+        LearningCurve.fit(COUNTS, np.full((2, 5), 0.5), gallery=100, roughness=-0.1)
