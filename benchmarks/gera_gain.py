@@ -16,7 +16,8 @@ from benchmarks import _sweep as sweep
 from gera_jax import config, training
 
 SETS = {"clipart": dict(val=300, test=500), "emoji": dict(val=150, test=400), "emoji_speech": dict(val=150, test=400),
-        "molecule": dict(val=300, test=500)}
+        "molecule": dict(val=300, test=500), "clipart_dinov2": dict(val=300, test=500),
+        "emoji_speech_image": dict(val=150, test=400)}
 VARIANT_SETS = ("clipart", "emoji")
 PAIRS = (100, 300, 1000)
 STARTS = ("ridge_cca", "random")
