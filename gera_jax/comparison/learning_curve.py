@@ -10,7 +10,7 @@ import numpy as np
 
 from gera_jax.checks import require
 
-ROUGHNESS = 0.15  # how fast the slope of logit(value) wanders: smallest that covered 95 % on clipart, emoji and molecule
+ROUGHNESS = 0.2  # smallest of 0.1, 0.125, 0.15, ... that covered 95 % of hidden means on clipart, emoji and molecule
 CONFIDENCE = 0.95
 
 
@@ -31,9 +31,11 @@ class LearningCurve:
 
     The slope wanders with deviation roughness * sqrt(du) over a step du: the curve is the cubic smoothing spline, and no number
     of seeds takes away the doubt of where it bends next. g is known by its generalized covariance roughness^2 |u - v|^3 / 12
-    and predicted by universal kriging from the means over seeds. Two more sources of doubt are added: the seeds' common rise
-    or fall (another split), and for one run the noise of a draw of pairs. Intervals are Student's, with the degrees of freedom
-    of the estimated variances (Satterthwaite); a single seed has the binomial noise of its gallery.
+    and predicted by universal kriging from the means over seeds.
+
+    A draw of pairs has the noise of its gallery's hits times an overdispersion f: variance f / (gallery q (1 - q)) of the logit
+    at value q. Seeds share a rise or fall besides (another split). Intervals are Student's, with the degrees of freedom of the
+    two estimated variances (Satterthwaite); from one seed neither can be told: f = 1, no common shift.
 
     Source: Wahba (1978), smoothing splines as integrated Brownian motion; Matheron (1973), generalized covariance; what hiding
     the last count found is in docs/results/label_efficiency.md.
@@ -48,7 +50,8 @@ class LearningCurve:
     log_pairs: np.ndarray  # [c]
     center: np.ndarray  # [c] mean logit over seeds
     between: float  # variance of a seed's common shift
-    within: float  # variance of a draw of pairs
+    overdispersion: float  # variance of a draw of pairs, in units of its gallery's binomial noise
+    gallery: int
     seeds: int
     roughness: float
 
@@ -79,30 +82,32 @@ class LearningCurve:
         y = _logit(np.clip(values, floor, 1 - floor))
         seeds, count = y.shape
         center = y.mean(axis=0)
+        weights = 1 / _binomial(center, gallery)
+        overdispersion, between = 1.0, 0.0
         if seeds > 1:
-            residual = y - center - y.mean(axis=1, keepdims=True) + y.mean()
-            within = float(np.sum(residual**2) / ((seeds - 1) * (count - 1)))
-            between = max(0.0, float(np.var(y.mean(axis=1), ddof=1)) - within / count)
-        else:
-            share = 1 / (1 + np.exp(-center))
-            within, between = float(np.mean(1 / (gallery * share * (1 - share)))), 0.0
-        return cls(np.log(pairs), center, between, max(within, 1e-8), seeds, roughness)
+            shift = (y - center) @ weights / weights.sum()
+            residual = y - center - shift[:, None]
+            overdispersion = max(1e-6, float(np.sum(residual**2 @ weights) / ((seeds - 1) * (count - 1))))
+            between = max(0.0, float(np.sum(shift**2) / (seeds - 1) - overdispersion / weights.sum()))
+        return cls(np.log(pairs), center, between, overdispersion, gallery, seeds, roughness)
 
     def predict(self, pairs: float, *, confidence: float = CONFIDENCE) -> Prediction:
         """The value at `pairs`, inside or beyond the counts that were fitted."""
         require(pairs >= 1, "pairs", got=pairs, wanted="at least 1")
         u, count = self.log_pairs, len(self.log_pairs)
         line = np.stack([np.ones(count), u])
+        noise = self.overdispersion * _binomial(self.center, self.gallery) / self.seeds
         system = np.zeros((count + 2, count + 2))
-        system[:count, :count] = self._covariance(u[:, None] - u) + np.eye(count) * self.within / self.seeds
+        system[:count, :count] = self._covariance(u[:, None] - u) + np.diag(noise)
         system[:count, count:], system[count:, :count] = line.T, line
         target = np.r_[self._covariance(np.log(pairs) - u), 1.0, np.log(pairs)]
         solution = np.linalg.solve(system, target)
         weights = solution[:count]
-        middle, noise = float(weights @ self.center), float(weights @ weights) * self.within / self.seeds
-        bend = max(0.0, float(-solution @ target) - noise)
-        mean = self._half(confidence, bend, noise, self.between / self.seeds)
-        run = self._half(confidence, bend, noise + self.within, self.between)
+        middle, known = float(weights @ self.center), float(weights**2 @ noise)
+        bend = max(0.0, float(-solution @ target) - known)
+        draw = self.overdispersion * float(_binomial(np.array(middle), self.gallery))
+        mean = self._half(confidence, bend, known, self.between / self.seeds)
+        run = self._half(confidence, bend, known + draw, self.between)
         return Prediction(
             int(pairs), *(float(1 / (1 + np.exp(-v))) for v in (middle, middle - mean, middle + mean, middle - run, middle + run))
         )
@@ -166,6 +171,12 @@ def coverage(checks: Sequence[Hidden]) -> Mapping[str, float]:
         bias=float(np.mean([check.prediction.mean - check.mean for check in checks])),
         width=float(np.mean([check.prediction.high - check.prediction.low for check in checks])),
     )
+
+
+def _binomial(logit: np.ndarray, gallery: int) -> np.ndarray:
+    """Variance of the logit of a share of a gallery's items."""
+    share = 1 / (1 + np.exp(-logit))
+    return 1 / (gallery * share * (1 - share))
 
 
 def _logit(value: np.ndarray) -> np.ndarray:

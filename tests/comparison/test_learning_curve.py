@@ -16,19 +16,20 @@ def curve(counts, a=0.0, b=0.7):
     return a + b * np.log(np.asarray(counts) / 500)
 
 
-def wandering(rng, counts, roughness=0.15, steps=400):
+def wandering(rng, counts, roughness=0.2, start=-2.0, steps=400):
     """logit at `counts` of a line whose slope is a Brownian motion in log(pairs), by small steps from 20 to 4,000 pairs."""
     u = np.linspace(np.log(20), np.log(4000), steps)
     slope = 0.7 + roughness * np.sqrt(u[1] - u[0]) * np.cumsum(rng.normal(size=steps))
-    return np.interp(np.log(counts), u, -2 + np.cumsum(slope) * (u[1] - u[0]))
+    return np.interp(np.log(counts), u, start + np.cumsum(slope) * (u[1] - u[0]))
 
 
 def share(logit):
     return 1 / (1 + np.exp(-logit))
 
 
-def draws(rng, logits, *, seeds=5, between=0.1, within=0.08):
-    return share(logits + between * rng.normal(size=(seeds, 1)) + within * rng.normal(size=(seeds, len(logits))))
+def draws(rng, logits, *, seeds=5, between=0.1, gallery=500):
+    """Hits of a gallery, [seeds, counts]: many more of them change from draw to draw at .5 than at .02."""
+    return rng.binomial(gallery, share(logits + between * rng.normal(size=(seeds, 1)))) / gallery
 
 
 def test_without_noise_the_curve_is_found():
@@ -40,12 +41,14 @@ def test_without_noise_the_curve_is_found():
 
 @pytest.mark.parametrize("pairs", [10, 70, 200, 3000])
 def test_it_is_the_smoothing_spline(pairs):
-    """Oracle: the minimiser of sum (y - f)^2 + lambda int f''^2, lambda = noise / roughness^2, straight outside the data."""
+    """Oracle: the minimiser of sum w (y - f)^2 + lambda int f''^2, w = 1 / noise, lambda = 1 / roughness^2, straight outside."""
     values = draws(np.random.default_rng(5), wandering(np.random.default_rng(6), COUNTS))
     made = LearningCurve.fit(COUNTS, values, gallery=10_000)
+    level = share(made.center)
+    weights = made.seeds * 10_000 * level * (1 - level) / made.overdispersion
 
     def spline(strength):
-        found = make_smoothing_spline(made.log_pairs, made.center, lam=strength * made.within / made.seeds / made.roughness**2)
+        found = make_smoothing_spline(made.log_pairs, made.center, w=weights, lam=strength / made.roughness**2)
         u, ends = np.log(pairs), np.clip(np.log(pairs), made.log_pairs[0], made.log_pairs[-1])
         return share(found(ends) + (u - ends) * found.derivative()(ends))
 
@@ -53,13 +56,15 @@ def test_it_is_the_smoothing_spline(pairs):
     assert made.predict(pairs).mean != pytest.approx(spline(10.0), abs=1e-6)  # companion
 
 
-def test_95_per_cent_of_truths_lie_inside():
+@pytest.mark.parametrize("start", [-4.0, -2.0])
+@pytest.mark.parametrize("seeds", [2, 5])
+def test_95_per_cent_of_truths_lie_inside(start, seeds):
     """Curves drawn from the prior; the truth is the curve itself, and a run is one more draw of all noise."""
     rng = np.random.default_rng(0)
     inside, run_inside, trials = 0, 0, 400
     for _ in range(trials):
-        truth = wandering(rng, [*COUNTS, 1000])
-        at = LearningCurve.fit(COUNTS, draws(rng, truth[:-1]), gallery=500).predict(1000)
+        truth = wandering(rng, [*COUNTS, 1000], start=start)
+        at = LearningCurve.fit(COUNTS, draws(rng, truth[:-1], seeds=seeds), gallery=500).predict(1000)
         inside += at.low <= share(truth[-1]) <= at.high
         run_inside += at.run_low <= draws(rng, truth[-1:], seeds=1)[0, 0] <= at.run_high
     assert 0.92 < inside / trials <= 0.985
