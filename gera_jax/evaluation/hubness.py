@@ -14,29 +14,39 @@ def local_density(scores: Any, *, k: int = 10) -> np.ndarray:
     """Mean of the k best scores of each row: how near a row is to a reference set, [n, q] -> [n].
 
     Args:
-      scores: [n, q] similarities to q reference rows (higher = closer).
+      scores: [n, q] similarities to q reference rows (higher = closer); NaN, of a reference row that is broken, counts for
+        nothing.
       k: neighbours; fewer reference rows than that are all taken.
+
+    Returns:
+      [n]; NaN for a row that has no score but NaN.
 
     >>> local_density(np.array([[1.0, 0.0, 0.5], [0.2, 0.2, 0.2]]), k=2).tolist()
     [0.75, 0.2]
     """
-    scores = _reference_scores(scores)
+    scores, known = _reference_scores(scores)
     require(k >= 1, "k", got=k, wanted="at least 1")
     k = min(k, scores.shape[1])
-    return np.partition(scores, scores.shape[1] - k, axis=1)[:, -k:].mean(axis=1)
+    best = np.sort(np.partition(np.where(known, scores, -np.inf), scores.shape[1] - k, axis=1)[:, -k:], axis=1)
+    taken = np.minimum(k, known.sum(axis=1, keepdims=True))  # NaN, as -inf, lies before them
+    with np.errstate(invalid="ignore"):  # 0 / 0 of a row without any score: NaN
+        return (np.where(np.arange(k) >= k - taken, best, 0).sum(axis=1) / taken[:, 0]).astype(scores.dtype)
 
 
 def log_density(scores: Any, *, temperature: float) -> np.ndarray:
     """log mean_q exp(scores / temperature) of each row, [n, q] -> [n]: the normaliser of an inverted softmax.
 
+    NaN counts for nothing, as in `local_density`.
+
     >>> float(log_density(np.zeros((1, 7)), temperature=0.1)[0])
     0.0
     """
-    scores = _reference_scores(scores)
+    scores, known = _reference_scores(scores)
     require(temperature > 0, "temperature", got=temperature, wanted="a number > 0")
-    scores = scores / temperature
+    scores = np.where(known, scores / temperature, -np.inf)
     top = scores.max(axis=1, keepdims=True)
-    return top[:, 0] + np.log(np.mean(np.exp(scores - top), axis=1))
+    with np.errstate(invalid="ignore"):  # a row without any score: NaN
+        return (top[:, 0] + np.log(np.exp(scores - top).sum(axis=1) / known.sum(axis=1))).astype(scores.dtype)
 
 
 def csls(scores: Any, *, x_density: Any, y_density: Any) -> np.ndarray:
@@ -83,10 +93,11 @@ def inverted_softmax(scores: Any, *, x_density: Any, y_density: Any, temperature
     return scores / temperature - x_density[:, None] - y_density
 
 
-def _reference_scores(scores: Any) -> np.ndarray:
+def _reference_scores(scores: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The scores and which of them are numbers."""
     scores = ranks.as_float(scores, "scores")
     require(scores.shape[1] > 0, "scores", got=f"shape {scores.shape}", wanted="at least one reference row")
-    return scores
+    return scores, ~np.isnan(scores)
 
 
 def _densities(scores: np.ndarray, x_density: Any, y_density: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -51,6 +51,18 @@ def test_a_hub_loses_its_place():
     assert retrieval_metrics_from_scores(fixed)["x_to_y/R@1"] == 1.0
 
 
+@pytest.mark.parametrize("density", [lambda s: local_density(s, k=2), lambda s: local_density(s, k=9),
+                                     lambda s: log_density(s, temperature=0.3)])
+def test_a_broken_reference_row_has_no_say(scores, density):
+    """One NaN row among the references: the densities are those of the others; a row that is NaN itself stays NaN."""
+    broken = np.insert(scores, 2, np.nan, axis=1)
+    np.testing.assert_allclose(density(broken), density(scores), rtol=1e-12)
+    broken[3] = np.nan
+    assert np.isnan(density(broken)).tolist() == [False] * 3 + [True] + [False] * 2
+    worst = np.insert(scores, 2, -1.0, axis=1)  # companion: a row that is only far away does count where all are taken
+    assert np.abs(log_density(worst, temperature=0.3) - log_density(scores, temperature=0.3)).max() > 1e-3
+
+
 def test_large_scores_do_not_overflow():
     assert log_density(np.array([[1e4, 0.0]]), temperature=0.1)[0] == pytest.approx(1e5 - np.log(2))
 
