@@ -117,7 +117,8 @@ def field_table(rows: dict[tuple, dict], method: str, seeds: int) -> str:
     cells = {key: whole for key, found in values.items()
              if method in (whole := {m: v for m, v in found.items() if len(v) == seeds}) and len(whole) > 1}
     others = sorted({m for found in cells.values() for m in found} - {method})
-    lines = [f"| set | pairs | {' | '.join(others)} | {method} | {method} - best of the others | |",
+    label = {name: found.label for name, found in gera_jax.comparison.methods().items()}
+    lines = [f"| set | pairs | {' | '.join(map(label.get, others))} | {label[method]} | difference from the best of the others | |",
              "|---" * (len(others) + 5) + "|"]
     words = []
     for name in SETS:
@@ -127,7 +128,7 @@ def field_table(rows: dict[tuple, dict], method: str, seeds: int) -> str:
             gain = Interval.of(np.subtract(found[method], found[best]))
             words.append(verdict(gain))
             numbers = [f"{mean[m]:.1f}" if m in mean else "" for m in (*others, method)]
-            numbers += [f"{best}: {gain.mean:+.1f} ± {gain.half:.1f}", words[-1]]
+            numbers += [f"{label[best]}: {gain.mean:+.1f} ± {gain.half:.1f}", words[-1]]
             lines.append(f"| {name} | {pairs} | {' | '.join(numbers)} |")
     return "\n".join([*lines, "", ", ".join(f"{words.count(word)} {word}" for word in ("won", "tied", "lost")) + "."])
 
