@@ -174,8 +174,8 @@ def coverage(checks: Sequence[Hidden]) -> Mapping[str, float]:
 
 
 def _binomial(logit: np.ndarray, gallery: int) -> np.ndarray:
-    """Variance of the logit of a share of a gallery's items."""
-    share = 1 / (1 + np.exp(-logit))
+    """Variance of the logit of a share of a gallery's items; half an item is the least that a share may lack."""
+    share = np.clip(1 / (1 + np.exp(-logit)), 0.5 / gallery, 1 - 0.5 / gallery)
     return 1 / (gallery * share * (1 - share))
 
 

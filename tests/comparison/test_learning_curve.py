@@ -108,6 +108,11 @@ def test_zero_and_one_stay_finite():
     assert all(0 <= value <= 1 for value in at[1:])
 
 
+def test_far_beyond_the_data_it_is_unsure_and_finite():
+    at = LearningCurve.fit(COUNTS, draws(np.random.default_rng(4), curve(COUNTS)), gallery=500).predict(10**12)
+    assert at.low < 0.5 and at.high > 0.99 and np.isfinite(at).all()
+
+
 def test_hiding_the_last_count():
     rng = np.random.default_rng(3)
     hidden = [hide_last(COUNTS, draws(rng, curve(COUNTS)), gallery=500) for _ in range(60)]
