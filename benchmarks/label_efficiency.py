@@ -118,7 +118,7 @@ def field_table(rows: dict[tuple, dict], method: str, seeds: int) -> str:
              if method in (whole := {m: v for m, v in found.items() if len(v) == seeds}) and len(whole) > 1}
     others = sorted({m for found in cells.values() for m in found} - {method})
     label = {name: found.label for name, found in gera_jax.comparison.methods().items()}
-    lines = [f"| set | pairs | {' | '.join(map(label.get, others))} | {label[method]} | difference from the best of the others | |",
+    lines = [f"| set | pairs | {' | '.join(map(label.get, others))} | {label[method]} | less the best of the others | |",
              "|---" * (len(others) + 5) + "|"]
     words = []
     for name in SETS:
