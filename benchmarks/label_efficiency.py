@@ -117,8 +117,9 @@ def field_table(rows: dict[tuple, dict], method: str, seeds: int) -> str:
     cells = {key: whole for key, found in values.items()
              if method in (whole := {m: v for m, v in found.items() if len(v) == seeds}) and len(whole) > 1}
     others = sorted({m for found in cells.values() for m in found} - {method})
-    label = {name: found.label for name, found in gera_jax.comparison.methods().items()}
-    lines = [f"| set | pairs | {' | '.join(map(label.get, others))} | {label[method]} | less the best of the others | |",
+    known = gera_jax.comparison.methods()
+    label = {name: known[name].label if name in known else name for name in (*others, method)}
+    lines = [f"| set | pairs | {' | '.join(label[m] for m in others)} | {label[method]} | {label[method]} - best of the others | |",
              "|---" * (len(others) + 5) + "|"]
     words = []
     for name in SETS:

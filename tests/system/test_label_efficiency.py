@@ -24,10 +24,10 @@ def test_the_small_form_ends_with_its_tables(tmp_path, monkeypatch, capsys):
                                      "--seeds", "2"])
     label_efficiency.main()
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "| set | pairs | ridge_cca | asif | asif - best of the others | |"
+    assert lines[0] == "| set | pairs | ridge CCA | ASIF | ASIF - best of the others | |"
     for line, found in zip(lines[2:6], (20, 50, 100, 200), strict=True):
         _, name, count, other, own, difference, word, _ = [part.strip() for part in line.split("|")]
-        gap = float(difference.removeprefix("ridge_cca:").split("±")[0])
+        gap = float(difference.removeprefix("ridge CCA:").split("±")[0])
         assert (name, int(count)) == ("emoji_speech", found) and word in ("won", "tied", "lost")
         assert abs(float(own) - float(other) - gap) < 0.11
 
