@@ -119,7 +119,8 @@ def field_table(rows: dict[tuple, dict], method: str, seeds: int) -> str:
     others = sorted({m for found in cells.values() for m in found} - {method})
     known = gera_jax.comparison.methods()
     label = {name: known[name].label if name in known else name for name in (*others, method)}
-    lines = [f"| set | pairs | {' | '.join(label[m] for m in others)} | {label[method]} | {label[method]} - best of the others | |",
+    own = label[method]
+    lines = [f"| set | pairs | {' | '.join(label[m] for m in others)} | {own} | {own} - best of the others | |",
              "|---" * (len(others) + 5) + "|"]
     words = []
     for name in SETS:
