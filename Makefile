@@ -2,7 +2,7 @@
 #   make quickstart      the comparison on the small data set that comes with the package; ends with report.html
 #   make test            all tests and the examples in the docstrings
 #   make bench           speed and memory against named peers
-#   make bench-label-efficiency   every method on every bundled set at every number of pairs; hours, goes on where it was
+#   make bench-label-efficiency   every table on few pairs, from its rows; runs what they lack
 #   make lint            ruff
 #   make notebook        notebooks from their .py sources, run
 # Another environment: make test VENV=.venv312 PYTHON=python3.12
@@ -33,7 +33,7 @@ bench: $(VENV)/.installed-dev
 	$(RUN) -m benchmarks $(ARGS)
 
 bench-label-efficiency: $(VENV)/.installed-dev
-	$(RUN) -m benchmarks.label_efficiency $(ARGS)
+	$(RUN) -m benchmarks.label_efficiency_tables $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(RUN) -m ruff check .

@@ -1,9 +1,9 @@
 """Every method on every bundled set at every pair count; the tables of docs/results/label_efficiency.md.
 
-    make bench-label-efficiency                       # all sets, random split; hours on two cores, and it goes on where it was
+    python -m benchmarks.label_efficiency             # all sets and methods; a day on two cores, and it goes on where it was
     python -m benchmarks.label_efficiency --sets clipart emoji --methods ridge_cca,auto --split grouped
     python -m benchmarks.label_efficiency --smoke     # two closed forms on one set, seconds
-    python -m benchmarks.label_efficiency ... --rows docs/results/label_efficiency_field.jsonl    # adds its cells to those there
+    python -m benchmarks.label_efficiency ... --rows docs/results/label_efficiency_field.jsonl    # runs and adds what it lacks
     python -m benchmarks.label_efficiency --table --rows docs/results/label_efficiency_field.jsonl
 
 Each set has a folder with cells.jsonl, results.json and report.html. Settings are chosen on validation rows; a seed is a
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,15 +26,16 @@ import gera_jax
 from gera_jax.comparison.learning_curve import coverage
 from gera_jax.comparison.outcome import POINTS, Comparison, Interval
 
-SETS = {  # test, validation
-    "clipart": (500, 300),
-    "clipart_dinov2": (500, 300),
-    "emoji": (400, 150),
-    "emoji_speech": (400, 150),
-    "emoji_speech_image": (400, 150),
-    "molecule": (500, 300),
+SETS = {  # test, validation, most pairs
+    "clipart": (500, 300, 2000),
+    "clipart_dinov2": (500, 300, 2000),
+    "emoji": (400, 150, 1000),
+    "emoji_speech": (400, 150, 1000),
+    "emoji_speech_image": (400, 150, 1000),
+    "molecule": (500, 300, 2000),
 }
-SMOKE = dict(methods=("ridge_cca", "asif"), counts=(20, 50, 100, 200), seeds=2, budget=1)
+COUNTS = (20, 50, 100, 200, 500, 1000, 2000)
+SMOKE, SMOKE_COUNTS = dict(methods=("ridge_cca", "asif"), seeds=2, budget=1), (20, 50, 100, 200)
 
 
 def verdict(gain: Interval) -> str:
@@ -97,6 +99,12 @@ def read_rows(file: Path) -> dict[tuple, dict]:
     return {(row["set"], row["pairs"], row["method"], row["seed"]): row for row in rows}
 
 
+def missing(rows: dict[tuple, dict], name: str, methods: Sequence[str], counts: Sequence[int], seeds: int) -> tuple[int, ...]:
+    """The counts of a set at which a row of some method and seed is not there."""
+    counts = [count for count in counts or COUNTS if count <= SETS[name][2]]
+    return tuple(c for c in counts if any((name, c, m, seed) not in rows for m in methods for seed in range(seeds)))
+
+
 def add_rows(file: Path, results: dict[str, Comparison]) -> None:
     """A line a cell; a cell that was there is replaced."""
     rows = read_rows(file)
@@ -147,7 +155,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/label_efficiency"))
     parser.add_argument("--jobs", type=int)
     parser.add_argument("--method", default="auto", help="whose cells are counted as won, tied and lost")
-    parser.add_argument("--rows", type=Path, help="a file of JSON lines that the cells are added to")
+    parser.add_argument("--rows", type=Path, help="a file of JSON lines: what it lacks is run and added")
     parser.add_argument("--table", action="store_true", help="run nothing, print the table of --rows")
     parser.add_argument("--smoke", action="store_true")
     args = parser.parse_args()
@@ -156,22 +164,30 @@ def main() -> None:
             parser.error("--table needs --rows")
         print(field_table(read_rows(args.rows), args.method, args.seeds))
         return
-    options = dict(methods=[m for m in args.methods.split(",") if m], counts=tuple(int(p) for p in args.pairs.split(",") if p),
-                   seeds=args.seeds, budget=args.budget)
-    sets = args.sets
+    methods, counts = [m for m in args.methods.split(",") if m], tuple(int(p) for p in args.pairs.split(",") if p)
+    options, sets = dict(methods=methods, seeds=args.seeds, budget=args.budget), args.sets
     if args.smoke:
-        options, sets = SMOKE, ["emoji_speech"]
+        options, sets, counts = SMOKE, ["emoji_speech"], SMOKE_COUNTS
     began, results = time.monotonic(), {}
     for name in sets:
-        test, val = SETS[name]
+        test, val, _ = SETS[name]
+        if args.rows:
+            field = options["methods"] or list(gera_jax.comparison.methods())
+            lacking = missing(read_rows(args.rows), name, field, counts, options["seeds"])
+            if not lacking:
+                continue
         results[name] = gera_jax.compare(
             name, split=args.split, unpaired=args.unpaired, test=test, val=val, jobs=args.jobs, progress=True,
-            output=args.output / f"{name}-{args.split}-{args.unpaired}", **options)
-    shown = args.method if all(args.method in found.labels for found in results.values()) else next(iter(results[sets[0]].labels))
+            output=args.output / f"{name}-{args.split}-{args.unpaired}", counts=lacking if args.rows else counts, **options)
+        if args.rows:
+            add_rows(args.rows, {name: results[name]})
+    if not results:
+        print(f"{args.rows} holds every cell that was asked for.")
+        return
+    first, *_ = results.values()
+    shown = args.method if all(args.method in found.labels for found in results.values()) else next(iter(first.labels))
     print(table(results), summary(results, shown), sep="\n")
     print(f"\n{time.monotonic() - began:.0f} s, cells that were there before included for nothing")
-    if args.rows:
-        add_rows(args.rows, results)
     args.output.mkdir(parents=True, exist_ok=True)
     (args.output / "summary.json").write_text(json.dumps({name: outcome(found, shown) for name, found in results.items()}))
 

@@ -116,7 +116,6 @@ def large_rows(file: Path, pairs: int, unpaired: int, seed: int) -> dict[str, np
     with np.load(file, allow_pickle=False) as arrays:
         x, y = arrays["molecule"], arrays["text"]
     test, paired, rest = np.split(np.random.default_rng(seed).permutation(len(x)), [1000, 1000 + pairs])
-    unpaired = min(unpaired, len(rest) // 2)
     tables = (Table(x[np.r_[paired, rest[:unpaired], test]], [*range(pairs), *range(-unpaired, 0), *range(10**6, 10**6 + 1000)],
                     "molecule"),
               Table(y[np.r_[paired, rest[unpaired : 2 * unpaired], test]],
@@ -130,9 +129,11 @@ def large_rows(file: Path, pairs: int, unpaired: int, seed: int) -> dict[str, np
 
 
 def run_pool(args: argparse.Namespace, write: Callable[[dict], None], done: set) -> None:
+    with np.load(args.file, allow_pickle=False) as arrays:
+        items = len(arrays["molecule"])
     for seed in args.seeds:
         for pairs in (100, 1000):
-            for unpaired in (100, 1000, 9000):
+            for unpaired in sorted({min(size, (items - 1000 - pairs) // 2) for size in (100, 1000, 9000)}):
                 for name, make in (("ridge CCA, rule", baselines.RidgeCCA), ("auto", baselines.CotrainedHeads)):
                     if ("pool", unpaired, pairs, seed, name) not in done:
                         found = measure(large_rows(args.file, pairs, unpaired, seed), [make])

@@ -1,4 +1,4 @@
-"""Every method on one bundled set at every pair count: what `make bench-label-efficiency` runs for each set.
+"""Every method on one bundled set at every pair count: what `python -m benchmarks.label_efficiency` runs for each set.
 
     gera-jax compare --config configs/comparisons/label_efficiency.py:source=emoji --output runs/emoji
 """

@@ -1,11 +1,14 @@
-"""The label-efficiency benchmark in its small form: what `make bench-label-efficiency ARGS=--smoke` runs."""
+"""The label-efficiency benchmark in its small form: what `python -m benchmarks.label_efficiency --smoke` runs; and the rows of the large one."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
-from benchmarks import label_efficiency
+import pytest
+
+from benchmarks import label_efficiency, label_efficiency_tables, recipe_gain
 from gera_jax.comparison.sweep import Cell
 
 
@@ -48,3 +51,40 @@ def test_rows_are_replaced_not_doubled(tmp_path):
     assert found["emoji", 20, "b", 0]["mean/R@10"] == 0.2
     del found["emoji", 20, "b", 1]  # a method without all seeds is left out
     assert "0 won, 0 tied, 0 lost" in label_efficiency.field_table(found, "b", 3)
+
+
+RESULTS = Path(__file__).resolve().parents[2] / "docs/results"
+RUNS = [step for step in label_efficiency_tables.steps(RESULTS) if step[0] == "label_efficiency" and "--table" not in step]
+
+
+def ran(*args, **kwargs):
+    raise RuntimeError("a cell is missing")
+
+
+@pytest.mark.parametrize("step", RUNS, ids=["field", "systems"])
+def test_the_rows_of_the_page_are_whole(step, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("gera_jax.compare", ran)
+    monkeypatch.setattr("sys.argv", step)
+    label_efficiency.main()
+    assert "holds every cell that was asked for" in capsys.readouterr().out
+
+    rows = (RESULTS / Path(step[-1]).name).read_text().splitlines()  # companion: one row less
+    less = tmp_path / "rows.jsonl"
+    less.write_text("\n".join(row for row in rows if '"set": "emoji", "pairs": 100, "method": "ridge_cca", "seed": 3' not in row))
+    monkeypatch.setattr("sys.argv", [*step[:-1], str(less)])
+    with pytest.raises(RuntimeError, match="a cell is missing"):
+        label_efficiency.main()
+
+
+def test_what_is_missing_is_told_by_count():
+    rows = {("emoji", count, "a", seed): {} for count in (20, 50) for seed in (0, 1)}
+    assert label_efficiency.missing(rows, "emoji", ["a"], (20, 50), 2) == ()
+    assert label_efficiency.missing(rows, "emoji", ["a"], (20, 50), 3) == (20, 50)
+    assert label_efficiency.missing(rows, "emoji", ["a"], (), 2) == (100, 200, 500, 1000)
+
+
+def test_the_closed_forms_of_the_page_are_whole(monkeypatch):
+    monkeypatch.setattr(recipe_gain, "measure", ran)
+    for step in label_efficiency_tables.steps(RESULTS)[:2]:
+        monkeypatch.setattr("sys.argv", step)
+        recipe_gain.main()

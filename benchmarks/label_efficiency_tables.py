@@ -1,0 +1,54 @@
+"""Every table of docs/results/label_efficiency.md, and that of GeRA's own term, from the rows in docs/results.
+
+    make bench-label-efficiency         # = python -m benchmarks.label_efficiency_tables
+
+Each step runs the cells that its file of rows does not hold yet and then prints its table: with the files as committed that is
+a minute or two, of latency; with `--rows EMPTY_FOLDER` everything, a day on two cores, and a killed run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+FIELD = "ridge_cca,kernel_cca,asif,wasserstein_procrustes,sue,contrastive_linear,fusemix,sotalign,structure,auto"
+SYSTEMS = "procrustes,csa,contrastive_mlp,m3mix,sspc,gentle_clip,gera,ridge_cca"
+
+
+def steps(rows: Path, large: Path | None = None) -> list[list[str]]:
+    """The commands, in the order of the page: what runs the missing cells, then what prints."""
+    recipe, field, systems, gera = (str(rows / f"{name}.jsonl") for name in (
+        "recipe_gain", "label_efficiency_field", "label_efficiency_systems", "gera_gain"))
+    five = ["--seeds", "0", "1", "2", "3", "4"]
+    ablation = ["--group", "ablation", "--sets", "clipart", "emoji_speech", "molecule", "--pairs", "100", "500", *five]
+    return [
+        ["recipe_gain", "--output", recipe],
+        ["recipe_gain", "--output", recipe, *ablation],
+        *([["recipe_gain", "--output", recipe, "--group", "pool", "--file", str(large), *five]] if large else []),
+        ["recipe_gain", "--output", recipe, "--table"],
+        ["label_efficiency", "--methods", FIELD, "--budget", "2", "--rows", field],
+        ["label_efficiency", "--table", "--rows", field],
+        ["label_efficiency", "--methods", SYSTEMS, "--budget", "1", "--pairs", "100", "--rows", systems],
+        ["label_efficiency", "--table", "--rows", systems],
+        ["recipe_latency", "--repeats", "20"],
+        ["curve_coverage", "--input", recipe],
+        ["curve_coverage", "--input", recipe, "--seeds", "5"],
+        ["gera_gain", "--output", gera],
+        ["gera_gain", "--output", gera, "--table"],
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=Path, default=Path("docs/results"), help="the folder of the files of rows")
+    parser.add_argument("--large", type=Path, help="molecule_name_large.npz of 20,000 rows; without it no pools are run")
+    args = parser.parse_args()
+    for module, *options in steps(args.rows, args.large):
+        print(f"\n## {' '.join([f'python -m benchmarks.{module}', *options])}\n", flush=True)
+        subprocess.run([sys.executable, "-m", f"benchmarks.{module}", *options], check=True)
+
+
+if __name__ == "__main__":
+    main()
