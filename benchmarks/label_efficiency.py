@@ -113,6 +113,7 @@ def add_rows(file: Path, results: dict[str, Comparison]) -> None:
             rows[name, cell.pairs, cell.method, cell.seed] = dict(
                 set=name, pairs=cell.pairs, method=cell.method, seed=cell.seed, setting=cell.setting, validation=cell.validation,
                 cpu_seconds=round(cell.cpu_seconds, 2), **{key: round(cell.metrics[key], 5) for key in POINTS})
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("".join(json.dumps(rows[key]) + "\n" for key in sorted(rows)))
 
 

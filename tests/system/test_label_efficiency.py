@@ -14,7 +14,7 @@ from gera_jax.comparison.sweep import Cell
 
 def test_the_small_form_ends_with_its_tables(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["label_efficiency", "--smoke", "--jobs", "1", "--output", str(tmp_path), "--method", "asif",
-                                     "--rows", str(tmp_path / "rows.jsonl")])
+                                     "--rows", str(tmp_path / "new" / "rows.jsonl")])
     label_efficiency.main()
     out = capsys.readouterr().out
     assert "| ridge CCA | " in out and "### emoji_speech" in out
@@ -23,7 +23,7 @@ def test_the_small_form_ends_with_its_tables(tmp_path, monkeypatch, capsys):
     assert len(words) == 4 and set(words) <= {"won", "tied", "lost", "reference"}
     assert (tmp_path / "emoji_speech-random-independent" / "report.html").is_file()
 
-    monkeypatch.setattr("sys.argv", ["label_efficiency", "--table", "--rows", str(tmp_path / "rows.jsonl"), "--method", "asif",
+    monkeypatch.setattr("sys.argv", ["label_efficiency", "--table", "--rows", str(tmp_path / "new" / "rows.jsonl"), "--method", "asif",
                                      "--seeds", "2"])
     label_efficiency.main()
     lines = capsys.readouterr().out.splitlines()
