@@ -1,4 +1,4 @@
-"""A grid of runs kept as lines of JSON: a file holds what was run, and a sweep runs what the file does not hold yet."""
+"""The bundled sets as benchmarks split them, and a grid of runs kept as lines of JSON: a sweep runs what its file lacks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,15 @@ from pathlib import Path
 
 from gera_jax.cli.commands import use_compilation_cache
 from gera_jax.comparison.outcome import Interval
+
+LARGE, SMALL = dict(val=300, test=500), dict(val=150, test=400)
+SETS = {"clipart": LARGE, "clipart_dinov2": LARGE, "emoji": SMALL, "emoji_speech": SMALL, "emoji_speech_image": SMALL,
+        "molecule": LARGE}
+
+
+def possible(source: str, pairs: int) -> bool:
+    """Has the set so many pairs beside its test and validation items, with some left over as unpaired rows?"""
+    return pairs <= (1000 if SETS[source] == SMALL else 2000)
 
 
 def parser() -> argparse.ArgumentParser:

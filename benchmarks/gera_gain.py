@@ -15,9 +15,6 @@ import numpy as np
 from benchmarks import _sweep as sweep
 from gera_jax import config, training
 
-SETS = {"clipart": dict(val=300, test=500), "emoji": dict(val=150, test=400), "emoji_speech": dict(val=150, test=400),
-        "molecule": dict(val=300, test=500), "clipart_dinov2": dict(val=300, test=500),
-        "emoji_speech_image": dict(val=150, test=400)}
 VARIANT_SETS = ("clipart", "emoji")
 PAIRS = (100, 300, 1000)
 STARTS = ("ridge_cca", "random")
@@ -34,7 +31,7 @@ def variants() -> dict[str, dict]:
 
 def run(source: str, pairs: int, start: str, seed: int, weight: float, variant: str) -> dict:
     c = config.load(f"gera:source={source},pairs={pairs},start={start},geometry={weight},seed={seed}")
-    c.data.split.update(seed=seed, **SETS[source])
+    c.data.split.update(seed=seed, **sweep.SETS[source])
     options = dict(variants()[variant])
     knn, strength = options.pop("knn", None), options.pop("strength", None)
     for name, graph in c.graphs.items():
@@ -61,14 +58,14 @@ def grid(variant: str) -> list[tuple]:
     if variant != "default":  # only where the default does nothing, with the weight that needs no choice
         return [(source, 100, "ridge_cca", seed, weight, variant) for source in VARIANT_SETS for seed in SEEDS
                 for weight in (1.0, 10.0)]
-    return [(source, pairs, start, seed, weight, variant) for source in SETS for pairs in PAIRS for start in STARTS
+    return [(source, pairs, start, seed, weight, variant) for source in sweep.SETS for pairs in PAIRS for start in STARTS
             for seed in SEEDS for weight in WEIGHTS]
 
 
 def table(rows: list[dict], variant: str) -> str:
     lines = ["| set | pairs | start | twin R@10 | chosen weight: R@10 | R@1 | FOSCTTM | fixed 1: R@10 | FOSCTTM |",
              "|---|---|---|---|---|---|---|---|---|"]
-    for source in SETS:
+    for source in sweep.SETS:
         for pairs in PAIRS:
             for start in STARTS:
                 cell = {(r["seed"], r["weight"]): r for r in rows if (r["source"], r["pairs"], r["start"], r["variant"])

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks import _sweep as sweep
-from benchmarks.gera_gain import SETS
+from benchmarks._sweep import SETS
 from gera_jax import config, training
 
 # Arm -> config, the field of its weight and the weight.

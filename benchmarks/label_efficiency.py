@@ -23,19 +23,13 @@ from pathlib import Path
 import numpy as np
 
 import gera_jax
+from benchmarks._sweep import SETS, possible
 from gera_jax.comparison.learning_curve import coverage
 from gera_jax.comparison.outcome import POINTS, Comparison, Interval
+from gera_jax.comparison.task import COUNTS
 
-SETS = {  # test, validation, most pairs
-    "clipart": (500, 300, 2000),
-    "clipart_dinov2": (500, 300, 2000),
-    "emoji": (400, 150, 1000),
-    "emoji_speech": (400, 150, 1000),
-    "emoji_speech_image": (400, 150, 1000),
-    "molecule": (500, 300, 2000),
-}
-COUNTS = (20, 50, 100, 200, 500, 1000, 2000)
-SMOKE, SMOKE_COUNTS = dict(methods=("ridge_cca", "asif"), seeds=2, budget=1), (20, 50, 100, 200)
+SMOKE = dict(sets=["emoji_speech"], methods="ridge_cca,asif", pairs="20,50,100,200", seeds=2, budget=1)
+
 
 
 def verdict(gain: Interval) -> str:
@@ -101,7 +95,7 @@ def read_rows(file: Path) -> dict[tuple, dict]:
 
 def missing(rows: dict[tuple, dict], name: str, methods: Sequence[str], counts: Sequence[int], seeds: int) -> tuple[int, ...]:
     """The counts of a set at which a row of some method and seed is not there."""
-    counts = [count for count in counts or COUNTS if count <= SETS[name][2]]
+    counts = [count for count in counts or COUNTS if possible(name, count)]
     return tuple(c for c in counts if any((name, c, m, seed) not in rows for m in methods for seed in range(seeds)))
 
 
@@ -156,7 +150,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/label_efficiency"))
     parser.add_argument("--jobs", type=int)
     parser.add_argument("--method", default="auto", help="whose cells are counted as won, tied and lost")
-    parser.add_argument("--rows", type=Path, help="a file of JSON lines: what it lacks is run and added")
+    parser.add_argument("--rows", type=Path, help="JSON lines of one split, regime and budget: what is missing is run")
     parser.add_argument("--table", action="store_true", help="run nothing, print the table of --rows")
     parser.add_argument("--smoke", action="store_true")
     args = parser.parse_args()
@@ -165,21 +159,19 @@ def main() -> None:
             parser.error("--table needs --rows")
         print(field_table(read_rows(args.rows), args.method, args.seeds))
         return
-    methods, counts = [m for m in args.methods.split(",") if m], tuple(int(p) for p in args.pairs.split(",") if p)
-    options, sets = dict(methods=methods, seeds=args.seeds, budget=args.budget), args.sets
     if args.smoke:
-        options, sets, counts = SMOKE, ["emoji_speech"], SMOKE_COUNTS
+        vars(args).update(SMOKE)
+    methods, counts = [m for m in args.methods.split(",") if m], tuple(int(p) for p in args.pairs.split(",") if p)
     began, results = time.monotonic(), {}
-    for name in sets:
-        test, val, _ = SETS[name]
+    for name in args.sets:
+        lacking = counts
         if args.rows:
-            field = options["methods"] or list(gera_jax.comparison.methods())
-            lacking = missing(read_rows(args.rows), name, field, counts, options["seeds"])
+            lacking = missing(read_rows(args.rows), name, methods or list(gera_jax.comparison.methods()), counts, args.seeds)
             if not lacking:
                 continue
         results[name] = gera_jax.compare(
-            name, split=args.split, unpaired=args.unpaired, test=test, val=val, jobs=args.jobs, progress=True,
-            output=args.output / f"{name}-{args.split}-{args.unpaired}", counts=lacking if args.rows else counts, **options)
+            name, methods=methods, counts=lacking, seeds=args.seeds, budget=args.budget, split=args.split, unpaired=args.unpaired,
+            jobs=args.jobs, progress=True, output=args.output / f"{name}-{args.split}-{args.unpaired}", **SETS[name])
         if args.rows:
             add_rows(args.rows, {name: results[name]})
     if not results:

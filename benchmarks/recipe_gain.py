@@ -23,14 +23,13 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks._sweep import SETS, possible
 from benchmarks.label_efficiency import verdict
 from gera_jax import baselines, config
 from gera_jax.comparison.outcome import Interval
+from gera_jax.comparison.task import COUNTS
 from gera_jax.data import Preprocessor, Table, build_data
 
-SETS = {"clipart": (300, 500), "clipart_dinov2": (300, 500), "emoji": (150, 400), "emoji_speech": (150, 400),
-        "emoji_speech_image": (150, 400), "molecule": (300, 500)}
-PAIRS = (20, 50, 100, 200, 500, 1000, 2000)
 SEEDS = range(15)
 METRICS = ("R@1", "R@10", "F")
 OWN = "auto"
@@ -74,10 +73,6 @@ ABLATION: dict[str, list[Callable]] = {
 }
 
 
-def possible(source: str, pairs: int) -> bool:
-    return pairs <= 1000 or not source.startswith("emoji")
-
-
 def metrics(scores: np.ndarray) -> dict[str, float]:
     """Per cent, both directions averaged; ties count half."""
     own, n = np.diag(scores), len(scores)
@@ -88,7 +83,7 @@ def metrics(scores: np.ndarray) -> dict[str, float]:
 
 def rows_of(source: str, pairs: int, seed: int) -> dict[str, np.ndarray]:
     block = config.embedding_pair(source, pairs=pairs)
-    block.split.update(val=SETS[source][0], test=SETS[source][1], seed=seed)
+    block.split.update(seed=seed, **SETS[source])
     data = build_data(block)
     out = {}
     for side, name in zip("xy", data.names, strict=True):
@@ -175,7 +170,7 @@ def field_table(rows: list[dict]) -> list[str]:
              "|---" * (8 + len(others)) + "|"]
     outcome, gains = {"won": 0, "tied": 0, "lost": 0}, {}
     for source in SETS:
-        for pairs in PAIRS:
+        for pairs in COUNTS:
             own = cells.get((source, pairs, OWN))
             found = {name: cells[source, pairs, name] for name in others if (source, pairs, name) in cells}
             if not own or not found:
@@ -223,7 +218,7 @@ def former_table(rows: list[dict], former: str) -> list[str]:
     cells = collect(rows, "field")
     lines = [f"Against the former recipe of {FORMER[former]}:", "",
              "| pairs | sets, seeds | auto - former: R@10 | R@1 | FOSCTTM |", "|---|---|---|---|---|"]
-    for pairs in PAIRS:
+    for pairs in COUNTS:
         both = [(cells[s, pairs, OWN], cells[s, pairs, former]) for s in SETS
                 if (s, pairs, OWN) in cells and (s, pairs, former) in cells]
         seeds = sorted(set.intersection(*(set(a) & set(b) for a, b in both))) if both else []
@@ -254,7 +249,7 @@ def main() -> None:
     parser.add_argument("--group", choices=("field", "ablation", "pool"), default="field")
     parser.add_argument("--methods", nargs="+")
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
-    parser.add_argument("--pairs", nargs="+", type=int, default=list(PAIRS))
+    parser.add_argument("--pairs", nargs="+", type=int, default=list(COUNTS))
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     parser.add_argument("--file", type=Path, help="the large molecule file, for --group pool")
     parser.add_argument("--table", action="store_true")

@@ -12,7 +12,8 @@ import time
 
 import numpy as np
 
-from benchmarks.recipe_gain import SETS, possible, rows_of
+from benchmarks._sweep import SETS, possible
+from benchmarks.recipe_gain import rows_of
 from gera_jax import baselines
 
 METHODS = {"auto": baselines.CotrainedHeads, "auto, width 512": lambda: baselines.CotrainedHeads(width=512),

@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks import _sweep as sweep
 from gera_jax import config, training
 
-SETS = {"clipart": dict(val=300, test=500), "emoji": dict(val=150, test=400), "molecule": dict(val=300, test=500)}
+SETS = {name: sweep.SETS[name] for name in ("clipart", "emoji", "molecule")}
 PAIRS = (100, 300, 1000)
 SEEDS = range(5)
 CELL = ("source", "pairs", "seed", "setting")

@@ -37,8 +37,9 @@ class LearningCurve:
     at value q. Seeds share a rise or fall besides (another split). Intervals are Student's, with the degrees of freedom of the
     two estimated variances (Satterthwaite); from one seed neither can be told: f = 1, no common shift.
 
-    Source: Wahba (1978), smoothing splines as integrated Brownian motion; Matheron (1973), generalized covariance; what hiding
-    the last count found is in docs/results/label_efficiency.md.
+    Source: Wahba, "Improper priors, spline smoothing and the problem of guarding against model errors in regression" (JRSS B
+    1978); Matheron, "The intrinsic random functions and their applications" (1973); how often the intervals hold:
+    docs/results/label_efficiency.md.
 
     >>> rng = np.random.default_rng(0); pairs = np.array([20, 50, 100, 200, 500])
     >>> values = 1 / (1 + np.exp(4 - 0.6 * np.log(pairs) + 0.05 * rng.normal(size=(5, 5))))  # [seeds, counts]
@@ -92,7 +93,19 @@ class LearningCurve:
         return cls(np.log(pairs), center, between, overdispersion, gallery, seeds, roughness)
 
     def predict(self, pairs: float, *, confidence: float = CONFIDENCE) -> Prediction:
-        """The value at `pairs`, inside or beyond the counts that were fitted."""
+        """The value at a number of pairs, inside or beyond the counts that were fitted.
+
+        Args:
+          pairs: at least 1.
+          confidence: in (0, 1), of both intervals.
+
+        Returns:
+          Values in [0, 1]: the mean over all seeds there could be with its interval, and the range of one run.
+
+        Raises:
+          InputError: pairs below 1, or a confidence outside (0, 1).
+        """
+        require(0 < confidence < 1, "confidence", got=confidence, wanted="a number in (0, 1)")
         require(pairs >= 1, "pairs", got=pairs, wanted="at least 1")
         u, count = self.log_pairs, len(self.log_pairs)
         line = np.stack([np.ones(count), u])

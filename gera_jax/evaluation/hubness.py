@@ -24,13 +24,10 @@ def local_density(scores: Any, *, k: int = 10) -> np.ndarray:
     >>> local_density(np.array([[1.0, 0.0, 0.5], [0.2, 0.2, 0.2]]), k=2).tolist()
     [0.75, 0.2]
     """
-    scores, known = _reference_scores(scores)
+    scores = _reference_scores(scores)
     require(k >= 1, "k", got=k, wanted="at least 1")
     k = min(k, scores.shape[1])
-    best = np.sort(np.partition(np.where(known, scores, -np.inf), scores.shape[1] - k, axis=1)[:, -k:], axis=1)
-    taken = np.minimum(k, known.sum(axis=1, keepdims=True))  # NaN, as -inf, lies before them
-    with np.errstate(invalid="ignore"):  # 0 / 0 of a row without any score: NaN
-        return (np.where(np.arange(k) >= k - taken, best, 0).sum(axis=1) / taken[:, 0]).astype(scores.dtype)
+    return _known_mean(-np.partition(-scores, k - 1, axis=1)[:, :k])  # NaN is sorted last
 
 
 def log_density(scores: Any, *, temperature: float) -> np.ndarray:
@@ -41,12 +38,11 @@ def log_density(scores: Any, *, temperature: float) -> np.ndarray:
     >>> float(log_density(np.zeros((1, 7)), temperature=0.1)[0])
     0.0
     """
-    scores, known = _reference_scores(scores)
+    scores = _reference_scores(scores)
     require(temperature > 0, "temperature", got=temperature, wanted="a number > 0")
-    scores = np.where(known, scores / temperature, -np.inf)
-    top = scores.max(axis=1, keepdims=True)
-    with np.errstate(invalid="ignore"):  # a row without any score: NaN
-        return (top[:, 0] + np.log(np.exp(scores - top).sum(axis=1) / known.sum(axis=1))).astype(scores.dtype)
+    scores = scores / temperature
+    top = np.fmax.reduce(scores, axis=1, keepdims=True)
+    return top[:, 0] + np.log(_known_mean(np.exp(scores - top)))
 
 
 def csls(scores: Any, *, x_density: Any, y_density: Any) -> np.ndarray:
@@ -93,11 +89,16 @@ def inverted_softmax(scores: Any, *, x_density: Any, y_density: Any, temperature
     return scores / temperature - x_density[:, None] - y_density
 
 
-def _reference_scores(scores: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The scores and which of them are numbers."""
+def _reference_scores(scores: Any) -> np.ndarray:
     scores = ranks.as_float(scores, "scores")
     require(scores.shape[1] > 0, "scores", got=f"shape {scores.shape}", wanted="at least one reference row")
-    return scores, ~np.isnan(scores)
+    return scores
+
+
+def _known_mean(values: np.ndarray) -> np.ndarray:
+    """Mean over each row's numbers; NaN, without `np.nanmean`'s warning, where it has none."""
+    with np.errstate(invalid="ignore"):
+        return np.nansum(values, axis=1) / np.sum(~np.isnan(values), axis=1, dtype=values.dtype)
 
 
 def _densities(scores: np.ndarray, x_density: Any, y_density: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -137,6 +137,16 @@ def test_faults(pairs, values, words):
     assert str(error.value) == words
 
 
+@pytest.mark.parametrize(("asked", "words"), [
+    (dict(pairs=0.5), "pairs: got 0.5; wanted at least 1."),
+    (dict(pairs=10, confidence=1.0), "confidence: got 1.0; wanted a number in (0, 1)."),
+])  # fmt: skip
+def test_faults_of_a_prediction(asked, words):
+    with pytest.raises(InputError) as error:
+        LearningCurve.fit(COUNTS, np.full((2, 5), 0.5), gallery=100).predict(**asked)
+    assert str(error.value) == words
+
+
 def test_a_roughness_below_zero_is_refused():
     with pytest.raises(InputError, match="roughness: got -0.1; wanted a number >= 0."):
         LearningCurve.fit(COUNTS, np.full((2, 5), 0.5), gallery=100, roughness=-0.1)

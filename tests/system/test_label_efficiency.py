@@ -1,14 +1,15 @@
-"""The label-efficiency benchmark in its small form: what `python -m benchmarks.label_efficiency --smoke` runs; and the rows of the large one."""
+"""The label-efficiency benchmark in its small form, `python -m benchmarks.label_efficiency --smoke`; the rows of the large one."""
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import label_efficiency, label_efficiency_tables, recipe_gain
+from benchmarks import label_efficiency, label_efficiency_tables
 from gera_jax.comparison.sweep import Cell
 
 
@@ -54,26 +55,31 @@ def test_rows_are_replaced_not_doubled(tmp_path):
 
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs/results"
-RUNS = [step for step in label_efficiency_tables.steps(RESULTS) if step[0] == "label_efficiency" and "--table" not in step]
+PRINTED = {"recipe_latency", "curve_coverage"}  # modules that run no cells
+RUNS = [step for step in label_efficiency_tables.steps(RESULTS) if step[0] not in PRINTED and "--table" not in step]
+NEEDED = ['"method": "auto"', '"group": "ablation"', '"method": "fusemix"', '"method": "gentle_clip"', '"weight": 3.0']  # a row of each
 
 
 def ran(*args, **kwargs):
     raise RuntimeError("a cell is missing")
 
 
-@pytest.mark.parametrize("step", RUNS, ids=["field", "systems"])
-def test_the_rows_of_the_page_are_whole(step, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("step", "needed"), [*zip(RUNS, NEEDED, strict=True)], ids=["closed", "ablation", "field", "systems", "gera"])
+def test_the_rows_of_the_page_are_whole(step, needed, tmp_path, monkeypatch):
     monkeypatch.setattr("gera_jax.compare", ran)
-    monkeypatch.setattr("sys.argv", step)
-    label_efficiency.main()
-    assert "holds every cell that was asked for" in capsys.readouterr().out
+    monkeypatch.setattr("benchmarks.recipe_gain.measure", ran)
+    monkeypatch.setattr("benchmarks.gera_gain.run", ran)
+    [where] = [i for i, word in enumerate(step) if word.endswith(".jsonl")]
+    rows, copy = Path(step[where]).read_text().splitlines(keepends=True), tmp_path / "rows.jsonl"
+    main = importlib.import_module(f"benchmarks.{step[0]}").main
+    monkeypatch.setattr("sys.argv", [*step[:where], str(copy), *step[where + 1 :]])
+    copy.write_text("".join(rows))
+    main()
 
-    rows = (RESULTS / Path(step[-1]).name).read_text().splitlines()  # companion: one row less
-    less = tmp_path / "rows.jsonl"
-    less.write_text("\n".join(row for row in rows if '"set": "emoji", "pairs": 100, "method": "ridge_cca", "seed": 3' not in row))
-    monkeypatch.setattr("sys.argv", [*step[:-1], str(less)])
+    del rows[next(i for i, row in enumerate(rows) if needed in row)]  # companion: one row less
+    copy.write_text("".join(rows))
     with pytest.raises(RuntimeError, match="a cell is missing"):
-        label_efficiency.main()
+        main()
 
 
 def test_what_is_missing_is_told_by_count():
@@ -81,10 +87,3 @@ def test_what_is_missing_is_told_by_count():
     assert label_efficiency.missing(rows, "emoji", ["a"], (20, 50), 2) == ()
     assert label_efficiency.missing(rows, "emoji", ["a"], (20, 50), 3) == (20, 50)
     assert label_efficiency.missing(rows, "emoji", ["a"], (), 2) == (100, 200, 500, 1000)
-
-
-def test_the_closed_forms_of_the_page_are_whole(monkeypatch):
-    monkeypatch.setattr(recipe_gain, "measure", ran)
-    for step in label_efficiency_tables.steps(RESULTS)[:2]:
-        monkeypatch.setattr("sys.argv", step)
-        recipe_gain.main()
