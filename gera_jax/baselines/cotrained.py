@@ -52,7 +52,8 @@ class CotrainedHeads(SharedSpace):
       pseudo_weight: in [0, 1), weight of the soft pairs at 100 pairs or fewer.
       expansion: >= 0, weight of the expansion, 0 = none; or "auto".
       hubness: >= 0, weight of the densities, 0 = none; or "auto".
-      shrink: >= 0, pull towards equal weights, in pairs' worth of nats; infinity = equal weights, nothing is held out for them.
+      shrink: >= 0, pull of the views' weights towards equal ones, and of the choice of 5 towards likelihood, in pairs' worth;
+        infinity = equal weights, nothing is held out for them.
       regularization: >= 0, factor on the ridge's rule `regularization_rule(p)` (the kernel views: at most 1).
       dim: principal directions of each modality that are kept. Kernel features and canonical directions are not cut: that costs
         R@10 from 200 pairs on.
@@ -163,7 +164,7 @@ class CotrainedHeads(SharedSpace):
                 self.mixture = mixture(folds, self.shrink, p)
             if "auto" in asked:
                 offers = [(o if a == "auto" else (a,)) for a, o in zip(asked, (HUBNESS, EXPANSION), strict=True)]
-                used = corrections(folds, self.mixture, (self._pools[0].rows, self._pools[1].rows), *offers)
+                used = corrections(folds, self.mixture, (self._pools[0].rows, self._pools[1].rows), *offers, self.shrink, p)
         self.hubness_used, self.expansion_used = (float(value) for value in used)
         self._active = [i for i, weight in enumerate(self.mixture) if weight > LEAST_WEIGHT]
         self._views, self._ridges = ([items[i] for i in self._active] for items in (self._views, self._ridges))

@@ -14,6 +14,7 @@ from gera_jax.baselines.views import density, neighbour_mean
 Array = np.ndarray
 MOST_HELD = 400  # held-out pairs of a fold that are scored
 MOST_UNPAIRED = 2000  # unpaired rows of a modality, at even steps, that a fold scores them against
+FOUND = 0.02  # of the candidates: how far down a list a partner still counts for half
 SCALES = 0.25 * 1.4 ** np.arange(12)  # inverse temperatures that the cross-entropy is the best of
 
 
@@ -79,8 +80,12 @@ def mixture(folds: Sequence[Fold], shrink: float, p: int) -> Array:
 
 
 def corrections(folds: Sequence[Fold], weights: Array, rows: tuple[Array, Array], hubness: Sequence[float],
-                expansion: Sequence[float]) -> tuple[float, float]:
-    """The hubness and expansion of the mixed score, of those offered, with the least cross-entropy of held-out partners.
+                expansion: Sequence[float], shrink: float, p: int) -> tuple[float, float]:
+    """The hubness and expansion of the mixed score, of those offered, that find held-out partners best.
+
+    min of p M + shrink CE: M = mean of rank / (k + rank), a soft miss rate, rank = candidates before the partner, k = 2 % of the
+    candidates; CE = the cross-entropy of `mixture` at its best temperature. M is what a list of hits is for, but noisy;
+    CE varies less, and errs towards hubness as it counts the partners that are far down most.
 
     Args:
       folds: of `out_of_fold`.
@@ -88,7 +93,10 @@ def corrections(folds: Sequence[Fold], weights: Array, rows: tuple[Array, Array]
       rows: unit coordinates of both pools, where an expansion is compared.
       hubness: weights of the densities to choose from.
       expansion: weights of the expansion to choose from.
+      shrink: pairs' worth of the cross-entropy; infinity = it alone.
+      p: known pairs.
     """
+    recall = 1 / (1 + shrink / p)
     total = np.zeros((len(hubness), len(expansion)))
     for fold in folds:
         h = fold.held
@@ -110,7 +118,8 @@ def corrections(folds: Sequence[Fold], weights: Array, rows: tuple[Array, Array]
             for i, weight in enumerate(hubness):
                 for j, gain in enumerate(expansion):
                     score = plain + np.float32(gain) * more - np.float32(weight) * hubs[other]
-                    total[i, j] += min(_cross_entropy(np.float32(t) * score, slope=False)[0] for t in SCALES[near : near + 3])
+                    nats = min(_cross_entropy(np.float32(t) * score, slope=False)[0] for t in SCALES[near : near + 3])
+                    total[i, j] += recall * _misses(score) + (1 - recall) * nats
     i, j = np.unravel_index(int(np.argmin(total)), total.shape)
     return float(hubness[i]), float(expansion[j])
 
@@ -118,6 +127,12 @@ def corrections(folds: Sequence[Fold], weights: Array, rows: tuple[Array, Array]
 def expanded(heads: Array, keys: Array, rows: Array, shift: Array) -> Array:
     """Unit rows: where the 15 best pool rows of the other modality, hubs put back, lie in its own space."""
     return unit_rows(neighbour_mean(heads, keys, rows, k=15, temperature=0.5, shift=shift / 2)).astype(np.float32)
+
+
+def _misses(scores: Array) -> float:
+    """Sum over queries [h, g] of rank / (k + rank), rank = columns above the own one, k = `FOUND` of the columns."""
+    ranks = np.sum(scores > np.diagonal(scores)[:, None], axis=1)
+    return float(np.sum(ranks / (FOUND * scores.shape[1] + ranks)))
 
 
 def _cross_entropy(scores: Array, slope: bool = True) -> tuple[float, Array]:
