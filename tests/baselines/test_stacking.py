@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from gera_jax.baselines import CotrainedHeads
 from gera_jax.baselines.soft_cca import deviation, fit_heads
-from gera_jax.baselines.stacking import Fold, _cross_entropy, corrections, mixture, out_of_fold
+from gera_jax.baselines.stacking import FOUND, Fold, _cross_entropy, _misses, corrections, mixture, out_of_fold
 
 
 def unit(z):
@@ -58,9 +60,34 @@ def test_the_slope_of_the_cross_entropy():
         assert (_cross_entropy(moved)[0] - nats) / 1e-5 == pytest.approx(slope[i, j], abs=1e-4)
 
 
+def test_soft_misses_are_those_of_a_loop():
+    scores = np.random.default_rng(3).normal(size=(5, 100)).astype(np.float32)
+    ranks = [sum(s > row[i] for s in row) for i, row in enumerate(scores)]
+    assert FOUND * 100 == 2 and _misses(scores) == pytest.approx(sum(r / (2 + r) for r in ranks))
+    assert _misses(np.eye(5, 100)) == 0 and _misses(-np.eye(5, 100)) == pytest.approx(5 * 99 / 101)
+    assert abs(_misses(scores) - sum(r / (3 + r) for r in ranks)) > 0.1  # companion: another k
+
+
+def test_recall_and_likelihood_choose_by_pairs_worth():
+    """A third of the partners are far down every list: likelihood moves for them, recall does not."""
+    rng = np.random.default_rng(5)
+    x, y = (unit(rng.normal(size=(400, 6))) for _ in range(2))
+    y[:60] = unit(x[:60] + 0.1 * rng.normal(size=(60, 6)))
+    y[:60:3] = unit(-x[:60:3] + 0.1 * rng.normal(size=(20, 6)))
+    scale = np.float32(deviation(x, y) ** -0.5)
+    fold = Fold(60, [(x * scale).astype(np.float32)], [(y * scale).astype(np.float32)], (np.arange(400),) * 2, (400, 400))
+    hubness = np.linspace(0, 3, 13)
+
+    def chosen(shrink, p):
+        return corrections([fold], np.ones(1), (np.eye(400, 5), np.eye(400, 5)), hubness, (0.0,), shrink, p)[0]
+
+    assert chosen(10.0, 1000) != chosen(math.inf, 1000)  # companion: likelihood alone
+    assert chosen(1e9, 1000) == chosen(math.inf, 1000) and chosen(10.0, 10**9) == chosen(0.0, 1)
+
+
 def test_hubness_is_chosen_where_there_are_hubs():
     rng = np.random.default_rng(0)
-    z, options = rng.normal(size=(160, 12)), (np.ones(1), (np.eye(160, 5), np.eye(160, 5)), (0.0, 0.25, 0.5), (0.0,))
+    z, options = rng.normal(size=(160, 12)), (np.ones(1), (np.eye(160, 5), np.eye(160, 5)), (0.0, 0.25, 0.5), (0.0,), 10.0, 60)
 
     def chosen(x, y):
         scale = np.float32(deviation(x, y) ** -0.5)
