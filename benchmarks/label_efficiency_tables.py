@@ -24,11 +24,16 @@ def steps(rows: Path, large: Path | None = None) -> list[list[str]]:
         "recipe_gain", "label_efficiency_field", "label_efficiency_systems", "gera_gain"))
     five = ["--seeds", "0", "1", "2", "3", "4"]
     ablation = ["--group", "ablation", "--sets", "clipart", "emoji_speech", "molecule", "--pairs", "100", "500", *five]
+    blind = ["recipe_gain", "--output", str(rows / "recipe_gain_blind.jsonl"), "--seeds", "15", "16", "17", "18", "19"]
+    closest = [*blind, "--methods", "ridge CCA, rule", "kernel CCA", "kernel CCA, 1000 landmarks", "auto", "--sets"]
     return [
         ["recipe_gain", "--output", recipe],
         ["recipe_gain", "--output", recipe, *ablation],
         *([["recipe_gain", "--output", recipe, "--group", "pool", "--file", str(large), *five]] if large else []),
         ["recipe_gain", "--output", recipe, "--table"],
+        [*closest, "emoji_speech_image", "--pairs", "100", "200", "500"],
+        [*closest, "clipart", "emoji", "emoji_speech_image", "--pairs", "1000"],
+        [*blind, "--table"],
         ["label_efficiency", "--methods", FIELD, "--budget", "2", "--rows", field],
         ["label_efficiency", "--table", "--rows", field],
         ["label_efficiency", "--methods", SYSTEMS, "--budget", "1", "--pairs", "100", "--rows", systems],
