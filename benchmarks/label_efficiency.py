@@ -31,7 +31,6 @@ from gera_jax.comparison.task import COUNTS
 SMOKE = dict(sets=["emoji_speech"], methods="ridge_cca,asif", pairs="20,50,100,200", seeds=2, budget=1)
 
 
-
 def verdict(gain: Interval) -> str:
     """Won or lost where the interval keeps off 0."""
     return "won" if gain.mean > gain.half else "lost" if gain.mean < -gain.half else "tied"

@@ -84,8 +84,9 @@ def corrections(folds: Sequence[Fold], weights: Array, rows: tuple[Array, Array]
     """The hubness and expansion of the mixed score, of those offered, that find held-out partners best.
 
     min of p M + shrink CE: M = mean of rank / (k + rank), a soft miss rate, rank = candidates before the partner, k = 2 % of the
-    candidates; CE = the cross-entropy of `mixture` at its best temperature. M is what a list of hits is for, but noisy;
-    CE varies less, and errs towards hubness as it counts the partners that are far down most.
+    candidates; CE = the cross-entropy of `mixture` at the best of three of `SCALES`: the uncorrected score's best and the two
+    sharper ones. M is what a list of hits is for, but noisy; CE varies less, and errs towards hubness as it counts the
+    partners that are far down most.
 
     Args:
       folds: of `out_of_fold`.
@@ -130,7 +131,7 @@ def expanded(heads: Array, keys: Array, rows: Array, shift: Array) -> Array:
 
 
 def _misses(scores: Array) -> float:
-    """Sum over queries [h, g] of rank / (k + rank), rank = columns above the own one, k = `FOUND` of the columns."""
+    """Sum over queries [h, g] of rank / (k + rank), rank = columns strictly above the own one, k = `FOUND` of the columns."""
     ranks = np.sum(scores > np.diagonal(scores)[:, None], axis=1)
     return float(np.sum(ranks / (FOUND * scores.shape[1] + ranks)))
 

@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 import pytest
+from scipy.special import logsumexp
 
 from gera_jax.baselines import CotrainedHeads
 from gera_jax.baselines.soft_cca import deviation, fit_heads
-from gera_jax.baselines.stacking import FOUND, Fold, _cross_entropy, _misses, corrections, mixture, out_of_fold
+from gera_jax.baselines.stacking import FOUND, SCALES, Fold, _cross_entropy, _misses, corrections, mixture, out_of_fold
 
 
 def unit(z):
@@ -68,21 +69,34 @@ def test_soft_misses_are_those_of_a_loop():
     assert abs(_misses(scores) - sum(r / (3 + r) for r in ranks)) > 0.1  # companion: another k
 
 
-def test_recall_and_likelihood_choose_by_pairs_worth():
-    """A third of the partners are far down every list: likelihood moves for them, recall does not."""
-    rng = np.random.default_rng(5)
-    x, y = (unit(rng.normal(size=(400, 6))) for _ in range(2))
-    y[:60] = unit(x[:60] + 0.1 * rng.normal(size=(60, 6)))
-    y[:60:3] = unit(-x[:60:3] + 0.1 * rng.normal(size=(20, 6)))
-    scale = np.float32(deviation(x, y) ** -0.5)
-    fold = Fold(60, [(x * scale).astype(np.float32)], [(y * scale).astype(np.float32)], (np.arange(400),) * 2, (400, 400))
-    hubness = np.linspace(0, 3, 13)
+@pytest.mark.parametrize("shrink", [0.0, 10.0, 1e4, math.inf])
+def test_the_hubness_has_the_least_misses_and_nats(shrink):
+    """Against p M + shrink CE by loops over rows in float64, where there are hubs and some partners are far away."""
+    rng, p = np.random.default_rng(1), 60
+    z = rng.normal(size=(400, 12))
+    x, y = (np.concatenate([unit(z + 0.3 * rng.normal(size=z.shape)), 1 + np.abs(rng.normal(size=(400, 1)))], axis=1) for _ in "xy")
+    x[p:, :12] = unit(rng.normal(size=(340, 12)))
+    y[:p:8, :12] = y[:p:8, :12][::-1]
+    x, y = (v * np.std(x @ y.T) ** -0.5 for v in (x, y))
+    hubness, scale = np.linspace(0, 1, 9), np.std(x[p:] @ y[p:].T)
 
-    def chosen(shrink, p):
-        return corrections([fold], np.ones(1), (np.eye(400, 5), np.eye(400, 5)), hubness, (0.0,), shrink, p)[0]
+    def oracle(misses, nats):  # the weights of M and of CE
+        total = np.zeros(len(hubness))
+        for a, b in ((x, y), (y, x)):
+            hubs, near = [np.mean(sorted(row)[-10:]) for row in b @ a[p:].T / scale], None
+            for i, weight in enumerate(hubness):  # no hubness first
+                score = a[:p] @ b.T / scale - weight * np.array(hubs)
+                ranks = [sum(row > row[own]) for own, row in enumerate(score)]
+                at = [sum(logsumexp(t * row) - t * row[own] for own, row in enumerate(score)) for t in SCALES]
+                near = np.argmin(at) if near is None else near
+                total[i] += misses * sum(r / (8 + r) for r in ranks) + nats * min(at[near : near + 3])
+        return hubness[np.argmin(total)]
 
-    assert chosen(10.0, 1000) != chosen(math.inf, 1000)  # companion: likelihood alone
-    assert chosen(1e9, 1000) == chosen(math.inf, 1000) and chosen(10.0, 10**9) == chosen(0.0, 1)
+    fold = Fold(p, [x.astype(np.float32)], [y.astype(np.float32)], (np.arange(400),) * 2, (400, 400))
+    found = corrections([fold], np.ones(1), (np.eye(400, 5), np.eye(400, 5)), hubness, (0.0,), shrink, p)[0]
+    assert found == oracle(*((p, shrink) if shrink < math.inf else (0, 1)))
+    if shrink != 10:  # companion: the weights the other way round choose another
+        assert found != oracle(*((shrink, p) if shrink < math.inf else (1, 0)))
 
 
 def test_hubness_is_chosen_where_there_are_hubs():
