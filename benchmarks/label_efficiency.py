@@ -8,14 +8,15 @@
 
 Each set has a folder with cells.jsonl, results.json and report.html. Settings are chosen on validation rows; a seed is a
 split, a draw of pairs and a start. Ends with the table of all sets: R@10, the difference from the best published baseline, the
-cells won, tied and lost, and the coverage of the learning curve with its largest count hidden. `--table` reads a file of rows
-and takes the best of the others on the *test* rows, which favours them.
+cells won, tied and lost, and the coverage of the learning curve with its largest count hidden. With `--rows` there is no page,
+only the rows in the file; `--table` reads it and takes the best of the others on the *test* rows, which favours them.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,9 +25,13 @@ import numpy as np
 
 import gera_jax
 from benchmarks._sweep import SETS, possible
+from gera_jax.cli.commands import use_compilation_cache
+from gera_jax.comparison.field import find
 from gera_jax.comparison.learning_curve import coverage
 from gera_jax.comparison.outcome import POINTS, Comparison, Interval
-from gera_jax.comparison.task import COUNTS
+from gera_jax.comparison.selection import METRIC
+from gera_jax.comparison.sweep import Cell, sweep
+from gera_jax.comparison.task import COUNTS, make_task
 
 SMOKE = dict(sets=["emoji_speech"], methods="ridge_cca,asif", pairs="20,50,100,200", seeds=2, budget=1)
 
@@ -92,22 +97,43 @@ def read_rows(file: Path) -> dict[tuple, dict]:
     return {(row["set"], row["pairs"], row["method"], row["seed"]): row for row in rows}
 
 
-def missing(rows: dict[tuple, dict], name: str, methods: Sequence[str], counts: Sequence[int], seeds: int) -> tuple[int, ...]:
-    """The counts of a set at which a row of some method and seed is not there."""
+def missing(rows: dict[tuple, dict], name: str, methods: Sequence[str], counts: Sequence[int], seed: int) -> tuple[int, ...]:
+    """The counts of a set at which a row of some method of this seed is not there."""
     counts = [count for count in counts or COUNTS if possible(name, count)]
-    return tuple(c for c in counts if any((name, c, m, seed) not in rows for m in methods for seed in range(seeds)))
+    return tuple(count for count in counts if any((name, count, method, seed) not in rows for method in methods))
 
 
-def add_rows(file: Path, results: dict[str, Comparison]) -> None:
+def add_rows(file: Path, name: str, cells: Sequence[Cell]) -> None:
     """A line a cell; a cell that was there is replaced."""
     rows = read_rows(file)
-    for name, found in results.items():
-        for cell in (cell for cell in found.cells if not cell.error):
-            rows[name, cell.pairs, cell.method, cell.seed] = dict(
-                set=name, pairs=cell.pairs, method=cell.method, seed=cell.seed, setting=cell.setting, validation=cell.validation,
-                cpu_seconds=round(cell.cpu_seconds, 2), **{key: round(cell.metrics[key], 5) for key in POINTS})
+    for cell in (cell for cell in cells if not cell.error):
+        rows[name, cell.pairs, cell.method, cell.seed] = dict(
+            set=name, pairs=cell.pairs, method=cell.method, seed=cell.seed, setting=cell.setting, validation=cell.validation,
+            cpu_seconds=round(cell.cpu_seconds, 2), **{key: round(cell.metrics[key], 5) for key in POINTS})
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("".join(json.dumps(rows[key]) + "\n" for key in sorted(rows)))
+
+
+def run_missing(args: argparse.Namespace, methods: Sequence[str], counts: Sequence[int]) -> None:
+    """Seed by seed, so that a sweep that is stopped has whole seeds; methods and counts that have a seed are not run again."""
+    use_compilation_cache()
+    for seed in range(args.seeds):
+        for name in args.sets:
+            rows = read_rows(args.rows)
+            field = [m for m in find(methods) if missing(rows, name, [m.name], counts, seed)]
+            lacking = missing(rows, name, [m.name for m in field], counts, seed)
+            if not lacking:
+                continue
+            began = time.monotonic()
+            task = make_task(name, split=args.split, unpaired=args.unpaired, **SETS[name])
+            cells = args.output / f"{name}-{args.split}-{args.unpaired}" / "cells.jsonl"
+            found = sweep(task, field, lacking, [seed], budget=args.budget, metric=METRIC, cells=cells,
+                          jobs=args.jobs or os.cpu_count() or 1)
+            add_rows(args.rows, name, found)
+            print(f"seed {seed}, {name}, {len(field)} methods at {lacking}: {time.monotonic() - began:.0f} s", flush=True)
+            for cell in (cell for cell in found if cell.error):
+                raise SystemExit(f"{cell.method} at {cell.pairs} pairs failed: {cell.error}")
+    print(f"{args.rows} holds every cell that was asked for.")
 
 
 def field_table(rows: dict[tuple, dict], method: str, seeds: int) -> str:
@@ -161,21 +187,14 @@ def main() -> None:
     if args.smoke:
         vars(args).update(SMOKE)
     methods, counts = [m for m in args.methods.split(",") if m], tuple(int(p) for p in args.pairs.split(",") if p)
-    began, results = time.monotonic(), {}
-    for name in args.sets:
-        lacking = counts
-        if args.rows:
-            lacking = missing(read_rows(args.rows), name, methods or list(gera_jax.comparison.methods()), counts, args.seeds)
-            if not lacking:
-                continue
-        results[name] = gera_jax.compare(
-            name, methods=methods, counts=lacking, seeds=args.seeds, budget=args.budget, split=args.split, unpaired=args.unpaired,
-            jobs=args.jobs, progress=True, output=args.output / f"{name}-{args.split}-{args.unpaired}", **SETS[name])
-        if args.rows:
-            add_rows(args.rows, {name: results[name]})
-    if not results:
-        print(f"{args.rows} holds every cell that was asked for.")
+    if args.rows:
+        run_missing(args, methods, counts)
         return
+    began = time.monotonic()
+    results = {name: gera_jax.compare(
+        name, methods=methods, counts=counts, seeds=args.seeds, budget=args.budget, split=args.split, unpaired=args.unpaired,
+        jobs=args.jobs, progress=True, output=args.output / f"{name}-{args.split}-{args.unpaired}", **SETS[name])
+        for name in args.sets}
     first, *_ = results.values()
     shown = args.method if all(args.method in found.labels for found in results.values()) else next(iter(first.labels))
     print(table(results), summary(results, shown), sep="\n")

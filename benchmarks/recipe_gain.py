@@ -107,14 +107,17 @@ def measure(rows: dict[str, np.ndarray], settings: list[Callable]) -> dict:
     return {**best[1], "seconds": round(best[2], 3)}
 
 
-def large_rows(file: Path, pairs: int, unpaired: int, seed: int) -> dict[str, np.ndarray]:
-    """Pairs and 1,000 test items of the large molecule file, and `unpaired` further rows of each modality, of different items."""
+def large_rows(file: Path, pairs: int, unpaired: int, seed: int, regime: str = "independent") -> dict[str, np.ndarray]:
+    """Pairs and 1,000 test items of the large molecule file, and `unpaired` further rows of each modality.
+
+    They are of different items ("independent"), or of the same ones, which the fit is not told ("same_set")."""
     with np.load(file, allow_pickle=False) as arrays:
         x, y = arrays["molecule"], arrays["text"]
     test, paired, rest = np.split(np.random.default_rng(seed).permutation(len(x)), [1000, 1000 + pairs])
+    others = {"independent": rest[unpaired : 2 * unpaired], "same_set": np.random.default_rng(seed).permutation(rest[:unpaired])}
     tables = (Table(x[np.r_[paired, rest[:unpaired], test]], [*range(pairs), *range(-unpaired, 0), *range(10**6, 10**6 + 1000)],
                     "molecule"),
-              Table(y[np.r_[paired, rest[unpaired : 2 * unpaired], test]],
+              Table(y[np.r_[paired, others[regime], test]],
                     [*range(pairs), *range(10**7, 10**7 + unpaired), *range(10**6, 10**6 + 1000)], "text"))
     out = {}
     for table, side, standardize in zip(tables, "xy", (True, False), strict=True):
@@ -125,16 +128,20 @@ def large_rows(file: Path, pairs: int, unpaired: int, seed: int) -> dict[str, np
 
 
 def run_pool(args: argparse.Namespace, write: Callable[[dict], None], done: set) -> None:
+    """20,000 items are too few for 10,000 rows of each modality beside pairs and test, unless they are of the same items."""
     with np.load(args.file, allow_pickle=False) as arrays:
-        items = len(arrays["molecule"])
+        spare = len(arrays["molecule"]) - 1000
     for seed in args.seeds:
         for pairs in (100, 1000):
-            for unpaired in sorted({min(size, (items - 1000 - pairs) // 2) for size in (100, 1000, 9000)}):
-                for name, make in (("ridge CCA, rule", baselines.RidgeCCA), ("auto", baselines.CotrainedHeads)):
-                    if ("pool", unpaired, pairs, seed, name) not in done:
-                        found = measure(large_rows(args.file, pairs, unpaired, seed), [make])
-                        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-                        write(dict(group="pool", set=unpaired, pairs=pairs, seed=seed, method=name, peak_mib=peak, **found))
+            for regime, most in (("independent", 9000), ("same_set", 10000)):
+                most = min(most, (spare - pairs) // (2 if regime == "independent" else 1))
+                for unpaired in sorted({min(size, most) for size in (100, 1000, most)}):
+                    pool = unpaired if regime == "independent" else f"{unpaired} {regime}"
+                    for name, make in (("ridge CCA, rule", baselines.RidgeCCA), ("auto", baselines.CotrainedHeads)):
+                        if ("pool", pool, pairs, seed, name) not in done:
+                            found = measure(large_rows(args.file, pairs, unpaired, seed, regime), [make])
+                            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+                            write(dict(group="pool", set=pool, pairs=pairs, seed=seed, method=name, peak_mib=peak, **found))
 
 
 def run_sets(args: argparse.Namespace, write: Callable[[dict], None], done: set) -> None:
@@ -233,13 +240,18 @@ def former_table(rows: list[dict], former: str) -> list[str]:
 
 def pool_table(rows: list[dict]) -> list[str]:
     cells = collect(rows, "pool")
-    lines = ["| pairs | unpaired rows a modality | ridge CCA R@10 | auto R@1 | R@10 | FOSCTTM | fit, s | peak MiB |",
-             "|---" * 8 + "|"]
-    for unpaired, pairs, name in sorted(cells, key=lambda key: (key[1], key[0])):
-        if name == OWN and (unpaired, pairs, "ridge CCA, rule") in cells:
-            cell, base = cells[unpaired, pairs, name].values(), cells[unpaired, pairs, "ridge CCA, rule"].values()
+    lines = ["| pairs | unpaired rows a modality | of items | ridge CCA R@10 | auto R@1 | R@10 | FOSCTTM | fit, s | peak MiB |",
+             "|---" * 9 + "|"]
+    pools = {}
+    for pool, _, _ in cells:
+        size, _, regime = f"{pool}".partition(" ")
+        pools[pool] = (regime or "independent", int(size))
+    for pool, pairs, name in sorted(cells, key=lambda key: (key[1], pools[key[0]])):
+        if name == OWN and (pool, pairs, "ridge CCA, rule") in cells:
+            cell, base = cells[pool, pairs, name].values(), cells[pool, pairs, "ridge CCA, rule"].values()
             mean = {m: np.mean([row[m] for row in cell]) for m in (*METRICS, "seconds", "peak_mib")}
-            lines.append(f"| {pairs} | {unpaired} | {np.mean([r['R@10'] for r in base]):.1f} | {mean['R@1']:.1f} | "
+            regime, unpaired = pools[pool]
+            lines.append(f"| {pairs} | {unpaired} | {regime} | {np.mean([r['R@10'] for r in base]):.1f} | {mean['R@1']:.1f} | "
                          f"{mean['R@10']:.1f} | {mean['F']:.2f} | {mean['seconds']:.1f} | {mean['peak_mib']:.0f} |")
     return lines
 

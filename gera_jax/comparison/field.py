@@ -139,6 +139,8 @@ class Trained:
         from gera_jax import training
 
         config = self.load(task, len(data.pairs), seed, setting)
+        if workdir is None:
+            config.log_every_steps = 0  # nobody reads it, and the gradients of every term are half of a short run
         names, tables = (config.data.x.name, config.data.y.name), None
         if task.tables is not None:
             tables = tuple(dataclasses.replace(table, name=name) for table, name in zip(task.tables, names, strict=True))

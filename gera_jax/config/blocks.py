@@ -191,7 +191,7 @@ def base() -> ConfigDict:
         total_steps=0, total_epochs=0, total_examples=0,  # exactly one of them
         evals=dict(every_steps=50, metric="mean/R@10", patience=0),  # patience in evaluations, 0 = off
         checkpoint=dict(every_steps=200, latest=2, best=1),
-        log_every_steps=10,
+        log_every_steps=10,  # losses and the gradient norm of each term; 0 = never
         tensorboard="auto",  # | "on" | "off"
         parallel="auto",  # | "jit" | "pmap" | "shard_map"
     ))

@@ -110,7 +110,7 @@ def check_config(config: ConfigDict) -> Task:
     task.check(config)
     duration(config, examples=1, batch_size=1)
     checks.require_known(config.tensorboard, ("auto", "on", "off"), "tensorboard")
-    for path, block, least in (("evals.", config.evals, dict(every_steps=1, patience=0)), ("", config, dict(log_every_steps=1)),
+    for path, block, least in (("evals.", config.evals, dict(every_steps=1, patience=0)), ("", config, dict(log_every_steps=0)),
                                ("checkpoint.", config.checkpoint, dict(every_steps=1, latest=1, best=1)),
                                ("optimizer.", config.optimizer, dict(clip_norm=0))):
         for field, minimum in least.items():

@@ -116,7 +116,7 @@ class _Loop:
             self.state, metrics = self.experiment.train_step(self.state, batch)
             self.unread.append((step, metrics))  # read later, so that the host does not wait for every step
             done = step + 1
-            if done % config.log_every_steps == 0 or done == total:
+            if config.log_every_steps and (done % config.log_every_steps == 0 or done == total):
                 self.report(done, batch)
             if done % config.evals.every_steps == 0 or done == total:
                 self.evaluate(done)

@@ -41,14 +41,14 @@ def make_steps(config: ConfigDict, task: Task, model: Any, terms: list[Term], in
     wanted = {key for term in terms for key in term.keys} | {*queued, *masks.values()}
     ema = config.optimizer.ema
 
-    def values(params, state, batch, axis_name):
+    def context_of(params, state, batch, wanted, axis_name):
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
         context = task.context(config, model, params, batch, wanted=wanted, key=key, axis_name=axis_name)
-        context = {**context, **buffers.offer(state.buffers)}
-        return {term.name: term(context, axis_name=axis_name) for term in terms}, context
+        return {**context, **buffers.offer(state.buffers)}
 
     def objective(params, state, batch, axis_name):
-        parts, context = values(params, state, batch, axis_name)
+        context = context_of(params, state, batch, wanted, axis_name)
+        parts = {term.name: term(context, axis_name=axis_name) for term in terms}
         kept = {key: context[key] for key in queued}, {key: context[mask] for key, mask in masks.items()}
         return sum(term.weight(state.step) * parts[term.name] for term in terms), (parts, kept)
 
@@ -70,8 +70,11 @@ def make_steps(config: ConfigDict, task: Task, model: Any, terms: list[Term], in
 
     def diagnose(state: TrainState, batch: Batch, axis_name: str | None = None):
         metrics = {}
-        for term in terms:
-            grads = jax.grad(lambda p, term=term: values(p, state, batch, axis_name)[0][term.name])(state.params)
+        for term in terms:  # each with nothing but its own inputs, so that what is traced does not grow with their square
+            def value(params, term=term):
+                return term(context_of(params, state, batch, set(term.keys), axis_name), axis_name=axis_name)
+
+            grads = jax.grad(value)(state.params)
             metrics[f"grad_norm/{term.name}"] = term.weight(state.step) * optax.tree.norm(mean(grads, axis_name))
         metrics.update(task.diagnose(model, state.params, batch, axis_name=axis_name))
         return jax.tree.map(lambda v: jnp.asarray(v, jnp.float32), metrics)
