@@ -24,6 +24,7 @@ from tests.training.helpers import small_config
     (lambda c: c.optimizer.options.update(moment=0.5), "optimizer.options: got .*moment"),
     (lambda c: c.evals.update(metric="mean/R@11"), 'evals.metric: got "mean/R@11".*Did you mean "mean/R@1'),
     (lambda c: c.evals.update(every_steps=0), "evals.every_steps: got 0; wanted at least 1"),
+    (lambda c: c.update(log_every_steps=-1), "log_every_steps: got -1; wanted at least 0"),
     (lambda c: c.checkpoint.update(every_steps=0), "checkpoint.every_steps: got 0; wanted at least 1"),
     (lambda c: c.optimizer.update(ema=1.5), r"optimizer.ema: got 1.5; wanted 0 \(off\) or a decay below 1"),
     (lambda c: c.optimizer.update(clip_norm=-1.0), "optimizer.clip_norm: got -1.0; wanted at least 0"),  # it would climb

@@ -156,6 +156,14 @@ def test_a_folder_of_other_data_is_refused_though_the_config_is_the_same(tmp_pat
         training.load_run(tmp_path / "run").evaluate("val", tables=tuple(other))
 
 
+def test_a_run_without_reports_is_the_same_run(whole, tmp_path):
+    result = training.train(small_config(parallel="jit", log_every_steps=0), tmp_path / "run")
+    assert_same_run(result, whole[0])
+    rows = read_json_lines(tmp_path / "run" / "metrics.jsonl")
+    assert [row["step"] for row in rows] == [0, 4, 8, 12] and not any("loss" in row for row in rows)
+    assert any("loss" in row for row in read_json_lines(whole[1] / "metrics.jsonl"))  # companion
+
+
 def test_diagnostics_are_always_logged(whole):
     rows = read_json_lines(whole[1] / "metrics.jsonl")
     logged = next(row for row in rows if "loss" in row)
