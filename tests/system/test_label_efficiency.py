@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -14,8 +13,8 @@ from gera_jax.comparison.sweep import Cell
 
 
 def test_the_small_form_ends_with_its_tables(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["label_efficiency", "--smoke", "--jobs", "1", "--output", str(tmp_path), "--method", "asif",
-                                     "--rows", str(tmp_path / "new" / "rows.jsonl")])
+    small = ["label_efficiency", "--smoke", "--jobs", "1", "--output", str(tmp_path), "--method", "asif"]
+    monkeypatch.setattr("sys.argv", small)
     label_efficiency.main()
     out = capsys.readouterr().out
     assert "| ridge CCA | " in out and "### emoji_speech" in out
@@ -24,8 +23,18 @@ def test_the_small_form_ends_with_its_tables(tmp_path, monkeypatch, capsys):
     assert len(words) == 4 and set(words) <= {"won", "tied", "lost", "reference"}
     assert (tmp_path / "emoji_speech-random-independent" / "report.html").is_file()
 
-    monkeypatch.setattr("sys.argv", ["label_efficiency", "--table", "--rows", str(tmp_path / "new" / "rows.jsonl"), "--method", "asif",
-                                     "--seeds", "2"])
+    file = tmp_path / "new" / "rows.jsonl"
+    monkeypatch.setattr("sys.argv", [*small, "--rows", str(file)])
+    label_efficiency.main()  # the cells that the run above kept are not run again
+    assert "seed 1, emoji_speech, 2 methods at (20, 50, 100, 200)" in capsys.readouterr().out
+    found = json.loads((tmp_path / "emoji_speech-random-independent" / "results.json").read_text())
+    kept = {(cell["pairs"], cell["method"], cell["seed"]): cell["metrics"]["mean/R@10"] for cell in found["cells"]}
+    rows = label_efficiency.read_rows(file)
+    assert len(rows) == len(kept) == 16
+    for (_, *cell), row in rows.items():
+        assert abs(row["mean/R@10"] - kept[tuple(cell)]) < 1e-5
+
+    monkeypatch.setattr("sys.argv", ["label_efficiency", "--table", "--rows", str(file), "--method", "asif", "--seeds", "2"])
     label_efficiency.main()
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "| set | pairs | ridge CCA | ASIF | ASIF - best of the others | |"
@@ -45,7 +54,7 @@ def test_rows_are_replaced_not_doubled(tmp_path):
     assert len(found) == 6 and "| emoji | 20 | 10.0 | 20.0 | a: +10.0 ± 0.0 | won |" in label_efficiency.field_table(found, "b", 3)
     metrics = {"mean/R@1": 0.1, "mean/R@10": 0.3, "foscttm": 0.2}
     new = [Cell("b", 20, 1, metrics=metrics), Cell("b", 50, 0, metrics=metrics), Cell("b", 50, 1, error="broke")]
-    label_efficiency.add_rows(file, {"emoji": SimpleNamespace(cells=new)})
+    label_efficiency.add_rows(file, "emoji", new)
     found = label_efficiency.read_rows(file)
     assert len(file.read_text().splitlines()) == len(found) == 7
     assert found["emoji", 20, "b", 1]["mean/R@10"] == found["emoji", 50, "b", 0]["mean/R@10"] == 0.3
@@ -68,7 +77,7 @@ def ran(*args, **kwargs):
 
 @pytest.mark.parametrize(("step", "needed"), [*zip(RUNS, NEEDED.values(), strict=True)], ids=NEEDED)
 def test_the_rows_of_the_page_are_whole(step, needed, tmp_path, monkeypatch):
-    monkeypatch.setattr("gera_jax.compare", ran)
+    monkeypatch.setattr("benchmarks.label_efficiency.sweep", ran)
     monkeypatch.setattr("benchmarks.recipe_gain.measure", ran)
     monkeypatch.setattr("benchmarks.gera_gain.run", ran)
     [where] = [i for i, word in enumerate(step) if word.endswith(".jsonl")]
@@ -84,8 +93,34 @@ def test_the_rows_of_the_page_are_whole(step, needed, tmp_path, monkeypatch):
         main()
 
 
-def test_what_is_missing_is_told_by_count():
+def test_what_is_missing_is_told_by_count_and_seed():
     rows = {("emoji", count, "a", seed): {} for count in (20, 50) for seed in (0, 1)}
-    assert label_efficiency.missing(rows, "emoji", ["a"], (20, 50), 2) == ()
-    assert label_efficiency.missing(rows, "emoji", ["a"], (20, 50), 3) == (20, 50)
-    assert label_efficiency.missing(rows, "emoji", ["a"], (), 2) == (100, 200, 500, 1000)
+    assert label_efficiency.missing(rows, "emoji", ["a"], (20, 50), 1) == ()
+    assert label_efficiency.missing(rows, "emoji", ["a"], (20, 50), 2) == (20, 50)
+    assert label_efficiency.missing(rows, "emoji", ["a"], (), 1) == (100, 200, 500, 1000)
+
+
+def test_only_the_seeds_and_methods_that_a_file_lacks_are_run(tmp_path, monkeypatch):
+    asked, file = [], tmp_path / "rows.jsonl"
+
+    def remember(task, field, counts, seeds, **_):
+        names = [method.name for method in field]
+        asked.append((names, list(counts), list(seeds)))
+        metrics = {"mean/R@1": 0.1, "mean/R@10": 0.3, "foscttm": 0.2}
+        return [Cell(name, count, seed, metrics=metrics, error="broke" if name == "csa" else "")
+                for name in names for count in counts for seed in seeds]
+
+    def run(*methods, seeds):
+        asked.clear()
+        monkeypatch.setattr("sys.argv", ["label_efficiency", "--sets", "emoji", "--pairs", "20,50", "--rows", str(file),
+                                         "--methods", ",".join(methods), "--seeds", str(seeds), "--output", str(tmp_path)])
+        label_efficiency.main()
+        return asked
+
+    monkeypatch.setattr("benchmarks.label_efficiency.sweep", remember)
+    assert run("asif", seeds=2) == [(["asif"], [20, 50], [0]), (["asif"], [20, 50], [1])]
+    assert run("asif", "ridge_cca", seeds=2) == [(["ridge_cca"], [20, 50], [0]), (["ridge_cca"], [20, 50], [1])]
+    assert run("asif", "ridge_cca", seeds=2) == []
+    assert run("asif", "ridge_cca", seeds=3) == [(["asif", "ridge_cca"], [20, 50], [2])]
+    with pytest.raises(SystemExit, match="csa at 20 pairs failed: broke"):  # and it is not said that all is there
+        run("csa", seeds=1)
