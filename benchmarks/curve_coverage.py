@@ -1,6 +1,7 @@
 """Is the learning curve's interval honest? Hide the last pair count of every set and method, predict it, count.
 
     python -m benchmarks.curve_coverage --input docs/results/recipe_gain.jsonl
+    python -m benchmarks.curve_coverage --input docs/results/recipe_gain.jsonl --further 1  # from all but the last two
     python -m benchmarks.curve_coverage --input docs/results/recipe_gain.jsonl --choice     # how ROUGHNESS was chosen
 
 Reads the cells that benchmarks.recipe_gain wrote (seeds that have every count) and fits only the curves: seconds.
@@ -17,20 +18,21 @@ from benchmarks.recipe_gain import METHODS, collect
 from gera_jax.comparison.learning_curve import ROUGHNESS, Hidden, coverage, hide_last
 
 METRICS = ("R@1", "R@10")
-OFFERED = (0.1, 0.125, 0.15, 0.175, 0.2, 0.225, 0.25)
+OFFERED = (0.05, 0.075, 0.1, 0.125, 0.15, 0.175, 0.2, 0.225, 0.25)
 CHOSEN_ON = ("clipart", "emoji", "molecule")  # the sets that told ROUGHNESS; the other three check it
 GROUPS = {"all sets and methods": lambda key: True, "sets that told roughness": lambda key: key[0] in CHOSEN_ON,
           "other sets": lambda key: key[0] not in CHOSEN_ON, "auto": lambda key: key[1] == "auto",
           "other methods": lambda key: key[1] != "auto"}
 
 
-def hidden(rows: list[dict], metric: str, seeds: int | None = None, roughness: float = ROUGHNESS
+def hidden(rows: list[dict], metric: str, seeds: int | None = None, roughness: float = ROUGHNESS, further: int = 0
            ) -> dict[tuple[str, str], Hidden]:
-    """The check of every (set, method) that has at least 4 pair counts."""
+    """The check of every (set, method) that has at least 4 pair counts; `further` counts below the last are left out too."""
     cells, found = collect(rows, "field"), {}
     for source in SETS:
         for method in METHODS:
             counts = sorted(pairs for name, pairs, kind in cells if (name, kind) == (source, method))
+            counts = [*counts[: -1 - further], *counts[-1:]]
             if len(counts) < 4:
                 continue
             runs = [set(cells[source, pairs, method]) for pairs in counts]
@@ -57,6 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--input", type=Path, required=True)
     parser.add_argument("--seeds", type=int, help="use only this many seeds of each curve (default all)")
+    parser.add_argument("--further", type=int, default=0, help="how many counts below the largest are hidden too")
     parser.add_argument("--choice", action="store_true", help="coverage at each roughness that was offered")
     args = parser.parse_args()
     rows = [json.loads(line) for line in args.input.read_text().splitlines()]
@@ -66,7 +69,7 @@ def main() -> None:
     print("| metric | curves | number | means inside | runs inside | mean error | bias | mean width |")
     print("|---" * 8 + "|")
     for metric in METRICS:
-        checks = hidden(rows, metric, args.seeds)
+        checks = hidden(rows, metric, args.seeds, further=args.further)
         for label, wanted in GROUPS.items():
             chosen = [check for key, check in checks.items() if wanted(key)]
             if chosen:

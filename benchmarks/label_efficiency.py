@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -150,17 +151,24 @@ def field_table(rows: dict[tuple, dict], method: str, seeds: int) -> str:
     own = label[method]
     lines = [f"| set | pairs | {' | '.join(label[m] for m in others)} | {own} | {own} - best of the others | |",
              "|---" * (len(others) + 5) + "|"]
-    words = []
+    words, rivals, gains = [], [], {}
     for name in SETS:
         for pairs, found in sorted((pairs, found) for (of, pairs), found in cells.items() if of == name):
             mean = {m: float(np.mean(v)) for m, v in found.items()}
             best = max((m for m in found if m != method), key=mean.__getitem__)
             gain = Interval.of(np.subtract(found[method], found[best]))
             words.append(verdict(gain))
+            rivals.append(label[best])
+            gains.setdefault(pairs, []).append(gain.mean)
             numbers = [f"{mean[m]:.1f}" if m in mean else "" for m in (*others, method)]
             numbers += [f"{label[best]}: {gain.mean:+.1f} ± {gain.half:.1f}", words[-1]]
             lines.append(f"| {name} | {pairs} | {' | '.join(numbers)} |")
-    return "\n".join([*lines, "", ", ".join(f"{words.count(word)} {word}" for word in ("won", "tied", "lost")) + "."])
+    highest = sum(gain > 0 for found in gains.values() for gain in found)
+    return "\n".join([
+        *lines, "",
+        ", ".join(f"{words.count(w)} {w}" for w in ("won", "tied", "lost")) + f"; the highest mean in {highest} of {len(words)}.",
+        "Mean difference: " + ", ".join(f"{pairs} pairs {np.mean(gain):+.1f}" for pairs, gain in sorted(gains.items())) + ".",
+        "Best of the others: " + ", ".join(f"{rival} {n}" for rival, n in Counter(rivals).most_common()) + "."])
 
 
 def main() -> None:

@@ -15,13 +15,12 @@ import sys
 from pathlib import Path
 
 FIELD = "ridge_cca,kernel_cca,asif,wasserstein_procrustes,sue,contrastive_linear,fusemix,sotalign,structure,auto"
-SYSTEMS = "procrustes,csa,contrastive_mlp,m3mix,sspc,gentle_clip,gera,ridge_cca"
+OTHERS = "procrustes,csa,contrastive_mlp,contrastive,m3mix,sspc,gentle_clip,gera"
 
 
 def steps(rows: Path, large: Path | None = None) -> list[list[str]]:
     """The commands, in the order of the page: what runs the missing cells, then what prints."""
-    recipe, field, systems, gera = (str(rows / f"{name}.jsonl") for name in (
-        "recipe_gain", "label_efficiency_field", "label_efficiency_systems", "gera_gain"))
+    recipe, field, gera = (str(rows / f"{name}.jsonl") for name in ("recipe_gain", "label_efficiency_field", "gera_gain"))
     five = ["--seeds", "0", "1", "2", "3", "4"]
     ablation = ["--group", "ablation", "--sets", "clipart", "emoji_speech", "molecule", "--pairs", "100", "500", *five]
     blind = ["recipe_gain", "--output", str(rows / "recipe_gain_blind.jsonl"), "--seeds", "15", "16", "17", "18", "19"]
@@ -34,13 +33,14 @@ def steps(rows: Path, large: Path | None = None) -> list[list[str]]:
         [*closest, "emoji_speech_image", "--pairs", "100", "200", "500"],
         [*closest, "clipart", "emoji", "emoji_speech_image", "--pairs", "1000"],
         [*blind, "--table"],
-        ["label_efficiency", "--methods", FIELD, "--budget", "2", "--rows", field],
+        ["label_efficiency", "--methods", FIELD, "--budget", "2", "--seeds", "10", "--rows", field],
+        ["label_efficiency", "--methods", OTHERS, "--budget", "1", "--rows", field],
+        ["label_efficiency", "--table", "--seeds", "10", "--rows", field],
         ["label_efficiency", "--table", "--rows", field],
-        ["label_efficiency", "--methods", SYSTEMS, "--budget", "1", "--pairs", "100", "--rows", systems],
-        ["label_efficiency", "--table", "--rows", systems],
         ["recipe_latency", "--repeats", "20"],
         ["curve_coverage", "--input", recipe],
         ["curve_coverage", "--input", recipe, "--seeds", "5"],
+        ["curve_coverage", "--input", recipe, "--further", "1"],
         ["curve_coverage", "--input", recipe, "--choice"],
         ["gera_gain", "--output", gera],
         ["gera_gain", "--output", gera, "--table"],

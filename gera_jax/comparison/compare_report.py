@@ -134,7 +134,7 @@ def _more(found: Comparison) -> str:
         if words
         else ""
     )
-    model = '<p class="quiet">logit(R@k) = a + b log(pairs) + c log(pairs)², with a prior on the bend c.</p>'
+    model = '<p class="quiet">-log(R@k) = c pairs<sup>-b</sup>, a power law whose exponent b may wander with log(pairs).</p>'
     return "\n".join([table, picture, check, model])
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from gera_jax.checks import require
 
-ROUGHNESS = 0.2  # smallest of 0.1, 0.125, 0.15, ... that covered 95 % of hidden means on clipart, emoji and molecule
+ROUGHNESS = 0.125  # smallest of 0.05, 0.075, 0.1, ... that covered 95 % of hidden means on clipart, emoji and molecule
 CONFIDENCE = 0.95
 
 
@@ -27,29 +27,31 @@ class Prediction(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class LearningCurve:
-    """logit(value) = a + b u + g(u) with u = log(pairs), a and b free, g a Brownian motion integrated once.
+    """-log(-log(value)) = a + b u + g(u) with u = log(pairs), a and b free, g a Brownian motion integrated once.
 
-    The slope wanders with deviation roughness * sqrt(du) over a step du: the curve is the cubic smoothing spline, and no number
-    of seeds takes away the doubt of where it bends next. g is known by its generalized covariance roughness^2 |u - v|^3 / 12
-    and predicted by universal kriging from the means over seeds.
+    Without g it is the power law of learning curves, -log(value) = c pairs^-b. The slope wanders with deviation
+    roughness * sqrt(du) over a step du: the curve is the cubic smoothing spline, and no number of seeds takes away the doubt of
+    where it bends next. g is known by its generalized covariance roughness^2 |u - v|^3 / 12 and predicted by universal kriging
+    from the means over seeds.
 
-    A draw of pairs has the noise of its gallery's hits times an overdispersion f: variance f / (gallery q (1 - q)) of the logit
-    at value q. Seeds share a rise or fall besides (another split). Intervals are Student's, with the degrees of freedom of the
-    two estimated variances (Satterthwaite); from one seed neither can be told: f = 1, no common shift.
+    A draw of pairs has the noise of its gallery's hits times an overdispersion f: variance f (1 - q) / (gallery q log(q)^2) of
+    the left side at value q. Seeds share a rise or fall besides (another split). Intervals are Student's, with the degrees of
+    freedom of the two estimated variances (Satterthwaite); from one seed neither can be told: f = 1, no common shift.
 
-    Source: Wahba, "Improper priors, spline smoothing and the problem of guarding against model errors in regression" (JRSS B
-    1978); Matheron, "The intrinsic random functions and their applications" (1973); how often the intervals hold:
-    docs/results/label_efficiency.md.
+    Source: Hestness et al., "Deep learning scaling is predictable, empirically" (2017; the power law, there of a loss); Wahba,
+    "Improper priors, spline smoothing and the problem of guarding against model errors in regression" (JRSS B 1978); Matheron,
+    "The intrinsic random functions and their applications" (1973); why this and not the logit, and how often the intervals
+    hold: docs/results/label_efficiency.md.
 
     >>> rng = np.random.default_rng(0); pairs = np.array([20, 50, 100, 200, 500])
-    >>> values = 1 / (1 + np.exp(4 - 0.6 * np.log(pairs) + 0.05 * rng.normal(size=(5, 5))))  # [seeds, counts]
+    >>> values = np.exp(-12 * pairs**-0.4 * np.exp(0.02 * rng.normal(size=(5, 5))))  # [seeds, counts]
     >>> at = LearningCurve.fit(pairs, values, gallery=500).predict(1000)
-    >>> bool(at.low < 1 / (1 + np.exp(4 - 0.6 * np.log(1000))) < at.high)
+    >>> bool(at.low < np.exp(-12 * 1000**-0.4) < at.high)
     True
     """
 
     log_pairs: np.ndarray  # [c]
-    center: np.ndarray  # [c] mean logit over seeds
+    center: np.ndarray  # [c] mean of -log(-log(value)) over seeds
     between: float  # variance of a seed's common shift
     overdispersion: float  # variance of a draw of pairs, in units of its gallery's binomial noise
     gallery: int
@@ -62,7 +64,7 @@ class LearningCurve:
 
         Args:
           pairs: [c] counts, at least 2 different ones.
-          values: [s, c] in [0, 1] of each seed, such as R@10 or FOSCTTM.
+          values: [s, c] in [0, 1] of each seed, higher is better, such as R@10 or 1 - FOSCTTM.
           gallery: test items; values are kept half an item away from 0 and 1.
           roughness: >= 0, deviation of the change of slope over one unit of log(pairs); 0 = a straight line.
 
@@ -80,7 +82,7 @@ class LearningCurve:
         require(np.isfinite(roughness) and roughness >= 0, "roughness", got=roughness, wanted="a number >= 0")
         require(bool(np.isfinite(values).all()), "values", got="numbers that are not finite", wanted="finite numbers")
         floor = 0.5 / gallery
-        y = _logit(np.clip(values, floor, 1 - floor))
+        y = _link(np.clip(values, floor, 1 - floor))
         seeds, count = y.shape
         center = y.mean(axis=0)
         weights = 1 / _binomial(center, gallery)
@@ -122,7 +124,7 @@ class LearningCurve:
         mean = self._half(confidence, bend, known, self.between / self.seeds)
         run = self._half(confidence, bend, known + draw, self.between)
         return Prediction(
-            int(pairs), *(float(1 / (1 + np.exp(-v))) for v in (middle, middle - mean, middle + mean, middle - run, middle + run))
+            int(pairs), *(float(_value(v)) for v in (middle, middle - mean, middle + mean, middle - run, middle + run))
         )
 
     def _covariance(self, distance: np.ndarray) -> np.ndarray:
@@ -186,11 +188,15 @@ def coverage(checks: Sequence[Hidden]) -> Mapping[str, float]:
     )
 
 
-def _binomial(logit: np.ndarray, gallery: int) -> np.ndarray:
-    """Variance of the logit of a share of a gallery's items; half an item is the least that a share may lack."""
-    share = np.clip(1 / (1 + np.exp(-logit)), 0.5 / gallery, 1 - 0.5 / gallery)
-    return 1 / (gallery * share * (1 - share))
+def _binomial(linked: np.ndarray, gallery: int) -> np.ndarray:
+    """Variance of the link of a share of a gallery's items; half an item is the least that a share may lack."""
+    share = np.clip(_value(linked), 0.5 / gallery, 1 - 0.5 / gallery)
+    return (1 - share) / (gallery * share * np.log(share) ** 2)
 
 
-def _logit(value: np.ndarray) -> np.ndarray:
-    return np.log(value) - np.log1p(-value)
+def _link(value: np.ndarray) -> np.ndarray:
+    return -np.log(-np.log(value))
+
+
+def _value(linked: Any) -> np.ndarray:
+    return np.exp(-np.exp(-np.maximum(linked, -700.0)))  # e^700 is about the largest float

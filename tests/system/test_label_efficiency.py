@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import label_efficiency, label_efficiency_tables
+from benchmarks import curve_coverage, label_efficiency, label_efficiency_tables
 from gera_jax.comparison.sweep import Cell
 
 
@@ -124,3 +124,16 @@ def test_only_the_seeds_and_methods_that_a_file_lacks_are_run(tmp_path, monkeypa
     assert run("asif", "ridge_cca", seeds=3) == [(["asif", "ridge_cca"], [20, 50], [2])]
     with pytest.raises(SystemExit, match="csa at 20 pairs failed: broke"):  # and it is not said that all is there
         run("csa", seeds=1)
+
+
+def test_counts_below_the_hidden_one_can_be_hidden_too():
+    def rows(last_but_one):
+        scores = {20: 10.0, 50: 20.0, 100: 30.0, 200: 40.0, 500: last_but_one, 1000: 60.0}
+        return [dict(group="field", set="emoji", method="auto", pairs=pairs, seed=seed, **{"R@10": value + seed})
+                for pairs, value in scores.items() for seed in range(3)]
+
+    (a, b), (near_a, near_b) = ([curve_coverage.hidden(rows(v), "R@10", further=further)["emoji", "auto"].prediction for v in (50.0, 90.0)]
+                                for further in (1, 0))
+    assert a == b and a.pairs == 1000
+    assert near_b.mean > near_a.mean + 0.1  # companion: the last but one tells the curve where it is not hidden
+    assert curve_coverage.hidden(rows(50.0), "R@10", further=3) == {}
