@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -31,7 +30,7 @@ from gera_jax.comparison.field import find
 from gera_jax.comparison.learning_curve import coverage
 from gera_jax.comparison.outcome import POINTS, Comparison, Interval
 from gera_jax.comparison.selection import METRIC
-from gera_jax.comparison.sweep import Cell, sweep
+from gera_jax.comparison.sweep import Cell, cores, sweep
 from gera_jax.comparison.task import COUNTS, make_task
 
 SMOKE = dict(sets=["emoji_speech"], methods="ridge_cca,asif", pairs="20,50,100,200", seeds=2, budget=1)
@@ -129,33 +128,36 @@ def run_missing(args: argparse.Namespace, methods: Sequence[str], counts: Sequen
             task = make_task(name, split=args.split, unpaired=args.unpaired, **SETS[name])
             cells = args.output / f"{name}-{args.split}-{args.unpaired}" / "cells.jsonl"
             found = sweep(task, field, lacking, [seed], budget=args.budget, metric=METRIC, cells=cells,
-                          jobs=args.jobs or os.cpu_count() or 1)
+                          jobs=args.jobs or cores())
             add_rows(args.rows, name, found)
             print(f"seed {seed}, {name}, {len(field)} methods at {lacking}: {time.monotonic() - began:.0f} s", flush=True)
-            for cell in (cell for cell in found if cell.error):
-                raise SystemExit(f"{cell.method} at {cell.pairs} pairs failed: {cell.error}")
+            failed = next((cell for cell in found if cell.error), None)
+            if failed:
+                raise SystemExit(f"{failed.method} at {failed.pairs} pairs failed: {failed.error}")
     print(f"{args.rows} holds every cell that was asked for.")
 
 
-def field_table(rows: dict[tuple, dict], method: str, seeds: int) -> str:
-    """R@10 of every method that has all seeds of a cell, and the paired difference of `method` from the best of the others."""
+def field_table(rows: dict[tuple, dict], method: str, seeds: int, against: str = "") -> str:
+    """R@10 of every method that has all seeds of a cell, and the paired difference of `method` from `against`, or the best other."""
     values: dict[tuple, dict[str, list[float]]] = {}
     for (name, pairs, other, seed), row in sorted(rows.items()):
         if seed < seeds:
             values.setdefault((name, pairs), {}).setdefault(other, []).append(100 * row["mean/R@10"])
     cells = {key: whole for key, found in values.items()
-             if method in (whole := {m: v for m, v in found.items() if len(v) == seeds}) and len(whole) > 1}
+             if {method, against or method} <= (whole := {m: v for m, v in found.items() if len(v) == seeds}).keys()
+             and len(whole) > 1}
     others = sorted({m for found in cells.values() for m in found} - {method})
     known = gera_jax.comparison.methods()
     label = {name: known[name].label if name in known else name for name in (*others, method)}
     own = label[method]
-    lines = [f"| set | pairs | {' | '.join(label[m] for m in others)} | {own} | {own} - best of the others | |",
+    rival = label[against] if against else "best of the others"
+    lines = [f"| set | pairs | {' | '.join(label[m] for m in others)} | {own} | {own} - {rival} | |",
              "|---" * (len(others) + 5) + "|"]
     words, rivals, gains = [], [], {}
     for name in SETS:
         for pairs, found in sorted((pairs, found) for (of, pairs), found in cells.items() if of == name):
             mean = {m: float(np.mean(v)) for m, v in found.items()}
-            best = max((m for m in found if m != method), key=mean.__getitem__)
+            best = against or max((m for m in found if m != method), key=mean.__getitem__)
             gain = Interval.of(np.subtract(found[method], found[best]))
             words.append(verdict(gain))
             rivals.append(label[best])
@@ -163,11 +165,12 @@ def field_table(rows: dict[tuple, dict], method: str, seeds: int) -> str:
             numbers = [f"{mean[m]:.1f}" if m in mean else "" for m in (*others, method)]
             numbers += [f"{label[best]}: {gain.mean:+.1f} ± {gain.half:.1f}", words[-1]]
             lines.append(f"| {name} | {pairs} | {' | '.join(numbers)} |")
-    highest = sum(gain > 0 for found in gains.values() for gain in found)
+    counted = ", ".join(f"{words.count(word)} {word}" for word in ("won", "tied", "lost"))
+    every = [gain for found in gains.values() for gain in found]
     return "\n".join([
-        *lines, "",
-        ", ".join(f"{words.count(w)} {w}" for w in ("won", "tied", "lost")) + f"; the highest mean in {highest} of {len(words)}.",
-        "Mean difference: " + ", ".join(f"{pairs} pairs {np.mean(gain):+.1f}" for pairs, gain in sorted(gains.items())) + ".",
+        *lines, "", f"{counted}; the higher mean in {sum(gain > 0 for gain in every)}.",
+        "Mean difference: " + ", ".join(f"{pairs} pairs {np.mean(gain):+.1f}" for pairs, gain in sorted(gains.items()))
+        + (f"; all cells {np.mean(every):+.1f}." if every else "."),
         "Best of the others: " + ", ".join(f"{rival} {n}" for rival, n in Counter(rivals).most_common()) + "."])
 
 
@@ -183,6 +186,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/label_efficiency"))
     parser.add_argument("--jobs", type=int)
     parser.add_argument("--method", default="auto", help="whose cells are counted as won, tied and lost")
+    parser.add_argument("--against", default="", help="with --table: the one method to compare with, not the best of the others")
     parser.add_argument("--rows", type=Path, help="JSON lines of one split, regime and budget: what is missing is run")
     parser.add_argument("--table", action="store_true", help="run nothing, print the table of --rows")
     parser.add_argument("--smoke", action="store_true")
@@ -190,7 +194,7 @@ def main() -> None:
     if args.table:
         if not args.rows:
             parser.error("--table needs --rows")
-        print(field_table(read_rows(args.rows), args.method, args.seeds))
+        print(field_table(read_rows(args.rows), args.method, args.seeds, args.against))
         return
     if args.smoke:
         vars(args).update(SMOKE)

@@ -38,6 +38,8 @@ def steps(rows: Path, large: Path | None = None) -> list[list[str]]:
         ["label_efficiency", "--methods", "gentle_clip", "--budget", "1", "--pairs", "100", "--rows", field],
         ["label_efficiency", "--table", "--seeds", "10", "--rows", field],
         ["label_efficiency", "--table", "--rows", field],
+        *(["label_efficiency", "--table", "--method", method, "--against", "contrastive", "--rows", field]
+          for method in ("gera", "m3mix", "sspc", "structure")),
         ["recipe_latency", "--repeats", "20"],
         ["curve_coverage", "--input", recipe],
         ["curve_coverage", "--input", recipe, "--seeds", "5"],

@@ -107,17 +107,24 @@ def measure(rows: dict[str, np.ndarray], settings: list[Callable]) -> dict:
     return {**best[1], "seconds": round(best[2], 3)}
 
 
-def large_rows(file: Path, pairs: int, unpaired: int, seed: int, regime: str = "independent") -> dict[str, np.ndarray]:
-    """Pairs and 1,000 test items of the large molecule file, and `unpaired` further rows of each modality.
+def large_items(items: int, pairs: int, unpaired: int, seed: int, regime: str = "independent") -> list[np.ndarray]:
+    """Numbers of the paired items, of the unpaired rows of x and of y, and of 1,000 test items.
 
-    They are of different items ("independent"), or of the same ones, which the fit is not told ("same_set")."""
+    The unpaired rows are of different items ("independent"), or of the same ones in another order ("same_set").
+    """
+    test, paired, rest = np.split(np.random.default_rng(seed).permutation(items), [1000, 1000 + pairs])
+    of_y = {"independent": rest[unpaired : 2 * unpaired], "same_set": np.random.default_rng(seed).permutation(rest[:unpaired])}
+    return [paired, rest[:unpaired], of_y[regime], test]
+
+
+def large_rows(file: Path, pairs: int, unpaired: int, seed: int, regime: str = "independent") -> dict[str, np.ndarray]:
+    """Preprocessed rows of `large_items` of the large molecule file."""
     with np.load(file, allow_pickle=False) as arrays:
         x, y = arrays["molecule"], arrays["text"]
-    test, paired, rest = np.split(np.random.default_rng(seed).permutation(len(x)), [1000, 1000 + pairs])
-    others = {"independent": rest[unpaired : 2 * unpaired], "same_set": np.random.default_rng(seed).permutation(rest[:unpaired])}
-    tables = (Table(x[np.r_[paired, rest[:unpaired], test]], [*range(pairs), *range(-unpaired, 0), *range(10**6, 10**6 + 1000)],
+    paired, of_x, of_y, test = large_items(len(x), pairs, unpaired, seed, regime)
+    tables = (Table(x[np.r_[paired, of_x, test]], [*range(pairs), *range(-unpaired, 0), *range(10**6, 10**6 + 1000)],
                     "molecule"),
-              Table(y[np.r_[paired, others[regime], test]],
+              Table(y[np.r_[paired, of_y, test]],
                     [*range(pairs), *range(10**7, 10**7 + unpaired), *range(10**6, 10**6 + 1000)], "text"))
     out = {}
     for table, side, standardize in zip(tables, "xy", (True, False), strict=True):
@@ -136,7 +143,7 @@ def run_pool(args: argparse.Namespace, write: Callable[[dict], None], done: set)
             for regime, most in (("independent", 9000), ("same_set", 10000)):
                 most = min(most, (spare - pairs) // (2 if regime == "independent" else 1))
                 for unpaired in sorted({min(size, most) for size in (100, 1000, most)}):
-                    pool = unpaired if regime == "independent" else f"{unpaired} {regime}"
+                    pool = f"{unpaired} {regime}"
                     for name, make in (("ridge CCA, rule", baselines.RidgeCCA), ("auto", baselines.CotrainedHeads)):
                         if ("pool", pool, pairs, seed, name) not in done:
                             found = measure(large_rows(args.file, pairs, unpaired, seed, regime), [make])
@@ -242,10 +249,7 @@ def pool_table(rows: list[dict]) -> list[str]:
     cells = collect(rows, "pool")
     lines = ["| pairs | unpaired rows a modality | of items | ridge CCA R@10 | auto R@1 | R@10 | FOSCTTM | fit, s | peak MiB |",
              "|---" * 9 + "|"]
-    pools = {}
-    for pool, _, _ in cells:
-        size, _, regime = f"{pool}".partition(" ")
-        pools[pool] = (regime or "independent", int(size))
+    pools = {pool: (regime, int(size)) for pool, size, regime in ((pool, *pool.split()) for pool, _, _ in cells)}
     for pool, pairs, name in sorted(cells, key=lambda key: (key[1], pools[key[0]])):
         if name == OWN and (pool, pairs, "ridge CCA, rule") in cells:
             cell, base = cells[pool, pairs, name].values(), cells[pool, pairs, "ridge CCA, rule"].values()

@@ -17,7 +17,7 @@ from gera_jax.comparison import selection
 from gera_jax.comparison.compare_report import write_compare_report
 from gera_jax.comparison.outcome import Comparison
 from gera_jax.comparison.scoring import held_out
-from gera_jax.comparison.sweep import Cell, sweep
+from gera_jax.comparison.sweep import Cell, cores, sweep
 from gera_jax.comparison.task import Task
 from gera_jax.writers import duration
 
@@ -58,7 +58,7 @@ def run_compare(
         checks.require(task.block["split"][name] >= 2, name, got=task.block["split"][name], wanted="at least 2 items")
     numbers = tuple(range(seeds))
     asked, counts = counts, task.counts(counts, numbers)
-    jobs = jobs or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
+    jobs = jobs or cores()
     folder = None if output is None else Path(output)
     show = Progress(field, counts, numbers, jobs) if progress else None
     cells = sweep(

@@ -31,6 +31,11 @@ PROTOCOL = 1  # raised whenever what a cell measures changes, so that older cell
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
+def cores() -> int:
+    """Cores that this process may use: as many processes as a sweep has by default."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @dataclasses.dataclass(frozen=True)
 class Cell:
     """One method on one number of pairs of one seed.

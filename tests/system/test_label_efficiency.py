@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import curve_coverage, label_efficiency, label_efficiency_tables
+from benchmarks import curve_coverage, label_efficiency, label_efficiency_tables, recipe_gain
 from gera_jax.comparison.sweep import Cell
 
 
@@ -52,6 +52,9 @@ def test_rows_are_replaced_not_doubled(tmp_path):
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = label_efficiency.read_rows(file)
     assert len(found) == 6 and "| emoji | 20 | 10.0 | 20.0 | a: +10.0 ± 0.0 | won |" in label_efficiency.field_table(found, "b", 3)
+    third = {(*key[:2], "c", key[3]): {**row, "method": "c", "mean/R@10": 0.3} for key, row in found.items() if key[2] == "a"}
+    against = [label_efficiency.field_table(found | third, "b", 3, name).splitlines()[2] for name in ("", "a")]
+    assert against[0].endswith("c: -10.0 ± 0.0 | lost |") and against[1].endswith("a: +10.0 ± 0.0 | won |")
     metrics = {"mean/R@1": 0.1, "mean/R@10": 0.3, "foscttm": 0.2}
     new = [Cell("b", 20, 1, metrics=metrics), Cell("b", 50, 0, metrics=metrics), Cell("b", 50, 1, error="broke")]
     label_efficiency.add_rows(file, "emoji", new)
@@ -137,3 +140,16 @@ def test_counts_below_the_hidden_one_can_be_hidden_too():
     assert a == b and a.pairs == 1000
     assert near_b.mean > near_a.mean + 0.1  # companion: the last but one tells the curve where it is not hidden
     assert curve_coverage.hidden(rows(50.0), "R@10", further=3) == {}
+
+
+def test_unpaired_rows_of_the_pools_are_other_items_or_the_same_and_never_test_items():
+    def items(regime):
+        paired, of_x, of_y, test = (part.tolist() for part in recipe_gain.large_items(3000, 100, 500, 0, regime))
+        assert len(of_x) == len(of_y) == 500 and len(test) == 1000 and len(paired) == 100
+        assert not {*paired} & {*of_x, *of_y} and not {*test} & {*paired, *of_x, *of_y}
+        return of_x, of_y
+
+    of_x, of_y = items("independent")
+    assert not {*of_x} & {*of_y}
+    of_x, of_y = items("same_set")
+    assert {*of_x} == {*of_y} and sum(a == b for a, b in zip(of_x, of_y, strict=True)) < 10  # no row tells its partner
