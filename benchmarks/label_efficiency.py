@@ -138,7 +138,7 @@ def run_missing(args: argparse.Namespace, methods: Sequence[str], counts: Sequen
 
 
 def field_table(rows: dict[tuple, dict], method: str, seeds: int, against: str = "") -> str:
-    """R@10 of every method that has all seeds of a cell, and the paired difference of `method` from `against`, or the best other."""
+    """R@10 of every method that has all seeds of a cell; what `method` has over the best other, or over `against`, in pairs."""
     values: dict[tuple, dict[str, list[float]]] = {}
     for (name, pairs, other, seed), row in sorted(rows.items()):
         if seed < seeds:
