@@ -33,7 +33,8 @@ from gera_jax.data import Preprocessor, Table, build_data
 SEEDS = range(15)
 METRICS = ("R@1", "R@10", "F")
 OWN = "auto"
-FORMER = {"auto, likelihood": "hubness and expansion chosen by the likelihood of held-out pairs alone",
+FORMER = {"auto, no matching": "no matching below 100 pairs",
+          "auto, likelihood": "hubness and expansion chosen by the likelihood of held-out pairs alone",
           "auto, cut": "256 input, 512 kernel and 192 canonical directions, a narrow kernel at every number of pairs",
           "recipe": "three views, equal weights, two rounds"}
 RIDGES, POWERS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0), (2.0, 4.0, 8.0)

@@ -8,9 +8,10 @@ import numpy as np
 
 from gera_jax.baselines.linear import SharedSpace, check_pairs, check_rows, thin_svd, unit_rows
 from gera_jax.baselines.ridge_cca import regularization_rule
-from gera_jax.baselines.soft_cca import Heads, deviation, fit_heads
+from gera_jax.baselines.soft_cca import Heads, deviation, fit_heads, scaled_heads
 from gera_jax.baselines.stacking import corrections, expanded, mixture, out_of_fold
 from gera_jax.baselines.views import HUB, Kernel, Narrow, Plain, Pool, Smoothed, density, nearest_both, soft_mean
+from gera_jax.baselines.wasserstein_procrustes import WassersteinProcrustes
 from gera_jax.checks import require, require_known
 
 Array = np.ndarray
@@ -21,6 +22,10 @@ ENOUGH_PAIRS = 100  # from which on the pairs choose the mixture and the correct
 HUBNESS, EXPANSION = (0.0, 0.125, 0.25, 0.375, 0.5), (0.0, 0.15)  # what they choose from
 LEAST_WEIGHT = 0.02  # views below it are left out
 FEW_PAIRS = (0.25, 0.15)  # hubness and expansion below ENOUGH_PAIRS
+FEWEST_PAIRS = 20  # up to which the matching has its full weight
+# two matchings end in different local maxima, and their mean is better than either: one starts at the pairs' rotation, one at
+# matched cluster centres
+MATCHINGS = (dict(pair_mass=5.0, restarts=0), dict(pair_mass=5.0))
 NEEDS_PAIRS = {"narrow"}  # views that are left out below ENOUGH_PAIRS: so few rows have no close neighbour
 VIEWS = {"plain": Plain, "smoothed": Smoothed, "kernel": Kernel, "narrow": Narrow}
 
@@ -33,12 +38,14 @@ class CotrainedHeads(SharedSpace):
     2. Ridge CCA on each view; the score is the weighted sum of the views' cosines, each divided by its deviation on the pool.
        From 100 pairs on the weights make held-out pairs likely (5 or 3 folds of the known pairs; `shrink` pulls towards equal
        weights); below they are equal.
-    3. Co-training, `rounds` times: under the hubness-corrected score of all views together each unpaired row gets a soft
-       partner among the rows of the other pool, and every view is refitted on pairs and soft pairs. The pseudo
+       Below 100 pairs the rotations of two `WassersteinProcrustes` join the sum: the shape of the unpaired rows tells what so
+       few pairs cannot. Their mean score has matching * min(1, 20 / p) of the deviation of the others' sum.
+    3. Co-training, `rounds` times: under the hubness-corrected score of 2 each unpaired row gets a soft partner
+       among the rows of the other pool, and every view is refitted on pairs and soft pairs. The pseudo
        cross-covariance has weight pseudo_weight * min(1, 100 / p). The heads before co-training stay, at weight 1/2.
     4. Expansion: a row also carries the mean y of its 15 best pool rows of the other modality, and is compared with rows in that
        modality's own space, at weight expansion * min(1, 200 / p). Below 400 unpaired rows a modality (mean of the two) the
-       weights of 3 and 4 shrink in proportion.
+       weights of the matching, 3 and 4 shrink in proportion.
     5. Hubness: score - hubness * (d(x) + d(y)), d = mean of the 10 best scores against the other modality's training pool.
        "auto" takes expansion from {0, 0.15} and hubness from {0, 0.125, ..., 0.5} by the held-out pairs of 2; below 100
        pairs they are 0.15 and 0.25.
@@ -50,6 +57,7 @@ class CotrainedHeads(SharedSpace):
       views: which features, of "plain", "smoothed", "kernel", "narrow".
       rounds: of co-training, 0 = none.
       pseudo_weight: in [0, 1), weight of the soft pairs at 100 pairs or fewer.
+      matching: >= 0, weight of the matching at 20 pairs or fewer, 0 = none. It needs the view "plain" and unpaired rows of both.
       expansion: >= 0, weight of the expansion, 0 = none; or "auto".
       hubness: >= 0, weight of the densities, 0 = none; or "auto".
       shrink: >= 0, pull of the views' weights towards equal ones, and of the choice of 5 towards likelihood, in pairs' worth;
@@ -62,10 +70,11 @@ class CotrainedHeads(SharedSpace):
       max_pool: rows of each modality's pool that are used at most, pairs first, then unpaired rows at even steps.
 
     Attributes after fit:
-      mixture: weight of each view; hubness_used, expansion_used: what was chosen.
+      mixture: weight of each view; hubness_used, expansion_used: what was chosen; matching_used: the weight it had.
       pool_rows: stored rows of x and of y; size_bytes: memory of all that transforms need.
 
-    Cost: float32, O(n^2 d) time in blocks for pools of n rows, O(n d) memory; no randomness.
+    Cost: float32, O(n^2 d) time in blocks for pools of n rows, O(n d) memory; the matchings 6 to 8 CPU seconds, whatever n. The
+    same rows give the same heads: the matchings' draws have a fixed seed.
 
     Source: co-training, Blum & Mitchell (COLT 1998); CSLS, Conneau et al. (ICLR 2018); stacking, Breiman (1996); figures in
     docs/results/label_efficiency.md.
@@ -78,7 +87,7 @@ class CotrainedHeads(SharedSpace):
     """
 
     def __init__(self, *, views: tuple[str, ...] = ("plain", "smoothed", "kernel", "narrow"), rounds: int = 1,
-                 pseudo_weight: float = 0.4, expansion: float | Literal["auto"] = "auto",
+                 pseudo_weight: float = 0.4, matching: float = 0.5, expansion: float | Literal["auto"] = "auto",
                  hubness: float | Literal["auto"] = "auto", shrink: float = 10.0, regularization: float = 1.0, dim: int = 512,
                  width: int | None = None, max_pool: int = 10_000):
         require(len(views) > 0, "views", got="none", wanted=f"some of {sorted(VIEWS)}")
@@ -86,6 +95,7 @@ class CotrainedHeads(SharedSpace):
             require_known(view, VIEWS, "view")
         require(isinstance(rounds, int) and rounds >= 0, "rounds", got=rounds, wanted="an int >= 0")
         require(0 <= pseudo_weight < 1, "pseudo_weight", got=pseudo_weight, wanted="a number in [0, 1)")
+        require(np.isfinite(matching) and matching >= 0, "matching", got=matching, wanted="a number >= 0")
         for name, value in dict(expansion=expansion, hubness=hubness).items():
             good = value == "auto" if isinstance(value, str) else np.isfinite(value) and value >= 0
             require(good, name, got=value, wanted='a number >= 0 or "auto"')
@@ -94,15 +104,16 @@ class CotrainedHeads(SharedSpace):
         require(dim >= 1, "dim", got=dim, wanted="at least 1")
         require(width is None or (isinstance(width, int) and width >= 3), "width", got=width, wanted="None or an int >= 3")
         require(max_pool >= 2, "max_pool", got=max_pool, wanted="at least 2 rows")
-        self.views, self.rounds, self.pseudo_weight, self.expansion = tuple(views), rounds, pseudo_weight, expansion
-        self.hubness, self.shrink, self.regularization = hubness, shrink, regularization
+        self.views, self.rounds, self.pseudo_weight, self.matching = tuple(views), rounds, pseudo_weight, matching
+        self.expansion, self.hubness, self.shrink, self.regularization = expansion, hubness, shrink, regularization
         self.dim, self.width, self.max_pool = dim, width, max_pool
 
     def fit(self, x_pairs: Any, y_pairs: Any, x: Any = None, y: Any = None) -> CotrainedHeads:
         """Fit on pairs [p, dx], [p, dy] (row i belongs to row i) and unpaired rows x [n, dx], y [m, dy].
 
         Raises:
-          InputError: row counts differ, fewer than 2 pairs, NaN, other widths, or a side whose rows are all equal.
+          InputError: row counts differ, fewer than 2 pairs, NaN, other widths, or a side whose pairs are all equal, or all of
+            one direction from the mean.
         """
         x_pairs, y_pairs = check_pairs(x_pairs, y_pairs)
         self._widths = (x_pairs.shape[1], y_pairs.shape[1])
@@ -111,17 +122,22 @@ class CotrainedHeads(SharedSpace):
                     remedy="Are the right array and the right rows given?")
         self._pools = (Pool(x_pairs, self._spread(x, "x", x_pairs), self.dim, "x"),
                        Pool(y_pairs, self._spread(y, "y", y_pairs), self.dim, "y"))
+        for pool, name in zip(self._pools, ("x_pairs", "y_pairs"), strict=True):
+            require(np.ptp(pool.rows[: pool.pairs], axis=0).max() > 1e-6, name,
+                    got="rows of one direction from the mean of all rows", wanted="rows that differ in direction",
+                    remedy="Has the modality more than one column that varies?")
         self._views = [(VIEWS[name](self._pools[0]), VIEWS[name](self._pools[1])) for name in self.views]
         p, ridge = len(x_pairs), self.regularization * regularization_rule(len(x_pairs))
         self._ridges = [min(1.0, ridge) if issubclass(VIEWS[name], Kernel) else ridge for name in self.views]
         self._choose(p)
-        self._stages = [(1.0, self._fit_views(None))]
         # few unpaired rows are poor teachers: their soft partners and neighbours are far away
         self._trust = min(1.0, (sum(map(len, self._pools)) / 2 - p) / ENOUGH_UNPAIRED)
         weight = self.pseudo_weight * min(1.0, 100 / p) * self._trust
+        first, matched = self._fit_views(None), self._match(p)
+        self._sum(matched, (1.0, first))
         for _ in range(self.rounds if weight > 0 else 0):
             soft = self._soft_partners(*self._concatenated())
-            self._stages = [(1.0, self._fit_views(soft, weight)), (0.5, self._stages[-1][1])]
+            self._sum(matched, (1.0, self._fit_views(soft, weight)), (0.5, first))
         self._finish(p)
         return self
 
@@ -174,6 +190,27 @@ class CotrainedHeads(SharedSpace):
         return [fit_heads(x_view.pool, y_view.pool, p, ridge, None if soft is None else [rows[i] for rows in soft], weight)
                 for i, ((x_view, y_view), ridge) in enumerate(zip(self._views, self._ridges, strict=True))]
 
+    def _match(self, p: int) -> tuple[int, Heads] | None:
+        """The plain view's number and its heads by matching, where pairs are few and both sides have rows to match."""
+        names = [self.views[i] for i in self._active]
+        wanted = p < ENOUGH_PAIRS and "plain" in names and min(map(len, self._pools)) >= p + 2
+        self.matching_used = self.matching * min(1.0, FEWEST_PAIRS / p) * self._trust if wanted else 0.0
+        if not self.matching_used:
+            return None
+        x, y = (view.pool for view in self._views[names.index("plain")])
+        found = [WassersteinProcrustes(**options).fit(x[:p], y[:p], x[p:], y[p:]) for options in MATCHINGS]
+        weights = [np.concatenate([getattr(model, side) for model in found], axis=1).astype(np.float32)
+                   for side in ("x_weights", "y_weights")]
+        return names.index("plain"), scaled_heads(x, y, tuple(weights))
+
+    def _sum(self, matched: tuple[int, Heads] | None, *stages: tuple[float, list[Heads]]) -> None:
+        """`_heads`: weight in the score, view and heads of every term, from the views' heads at each stage and the matching."""
+        shares = self.mixture[self._active]
+        self._heads = [(weight * share, i, heads) for weight, stage in stages
+                       for i, (share, heads) in enumerate(zip(shares, stage, strict=True))]
+        if matched:
+            self._heads.append((self.matching_used * deviation(*self._concatenated()), *matched))
+
     def _soft_partners(self, x: Array, y: Array) -> tuple[list[Array], list[Array]]:
         """For each view the mean partner of the unpaired rows of x, [n, fy], and of y, [m, fx]."""
         p, spread = self._pools[0].pairs, deviation(x, y)
@@ -185,12 +222,11 @@ class CotrainedHeads(SharedSpace):
         return np.split(of_x, cuts[1], axis=1), np.split(of_y, cuts[0], axis=1)
 
     def _concatenated(self, features: list[Array] | None = None, side: int | None = None) -> Any:
-        """Heads of all views and stages side by side; of the pools on both sides, or of `features` on one."""
+        """Heads of all terms side by side; of the pools on both sides, or of each view's `features` on one."""
         if side is None:
             return tuple(self._concatenated([views[i].pool for views in self._views], i) for i in (0, 1))
-        shares = self.mixture[self._active]
-        return np.concatenate([np.float32(np.sqrt(weight * share)) * heads.apply(rows, side) for weight, stage in self._stages
-                               for heads, rows, share in zip(stage, features, shares, strict=True)], axis=1)
+        return np.concatenate([np.float32(np.sqrt(weight)) * heads.apply(features[view], side)
+                               for weight, view, heads in self._heads], axis=1)
 
     def _finish(self, p: int) -> None:
         """Scale of the scores, densities of the pools and the constants that make rows unit."""
@@ -205,9 +241,7 @@ class CotrainedHeads(SharedSpace):
             spreads = [deviation(self._expand(self._pool_heads[i][:SAMPLE], i), self._pools[1 - i].rows) for i in (0, 1)]
             self._weights = tuple(np.sqrt(expansion / spread) for spread in spreads)
         self._reach = 2 * max(float(np.abs(s - t).max()) for s, t in zip(self._shifts, self._typical, strict=True))
-        shares = self.mixture[self._active]
-        length = sum((heads.scale * scale) ** 2 * weight * share for weight, stage in self._stages
-                     for heads, share in zip(stage, shares, strict=True))
+        length = sum((heads.scale * scale) ** 2 * weight for weight, _, heads in self._heads)
         hub = 1 + (self.hubness_used * self._reach) ** 2 if self.hubness_used > 0 else 0.0
         self._length = length + sum(w**2 for w in self._weights) + hub
         self._maps = None

@@ -40,6 +40,11 @@ def fit_heads(x: Array, y: Array, p: int, ridge: float, soft: list[Array] | None
     u, rho, v = _singular(agreement.astype(np.float32))
     weights = tuple(solve_triangular(f, side * rho, lower=True, trans=1).astype(np.float32)
                     for f, side in ((x_factor, u), (y_factor, v)))
+    return scaled_heads(x, y, weights)
+
+
+def scaled_heads(x: Array, y: Array, weights: tuple[Array, Array]) -> Heads:
+    """Heads of these weights with the scale that the pools' features give."""
     spread = deviation(unit_rows(x @ weights[0]), unit_rows(y @ weights[1]))
     return Heads(weights, 1 / np.sqrt(max(spread, 1e-6)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gera_jax.baselines import Baseline, CotrainedHeads, RidgeCCA, regularization_rule
+from gera_jax.baselines import Baseline, CotrainedHeads, RidgeCCA, WassersteinProcrustes, regularization_rule
 from gera_jax.baselines.views import Kernel, Pool, Smoothed, density, nearest, nearest_both, neighbour_mean
 from gera_jax.checks import InputError
 from gera_jax.estimators import Aligner
@@ -86,7 +86,7 @@ def test_the_same_rows_give_the_same_heads(fitted):
 
 def test_one_plain_view_is_ridge_cca():
     train, x, y = split(p=60)
-    only = dict(views=("plain",), rounds=0, expansion=0.0, hubness=0.0)
+    only = dict(views=("plain",), rounds=0, matching=0.0, expansion=0.0, hubness=0.0)
     got = CotrainedHeads(**only).fit(**train).similarity(x, y)
     pools = [Pool(train[f"{n}_pairs"], train[n], 256, n) for n in "xy"]
     rows = [pool.rows.astype(np.float64) for pool in pools]
@@ -114,6 +114,63 @@ def test_rows_encode_the_corrected_score():
 
     np.testing.assert_allclose(standard(got), standard(want), atol=1e-3)
     assert np.abs(standard(score) - standard(want)).max() > 0.1  # companion: not corrected
+
+
+def skewed(p, n=400, seed=0):
+    """A cloud whose shape tells its rotation, and its rotated copy; p pairs, other items as unpaired rows, 100 test rows."""
+    rng = np.random.default_rng(seed)
+    x = rng.exponential(size=(2 * n + 100 + p, 4)) * np.linspace(1, 2, 4)
+    y = x @ np.linalg.qr(rng.normal(size=(4, 4)))[0]
+    return dict(x_pairs=x[:p], y_pairs=y[:p], x=x[p : n + p], y=y[n + p : 2 * n + p]), x[-100:], y[-100:]
+
+
+def test_matching_finds_a_rotation_that_the_pairs_cannot_tell():
+    for seed in range(3):
+        train, x, y = skewed(2, seed=seed)  # 2 pairs for a rotation of 4 dimensions
+        without, matched = (foscttm(CotrainedHeads(matching=m).fit(**train).similarity(x, y)) for m in (0.0, 0.5))
+        assert matched < 0.03 and without > 0.09
+    rng = np.random.default_rng(0)
+    shapeless = {name: unit(rng.normal(size=train[name].shape)) for name in "xy"}  # companion: balls tell no rotation
+    assert foscttm(CotrainedHeads().fit(**{**train, **shapeless}).similarity(x, y)) > 0.05
+
+
+def test_the_matching_is_a_term_of_the_score():
+    train, x, y = split()
+    options = dict(rounds=0, expansion=0.0, hubness=0.0, views=("plain", "kernel"))
+    without, matched = (CotrainedHeads(matching=m, **options).fit(**train) for m in (0.0, 0.5))
+    pools = [Pool(train[f"{name}_pairs"], train[name], 512, name) for name in "xy"]
+    rows = [pool.rows.astype(np.float64) for pool in pools]
+    rotations = [WassersteinProcrustes(pair_mass=5.0, restarts=n).fit(rows[0][:16], rows[1][:16], rows[0][16:], rows[1][16:])
+                 for n in (0, 10)]
+
+    def match(x, y):
+        x = np.concatenate([x @ rotation.x_weights + rotation.x_offset for rotation in rotations], axis=1)
+        y = np.concatenate([y @ rotation.y_weights + rotation.y_offset for rotation in rotations], axis=1)
+        return unit(x) @ unit(y).T
+
+    known = [np.concatenate([train[f"{name}_pairs"], train[name]]) for name in "xy"]
+    trust = (140 + 156 - 2 * 16) / 2 / 400
+    assert matched.matching_used == pytest.approx(0.5 * trust)
+    parts = [(without.similarity(x, y), without.similarity(*known)),
+             (match(pools[0].coordinates(x), pools[1].coordinates(y)), match(*rows))]
+    (score, matching), got = (part / pool.std() for part, pool in parts), matched.similarity(x, y)
+
+    def standard(s):
+        return (s - s.mean()) / s.std()
+
+    np.testing.assert_allclose(standard(got), standard(score + matched.matching_used * matching), atol=2e-3)
+    assert np.abs(standard(got) - standard(score)).max() > 0.05  # companion
+
+
+def test_matching_is_for_few_pairs_with_unpaired_rows_of_both():
+    def used(p, keep=("x", "y"), **options):
+        train, _, _ = skewed(p, n=450)
+        train = {name: rows for name, rows in train.items() if name.endswith("pairs") or name in keep}
+        return CotrainedHeads(rounds=0, expansion=0.0, hubness=0.0, shrink=np.inf, **options).fit(**train).matching_used
+
+    assert [used(p) for p in (2, 20, 50, 100)] == [0.5, 0.5, pytest.approx(0.2), 0.0]
+    assert used(20, matching=0.25) == 0.25
+    assert used(20, keep=("x",)) == used(20, keep=()) == used(20, matching=0.0) == used(20, views=("kernel",)) == 0.0
 
 
 def test_a_narrower_space_keeps_the_score(fitted):
@@ -234,6 +291,7 @@ def test_a_pool_row_is_smoothed_as_a_new_row_would_be():
         (dict(x_pairs=np.ones((1, 14)), y_pairs=np.ones((1, 10))), "x_pairs: got 1 pairs; wanted at least 2 pairs"),
         (dict(y=np.full((3, 10), np.nan)), "y: got 3 rows with NaN or infinity"),
         (dict(x=np.ones((3, 5))), "x width: got 5; wanted 14"),
+        (dict(x_pairs=5 + np.eye(16)[:, :1], x=-np.eye(40)[:, :1]), "x_pairs: got rows of one direction from the mean"),
     ],
 )  # fmt: skip
 def test_bad_rows_are_refused(change, words):
@@ -250,6 +308,7 @@ def test_bad_rows_are_refused(change, words):
         (dict(views=()), "views: got none"),
         (dict(rounds=-1), "rounds: got -1; wanted an int >= 0"),
         (dict(pseudo_weight=1.0), "pseudo_weight: got 1.0; wanted a number in [0, 1)"),
+        (dict(matching=-0.5), "matching: got -0.5; wanted a number >= 0"),
         (dict(hubness=-1), "hubness: got -1; wanted a number >= 0"),
         (dict(expansion=float("nan")), "expansion: got nan; wanted a number >= 0"),
         (dict(dim=0), "dim: got 0; wanted at least 1"),
