@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 FIELD = "ridge_cca,kernel_cca,asif,wasserstein_procrustes,sue,contrastive_linear,fusemix,sotalign,structure,auto"
-OTHERS = "procrustes,csa,contrastive_mlp,contrastive,m3mix,sspc,gera"
+OTHERS = "procrustes,csa,contrastive_mlp,contrastive,m3mix,sspc,gera,gentle_clip"
 
 
 def steps(rows: Path, large: Path | None = None) -> list[list[str]]:
@@ -35,11 +35,12 @@ def steps(rows: Path, large: Path | None = None) -> list[list[str]]:
         [*blind, "--table"],
         ["label_efficiency", "--methods", FIELD, "--budget", "2", "--seeds", "10", "--rows", field],
         ["label_efficiency", "--methods", OTHERS, "--budget", "1", "--rows", field],
-        ["label_efficiency", "--methods", "gentle_clip", "--budget", "1", "--pairs", "100", "--rows", field],
+        ["label_efficiency", "--methods", FIELD, "--budget", "2", "--seeds", "20", "--pairs", "20", "--rows", field],
         ["label_efficiency", "--table", "--seeds", "10", "--rows", field],
+        ["label_efficiency", "--table", "--seeds", "20", "--rows", field],
         ["label_efficiency", "--table", "--rows", field],
         *(["label_efficiency", "--table", "--method", method, "--against", "contrastive", "--rows", field]
-          for method in ("gera", "m3mix", "sspc", "structure")),
+          for method in ("gera", "m3mix", "sspc", "structure", "gentle_clip")),
         ["recipe_latency", "--repeats", "20"],
         ["curve_coverage", "--input", recipe],
         ["curve_coverage", "--input", recipe, "--seeds", "5"],
