@@ -3,7 +3,7 @@
     make bench-label-efficiency         # = python -m benchmarks.label_efficiency_tables
 
 Each step runs the cells that its file of rows does not hold yet and then prints its table: with the files as committed that is
-two minutes, most of it latency; with `--rows EMPTY_FOLDER` everything, some eight hours on two cores, and a killed run goes on
+two minutes, most of it latency; with `--rows EMPTY_FOLDER` everything, some nine hours on two cores, and a killed run goes on
 where it was.
 """
 
