@@ -73,11 +73,11 @@ class CotrainedHeads(SharedSpace):
       mixture: weight of each view; hubness_used, expansion_used: what was chosen; matching_used: the weight it had.
       pool_rows: stored rows of x and of y; size_bytes: memory of all that transforms need.
 
-    Cost: float32, O(n^2 d) time in blocks for pools of n rows, O(n d) memory; the matchings 6 to 8 CPU seconds, whatever n. The
-    same rows give the same heads: the matchings' draws have a fixed seed.
+    Cost: float32, O(n^2 d) time in blocks for pools of n rows, O(n d) memory; the matchings 3 to 7 CPU seconds, no more for
+    larger pools. The same rows give the same heads: the matchings' draws have a fixed seed.
 
     Source: co-training, Blum & Mitchell (COLT 1998); CSLS, Conneau et al. (ICLR 2018); stacking, Breiman (1996); figures in
-    docs/results/label_efficiency.md.
+    docs/results/label_efficiency.md. The matchings: see `WassersteinProcrustes`.
 
     >>> rng = np.random.default_rng(0)
     >>> z = rng.normal(size=(300, 4)); x, y = z @ rng.normal(size=(4, 8)), z @ rng.normal(size=(4, 6))

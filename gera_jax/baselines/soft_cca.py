@@ -44,7 +44,7 @@ def fit_heads(x: Array, y: Array, p: int, ridge: float, soft: list[Array] | None
 
 
 def scaled_heads(x: Array, y: Array, weights: tuple[Array, Array]) -> Heads:
-    """Heads of these weights with the scale that the pools' features give."""
+    """Heads of weights [fx, r], [fy, r] with the scale that the pools' features x [n, fx], y [m, fy] give."""
     spread = deviation(unit_rows(x @ weights[0]), unit_rows(y @ weights[1]))
     return Heads(weights, 1 / np.sqrt(max(spread, 1e-6)))
 

@@ -162,6 +162,14 @@ def test_the_matching_is_a_term_of_the_score():
     assert np.abs(standard(got) - standard(score)).max() > 0.05  # companion
 
 
+def test_the_matching_teaches_too():
+    train, _, _ = split()
+    without, matched = (CotrainedHeads(matching=m).fit(**train)._heads for m in (0.0, 0.5))
+    assert len(without) == 6 and len(matched) == 7  # three views after co-training and before it, the matching
+    same = [np.array_equal(a.weights[0], b.weights[0]) for (*_, a), (*_, b) in zip(without, matched, strict=False)]
+    assert same == [False] * 3 + [True] * 3
+
+
 def test_matching_is_for_few_pairs_with_unpaired_rows_of_both():
     def used(p, keep=("x", "y"), **options):
         train, _, _ = skewed(p, n=450)
