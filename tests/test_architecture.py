@@ -11,25 +11,26 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LEFT = {"checks", "ops", "graphs", "transport"}
 PIECES = LEFT | {"losses", "data", "models", "evaluation", "baselines"}
-EDGE = {"config", "writers", "plots", "export", "encoders"}
+EDGE = {"config", "files", "writers", "plots", "export", "encoders"}
 ALLOWED = {  # room -> rooms it may import (itself always; checks is free for all)
     "_version": set(),
     "checks": set(),
+    "files": {"checks"},
     "ops": {"checks"},
     "graphs": {"checks", "ops"},
     "transport": {"checks", "ops"},
     "losses": LEFT,
-    "data": LEFT,
+    "data": LEFT | {"files"},
     "models": LEFT,
     "evaluation": LEFT,
     "baselines": LEFT,
     "embedding": LEFT,
-    "config": {"checks", "data"},
-    "writers": {"checks", "_version"},
+    "config": {"checks", "data", "files"},
+    "writers": {"checks", "files", "_version"},
     "plots": {"checks", "ops"},
     "encoders": {"checks", "data"},
     "objectives": LEFT | {"losses", "data", "models"},
-    "training": PIECES | {"objectives", "config", "writers", "_version"},
+    "training": PIECES | {"objectives", "config", "writers", "files", "_version"},
     "export": PIECES | {"training", "config", "_version"},
 }
 ALLOWED["estimators"] = PIECES | EDGE | {"embedding", "objectives", "training", "_version"}

@@ -1,0 +1,258 @@
+"""Files that are whole or absent, that carry a digest, and folders that have one writer."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import socket
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from gera_jax.checks import InputError
+
+DIGEST_BYTES = 16
+SEAL = b"gera_jax blake2b "  # stands in the comment of an .npz, before the digest of all that comes before it
+LOCK = ".lock"
+
+
+class DamagedError(InputError):
+    """A file's content is not what its digest says; whoever can go on without the file catches this."""
+
+
+def damaged(path: Path, reason: str) -> NoReturn:
+    """Raise `DamagedError` for `path`."""
+    raise DamagedError(str(path), got=f"a damaged file ({reason})", wanted="the file as gera_jax wrote it",
+                       remedy="Put back a copy, or run the command that wrote it again in another folder.")
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A path beside `path` to write to; the file takes the name `path` when the block ends, and is gone when it fails.
+
+    Nobody ever sees a half-written `path`: the bytes are on disk before the name is, and an older file stays until then.
+    What a killed writer left beside `path` is removed.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with replacing(f"{folder}/a.txt") as partial:
+    ...         _ = partial.write_text("whole")
+    ...     os.listdir(folder)
+    ['a.txt']
+    """
+    path = Path(path)
+    for left in path.parent.glob(f".{glob_escape(path.stem)}.*.part{glob_escape(path.suffix)}"):
+        if not _alive(left.name.removesuffix(path.suffix).removesuffix(".part").rpartition(".")[2]):
+            left.unlink(missing_ok=True)
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield partial
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+        _sync_folder(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def glob_escape(text: str) -> str:
+    """`text` as a pattern that matches itself alone."""
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in text)
+
+
+def _alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # it is there, and somebody else's
+        return True
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # some file systems have no such call for folders
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text, whole or not at all."""
+    with replacing(path) as partial:
+        partial.write_bytes(text.encode())
+
+
+def digest(data: bytes | memoryview | np.ndarray) -> str:
+    """Hexadecimal BLAKE2b of bytes, or of an array with its dtype and shape.
+
+    >>> digest(np.zeros(3, np.float32)) == digest(np.zeros(3, np.int32))
+    False
+    """
+    hashed = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    if isinstance(data, np.ndarray):
+        hashed.update(f"{data.dtype.str} {data.shape} ".encode())
+        data = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
+    hashed.update(data)
+    return hashed.hexdigest()
+
+
+def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object with its digest as the last field, whole or not at all."""
+    write_text(path, _sealed(content, indent=2))
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """The object of `write_json`, without its digest.
+
+    Raises:
+      DamagedError: one bit of the file differs from what was written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_json(f"{folder}/a.json", dict(step=3))
+    ...     read_json(f"{folder}/a.json")
+    {'step': 3}
+    """
+    path = Path(path)
+    try:
+        return _unsealed(path.read_bytes(), indent=2)
+    except ValueError as error:
+        damaged(path, str(error))
+
+
+def json_line(content: Mapping[str, Any]) -> str:
+    """One line of a .jsonl with its digest as the last field."""
+    return _sealed(content, indent=None) + "\n"
+
+
+def parse_json_line(line: str | bytes) -> dict[str, Any]:
+    """The object of `json_line`.
+
+    Raises:
+      ValueError: the line is cut or altered.
+    """
+    return _unsealed(line if isinstance(line, bytes) else line.encode(), indent=None)
+
+
+def _sealed(content: Mapping[str, Any], *, indent: int | None) -> str:
+    plain = json.loads(json.dumps(dict(content), default=_plain))  # what a reader will see: tuples are lists, keys are texts
+    return json.dumps({**plain, "digest": digest(json.dumps(plain).encode())}, indent=indent)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value.tolist() if isinstance(value, np.ndarray) else str(value)
+
+
+def _unsealed(data: bytes, *, indent: int | None) -> dict[str, Any]:
+    try:
+        content = json.loads(data.decode())
+    except RecursionError:
+        raise ValueError("brackets nested too deep") from None
+    if not isinstance(content, dict) or "digest" not in content:
+        raise ValueError("no digest: an older version wrote it, or it was altered")
+    del content["digest"]
+    if _sealed(content, indent=indent).encode() != data.rstrip(b"\n"):
+        raise ValueError("its digest does not fit its content")
+    return content
+
+
+def save_npz(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays as an .npz with a digest of the whole file, whole or not at all; `numpy.load` reads it too."""
+    with replacing(path) as partial:
+        with partial.open("wb") as file:
+            np.savez(file, **arrays)
+        with partial.open("rb+") as file:
+            file.seek(-2, io.SEEK_END)  # the length of the archive's comment, which is its end
+            file.write((len(SEAL) + 2 * DIGEST_BYTES).to_bytes(2, "little") + SEAL)
+            file.flush()
+            file.seek(0)
+            found = _file_digest(file, file.seek(0, io.SEEK_END))
+            file.write(found.encode())
+
+
+def load_npz(path: str | Path) -> dict[str, np.ndarray]:
+    """The arrays of `save_npz`.
+
+    Raises:
+      DamagedError: one bit of the file differs from what was written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_npz(f"{folder}/a.npz", dict(rows=np.arange(3)))
+    ...     load_npz(f"{folder}/a.npz")
+    {'rows': array([0, 1, 2])}
+    """
+    path = Path(path)
+    with path.open("rb") as file:
+        size = file.seek(0, io.SEEK_END)
+        end = size - 2 * DIGEST_BYTES
+        file.seek(max(0, end - len(SEAL)))
+        tail = file.read()
+        if end < len(SEAL) or not tail.startswith(SEAL):
+            damaged(path, "no digest: an older version wrote it, or it was cut or altered")
+        if _file_digest(file, end).encode() != tail[len(SEAL):]:
+            damaged(path, "its digest does not fit its content")
+        file.seek(0)
+        try:
+            with np.load(file, allow_pickle=False) as stored:
+                return dict(stored)
+        except (ValueError, OSError, zipfile.BadZipFile) as error:
+            damaged(path, str(error))
+
+
+def _file_digest(file: Any, end: int) -> str:
+    """Digest of the first `end` bytes; the file stands at `end` afterwards."""
+    hashed = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    file.seek(0)
+    while end > 0 and (block := file.read(min(end, 1 << 20))):
+        hashed.update(block)
+        end -= len(block)
+    return hashed.hexdigest()
+
+
+@contextlib.contextmanager
+def one_writer(folder: str | Path) -> Iterator[None]:
+    """Hold `folder` as its only writer; the operating system lets go of it when the process ends, however it ends.
+
+    Raises:
+      InputError: another process writes there; the message says which.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, one_writer(folder):
+    ...     with one_writer(folder):
+    ...         pass
+    Traceback (most recent call last):
+    ...
+    gera_jax.checks.InputError: folder: got ..., in which process ... writes; wanted one writer. Wait until it ends, ...
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:  # not on Windows, where nobody is kept out
+        yield
+        return
+    with (folder / LOCK).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise InputError("folder", got=f"{folder}, in which process {file.read().strip() or '(unknown)'} writes",
+                             wanted="one writer", remedy="Wait until it ends, end it, or choose another folder.") from None
+        except OSError:  # a file system without locks
+            yield
+            return
+        file.truncate(0)
+        file.write(f"{os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+        file.truncate(0)
