@@ -124,6 +124,8 @@ class _Spectrum:
         self.coordinates /= np.maximum(self.coordinates.std(axis=0), 1e-12)
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
+        if not len(rows):
+            return np.empty((0, len(self.values)))
         rows = unit_rows(from_mean(rows, self.mean))
         near, distance = knn(rows, self.rows, k=self.k, exclude_self=False)
         own = np.maximum(distance[:, -1:].astype(np.float64), 1e-6)
