@@ -117,7 +117,7 @@ def require_varied(rows: np.ndarray, name: str) -> None:
     """
     low, high = rows.min(axis=0).astype(np.float64), rows.max(axis=0).astype(np.float64)
     spread, largest = high - low, np.maximum(np.abs(low), np.abs(high))
-    require(bool((spread > 2 * np.finfo(rows.dtype).eps * largest).any()), name, got="rows that are all equal",
+    require(bool((spread > 4 * np.finfo(rows.dtype).eps * largest).any()), name, got="rows that are all equal",
             wanted="rows that differ", remedy="Are the right array and the right rows given?")
     require(bool(largest.max() < LARGEST and spread.max() > 1 / LARGEST), name,
             got=f"numbers up to {largest.max():.3g} that differ by {spread.max():.3g}", wanted="numbers that float64 can square",
