@@ -178,8 +178,8 @@ class Aligner:
             made = cls(stored["method"], settings=stored["settings"], preprocess=stored["preprocess"])
             made.names, made._model = tuple(stored["names"]), stored["model"]
             made._preprocessors = [Preprocessor.from_arrays(arrays) for arrays in stored["preprocessors"]]
-            for side, preprocessor in enumerate(made._preprocessors):
-                made._transform(side, np.zeros((1, preprocessor.width)))
+            for side in (0, 1):
+                made._transform(side, np.zeros((1, made._width(side))))
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, np.linalg.LinAlgError) as error:
             checks.fail(str(path), got=f"a model that cannot be used ({error})", wanted="one that gera_jax saved",
                         remedy="Fit it again.")
