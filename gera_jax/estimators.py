@@ -13,7 +13,7 @@ from gera_jax import baselines, checks, evaluation, files
 from gera_jax import config as config_lib
 from gera_jax.baselines.linear import as_pairs
 from gera_jax.baselines.store import from_arrays, to_arrays
-from gera_jax.data import Preprocessor, Table, as_rows
+from gera_jax.data import Preprocessor, Table, as_rows, preprocessing
 from gera_jax.embedding import HeatGeodesicEmbedding
 from gera_jax.training import TrainResult, load_run, train
 
@@ -96,6 +96,12 @@ class Aligner:
         if closed:
             for name in self.settings:
                 checks.require_known(name, inspect.signature(CLOSED_FORMS[self.method]).parameters, f"setting of {self.method}")
+            CLOSED_FORMS[self.method](**self.settings)  # refuses now what it would refuse after the rows are read
+            for side, options in self.preprocess.items():
+                checks.require_known(side, ("x", "y"), "preprocess")
+                for name in options:
+                    checks.require_known(name, preprocessing.OPTIONS, f"field of preprocess.{side}")
+                Preprocessor(**options, name=side)
 
     def fit(self, x_pairs: Any, y_pairs: Any, x_unpaired: Any = None, y_unpaired: Any = None) -> Aligner:
         """Learn from pairs [p, dx], [p, dy] (row i belongs to row i) and unpaired rows [n, dx], [m, dy].

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -56,6 +58,25 @@ def test_faults_in_words(views, act, words):
     with pytest.raises(InputError) as error:
         act(*views)
     assert str(error.value) == words
+
+
+@pytest.mark.parametrize("method", list(CLOSED_FORMS))
+def test_settings_are_refused_before_any_row_is_read(method):
+    bad = ["x", -1, float("nan"), 2.5, [], {}, (), [3], 10**400, 1j]
+    refused = 0
+    for name in inspect.signature(CLOSED_FORMS[method]).parameters:
+        for value in bad:
+            try:
+                Aligner(method, settings={name: value})  # 2.5 is a weight as good as any
+            except InputError as error:
+                refused += str(error).startswith(("view:", f"{name}:"))
+    assert refused > 5
+    with pytest.raises(InputError, match='field of preprocess.x: got "pcaa"; wanted a known name. Did you mean "pca"'):
+        Aligner(method, preprocess=dict(x=dict(pcaa=3)))
+    with pytest.raises(InputError, match='preprocess: got "z"'):
+        Aligner(method, preprocess=dict(z=dict(pca=3)))
+    with pytest.raises(InputError, match="preprocess.y.pca: got -1"):
+        Aligner(method, preprocess=dict(y=dict(pca=-1)))
 
 
 def test_every_name_is_there():

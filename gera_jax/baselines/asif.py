@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gera_jax.baselines.linear import SharedSpace, check_pairs, directions, from_mean, mean_row, unit_rows
-from gera_jax.checks import require
+from gera_jax.baselines.settings import check_count, check_number
 
 
 class ASIF(SharedSpace):
@@ -33,8 +33,8 @@ class ASIF(SharedSpace):
     """
 
     def __init__(self, k: int = 800, power: float = 8.0, center: bool = True):
-        require(k >= 1, "k", got=k, wanted="at least 1")
-        require(power > 0, "power", got=power, wanted="a number > 0")
+        check_count(k, "k", 1)
+        check_number(power, "power", positive=True)
         self.k, self.power, self.center = k, power, center
 
     def fit(self, x_pairs: Any, y_pairs: Any, x: Any = None, y: Any = None) -> ASIF:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gera_jax.baselines.linear import SharedSpace, check_dim, unit_rows
+from gera_jax.baselines.linear import SharedSpace, unit_rows
 from gera_jax.baselines.ridge_cca import RidgeCCA
 
 
@@ -42,7 +42,6 @@ class CSA(SharedSpace):
     correlations: np.ndarray
 
     def __init__(self, dim: int | None = None, regularization: float | Literal["auto"] = "auto"):
-        check_dim(dim)
         self._canonical = RidgeCCA(dim, regularization, correlation_power=0.0)
 
     def fit(self, x_pairs: Any, y_pairs: Any, x: Any = None, y: Any = None) -> CSA:

@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gera_jax.baselines.linear import check_dim, from_mean, mean_row, require_varied, unit_rows, wide_rows
+from gera_jax.baselines.linear import from_mean, mean_row, require_varied, unit_rows, wide_rows
 from gera_jax.baselines.ridge_cca import regularization_rule, whitener
+from gera_jax.baselines.settings import check_auto, check_dim, check_number
 from gera_jax.checks import require, require_known
 
 
@@ -47,9 +48,8 @@ class GeneralizedCCA:
     def __init__(self, dim: int | None = None, regularization: float | Literal["auto"] = "auto",
                  correlation_power: float = 1.0):
         check_dim(dim)
-        require(regularization == "auto" if isinstance(regularization, str) else regularization >= 0,
-                "regularization", got=regularization, wanted='a number >= 0 or "auto"')
-        require(correlation_power >= 0, "correlation_power", got=correlation_power, wanted="a number >= 0")
+        check_auto(regularization, "regularization")
+        check_number(correlation_power, "correlation_power")
         self.dim, self.regularization, self.correlation_power = dim, regularization, correlation_power
 
     def fit(self, rows: Mapping[str, Any], masks: Mapping[str, np.ndarray] | None = None) -> GeneralizedCCA:

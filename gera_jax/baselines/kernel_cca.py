@@ -8,7 +8,7 @@ import numpy as np
 
 from gera_jax.baselines.linear import SharedSpace, check_pairs, directions, from_mean, mean_row, unit_rows
 from gera_jax.baselines.ridge_cca import RidgeCCA, regularization_rule
-from gera_jax.checks import require
+from gera_jax.baselines.settings import check_count, check_number
 
 NULL_EIGENVALUE = 1e-10  # of the kernel between landmarks, relative to the largest: rounding below it
 
@@ -50,8 +50,8 @@ class KernelCCA(SharedSpace):
         regularization: float | Literal["auto"] = "auto",
         correlation_power: float = 1.0,
     ):
-        require(width > 0, "width", got=width, wanted="a number > 0")
-        require(landmarks >= 2, "landmarks", got=landmarks, wanted="at least 2")
+        check_number(width, "width", positive=True)
+        check_count(landmarks, "landmarks", 2)
         RidgeCCA(dim, regularization, correlation_power)  # refuses what it would refuse later
         self.width, self.landmarks, self.dim = width, landmarks, dim
         self.regularization, self.correlation_power = regularization, correlation_power

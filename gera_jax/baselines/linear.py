@@ -149,11 +149,6 @@ def directions(pairs: np.ndarray, mean: np.ndarray, name: str) -> np.ndarray:
     return found
 
 
-def check_dim(dim: int | None) -> None:
-    """`dim` is None (as many as the pairs determine) or at least 1."""
-    require(dim is None or dim >= 1, "dim", got=dim, wanted="None or at least 1")
-
-
 def unit_rows(z: np.ndarray) -> np.ndarray:
     """Rows of length 1, of whatever length they were; a zero row stays zero.
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from gera_jax.baselines.linear import LinearHeads, centred, check_dim, check_pairs, mean_row, thin_svd
+from gera_jax.baselines.linear import LinearHeads, centred, check_pairs, mean_row, thin_svd
+from gera_jax.baselines.settings import check_dim
 from gera_jax.checks import require
 
 

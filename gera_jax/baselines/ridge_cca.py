@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gera_jax.baselines.linear import LinearHeads, centred, check_dim, check_pairs, mean_row, thin_svd
+from gera_jax.baselines.linear import LinearHeads, centred, check_pairs, mean_row, thin_svd
+from gera_jax.baselines.settings import check_auto, check_dim, check_number
 from gera_jax.checks import require
 
 NULL_VARIANCE = 1e-12  # directions with less than this share of the largest variance are rounding
@@ -55,9 +56,8 @@ class RidgeCCA(LinearHeads):
     def __init__(self, dim: int | None = None, regularization: float | Literal["auto"] = "auto",
                  correlation_power: float = 1.0):
         check_dim(dim)
-        require(regularization == "auto" if isinstance(regularization, str) else regularization >= 0,
-                "regularization", got=regularization, wanted='a number >= 0 or "auto"')
-        require(correlation_power >= 0, "correlation_power", got=correlation_power, wanted="a number >= 0")
+        check_auto(regularization, "regularization")
+        check_number(correlation_power, "correlation_power")
         self.dim, self.regularization, self.correlation_power = dim, regularization, correlation_power
 
     def fit(self, x_pairs: Any, y_pairs: Any, x: Any = None, y: Any = None) -> RidgeCCA:

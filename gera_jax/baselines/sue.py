@@ -11,7 +11,7 @@ import scipy.sparse.linalg
 
 from gera_jax.baselines.linear import SharedSpace, check_pairs, directions, from_mean, mean_row, unit_rows
 from gera_jax.baselines.ridge_cca import RidgeCCA
-from gera_jax.checks import require
+from gera_jax.baselines.settings import check_count, check_number
 from gera_jax.graphs import knn
 
 MULTIPLIERS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the mean squared distance: the variances of the kernels of the MMD
@@ -59,9 +59,10 @@ class SUE(SharedSpace):
         max_pool: int = 5000,
     ):
         for name, value in (("components", components), ("neighbors", neighbors), ("dim", dim)):
-            require(value >= 1, name, got=value, wanted="at least 1")
+            check_count(value, name, 1)
         for name, value in (("sample", sample), ("max_pool", max_pool)):
-            require(value >= 10, name, got=value, wanted="at least 10")
+            check_count(value, name, 10)
+        check_number(regularization, "regularization")
         self.components, self.neighbors, self.dim, self.regularization = components, neighbors, dim, regularization
         self.residual, self.sample, self.max_pool = residual, sample, max_pool
 

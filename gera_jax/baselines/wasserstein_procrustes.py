@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from gera_jax.baselines.linear import LinearHeads, check_dim, check_pairs, directions, from_mean, mean_row, thin_svd, unit_rows
-from gera_jax.checks import require
+from gera_jax.baselines.linear import LinearHeads, check_pairs, directions, from_mean, mean_row, thin_svd, unit_rows
+from gera_jax.baselines.settings import check_count, check_dim, check_number
 
 START_ROWS = 400  # of each side, matched to choose among the restarts
 
@@ -68,9 +68,10 @@ class WassersteinProcrustes(LinearHeads):
             ("centers", centers, 2),
             ("rounds", rounds, 0),
             ("batch", batch, 2),
+            ("seed", seed, 0),
         ):
-            require(value >= least, name, got=value, wanted=f"at least {least}")
-        require(pair_mass > 0, "pair_mass", got=pair_mass, wanted="a number > 0")
+            check_count(value, name, least)
+        check_number(pair_mass, "pair_mass", positive=True)
         self.dim, self.restarts, self.centers, self.rounds = dim, restarts, centers, rounds
         self.batch, self.pair_mass, self.seed = batch, pair_mass, seed
 

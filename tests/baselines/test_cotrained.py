@@ -314,7 +314,7 @@ def test_bad_rows_are_refused(change, words):
     [
         (dict(views=("plane",)), 'did you mean "plain"'),
         (dict(views=()), "views: got none"),
-        (dict(rounds=-1), "rounds: got -1; wanted an int >= 0"),
+        (dict(rounds=-1), "rounds: got -1; wanted at least 0"),
         (dict(pseudo_weight=1.0), "pseudo_weight: got 1.0; wanted a number in [0, 1)"),
         (dict(matching=-0.5), "matching: got -0.5; wanted a number >= 0"),
         (dict(hubness=-1), "hubness: got -1; wanted a number >= 0"),
@@ -322,7 +322,7 @@ def test_bad_rows_are_refused(change, words):
         (dict(dim=0), "dim: got 0; wanted at least 1"),
         (dict(width=2), "width: got 2; wanted None or an int >= 3"),
         (dict(width=64.0), "width: got 64.0; wanted None or an int >= 3"),
-        (dict(max_pool=1), "max_pool: got 1; wanted at least 2 rows"),
+        (dict(max_pool=1), "max_pool: got 1; wanted at least 2"),
     ],
 )  # fmt: skip
 def test_bad_options_are_refused(options, words):
