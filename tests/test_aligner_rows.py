@@ -78,6 +78,22 @@ def test_whole_numbers_and_coarse_floats_are_what_they_say():
         np.testing.assert_allclose(got, want, atol=1e-6)
 
 
+@pytest.mark.parametrize("method", ["ridge_cca", "asif", "auto"])
+def test_scale_and_offset_change_nothing(method):
+    x, y = (np.round(rows * 1024) / 1024 for rows in views())  # numbers to which an offset can be added without rounding
+
+    def scores(x, y):
+        aligner = Aligner(method).fit(x[:40], y[:40], x[40:70], y[60:90])
+        return aligner.transform_x(x[90:]) @ aligner.transform_y(y[90:]).T
+
+    want = scores(x, y)
+    assert want.std() > 0.1
+    for scale in (1e-30, 1e-20, 3e-13, 1e13, 1e20, 1e30):
+        np.testing.assert_allclose(scores(x * scale, y / scale), want, atol=1e-5, err_msg=f"scale {scale}")
+    for offset in (1e4, 4.6e6, 1.7e9):
+        np.testing.assert_allclose(scores(x + offset, y - offset), want, atol=1e-4, err_msg=f"offset {offset}")
+
+
 def test_pairs_that_preprocessing_makes_equal_are_told_with_a_remedy_that_works():
     _, y = views()
     one = np.concatenate([np.arange(1.0, 41.0), np.full(60, -30.0)])[:, None]  # all pairs on one side of the mean
