@@ -106,6 +106,8 @@ class Aligner:
     def fit(self, x_pairs: Any, y_pairs: Any, x_unpaired: Any = None, y_unpaired: Any = None) -> Aligner:
         """Learn from pairs [p, dx], [p, dy] (row i belongs to row i) and unpaired rows [n, dx], [m, dy].
 
+        Each is whatever `data.as_rows` reads: arrays, lists, tensors, pandas, polars or Arrow tables of numbers.
+
         Raises:
           InputError: whatever `data.as_rows` refuses, fewer than 2 pairs, row counts or widths that do not fit, or pairs that are
             all equal on one side; before anything is computed, in the words of these arguments.
@@ -192,11 +194,11 @@ class Aligner:
         return made
 
     def transform_x(self, x: Any) -> np.ndarray:
-        """Unit rows of the joint space for raw rows of the first modality."""
+        """Unit rows [n, r] of the joint space for raw rows [n, dx] of the first modality, of whatever `data.as_rows` reads."""
         return self._transform(0, x)
 
     def transform_y(self, y: Any) -> np.ndarray:
-        """Unit rows of the joint space for raw rows of the second modality."""
+        """Unit rows [m, r] of the joint space for raw rows [m, dy] of the second modality."""
         return self._transform(1, y)
 
     def embed(self, name: str, rows: Any) -> np.ndarray:
