@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -45,7 +47,7 @@ def test_settings_and_preprocessing_reach_the_closed_form(views):
 @pytest.mark.parametrize(("act", "words"), [
     (lambda x, y: Aligner("kernel_cac"), 'method: got "kernel_cac"; wanted a known name. Did you mean "kernel_cca" or "ridge_cca"?'),
     (lambda x, y: Aligner("asif").fit(x[:1], y[:1]), "x_pairs: got 1 pairs; wanted at least 2 pairs."),
-    (lambda x, y: Aligner("asif").fit(x[:5], np.ones((5, 1))), "y: got 5 rows that are all equal; wanted rows that differ. Is the right array or column given?"),
+    (lambda x, y: Aligner("asif").fit(x[:5], np.ones((5, 1))), "y_pairs: got rows that are all equal; wanted rows that differ. Are the right array and the right rows given?"),
     (lambda x, y: Aligner("asif").save("nowhere"), "Aligner.save: got no fitted closed form; wanted a call after fit. A trained method is saved as it trains: give workdir."),
     (lambda x, y: Aligner("ridge_cca", settings=dict(dimm=3)), 'setting of ridge_cca: got "dimm"; wanted a known name. Did you mean "dim"?'),
     (lambda x, y: Aligner("ridge_cca", overrides={"seed": "1"}), "overrides: got {'seed': '1'} beside a closed form; wanted none: overrides are of trained methods. Use settings."),
@@ -56,6 +58,25 @@ def test_faults_in_words(views, act, words):
     with pytest.raises(InputError) as error:
         act(*views)
     assert str(error.value) == words
+
+
+@pytest.mark.parametrize("method", list(CLOSED_FORMS))
+def test_settings_are_refused_before_any_row_is_read(method):
+    bad = ["x", -1, float("nan"), 2.5, [], {}, (), [3], 10**400, 1j]
+    refused = 0
+    for name in inspect.signature(CLOSED_FORMS[method]).parameters:
+        for value in bad:
+            try:
+                Aligner(method, settings={name: value})  # 2.5 is a weight as good as any
+            except InputError as error:
+                refused += str(error).startswith(("view:", f"{name}:"))
+    assert refused > 5
+    with pytest.raises(InputError, match='field of preprocess.x: got "pcaa"; wanted a known name. Did you mean "pca"'):
+        Aligner(method, preprocess=dict(x=dict(pcaa=3)))
+    with pytest.raises(InputError, match='preprocess: got "z"'):
+        Aligner(method, preprocess=dict(z=dict(pca=3)))
+    with pytest.raises(InputError, match="preprocess.y.pca: got -1"):
+        Aligner(method, preprocess=dict(y=dict(pca=-1)))
 
 
 def test_every_name_is_there():

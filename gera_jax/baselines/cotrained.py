@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gera_jax.baselines.linear import SharedSpace, check_pairs, check_rows, thin_svd, unit_rows
+from gera_jax.baselines.linear import ONE_DIRECTION, SharedSpace, check_pairs, thin_svd, unit_rows
 from gera_jax.baselines.ridge_cca import regularization_rule
+from gera_jax.baselines.settings import check_auto, check_count, check_number, is_number
 from gera_jax.baselines.soft_cca import Heads, deviation, fit_heads, scaled_heads
 from gera_jax.baselines.stacking import corrections, expanded, mixture, out_of_fold
 from gera_jax.baselines.views import HUB, Kernel, Narrow, Plain, Pool, Smoothed, density, nearest_both, soft_mean
@@ -90,20 +91,21 @@ class CotrainedHeads(SharedSpace):
                  pseudo_weight: float = 0.4, matching: float = 0.5, expansion: float | Literal["auto"] = "auto",
                  hubness: float | Literal["auto"] = "auto", shrink: float = 10.0, regularization: float = 1.0, dim: int = 512,
                  width: int | None = None, max_pool: int = 10_000):
-        require(len(views) > 0, "views", got="none", wanted=f"some of {sorted(VIEWS)}")
+        some = isinstance(views, list | tuple) and len(views) > 0
+        require(some, "views", got=views or "none", wanted=f"some of {sorted(VIEWS)}")
         for view in views:
             require_known(view, VIEWS, "view")
-        require(isinstance(rounds, int) and rounds >= 0, "rounds", got=rounds, wanted="an int >= 0")
-        require(0 <= pseudo_weight < 1, "pseudo_weight", got=pseudo_weight, wanted="a number in [0, 1)")
-        require(np.isfinite(matching) and matching >= 0, "matching", got=matching, wanted="a number >= 0")
-        for name, value in dict(expansion=expansion, hubness=hubness).items():
-            good = value == "auto" if isinstance(value, str) else np.isfinite(value) and value >= 0
-            require(good, name, got=value, wanted='a number >= 0 or "auto"')
-        require(shrink >= 0, "shrink", got=shrink, wanted="a number >= 0")
-        require(np.isfinite(regularization) and regularization >= 0, "regularization", got=regularization, wanted="a number >= 0")
-        require(dim >= 1, "dim", got=dim, wanted="at least 1")
-        require(width is None or (isinstance(width, int) and width >= 3), "width", got=width, wanted="None or an int >= 3")
-        require(max_pool >= 2, "max_pool", got=max_pool, wanted="at least 2 rows")
+        check_count(rounds, "rounds", 0)
+        require(is_number(pseudo_weight) and pseudo_weight < 1, "pseudo_weight", got=pseudo_weight, wanted="a number in [0, 1)")
+        check_number(matching, "matching")
+        check_auto(expansion, "expansion")
+        check_auto(hubness, "hubness")
+        check_number(shrink if shrink != np.inf else 0, "shrink")
+        check_number(regularization, "regularization")
+        check_count(dim, "dim", 1)
+        wide = width is None or (isinstance(width, int | np.integer) and width >= 3)
+        require(wide, "width", got=width, wanted="None or an int >= 3")
+        check_count(max_pool, "max_pool", 2)
         self.views, self.rounds, self.pseudo_weight, self.matching = tuple(views), rounds, pseudo_weight, matching
         self.expansion, self.hubness, self.shrink, self.regularization = expansion, hubness, shrink, regularization
         self.dim, self.width, self.max_pool = dim, width, max_pool
@@ -115,15 +117,11 @@ class CotrainedHeads(SharedSpace):
           InputError: row counts differ, fewer than 2 pairs, NaN, other widths, or a side whose pairs are all equal, or all of
             one direction from the mean.
         """
-        x_pairs, y_pairs = check_pairs(x_pairs, y_pairs)
+        x_pairs, y_pairs, x, y = check_pairs(x_pairs, y_pairs, x, y)
         self._widths = (x_pairs.shape[1], y_pairs.shape[1])
-        for name, rows in (("x_pairs", x_pairs), ("y_pairs", y_pairs)):
-            require(np.ptp(rows, axis=0).max() > 0, name, got="rows that are all equal", wanted="rows that differ",
-                    remedy="Are the right array and the right rows given?")
-        self._pools = (Pool(x_pairs, self._spread(x, "x", x_pairs), self.dim, "x"),
-                       Pool(y_pairs, self._spread(y, "y", y_pairs), self.dim, "y"))
+        self._pools = tuple(Pool(pairs, self._spread(rows, len(pairs)), self.dim) for pairs, rows in ((x_pairs, x), (y_pairs, y)))
         for pool, name in zip(self._pools, ("x_pairs", "y_pairs"), strict=True):
-            require(np.ptp(pool.rows[: pool.pairs], axis=0).max() > 1e-6, name,
+            require(np.ptp(pool.rows[: pool.pairs], axis=0).max() > ONE_DIRECTION, name,
                     got="rows of one direction from the mean of all rows", wanted="rows that differ in direction",
                     remedy="Has the modality more than one column that varies?")
         self._views = [(VIEWS[name](self._pools[0]), VIEWS[name](self._pools[1])) for name in self.views]
@@ -159,12 +157,9 @@ class CotrainedHeads(SharedSpace):
         """Bytes of the arrays that the fitted object holds."""
         return _size(self.__dict__, set())
 
-    def _spread(self, unpaired: Any, name: str, paired: Array) -> Array:
+    def _spread(self, rows: Array, p: int) -> Array:
         """Unpaired rows at even steps, so that pairs and they fit into `max_pool`."""
-        if unpaired is None or len(unpaired) == 0:
-            return paired[:0]
-        rows = check_rows(unpaired, name, width=paired.shape[1])
-        room = max(self.max_pool - len(paired), 0)
+        room = max(self.max_pool - p, 0)
         return rows if len(rows) <= room else rows[np.linspace(0, len(rows) - 1, room).astype(int)]
 
     def _choose(self, p: int) -> None:
