@@ -103,8 +103,9 @@ def each(jobs: Sequence[Any], begin: Callable[..., Callable[[Any], Any]], *argum
                     if job is None:
                         failed_starts += 1
                         if failed_starts > TRIES * processes:
-                            raise RunError(f"jobs: {failed_starts} processes died before their first job (exit code {code}). "
-                                           'A script needs `if __name__ == "__main__":` around the call; or use jobs=1.') from None
+                            raise RunError(
+                                f"jobs: {failed_starts} processes died before their first job (exit code {code}). "
+                                'A script needs `if __name__ == "__main__":` around the call; or use jobs=1.') from None
                     elif tries[job] < TRIES:
                         waiting.appendleft(job)
                     else:

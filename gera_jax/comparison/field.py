@@ -25,6 +25,7 @@ class Fitted(NamedTuple):
 
     scores: Callable[[np.ndarray, np.ndarray], np.ndarray]  # (rows of x, rows of y) -> [n, m], higher = closer
     model: Any
+    best_step: int | None = None  # of a trained method: the step that was kept, 0 = its start
 
 
 class Method(Protocol):
@@ -150,7 +151,7 @@ class Trained:
         def project(name: str, rows: np.ndarray) -> np.ndarray:
             return np.asarray(result.project(name, features[name].take(rows)), np.float64)
 
-        return Fitted(lambda i, j: project(names[0], i) @ project(names[1], j).T, result)
+        return Fitted(lambda i, j: project(names[0], i) @ project(names[1], j).T, result, result.best_step)
 
     def save(self, task: Task, data: AlignmentData, setting: Setting, *, seed: int, folder: Path) -> estimators.Aligner:
         """Train on all of `data` in the folder."""

@@ -31,17 +31,23 @@ class Task:
       block: a `data` block without `pairs`; `split.seed` is set by each cell.
       tables: (x, y) in memory, rows of one item with equal ids; None for a bundled set.
       flags: the command-line flags that name these data, for commands in reports.
+      look: commands that show what these data are.
+      paired_by: "id" or "position", as the tables were given.
     """
 
     block: dict[str, Any]
     tables: tuple[Table, Table] | None = None
     flags: str = ""
+    look: tuple[str, ...] = ()
+    paired_by: str = "id"
 
     def data(self, pairs: int, seed: int) -> AlignmentData:
         """The first `pairs` known pairs of the split of `seed` (0 = all of its training pairs)."""
         block = copy.deepcopy(self.block)
         block["pairs"], block["split"]["seed"] = pairs, seed
-        return build_data(block, tables=self.tables)
+        made = build_data(block, tables=self.tables)
+        made.report["paired_by"] = self.paired_by
+        return made
 
     @functools.cached_property
     def fingerprints(self) -> list[str]:
@@ -67,7 +73,8 @@ class Task:
             usual = [count for count in COUNTS if count <= most]
             return tuple(usual if self.tables is None else sorted({*usual, most}))
         for count in asked:
-            require(count >= 2, "pairs", got=count, wanted="at least 2 pairs")
+            whole = isinstance(count, int) and not isinstance(count, bool)
+            require(whole and count >= 2, "pairs", got=count, wanted="at least 2 pairs")
             require(
                 count <= most,
                 "pairs",

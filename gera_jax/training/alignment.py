@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from gera_jax.ops import gather_rows
 from gera_jax.training.context import alignment_context, alignment_inputs
 from gera_jax.training.evaluate import alignment_metrics, projector
 from gera_jax.training.neighbours import neighbour_table
+from gera_jax.training.overview import overview, overview_text
 from gera_jax.training.parallel import Parallel
 from gera_jax.training.task import Array, Batch, Evaluate, Preflight, Problem
 
@@ -30,6 +32,7 @@ STARTS = {  # for two modalities, for more
     "procrustes": (baselines.Procrustes, None),
     "random": None,
 }
+logger = logging.getLogger("gera_jax")
 MAX_START_PAIRS = 20_000  # a linear map is known long before; the solvers hold several float64 copies of their rows
 
 
@@ -68,7 +71,9 @@ class AlignmentTask:
         return alignment_inputs(config, config_lib.modalities(config), masked=masked)
 
     def load(self, config: ConfigDict, *, tables: tuple | None) -> AlignmentData:
-        return build_data(config.data.to_dict(), tables=tables)
+        data = build_data(config.data.to_dict(), tables=tables)
+        logger.info("%s", overview_text(overview(data)))
+        return data
 
     def open(self, config: ConfigDict, data: AlignmentData, *, parallel: Parallel, cache_dir: Path | None) -> Problem:
         neighbours = {name: neighbour_table(data, name, graph, seed=config.seed, cache_dir=cache_dir)
@@ -79,7 +84,7 @@ class AlignmentTask:
         model = build_model(config, {name: data.features[name].dim for name in data.names})
         padded = parallel.shards > 1 or sampler.padded  # one device that is full needs no mask in its losses
         info = dict(fingerprints=dict(data.fingerprints), names=list(data.names), widths=dict(model.widths),
-                    pairs=len(data.pairs), val=len(data.val), test=len(data.test),
+                    pairs=len(data.pairs), val=len(data.val), test=len(data.test), overview=overview(data),
                     pool={name: len(rows) for name, rows in data.pool.items()},
                     raw_widths={name: int(data.tables[name].rows.shape[1]) for name in data.names})
         arrays = {f"{name}/{key}": value for name in data.names for key, value in data.preprocessors[name].to_arrays().items()}
