@@ -129,8 +129,8 @@ def _written(folder: Path | None, task: Task) -> Iterator[None]:
         yield
         return
     model = [name for name in ("aligner.npz", "run.json") if (folder / name).exists()]
-    checks.require(not model, "output", got=f"{folder}, which holds a model", wanted="an empty folder or one of the same comparison",
-                   remedy="Choose another --output.")  # fmt: skip
+    checks.require(not model, "output", got=f"{folder}, which holds a model",
+                   wanted="an empty folder or one of the same comparison", remedy="Choose another --output.")  # fmt: skip
     with checks.disk_room(folder), one_writer(folder):
         old = task.fingerprints
         if (folder / "results.json").is_file():

@@ -16,6 +16,7 @@ from gera_jax import checks, estimators
 from gera_jax import config as config_lib
 from gera_jax.comparison.task import Task
 from gera_jax.data import AlignmentData
+from gera_jax.files import one_writer
 
 Setting = Mapping[str, Any]
 
@@ -35,6 +36,7 @@ class Method(Protocol):
       name, label: for flags and for people.
       published: a method of others, against whose best the paired differences are taken.
       settings: in the order in which they are tried, the default first.
+      goes_on_from: the file of a folder that `save` goes on with, where it was killed; "" = `save` writes one file, last.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Method(Protocol):
     published: bool
     settings: Sequence[Setting]
     needs_validation: ClassVar[bool]
+    goes_on_from: ClassVar[str]
 
     def fit(self, task: Task, data: AlignmentData, setting: Setting, *, seed: int, workdir: Path | None = None) -> Fitted: ...
 
@@ -57,6 +60,7 @@ class ClosedForm:
     settings: tuple[Setting, ...] = ({},)
     published: bool = True
     needs_validation: ClassVar[bool] = False
+    goes_on_from: ClassVar[str] = ""
 
     @property
     def available(self) -> bool:
@@ -90,7 +94,8 @@ class ClosedForm:
         )
         aligner.fit(*paired, *unpaired)
         aligner.names = tuple(names)
-        aligner.save(folder)
+        with one_writer(folder):
+            aligner.save(folder)
         return aligner
 
 
@@ -106,6 +111,7 @@ class Trained:
     settings: tuple[Setting, ...] = ({},)
     published: bool = True
     needs_validation: ClassVar[bool] = True
+    goes_on_from: ClassVar[str] = "run.json"
 
     @property
     def available(self) -> bool:

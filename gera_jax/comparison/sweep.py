@@ -125,7 +125,8 @@ class Store:
         for line in lines:
             try:
                 entry = parse_json_line(line)
-                self.cells[entry.pop("key")] = Cell(**entry)
+                key = entry.pop("key")
+                self.cells[key] = Cell(**entry)
             except (ValueError, TypeError, KeyError):  # TypeError, KeyError: sealed by a version with other fields
                 faulty += 1
         if faulty:

@@ -207,7 +207,7 @@ def comparison(**fields: Any) -> ConfigDict:
     3
     """
     block = ConfigDict(dict(
-        data="", x="", y="", pairs="", x_unpaired="", y_unpaired="",
+        data="", x="", y="", pairs="", x_unpaired="", y_unpaired="", x_ids="", y_ids="", x_unpaired_ids="", y_unpaired_ids="",
         methods=(), counts=(), seeds=5, budget=4, metric="mean/R@10",
         split="random",  # | "grouped"
         unpaired="independent",  # | "same_set" | "none"

@@ -72,7 +72,8 @@ class AlignmentTask:
 
     def load(self, config: ConfigDict, *, tables: tuple | None) -> AlignmentData:
         data = build_data(config.data.to_dict(), tables=tables)
-        logger.info("%s", overview_text(overview(data)))
+        if tables is None:  # who gives tables knows more of where they come from, and says it
+            logger.info("%s", overview_text(overview(data)))
         return data
 
     def open(self, config: ConfigDict, data: AlignmentData, *, parallel: Parallel, cache_dir: Path | None) -> Problem:
