@@ -172,12 +172,14 @@ class Progress:
         self.stream = sys.stderr if stream is None else stream
         self.began, self.new, self.drawn = time.monotonic(), 0, 0
         self.scores: dict[tuple[str, int], list[float]] = {}
+        self.costs: dict[tuple[str, int], list[float]] = {}
 
     def __call__(self, cell: Cell, done: int, total: int) -> None:
         self.new += 1
         self.scores.setdefault((cell.method, cell.pairs), []).append(cell.validation)
+        self.costs.setdefault((cell.method, cell.pairs), []).append(sum(trial[2] for trial in cell.trials))
         spent = time.monotonic() - self.began
-        left = spent / self.new * (total - done)
+        left = self.left(spent, done)
         words = (
             f"failed: {cell.error}" if cell.error else f"validation {100 * cell.validation:.1f}, {cell.cpu_seconds:.1f} s a fit"
         )
@@ -193,6 +195,19 @@ class Progress:
             flush=True,
         )
         self.drawn = len(table)
+
+    def left(self, spent: float, done: int) -> float:
+        """Seconds that the cells behind the first `done` will take: each as its method took so far, at its count where known."""
+        seen = sum(map(sum, self.costs.values()))
+        if not seen:
+            return 0.0
+
+        def expected(method: str, count: int) -> float:
+            alike = self.costs.get((method, count)) or [c for (m, _), costs in self.costs.items() for c in costs if m == method]
+            return sum(alike) / len(alike) if alike else seen / self.new
+
+        order = [(method, count) for _ in self.seeds for count in self.counts for method in self.labels]
+        return spent / seen * sum(expected(*cell) for cell in order[done:])
 
     def table(self) -> list[str]:
         """Validation scores so far, methods x pair counts, with the number of seeds where some are missing."""
