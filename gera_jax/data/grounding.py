@@ -12,8 +12,8 @@ import numpy as np
 
 from gera_jax.checks import fail, require, require_known
 from gera_jax.data import catalog
+from gera_jax.data.formats import NpzSource
 from gera_jax.data.grounding_files import Annotations, clip_header, read_annotations, read_clips
-from gera_jax.data.sources import NpzSource
 
 SPLITS = ("train", "val", "test")
 SLACK = 1e-3  # seconds by which a rounded span may stand over the end of its recording
