@@ -14,7 +14,6 @@ import numpy as np
 
 from gera_jax.checks import fail, require
 from gera_jax.data import AlignmentData, Table, as_rows, build_data, catalog, join, load_table
-from gera_jax.data.alignment import paired_by
 from gera_jax.data.blocks import complete
 from gera_jax.data.features import fingerprint
 from gera_jax.data.pair_lists import add_unpaired, read_pairs, tables_with_pairs
@@ -36,22 +35,18 @@ class Task:
       tables: (x, y) in memory, rows of one item with equal ids; None for a bundled set.
       flags: the command-line flags that name these data, for commands in reports.
       look: commands that show what these data are.
-      paired_by: "id" or "position", as the tables were given.
     """
 
     block: dict[str, Any]
     tables: tuple[Table, Table] | None = None
     flags: str = ""
     look: tuple[str, ...] = ()
-    paired_by: str = "id"
 
     def data(self, pairs: int, seed: int) -> AlignmentData:
         """The first `pairs` known pairs of the split of `seed` (0 = all of its training pairs)."""
         block = copy.deepcopy(self.block)
         block["pairs"], block["split"]["seed"] = pairs, seed
-        made = build_data(block, tables=self.tables)
-        made.report["paired_by"] = self.paired_by
-        return made
+        return build_data(block, tables=self.tables)
 
     @functools.cached_property
     def fingerprints(self) -> list[str]:
@@ -167,7 +162,6 @@ def make_task(
     rows = dict(zip(SIDES, (x, y, x_unpaired, y_unpaired), strict=True))
     for side in SIDES:
         require(ids[side] is None or rows[side] is not None, f"{side}_ids", got="ids without rows", wanted=f"{side} with them")
-    by = "id"
     if x is None:
         for name, value in (("pairs", pairs), ("x_unpaired", x_unpaired), ("y_unpaired", y_unpaired)):
             require(value is None, name, got="a list beside a bundled set", wanted="own x and y with it")
@@ -192,7 +186,7 @@ def make_task(
         else:
             fail("data", got=f'source="{block["source"]}"', wanted="own tables as x and y")
     else:
-        tables, captions, by = own_tables(rows, ids, pairs)
+        tables, captions = own_tables(rows, ids, pairs)
         block = dict(captions=captions, source="arrays")
         given = {"x": x, "y": y, "pairs": pairs, "x-unpaired": x_unpaired, "y-unpaired": y_unpaired}
         given |= {f"{side.replace('_', '-')}-ids": value for side, value in ids.items()}
@@ -226,7 +220,7 @@ def make_task(
         wanted="at least 2 to validate, 2 to test and 2 to train on",
         remedy="Give more pairs, or other val and test.",
     )
-    return Task(block, tables, flags, look, by)
+    return Task(block, tables, flags, look)
 
 
 def _file_word(name: str, value: Any) -> str:
@@ -239,38 +233,34 @@ def _look(source: str | Path, ids: Any) -> str:
     return f"gera-jax data show {shlex.quote(str(source))}{named}"
 
 
-def own_tables(rows: Mapping[str, Any], ids: Mapping[str, Any], pairs: Any = None) -> tuple[tuple[Table, Table], bool, str]:
-    """Own tables with equal ids in known pairs, whether an item has several rows, and what pairs them: "id" or "position"."""
+def own_tables(rows: Mapping[str, Any], ids: Mapping[str, Any], pairs: Any = None) -> tuple[tuple[Table, Table], bool]:
+    """Own tables with equal ids in known pairs, and whether an item has several rows."""
     x, y, *extra = (None if rows[side] is None else as_table(rows[side], side, ids[side]) for side in SIDES)
-    by = "id" if pairs is not None else paired_by((x, y))
     captions = False
     if pairs is not None:
         made = tables_with_pairs(x, y, read_pairs(pairs))
         x, y, captions = made.x, made.y, made.captions
     joined = join(x, y, captions=captions).pairs
-    if any(table is not None for table in extra):  # their ids are texts: so must be those of both sides
-        x, y = (Table(table.rows, table.ids.astype(str), table.name, table.meta) for table in (x, y))
-    return (add_unpaired(x, extra[0], joined[:, 0]), add_unpaired(y, extra[1], joined[:, 1])), captions, by
+    return (add_unpaired(x, extra[0], joined[:, 0]), add_unpaired(y, extra[1], joined[:, 1])), captions
 
 
 def as_table(source: Any, name: str, ids: Any = None) -> Table:
-    """A table from a file, rows or a table, under a modality's name; `ids` as in `make_task`."""
+    """A table from a file, a table, a frame or rows, under a modality's name; `ids` as in `make_task`."""
     from gera_jax.config import path_and_key
 
-    named = isinstance(ids, str | Path)
+    column = str(ids) if isinstance(ids, str | Path) else ""
+    has_columns = isinstance(source, str | Path) or hasattr(source, "columns")
+    require(has_columns or not column, f"{name}_ids", got=f'"{column}" for rows in memory', wanted="a list of ids, one a row")
     if isinstance(source, str | Path):
         path, key = path_and_key(str(source))
-        table = load_table(path, key=key, ids_key=str(ids) if named else "", name=name)
+        table = load_table(path, key=key, ids_key=column, name=name)
     elif isinstance(source, Table):
         table = source if source.name != "table" else dataclasses.replace(source, name=name)
+    elif has_columns:
+        table = Table.from_frame(source, ids_key=column, name=name)
     else:
-        rows = as_rows(source, name)
-        table = Table(rows, np.arange(len(rows)), name)
-        object.__setattr__(table, "numbered", True)
-    if ids is None or (named and isinstance(source, str | Path)):
-        return table
-    require(not named, f"{name}_ids", got=f'"{ids}" for rows in memory', wanted="a list of ids, one a row")
-    return Table(table.rows, ids, table.name, table.meta)
+        table = Table(as_rows(source, name), name=name)
+    return table if ids is None or column else Table(table.rows, ids, table.name, table.meta)
 
 
 def require_variation(table: Table) -> None:

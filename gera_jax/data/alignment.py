@@ -115,7 +115,7 @@ def build_data(config: Mapping, *, tables: tuple[Table, ...] | None = None) -> A
 
 def paired_by(tables: Sequence[Table]) -> str:
     """How rows of `tables` find each other: by "id", or by "position" where the ids of all are row numbers."""
-    return "position" if all(getattr(table, "numbered", False) for table in tables) else "id"
+    return "position" if all(table.numbered for table in tables) else "id"
 
 
 class _Items(NamedTuple):

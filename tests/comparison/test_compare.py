@@ -264,8 +264,9 @@ def test_the_largest_count_is_one_that_every_seed_has():
 def test_the_commands_name_files_with_spaces_and_everything_that_was_asked(tmp_path):
     rng = np.random.default_rng(0)
     x, y = tmp_path / "my x.npy", tmp_path / "my y.npy"
-    np.save(x, rng.normal(size=(40, 5)))
-    np.save(y, rng.normal(size=(40, 4)))
+    rows = rng.normal(size=(40, 5))
+    np.save(x, rows)
+    np.save(y, rows[:, :4])
     found = gera_jax.compare(x=x, y=str(y), methods=["procrustes"], counts=[10, 20], seeds=2, budget=1, unpaired="none", jobs=1)
     told = shlex.split(found.info["train"])
     assert told[1:4] == ["fit", "--method", "procrustes"] and told[told.index("--x") + 1] == str(x) and told[-2:] == ["--output", "winner"]
