@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import inspect
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gera_jax import baselines, checks, evaluation
+from gera_jax import baselines, checks, evaluation, files
 from gera_jax import config as config_lib
+from gera_jax.baselines.linear import as_pairs
 from gera_jax.baselines.store import from_arrays, to_arrays
-from gera_jax.data import Preprocessor, Table
+from gera_jax.data import Preprocessor, Table, as_rows
 from gera_jax.embedding import HeatGeodesicEmbedding
 from gera_jax.training import TrainResult, load_run, train
 
@@ -26,6 +26,7 @@ CLOSED_FORMS = {  # method name -> class of gera_jax.baselines
         wasserstein_procrustes="WassersteinProcrustes", sue="SUE", auto="CotrainedHeads").items()
     if hasattr(baselines, kind)
 }
+MODEL_FILE, FORM = "aligner.npz", 2  # the file of a saved closed form, and the number of its layout
 PLAIN_INPUTS = {f"data.preprocess.{side}.filter.strength": "0.0" for side in ("x", "y")}
 VARIANTS: dict[str, tuple[str, dict[str, str]]] = {  # method name -> config with its arguments, and further fields
     "contrastive_linear": ("contrastive:start=random", PLAIN_INPUTS),
@@ -80,6 +81,10 @@ class Aligner:
         self._run: Any = None
         self.result: TrainResult | None = None
 
+    def __repr__(self) -> str:
+        given = {word: value for word in ("settings", "preprocess", "overrides") if (value := getattr(self, word))}
+        return f"Aligner({', '.join([repr(self.method), *(f'{word}={value!r}' for word, value in given.items())])})"
+
     def _check_options(self) -> None:
         """Refuse options that the method has no use for, and settings that a closed form does not have."""
         closed = isinstance(self.method, str) and self.method in CLOSED_FORMS
@@ -93,57 +98,64 @@ class Aligner:
                 checks.require_known(name, inspect.signature(CLOSED_FORMS[self.method]).parameters, f"setting of {self.method}")
 
     def fit(self, x_pairs: Any, y_pairs: Any, x_unpaired: Any = None, y_unpaired: Any = None) -> Aligner:
-        """Learn from pairs [p, dx], [p, dy] (row i belongs to row i) and unpaired rows [n, dx], [m, dy]."""
-        x_pairs, y_pairs = np.asarray(x_pairs), np.asarray(y_pairs)
-        checks.require(len(x_pairs) == len(y_pairs), "y_pairs", got=f"{len(y_pairs)} rows beside {len(x_pairs)} of x_pairs",
-                       wanted="as many rows", remedy="Rows without a partner go to x_unpaired, y_unpaired.")
-        checks.require(len(x_pairs) >= 2, "x_pairs", got=f"{len(x_pairs)} pairs", wanted="at least 2 pairs")
+        """Learn from pairs [p, dx], [p, dy] (row i belongs to row i) and unpaired rows [n, dx], [m, dy].
+
+        Raises:
+          InputError: whatever `data.as_rows` refuses, fewer than 2 pairs, row counts or widths that do not fit, or pairs that are
+            all equal on one side; before anything is computed, in the words of these arguments.
+          RunError: the training ended in NaN.
+        """
+        given = as_pairs(x_pairs, y_pairs, x_unpaired, y_unpaired, names=("x_unpaired", "y_unpaired"))
         if isinstance(self.method, str) and self.method in CLOSED_FORMS:
-            return self._fit_closed_form((x_pairs, y_pairs), (x_unpaired, y_unpaired))
+            return self._fit_closed_form(given[:2], given[2:])
         spec, fields = VARIANTS.get(self.method, (self.method, {})) if isinstance(self.method, str) else (self.method, {})
         config = config_lib.load(spec, {**fields, **self.overrides})
         names = (config.data.x.name, config.data.y.name)
         tables = tuple(_table(name, paired, unpaired) for name, paired, unpaired in
-                       zip(names, (x_pairs, y_pairs), (x_unpaired, y_unpaired), strict=True))
+                       zip(names, given[:2], given[2:], strict=True))
         config.data.update(source="arrays", pairs=0)
-        held = int(self.validation * len(x_pairs))
+        held = int(self.validation * len(given[0]))
         config.data.split.update(by="ratio", test=0, val=held if held > 1 else 0)  # nothing can be ranked among one
-        self.names = names
-        self.result = train(config, self.workdir, tables=tables)
+        result = train(config, self.workdir, tables=tables)
+        self.names, self.result, self._model, self._run = names, result, None, None
+        for name, rows in zip(names, given, strict=False):
+            self.embed(name, rows[:1])
         return self
 
-    def _fit_closed_form(self, pairs: tuple[np.ndarray, np.ndarray], unpaired: tuple[Any, Any]) -> Aligner:
-        rows, cut = [], [len(paired) for paired in pairs]
-        self._preprocessors = []
-        for side, paired, extra in zip(("x", "y"), pairs, unpaired, strict=True):
-            whole = paired if extra is None or not len(extra) else np.concatenate([paired, np.asarray(extra)])
-            checks.require(bool(np.any(whole != whole[:1])), side, got=f"{len(whole)} rows that are all equal",
-                           wanted="rows that differ", remedy="Is the right array or column given?")
-            whole = whole if whole.dtype.kind == "f" else whole.astype(np.float32)
-            self._preprocessors.append(Preprocessor(**self.preprocess.get(side, {}), name=side).fit(whole))
-            rows.append(self._preprocessors[-1](whole, row_numbers=np.arange(len(whole))))
-        (x, y), (p, q) = rows, cut
-        self._model = CLOSED_FORMS[self.method](**self.settings).fit(x[:p], y[:q], x[p:], y[q:])
+    def _fit_closed_form(self, pairs: Sequence[np.ndarray], unpaired: Sequence[np.ndarray]) -> Aligner:
+        rows, preprocessors = [], []
+        for side, paired, extra in zip("xy", pairs, unpaired, strict=True):
+            whole = np.concatenate([paired, extra])
+            preprocessors.append(Preprocessor(**self.preprocess.get(side, {}), name=side).fit(whole))
+            rows.append(preprocessors[-1](whole, row_numbers=np.arange(len(whole))))
+        (x, y), p = rows, len(pairs[0])
+        for made, name in ((x, "x_pairs"), (y, "y_pairs")):
+            checks.require(bool(np.any(made[:p] != made[:1])), name, got="rows that preprocessing makes all equal",
+                           wanted="rows that differ in direction from the mean of all rows",
+                           remedy=f"Where lengths matter, give preprocess=dict({name[0]}=dict(l2=False)).")
+        self._model = CLOSED_FORMS[self.method](**self.settings).fit(x[:p], y[:p], x[p:], y[p:])
+        self._preprocessors, self._run = preprocessors, None
         return self
 
     def save(self, folder: str | Path) -> Path:
-        """Write a fitted closed form to a folder; a trained method is saved by its `workdir`.
+        """Write a fitted closed form to a folder, whole or not at all; a trained method is saved by its `workdir`.
 
         Raises:
-          InputError: nothing is fitted, or the folder holds another model.
+          InputError: nothing is fitted, the folder holds another model, or it is a file.
+          RunError: no space is left; the folder is as it was.
         """
         folder = Path(folder)
         checks.require(self._model is not None, "Aligner.save", got="no fitted closed form", wanted="a call after fit",
                        remedy="A trained method is saved as it trains: give workdir.")
-        target = folder / "aligner.npz"
+        checks.require(folder.is_dir() or not folder.exists(), "folder", got=f"{folder}, which is a file", wanted="a folder")
+        target = folder / MODEL_FILE
         checks.require(not target.exists() and not (folder / "run.json").exists(), "folder", got=f"{folder}, which holds a model",
                        wanted="an empty folder")
-        folder.mkdir(parents=True, exist_ok=True)
-        arrays = {f"model/{key}": value for key, value in to_arrays(self._model).items()}
-        for side, preprocessor in zip("xy", self._preprocessors, strict=True):
-            arrays |= {f"{side}/{key}": value for key, value in preprocessor.to_arrays().items()}
-        header = dict(method=self.method, settings=self.settings, preprocess=self.preprocess, names=list(self.names))
-        np.savez(target, header=np.array(json.dumps(header)), **arrays)
+        stored = dict(form=FORM, method=self.method, settings=self.settings, preprocess=self.preprocess, names=list(self.names),
+                      preprocessors=[made.to_arrays() for made in self._preprocessors], model=self._model)
+        with checks.disk_room(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            files.save_npz(target, to_arrays(stored))
         return target
 
     @classmethod
@@ -151,25 +163,26 @@ class Aligner:
         """The aligner of a folder: of `save`, or of a training run.
 
         Raises:
-          InputError: the folder holds neither.
+          InputError: the folder holds neither, or a model that is damaged or of another version.
         """
-        path = Path(folder) / "aligner.npz"
+        path = Path(folder) / MODEL_FILE
         if not path.is_file():
             run = load_run(folder)
             made = cls(run.config)
             made._run, made.names = run, tuple(run.info["names"][:2])
             return made
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = dict(stored)
-        header = json.loads(str(arrays["header"]))
-        made = cls(header["method"], settings=header["settings"], preprocess=header["preprocess"])
-        made.names = tuple(header["names"])
-
-        def part(word: str) -> dict[str, np.ndarray]:
-            return {key.removeprefix(f"{word}/"): value for key, value in arrays.items() if key.startswith(f"{word}/")}
-
-        made._model = from_arrays(part("model"))
-        made._preprocessors = [Preprocessor.from_arrays(part(side)) for side in "xy"]
+        stored = from_arrays(files.load_npz(path))
+        checks.require(isinstance(stored, dict) and stored.get("form") == FORM, str(path), got="a model of another version",
+                       wanted="one of this version of gera_jax", remedy="Fit it again, or use the version that saved it.")
+        try:
+            made = cls(stored["method"], settings=stored["settings"], preprocess=stored["preprocess"])
+            made.names, made._model = tuple(stored["names"]), stored["model"]
+            made._preprocessors = [Preprocessor.from_arrays(arrays) for arrays in stored["preprocessors"]]
+            for side in (0, 1):
+                made._transform(side, np.zeros((1, made._width(side))))
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, np.linalg.LinAlgError) as error:
+            checks.fail(str(path), got=f"a model that cannot be used ({error})", wanted="one that gera_jax saved",
+                        remedy="Fit it again.")
         return made
 
     def transform_x(self, x: Any) -> np.ndarray:
@@ -183,29 +196,38 @@ class Aligner:
     def embed(self, name: str, rows: Any) -> np.ndarray:
         """Unit rows (float32) of the joint space for raw rows of the modality of that name."""
         checks.require_known(name, self.names, "modality")
-        return np.asarray(self._transform(self.names.index(name), rows), np.float32)
+        return np.asarray(self._transform(self.names.index(name), rows, name), np.float32)
 
     def score(self, x: Any, y: Any) -> dict[str, float]:
         """Retrieval both ways and FOSCTTM of matching rows [n, dx], [n, dy]."""
         zx, zy = self.transform_x(x), self.transform_y(y)
+        checks.require(len(zx) == len(zy), "y", got=f"{len(zy)} rows beside {len(zx)} of x", wanted="as many rows",
+                       remedy="Row i of y must be the partner of row i.")
         return {**evaluation.retrieval_metrics(zx, zy), "foscttm": float(evaluation.foscttm(zx, zy))}
 
-    def _transform(self, side: int, rows: Any) -> np.ndarray:
-        rows = np.asarray(rows)
-        if self._model is not None:
-            transform = (self._model.transform_x, self._model.transform_y)[side]
-            return transform(self._preprocessors[side](rows))
+    def _transform(self, side: int, rows: Any, called: str = "") -> np.ndarray:
         name = self.names[side]
+        rows = as_rows(rows, called or "xy"[side], width=self._width(side), least=0)
+        if self._model is not None:
+            return (self._model.transform_x, self._model.transform_y)[side](self._preprocessors[side](rows))
+        z = self._run.embed(name, rows) if self._run is not None else \
+            self.result.project(name, self.result.experiment.data.preprocessors[name](rows))
+        if not np.isfinite(z).all():
+            raise checks.RunError(f"the training of {self.method} ended in NaN: its rows of {name} are no numbers. "
+                                  "Lower optimizer.lr and train again.")
+        return z
+
+    def _width(self, side: int) -> int:
+        """Columns that raw rows of a side must have."""
+        if self._model is not None:
+            return self._preprocessors[side].width
         if self._run is not None:
-            return self._run.embed(name, rows)
+            return self._run.info["raw_widths"][self.names[side]]
         checks.require(self.result is not None, "Aligner", got="transform before fit", wanted="a fitted aligner",
                        remedy="Call .fit(x_pairs, y_pairs) first.")
-        return self.result.project(name, self.result.experiment.data.preprocessors[name](rows))
+        return self.result.experiment.data.preprocessors[self.names[side]].width
 
 
-def _table(name: str, paired: np.ndarray, unpaired: Any) -> Table:
-    rows, ids = [paired], [f"pair-{i}" for i in range(len(paired))]
-    if unpaired is not None and len(unpaired):
-        rows.append(np.asarray(unpaired))
-        ids += [f"{name}-{i}" for i in range(len(unpaired))]
-    return Table(rows=np.concatenate(rows), ids=np.asarray(ids), name=name)
+def _table(name: str, paired: np.ndarray, unpaired: np.ndarray) -> Table:
+    ids = [f"pair-{i}" for i in range(len(paired))] + [f"{name}-{i}" for i in range(len(unpaired))]
+    return Table(rows=np.concatenate([paired, unpaired]), ids=np.asarray(ids), name=name)

@@ -45,7 +45,7 @@ def test_settings_and_preprocessing_reach_the_closed_form(views):
 @pytest.mark.parametrize(("act", "words"), [
     (lambda x, y: Aligner("kernel_cac"), 'method: got "kernel_cac"; wanted a known name. Did you mean "kernel_cca" or "ridge_cca"?'),
     (lambda x, y: Aligner("asif").fit(x[:1], y[:1]), "x_pairs: got 1 pairs; wanted at least 2 pairs."),
-    (lambda x, y: Aligner("asif").fit(x[:5], np.ones((5, 1))), "y: got 5 rows that are all equal; wanted rows that differ. Is the right array or column given?"),
+    (lambda x, y: Aligner("asif").fit(x[:5], np.ones((5, 1))), "y_pairs: got rows that are all equal; wanted rows that differ. Are the right array and the right rows given?"),
     (lambda x, y: Aligner("asif").save("nowhere"), "Aligner.save: got no fitted closed form; wanted a call after fit. A trained method is saved as it trains: give workdir."),
     (lambda x, y: Aligner("ridge_cca", settings=dict(dimm=3)), 'setting of ridge_cca: got "dimm"; wanted a known name. Did you mean "dim"?'),
     (lambda x, y: Aligner("ridge_cca", overrides={"seed": "1"}), "overrides: got {'seed': '1'} beside a closed form; wanted none: overrides are of trained methods. Use settings."),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gera_jax.baselines.linear import SharedSpace, check_pairs, mean_row, unit_rows
+from gera_jax.baselines.linear import SharedSpace, check_pairs, directions, from_mean, mean_row, unit_rows
 from gera_jax.checks import require
 
 
@@ -41,22 +41,22 @@ class ASIF(SharedSpace):
         """Remember the pairs [p, dx], [p, dy]; unpaired rows x, y only make the means better.
 
         Raises:
-          InputError: row counts differ, fewer than 2 pairs, NaN.
+          InputError: row counts differ, fewer than 2 pairs, NaN, or a side whose pairs are all equal, or all of one
+            direction from the mean.
         """
-        x_pairs, y_pairs = check_pairs(x_pairs, y_pairs)
-        self.x_mean = mean_row(x_pairs, x, "x") * self.center
-        self.y_mean = mean_row(y_pairs, y, "y") * self.center
-        self.x_anchors, self.y_anchors = unit_rows(x_pairs - self.x_mean), unit_rows(y_pairs - self.y_mean)
+        x_pairs, y_pairs, x, y = check_pairs(x_pairs, y_pairs, x, y)
+        self.x_mean, self.y_mean = mean_row(x_pairs, x) * self.center, mean_row(y_pairs, y) * self.center
+        self.x_anchors, self.y_anchors = directions(x_pairs, self.x_mean, "x_pairs"), directions(y_pairs, self.y_mean, "y_pairs")
         self._widths = (x_pairs.shape[1], y_pairs.shape[1])
         return self
 
     def transform_x(self, x: Any) -> np.ndarray:
         """Unit rows [n, p], at most k of them nonzero; a row without a positive similarity is zero."""
-        return self._relative(self._checked(x, "x", 0) - self.x_mean, self.x_anchors)
+        return self._relative(from_mean(self._checked(x, "x", 0), self.x_mean), self.x_anchors)
 
     def transform_y(self, y: Any) -> np.ndarray:
         """Unit rows [m, p], at most k of them nonzero; a row without a positive similarity is zero."""
-        return self._relative(self._checked(y, "y", 1) - self.y_mean, self.y_anchors)
+        return self._relative(from_mean(self._checked(y, "y", 1), self.y_mean), self.y_anchors)
 
     def _relative(self, rows: np.ndarray, anchors: np.ndarray) -> np.ndarray:
         cosine = np.maximum(unit_rows(rows) @ anchors.T, 0.0)

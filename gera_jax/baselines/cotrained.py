@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gera_jax.baselines.linear import SharedSpace, check_pairs, check_rows, thin_svd, unit_rows
+from gera_jax.baselines.linear import ONE_DIRECTION, SharedSpace, check_pairs, thin_svd, unit_rows
 from gera_jax.baselines.ridge_cca import regularization_rule
 from gera_jax.baselines.soft_cca import Heads, deviation, fit_heads, scaled_heads
 from gera_jax.baselines.stacking import corrections, expanded, mixture, out_of_fold
@@ -115,15 +115,11 @@ class CotrainedHeads(SharedSpace):
           InputError: row counts differ, fewer than 2 pairs, NaN, other widths, or a side whose pairs are all equal, or all of
             one direction from the mean.
         """
-        x_pairs, y_pairs = check_pairs(x_pairs, y_pairs)
+        x_pairs, y_pairs, x, y = check_pairs(x_pairs, y_pairs, x, y)
         self._widths = (x_pairs.shape[1], y_pairs.shape[1])
-        for name, rows in (("x_pairs", x_pairs), ("y_pairs", y_pairs)):
-            require(np.ptp(rows, axis=0).max() > 0, name, got="rows that are all equal", wanted="rows that differ",
-                    remedy="Are the right array and the right rows given?")
-        self._pools = (Pool(x_pairs, self._spread(x, "x", x_pairs), self.dim, "x"),
-                       Pool(y_pairs, self._spread(y, "y", y_pairs), self.dim, "y"))
+        self._pools = tuple(Pool(pairs, self._spread(rows, len(pairs)), self.dim) for pairs, rows in ((x_pairs, x), (y_pairs, y)))
         for pool, name in zip(self._pools, ("x_pairs", "y_pairs"), strict=True):
-            require(np.ptp(pool.rows[: pool.pairs], axis=0).max() > 1e-6, name,
+            require(np.ptp(pool.rows[: pool.pairs], axis=0).max() > ONE_DIRECTION, name,
                     got="rows of one direction from the mean of all rows", wanted="rows that differ in direction",
                     remedy="Has the modality more than one column that varies?")
         self._views = [(VIEWS[name](self._pools[0]), VIEWS[name](self._pools[1])) for name in self.views]
@@ -159,12 +155,9 @@ class CotrainedHeads(SharedSpace):
         """Bytes of the arrays that the fitted object holds."""
         return _size(self.__dict__, set())
 
-    def _spread(self, unpaired: Any, name: str, paired: Array) -> Array:
+    def _spread(self, rows: Array, p: int) -> Array:
         """Unpaired rows at even steps, so that pairs and they fit into `max_pool`."""
-        if unpaired is None or len(unpaired) == 0:
-            return paired[:0]
-        rows = check_rows(unpaired, name, width=paired.shape[1])
-        room = max(self.max_pool - len(paired), 0)
+        room = max(self.max_pool - p, 0)
         return rows if len(rows) <= room else rows[np.linspace(0, len(rows) - 1, room).astype(int)]
 
     def _choose(self, p: int) -> None:

@@ -61,11 +61,11 @@ class CSA(SharedSpace):
 
         Neither of the last two meets anything but 0 on the other side, so products of rows are `similarity`.
         """
-        return self._unit(self._checked(x, "x", 0) @ self.x_weights + self._canonical.x_offset, own=0)
+        return self._unit(self._canonical._heads(self._checked(x, "x", 0), 0), own=0)
 
     def transform_y(self, y: Any) -> np.ndarray:
         """Unit rows [m, s + 2], as `transform_x` with the last two columns changed over."""
-        return self._unit(self._checked(y, "y", 1) @ self.y_weights + self._canonical.y_offset, own=1)
+        return self._unit(self._canonical._heads(self._checked(y, "y", 1), 1), own=1)
 
     def _unit(self, coordinates: np.ndarray, *, own: int) -> np.ndarray:
         rows = unit_rows(coordinates) * np.sqrt(self.correlations)

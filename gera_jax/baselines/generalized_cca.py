@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gera_jax.baselines.linear import check_dim, check_rows, unit_rows
+from gera_jax.baselines.linear import check_dim, from_mean, mean_row, require_varied, unit_rows, wide_rows
 from gera_jax.baselines.ridge_cca import regularization_rule, whitener
-from gera_jax.checks import require
+from gera_jax.checks import require, require_known
 
 
 class GeneralizedCCA:
@@ -61,23 +61,27 @@ class GeneralizedCCA:
 
         Raises:
           InputError: fewer than two modalities, unequal rows, fewer than two rows of a modality, no item in common with
-            another, or a modality whose rows are all equal.
+            another, or a modality whose rows are all equal, or vary with no other.
         """
-        names = list(rows)
+        names, masks = list(rows), dict(masks or {})
         require(len(names) >= 2, "rows", got=f"{len(names)} modalities", wanted="at least 2")
-        counts = {name: len(rows[name]) for name in names}
+        for name in masks:
+            require_known(name, names, "mask of modality")
+        wide = {name: wide_rows(rows[name], name, where=masks.get(name)) for name in names}
+        counts = {name: len(wide[name]) for name in names}
         require(len(set(counts.values())) == 1, "rows", got=counts, wanted="as many of each modality, row i of item i")
         n = counts[names[0]]
-        has = {name: np.ones(n, bool) if masks is None or name not in masks else np.asarray(masks[name], bool) for name in names}
+        has = {name: np.asarray(masks.get(name, np.ones(n)), bool) for name in names}
         means, whiteners, white = {}, {}, {}
         for name in names:
             require(has[name].sum() >= 2, name, got=f"{has[name].sum()} rows", wanted="at least 2 pairs")
-            real = check_rows(np.asarray(rows[name])[has[name]], name)
-            means[name] = real.mean(axis=0)
+            real = wide[name][has[name]]
+            require_varied(real, name)
+            means[name] = mean_row(real)
             ridge = regularization_rule(len(real)) if isinstance(self.regularization, str) else float(self.regularization)
-            whiteners[name] = whitener(real - means[name], ridge, name)
+            whiteners[name] = whitener(from_mean(real, means[name]), ridge, name)
             white[name] = np.zeros((n, whiteners[name].shape[1]))
-            white[name][has[name]] = (real - means[name]) @ whiteners[name]
+            white[name][has[name]] = from_mean(real, means[name]) @ whiteners[name]
         ends = np.cumsum([white[name].shape[1] for name in names])
         where = dict(zip(names, map(slice, [0, *ends[:-1]], ends), strict=True))
         agreement = np.eye(ends[-1])
@@ -92,11 +96,13 @@ class GeneralizedCCA:
         values, vectors = np.linalg.eigh(agreement)
         rho = (values[::-1] - 1) / (len(names) - 1)
         r = min(n - 1, int((rho > 1e-9).sum()), len(rho) if self.dim is None else self.dim)
-        r = max(1, r)
+        require(r >= 1, "rows", got="modalities that do not vary together", wanted="at least one common direction",
+                remedy="Does row i of each belong to one item?")
         scale = np.maximum(rho[:r], 0) ** self.correlation_power * np.sqrt(len(names))
         leading = vectors[:, ::-1][:, :r] * scale
         self.correlations = rho[:r]
         self.weights = {name: whiteners[name] @ leading[where[name]] for name in names}
+        self._means = means
         self.offsets = {name: -means[name] @ self.weights[name] for name in names}
         return self
 
@@ -104,5 +110,6 @@ class GeneralizedCCA:
         """Unit rows [n, r] of the shared space."""
         require(hasattr(self, "weights"), "GeneralizedCCA", got="a call before fit", wanted="a fitted object",
                 remedy="Call .fit(rows) first.")
+        require_known(name, self.weights, "modality")
         weights = self.weights[name]
-        return unit_rows(check_rows(rows, name, width=len(weights)) @ weights + self.offsets[name])
+        return unit_rows(from_mean(wide_rows(rows, name, width=len(weights), least=0), self._means[name]) @ weights)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gera_jax.baselines.linear import SharedSpace, check_pairs, check_rows, mean_row, unit_rows
+from gera_jax.baselines.linear import SharedSpace, check_pairs, directions, from_mean, mean_row, unit_rows
 from gera_jax.baselines.ridge_cca import RidgeCCA, regularization_rule
 from gera_jax.checks import require
 
@@ -62,49 +62,41 @@ class KernelCCA(SharedSpace):
         Raises:
           InputError: row counts differ, fewer than 2 pairs, NaN, or a side whose rows are all equal.
         """
-        x_pairs, y_pairs = check_pairs(x_pairs, y_pairs)
-        self.x_mean, self.y_mean = mean_row(x_pairs, x, "x"), mean_row(y_pairs, y, "y")
+        x_pairs, y_pairs, x, y = check_pairs(x_pairs, y_pairs, x, y)
+        self.x_mean, self.y_mean = mean_row(x_pairs, x), mean_row(y_pairs, y)
         self._widths = (x_pairs.shape[1], y_pairs.shape[1])
-        self.x_landmarks, self._x_root = self._landmarks(x_pairs, x, self.x_mean, "x")
-        self.y_landmarks, self._y_root = self._landmarks(y_pairs, y, self.y_mean, "y")
+        x_known, y_known = directions(x_pairs, self.x_mean, "x_pairs"), directions(y_pairs, self.y_mean, "y_pairs")
+        self.x_landmarks, self._x_root = self._landmarks(x_known, x, self.x_mean)
+        self.y_landmarks, self._y_root = self._landmarks(y_known, y, self.y_mean)
         ridge = self.regularization
         if isinstance(ridge, str):
             ridge = min(1.0, regularization_rule(len(x_pairs)))
-        features = [self._features(x_pairs, 0), self._features(y_pairs, 1)]
         # landmarks stand for the rows: they are all the unpaired rows that the means of the features need
-        pool = [
-            self._features(rows + mean, side)
-            for side, (rows, mean) in enumerate(((self.x_landmarks, self.x_mean), (self.y_landmarks, self.y_mean)))
-        ]
-        self.head = RidgeCCA(self.dim, ridge, self.correlation_power).fit(*features, *pool)
+        features = [self._features(rows, side % 2)
+                    for side, rows in enumerate((x_known, y_known, self.x_landmarks, self.y_landmarks))]
+        self.head = RidgeCCA(self.dim, ridge, self.correlation_power).fit(*features)
         self.correlations = self.head.correlations
         return self
 
     def transform_x(self, x: Any) -> np.ndarray:
         """Unit rows [n, r] of the shared space."""
-        return self.head.transform_x(self._features(self._checked(x, "x", 0), 0))
+        return self.head.transform_x(self._features(unit_rows(from_mean(self._checked(x, "x", 0), self.x_mean)), 0))
 
     def transform_y(self, y: Any) -> np.ndarray:
         """Unit rows [m, r] of the shared space."""
-        return self.head.transform_y(self._features(self._checked(y, "y", 1), 1))
+        return self.head.transform_y(self._features(unit_rows(from_mean(self._checked(y, "y", 1), self.y_mean)), 1))
 
-    def _landmarks(self, pairs: np.ndarray, unpaired: Any, mean: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
-        chosen = pairs[_even(len(pairs), self.landmarks)]
-        if unpaired is not None and len(unpaired) and len(chosen) < self.landmarks:
-            rows = np.asarray(unpaired)[_even(len(unpaired), self.landmarks - len(chosen))]
-            chosen = np.concatenate([chosen, check_rows(rows, name, width=pairs.shape[1])])
-        landmarks = unit_rows(chosen - mean)
-        require(bool(np.any(chosen != chosen[:1])), f"{name}_pairs", got="rows that are all equal", wanted="rows that differ",
-                remedy="Are the right array and the right rows given?")  # fmt: skip
+    def _landmarks(self, known: np.ndarray, unpaired: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        chosen = known[_even(len(known), self.landmarks)]
+        rows = unpaired[_even(len(unpaired), self.landmarks - len(chosen))]
+        landmarks = np.concatenate([chosen, unit_rows(from_mean(rows, mean))])
         values, vectors = np.linalg.eigh(self._kernel(landmarks, landmarks))
         keep = values > NULL_EIGENVALUE * values[-1]
         return landmarks, vectors[:, keep] / np.sqrt(values[keep])
 
-    def _features(self, rows: np.ndarray, side: int) -> np.ndarray:
-        mean, landmarks, root = ((self.x_mean, self.x_landmarks, self._x_root), (self.y_mean, self.y_landmarks, self._y_root))[
-            side
-        ]
-        return self._kernel(unit_rows(rows - mean), landmarks) @ root
+    def _features(self, units: np.ndarray, side: int) -> np.ndarray:
+        landmarks, root = ((self.x_landmarks, self._x_root), (self.y_landmarks, self._y_root))[side]
+        return self._kernel(units, landmarks) @ root
 
     def _kernel(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.exp((a @ b.T - 1) / self.width)

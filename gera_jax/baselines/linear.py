@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from gera_jax.checks import require
+from gera_jax.data import as_rows
+
+LARGEST = 1e140  # its square, and that of its inverse, are numbers of float64
+ONE_DIRECTION = 1e-6  # unit rows nearer than that say nothing
 
 
 @runtime_checkable
@@ -47,11 +52,11 @@ class SharedSpace(abc.ABC):
         require(self._widths is not None, type(self).__name__, got="a call before fit",
                 wanted="a fitted object", remedy="Call .fit(x_pairs, y_pairs) first.")
         assert self._widths is not None
-        return check_rows(rows, name, width=self._widths[side])
+        return wide_rows(rows, name, width=self._widths[side], least=0)
 
 
 class LinearHeads(SharedSpace):
-    """head(x) = normalize(x @ x_weights + x_offset), and likewise for y."""
+    """head(x) = normalize(x @ x_weights + x_offset), and likewise for y; computed as (x - mean) @ x_weights, which is exact."""
 
     x_weights: np.ndarray  # [dx, r]
     y_weights: np.ndarray  # [dy, r]
@@ -60,47 +65,88 @@ class LinearHeads(SharedSpace):
 
     def transform_x(self, x: Any) -> np.ndarray:
         """Unit rows [n, r] of the shared space; a row that maps to zero stays zero."""
-        return unit_rows(self._checked(x, "x", 0) @ self.x_weights + self.x_offset)
+        return unit_rows(self._heads(self._checked(x, "x", 0), 0))
 
     def transform_y(self, y: Any) -> np.ndarray:
         """Unit rows [m, r] of the shared space; a row that maps to zero stays zero."""
-        return unit_rows(self._checked(y, "y", 1) @ self.y_weights + self.y_offset)
+        return unit_rows(self._heads(self._checked(y, "y", 1), 1))
+
+    def _heads(self, rows: np.ndarray, side: int) -> np.ndarray:
+        """[n, r] before they are made unit."""
+        return from_mean(rows, self._means[side]) @ (self.x_weights, self.y_weights)[side]
 
     def _set_heads(self, x_weights: np.ndarray, y_weights: np.ndarray, x_mean: np.ndarray, y_mean: np.ndarray
                    ) -> None:
-        self.x_weights, self.y_weights = x_weights, y_weights
+        self.x_weights, self.y_weights, self._means = x_weights, y_weights, (x_mean, y_mean)
         self.x_offset, self.y_offset = -x_mean @ x_weights, -y_mean @ y_weights
         self._widths = (len(x_weights), len(y_weights))
 
 
-def check_rows(rows: Any, name: str, *, width: int | None = None) -> np.ndarray:
-    """[rows, width] in float64 without NaN or infinity."""
-    rows = np.asarray(rows)
-    require(rows.ndim == 2, name, got=f"shape {rows.shape}", wanted="[rows, width]")
-    require(width is None or rows.shape[1] == width, f"{name} width", got=rows.shape[1],
-            wanted=f"{width}, the width that fit saw", remedy="Give rows of the same encoder and preprocessing.")
-    rows = rows.astype(np.float64)
-    bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
-    require(bad.size == 0, name, got=f"{bad.size} rows with NaN or infinity (first: row {bad[:1]})",
-            wanted="finite numbers", remedy="Drop or repair those rows.")
-    return rows
+def check_pairs(x_pairs: Any, y_pairs: Any, x: Any = None, y: Any = None) -> tuple[np.ndarray, ...]:
+    """The four arrays that a `fit` takes, float64: pairs that differ on both sides, and unpaired rows, maybe none."""
+    return tuple(rows.astype(np.float64, copy=False) for rows in as_pairs(x_pairs, y_pairs, x, y, names="xy"))
 
 
-def check_pairs(x_pairs: Any, y_pairs: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Both sides of at least two pairs, float64."""
-    x_pairs, y_pairs = check_rows(x_pairs, "x_pairs"), check_rows(y_pairs, "y_pairs")
-    require(len(x_pairs) == len(y_pairs), "y_pairs", got=f"{len(y_pairs)} rows",
-            wanted=f"as many as x_pairs ({len(x_pairs)})", remedy="Row i of y_pairs must be the partner of row i.")
-    require(len(x_pairs) >= 2, "x_pairs", got=f"{len(x_pairs)} pairs", wanted="at least 2 pairs")
-    return x_pairs, y_pairs
+def as_pairs(x_pairs: Any, y_pairs: Any, x: Any, y: Any, names: Sequence[str]) -> tuple[np.ndarray, ...]:
+    """`x_pairs`, `y_pairs`, and the unpaired rows, which are called `names`, each through `as_rows`.
+
+    Raises:
+      InputError: what `as_rows` refuses, row counts that differ, fewer than 2 pairs, another width of the unpaired rows, or pairs
+        that are all equal on one side.
+    """
+    pairs = (as_rows(x_pairs, "x_pairs", least=0), as_rows(y_pairs, "y_pairs", least=0))
+    p, q = map(len, pairs)
+    require(p == q, "y_pairs", got=f"{q} rows beside {p} of x_pairs", wanted="as many rows",
+            remedy="Row i of y_pairs must be the partner of row i; rows without a partner are unpaired rows.")
+    require(p >= 2, "x_pairs", got=f"{p} pairs", wanted="at least 2 pairs")
+    for rows, name in zip(pairs, ("x_pairs", "y_pairs"), strict=True):
+        require_varied(rows, name)
+    return *pairs, *(rows[:0] if extra is None else as_rows(extra, name, width=rows.shape[1], least=0)
+                     for extra, rows, name in zip((x, y), pairs, names, strict=True))
 
 
-def mean_row(pairs: np.ndarray, unpaired: Any, name: str) -> np.ndarray:
-    """Mean over the pairs and the unpaired rows, if there are any."""
-    if unpaired is None or len(unpaired) == 0:
-        return pairs.mean(axis=0)
-    unpaired = check_rows(unpaired, name, width=pairs.shape[1])
-    return (pairs.sum(axis=0) + unpaired.sum(axis=0)) / (len(pairs) + len(unpaired))
+def wide_rows(rows: Any, name: str, **options: Any) -> np.ndarray:
+    """[n, d] in float64, of anything that `as_rows` reads."""
+    return as_rows(rows, name, **options).astype(np.float64, copy=False)
+
+
+def require_varied(rows: np.ndarray, name: str) -> None:
+    """Raise `InputError` where rows [n, d] are one row repeated, up to rounding, or too large or small for their squares.
+
+    What counts is the spread of a column against its own numbers: rows of 1e-20 differ as much as rows of 1e20.
+    """
+    low, high = rows.min(axis=0).astype(np.float64), rows.max(axis=0).astype(np.float64)
+    spread, largest = high - low, np.maximum(np.abs(low), np.abs(high))
+    require(bool((spread > 4 * np.finfo(rows.dtype).eps * largest).any()), name, got="rows that are all equal",
+            wanted="rows that differ", remedy="Are the right array and the right rows given?")
+    require(bool(largest.max() < LARGEST and spread.max() > 1 / LARGEST), name,
+            got=f"numbers up to {largest.max():.3g} that differ by {spread.max():.3g}", wanted="numbers that float64 can square",
+            remedy="Give them in another unit.")
+
+
+def mean_row(*parts: np.ndarray) -> np.ndarray:
+    """Mean of all rows of the parts [n, d], taken about one of them: a common offset costs no digits."""
+    origin = parts[0][0]
+    return origin + sum((rows - origin).sum(axis=0) for rows in parts) / sum(map(len, parts))
+
+
+def from_mean(rows: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Rows less `mean`, where a difference in the last digit alone is 0 and no direction."""
+    found = rows - mean
+    return np.where(np.abs(found) <= 4 * np.finfo(np.float64).eps * np.abs(mean), 0.0, found)
+
+
+def centred(rows: np.ndarray) -> np.ndarray:
+    """Rows less their mean."""
+    return from_mean(rows, mean_row(rows))
+
+
+def directions(pairs: np.ndarray, mean: np.ndarray, name: str) -> np.ndarray:
+    """Unit rows from `mean` to the pairs [p, d], or an error where all pairs lie in one direction."""
+    found = unit_rows(from_mean(pairs, mean))
+    require(np.ptp(found, axis=0).max() > ONE_DIRECTION, name, got="rows of one direction from the mean of all rows",
+            wanted="rows that differ in direction", remedy="Has the modality more than one column that varies?")
+    return found
 
 
 def check_dim(dim: int | None) -> None:
@@ -109,9 +155,21 @@ def check_dim(dim: int | None) -> None:
 
 
 def unit_rows(z: np.ndarray) -> np.ndarray:
-    """Rows of length 1; a zero row stays zero."""
-    length = np.linalg.norm(z, axis=1, keepdims=True)
-    return z / np.where(length == 0, 1.0, length)
+    """Rows of length 1, of whatever length they were; a zero row stays zero.
+
+    >>> unit_rows(np.array([[3e-200, 4e-200], [3e200, 4e200], [0.0, 0.0]])).round(6).tolist()
+    [[0.6, 0.8], [0.6, 0.8], [0.0, 0.0]]
+    """
+    with np.errstate(over="ignore", under="ignore"):
+        length = np.linalg.norm(z, axis=1, keepdims=True)
+    limits = np.finfo(z.dtype)
+    odd = ~((length > np.sqrt(limits.tiny / limits.eps)) & (length < np.sqrt(limits.max) / 2))[:, 0]
+    if odd.any():  # zero, or so long or short that squares leave the range: a power of two changes no digit
+        _, exponent = np.frexp(np.abs(z[odd]).max(axis=1, initial=0.0, keepdims=True))
+        z = z.copy()
+        z[odd] = np.ldexp(z[odd], -exponent)
+        length[odd] = np.linalg.norm(z[odd], axis=1, keepdims=True)
+    return z / np.where(length == 0, 1, length)
 
 
 def thin_svd(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gera_jax.baselines.linear import LinearHeads, check_dim, check_pairs, mean_row, thin_svd
+from gera_jax.baselines.linear import LinearHeads, centred, check_dim, check_pairs, mean_row, thin_svd
 from gera_jax.checks import require
 
 
@@ -46,16 +46,15 @@ class Procrustes(LinearHeads):
         Raises:
           InputError: row counts differ, fewer than 2 pairs, NaN, or pairs without any common variation.
         """
-        x_pairs, y_pairs = check_pairs(x_pairs, y_pairs)
-        x_mean, y_mean = mean_row(x_pairs, x, "x"), mean_row(y_pairs, y, "y")
+        x_pairs, y_pairs, x, y = check_pairs(x_pairs, y_pairs, x, y)
         # the cross-covariance is taken about the means of the pairs: exact for any constant shift
-        u, s, v = _cross_svd(x_pairs - x_pairs.mean(axis=0), y_pairs - y_pairs.mean(axis=0))
+        u, s, v = _cross_svd(centred(x_pairs), centred(y_pairs))
         limit = min(len(x_pairs) - 1, len(s), len(s) if self.dim is None else self.dim)
         r = min(limit, int(np.sum(s > s[0] * 1e-12)))
         require(r >= 1 and s[0] > 0, "x_pairs", got="pairs whose two sides do not vary together",
                 wanted="at least one common direction", remedy="Are all rows of one side equal?")
         self.singular_values = s[:r]
-        self._set_heads(u[:, :r], v[:, :r], x_mean, y_mean)
+        self._set_heads(u[:, :r], v[:, :r], mean_row(x_pairs, x), mean_row(y_pairs, y))
         return self
 
 

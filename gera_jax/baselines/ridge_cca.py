@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gera_jax.baselines.linear import LinearHeads, check_dim, check_pairs, mean_row, thin_svd
+from gera_jax.baselines.linear import LinearHeads, centred, check_dim, check_pairs, mean_row, thin_svd
 from gera_jax.checks import require
 
 NULL_VARIANCE = 1e-12  # directions with less than this share of the largest variance are rounding
@@ -64,19 +64,22 @@ class RidgeCCA(LinearHeads):
         """Fit on pairs [p, dx], [p, dy]; unpaired rows x, y only make the means better.
 
         Raises:
-          InputError: row counts differ, fewer than 2 pairs, NaN, or a side whose rows are all equal.
+          InputError: row counts differ, fewer than 2 pairs, NaN, a side whose pairs are all equal, or sides that do not vary
+            together.
         """
-        x_pairs, y_pairs = check_pairs(x_pairs, y_pairs)
+        x_pairs, y_pairs, x, y = check_pairs(x_pairs, y_pairs, x, y)
         p = len(x_pairs)
-        x_mean, y_mean = mean_row(x_pairs, x, "x"), mean_row(y_pairs, y, "y")
+        x_mean, y_mean = mean_row(x_pairs, x), mean_row(y_pairs, y)
         ridge = regularization_rule(p) if isinstance(self.regularization, str) else float(self.regularization)
         # covariances about the means of the pairs: with unpaired rows given, only the offsets move
-        x_rows, y_rows = x_pairs - x_pairs.mean(axis=0), y_pairs - y_pairs.mean(axis=0)
+        x_rows, y_rows = centred(x_pairs), centred(y_pairs)
         x_whitener, y_whitener = whitener(x_rows, ridge, "x_pairs"), whitener(y_rows, ridge, "y_pairs")
         agreement = (x_rows @ x_whitener).T @ (y_rows @ y_whitener) / p
         u, rho, vt = thin_svd(agreement)
         r = min(p - 1, len(rho), len(rho) if self.dim is None else self.dim)
-        r = max(1, min(r, int(np.sum(rho > NULL_VARIANCE))))
+        r = min(r, int(np.sum(rho > NULL_VARIANCE)))
+        require(r >= 1, "x_pairs", got="pairs whose two sides do not vary together", wanted="at least one common direction",
+                remedy="Is row i of x_pairs the partner of row i of y_pairs?")
         weight = rho[:r] ** self.correlation_power
         self.correlations, self.regularization_used = rho[:r], ridge
         self._set_heads(x_whitener @ (u[:, :r] * weight), y_whitener @ (vt[:r].T * weight), x_mean, y_mean)

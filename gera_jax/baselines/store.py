@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from gera_jax.checks import fail
+from gera_jax.checks import InputError, fail
 
 ROOM = "gera_jax.baselines"
+WORDS = ("array", "dict", "list", "tuple", "named", "object")  # what an entry of the stored tree may be
 
 
 def to_arrays(model: Any) -> dict[str, np.ndarray]:
-    """Everything that a fitted baseline holds; `from_arrays` gives the same transforms to the last bit.
+    """Everything that a fitted baseline, or a dict or list of some, holds; `from_arrays` gives it back to the last bit.
 
     Raises:
       InputError: it holds something that is neither number, text, array, list, dict, nor an object of this room.
@@ -53,7 +54,7 @@ def to_arrays(model: Any) -> dict[str, np.ndarray]:
 
 
 def from_arrays(arrays: Mapping[str, np.ndarray]) -> Any:
-    """The baseline that `to_arrays` packed.
+    """What `to_arrays` packed.
 
     Raises:
       InputError: the arrays are not those of `to_arrays`, or name a class outside of this room.
@@ -64,21 +65,36 @@ def from_arrays(arrays: Mapping[str, np.ndarray]) -> Any:
     def unpack(value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        if "array" in value:
-            return np.asarray(arrays[value["array"]])
-        if "dict" in value:
-            return {key: unpack(item) for key, item in value["dict"].items()}
-        if "object" in value or "named" in value:
-            module, _, name = value.get("object", value.get("named")).partition(":")
-            if not module.startswith(f"{ROOM}."):
-                fail("model", got=f"an object of {module}", wanted=f"one of {ROOM}")
-            kind, fields = getattr(importlib.import_module(module), name), {k: unpack(v) for k, v in value["fields"].items()}
-            if "named" in value:
-                return kind(**fields)
-            made = kind.__new__(kind)
-            made.__dict__.update(fields)
-            return made
-        items = [unpack(item) for item in value.get("tuple", value.get("list"))]
-        return tuple(items) if "tuple" in value else items
+        (word, content), = ((word, value[word]) for word in WORDS if word in value)
+        if word == "array":
+            return np.asarray(arrays[content])
+        if word == "dict":
+            return {key: unpack(item) for key, item in content.items()}
+        if word in ("list", "tuple"):
+            items = [unpack(item) for item in content]
+            return tuple(items) if word == "tuple" else items
+        kind, fields = _find(content), {key: unpack(item) for key, item in value["fields"].items()}
+        if word == "named":
+            return kind(**fields)
+        made = kind.__new__(kind)
+        made.__dict__.update(fields)
+        return made
 
-    return unpack(json.loads(str(np.asarray(arrays["tree"])[()])))
+    try:
+        return unpack(json.loads(str(np.asarray(arrays["tree"])[()])))
+    except InputError:
+        raise
+    except (AttributeError, ImportError, LookupError, RecursionError, TypeError, ValueError) as error:
+        fail("model", got=f"a tree that does not fit its arrays ({type(error).__name__}: {error})",
+             wanted="what gera_jax stored", remedy="Fit the model again.")
+
+
+def _find(name: str) -> type:
+    """The class of this room that is called "module:name"."""
+    module, _, word = name.partition(":")
+    if not module.startswith(f"{ROOM}."):
+        fail("model", got=f"an object of {module}", wanted=f"one of {ROOM}")
+    kind = getattr(importlib.import_module(module), word)
+    if not isinstance(kind, type) or kind.__module__ != module:
+        fail("model", got=f'"{name}"', wanted=f"a class of {ROOM}")
+    return kind

@@ -9,7 +9,7 @@ import scipy.optimize
 import scipy.sparse
 import scipy.sparse.linalg
 
-from gera_jax.baselines.linear import SharedSpace, check_pairs, check_rows, mean_row, unit_rows
+from gera_jax.baselines.linear import SharedSpace, check_pairs, directions, from_mean, mean_row, unit_rows
 from gera_jax.baselines.ridge_cca import RidgeCCA
 from gera_jax.checks import require
 from gera_jax.graphs import knn
@@ -71,10 +71,10 @@ class SUE(SharedSpace):
         Raises:
           InputError: row counts differ, fewer than 2 pairs, NaN, or a side whose rows are all equal.
         """
-        x_pairs, y_pairs = check_pairs(x_pairs, y_pairs)
+        x_pairs, y_pairs, x, y = check_pairs(x_pairs, y_pairs, x, y)
         p = len(x_pairs)
         self._widths = (x_pairs.shape[1], y_pairs.shape[1])
-        self.spectra = [_Spectrum(pairs, rows, name, self) for pairs, rows, name in ((x_pairs, x, "x"), (y_pairs, y, "y"))]
+        self.spectra = [_Spectrum(x_pairs, x, "x_pairs", self), _Spectrum(y_pairs, y, "y_pairs", self)]
         tied = [spectrum.coordinates[:p] for spectrum in self.spectra]
         self.head = RidgeCCA(self.dim, self.regularization).fit(*tied)
         self.map, self.shift = np.zeros((len(self.head.y_offset),) * 2), np.zeros(len(self.head.y_offset))
@@ -100,20 +100,11 @@ class SUE(SharedSpace):
 class _Spectrum:
     """Coordinates of the rows of one side on their neighbour graph, and of rows that come later."""
 
-    def __init__(self, pairs: np.ndarray, unpaired: Any, name: str, options: SUE):
-        self.mean = mean_row(pairs, unpaired, name)
-        rows = [pairs]
-        if unpaired is not None and len(unpaired):
-            rows.append(check_rows(np.asarray(unpaired)[: max(0, options.max_pool - len(pairs))], name, width=pairs.shape[1]))
-        self.rows = unit_rows(np.concatenate(rows) - self.mean)
+    def __init__(self, pairs: np.ndarray, unpaired: np.ndarray, name: str, options: SUE):
+        self.mean = mean_row(pairs, unpaired)
+        more = unpaired[: max(0, options.max_pool - len(pairs))]
+        self.rows = np.concatenate([directions(pairs, self.mean, name), unit_rows(from_mean(more, self.mean))])
         n = len(self.rows)
-        require(
-            bool(np.ptp(self.rows, axis=0).any()),
-            f"{name}_pairs",
-            got="rows that are all equal",
-            wanted="rows that differ",
-            remedy="Are the right array and the right rows given?",
-        )
         self.k = min(options.neighbors, n - 1)
         near, distance = knn(self.rows, k=self.k)
         self.scale = np.maximum(distance[:, -1].astype(np.float64), 1e-6)
@@ -122,7 +113,7 @@ class _Spectrum:
         graph = (graph + graph.T) / 2
         root = 1 / np.sqrt(np.asarray(graph.sum(axis=1)).ravel())
         operator = scipy.sparse.diags(root) @ graph @ scipy.sparse.diags(root)
-        count = min(options.components + 1, n - 1)
+        count = min(options.components + 1, max(2, n - 1))
         if count < n - 1 and n > 200:
             values, vectors = scipy.sparse.linalg.eigsh(operator, k=count, which="LA", v0=np.ones(n))
         else:
@@ -133,7 +124,9 @@ class _Spectrum:
         self.coordinates /= np.maximum(self.coordinates.std(axis=0), 1e-12)
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
-        rows = unit_rows(rows - self.mean)
+        if not len(rows):
+            return np.empty((0, len(self.values)))
+        rows = unit_rows(from_mean(rows, self.mean))
         near, distance = knn(rows, self.rows, k=self.k, exclude_self=False)
         own = np.maximum(distance[:, -1:].astype(np.float64), 1e-6)
         weights = np.exp(-(distance.astype(np.float64) ** 2) / (2 * own * self.scale[near]))

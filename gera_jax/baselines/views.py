@@ -6,8 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from gera_jax.baselines.linear import unit_rows
-from gera_jax.checks import require
+from gera_jax.baselines.linear import from_mean, mean_row, unit_rows
 
 Array = np.ndarray
 BLOCK = 1024  # rows of a score matrix in memory at once
@@ -22,17 +21,14 @@ class Pool:
       paired: [p, d].
       unpaired: [n - p, d].
       dim: principal directions kept at most.
-      name: the modality, for messages.
     """
 
-    def __init__(self, paired: Array, unpaired: Array, dim: int, name: str):
+    def __init__(self, paired: Array, unpaired: Array, dim: int):
         rows = np.concatenate([paired, unpaired])
-        self.pairs, self.mean = len(paired), rows.mean(axis=0)
-        centred = rows - self.mean
+        self.pairs, self.mean = len(paired), mean_row(rows)
+        centred = from_mean(rows, self.mean)
         values, vectors = np.linalg.eigh(centred.T @ centred)
         keep = min(dim, len(rows) - 1, int(np.sum(values > 1e-10 * values[-1])))
-        require(values[-1] > 0 and keep >= 1, name, got="rows that are all equal", wanted="rows that differ",
-                remedy="Are the right array and the right rows given?")
         self.directions = vectors[:, ::-1][:, :keep]
         self.rows = self.coordinates(rows)
 
@@ -41,7 +37,7 @@ class Pool:
 
     def coordinates(self, rows: Array) -> Array:
         """Unit rows [n, r] in float32; a row that lies at the mean stays zero."""
-        return unit_rows((rows - self.mean) @ self.directions).astype(np.float32)
+        return unit_rows(from_mean(rows, self.mean) @ self.directions).astype(np.float32)
 
 
 class View(Protocol):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from gera_jax.baselines.linear import LinearHeads, check_dim, check_pairs, check_rows, mean_row, thin_svd, unit_rows
+from gera_jax.baselines.linear import LinearHeads, check_dim, check_pairs, directions, from_mean, mean_row, thin_svd, unit_rows
 from gera_jax.checks import require
 
 START_ROWS = 400  # of each side, matched to choose among the restarts
@@ -80,23 +80,10 @@ class WassersteinProcrustes(LinearHeads):
         Raises:
           InputError: row counts differ, fewer than 2 pairs, NaN, or a side whose rows are all equal.
         """
-        x_pairs, y_pairs = check_pairs(x_pairs, y_pairs)
-        x_mean, y_mean = mean_row(x_pairs, x, "x"), mean_row(y_pairs, y, "y")
-        known = [unit_rows(x_pairs - x_mean), unit_rows(y_pairs - y_mean)]
-        pool = [
-            np.zeros((0, pairs.shape[1]))
-            if rows is None or not len(rows)
-            else unit_rows(check_rows(rows, name, width=pairs.shape[1]) - mean)
-            for rows, pairs, mean, name in ((x, x_pairs, x_mean, "x"), (y, y_pairs, y_mean, "y"))
-        ]
-        for rows, name in zip(known, ("x_pairs", "y_pairs"), strict=True):
-            require(
-                bool(np.ptp(rows, axis=0).any()),
-                name,
-                got="rows that are all equal",
-                wanted="rows that differ",
-                remedy="Are the right array and the right rows given?",
-            )
+        x_pairs, y_pairs, x, y = check_pairs(x_pairs, y_pairs, x, y)
+        x_mean, y_mean = mean_row(x_pairs, x), mean_row(y_pairs, y)
+        known = [directions(x_pairs, x_mean, "x_pairs"), directions(y_pairs, y_mean, "y_pairs")]
+        pool = [unit_rows(from_mean(x, x_mean)), unit_rows(from_mean(y, y_mean))]
         pairs = known[0].T @ known[1] / len(x_pairs)
         cross = pairs
         if min(map(len, pool)) >= 2:

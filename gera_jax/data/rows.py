@@ -12,7 +12,7 @@ BLOCK_BYTES = 8 * 2**20  # of rows whose finiteness is looked at together, so th
 WANTED = "real numbers [n, d]"
 
 
-def as_rows(rows: Any, name: str, *, width: int | None = None, least: int = 1) -> np.ndarray:
+def as_rows(rows: Any, name: str, *, width: int | None = None, least: int = 1, where: np.ndarray | None = None) -> np.ndarray:
     """Rows [n, d] as a NumPy array of finite real numbers, or an error that names the caller's array and row.
 
     Args:
@@ -21,6 +21,7 @@ def as_rows(rows: Any, name: str, *, width: int | None = None, least: int = 1) -
       name: the caller's word for them, in every message.
       width: d that is asked for; None = any.
       least: rows that there must be; with 0 an empty list is no row of the asked width.
+      where: [n] bool; the entries of rows where it is False are not looked at. None = all are.
 
     Returns:
       [n, d]. float16, float32 and float64 stay as they are, without a copy; bfloat16 and smaller become float32, which holds them
@@ -46,7 +47,8 @@ def as_rows(rows: Any, name: str, *, width: int | None = None, least: int = 1) -
     require(d > 0 or not n, name, got=f"shape {found.shape}", wanted="at least one column")
     require(width in (None, d), name, got=f"width {d}", wanted=f"width {width}",
             remedy="Give rows of the same encoder and the same preprocessing.")
-    _require_finite(found, name)
+    require(where is None or np.shape(where) == (n,), f"{name} mask", got=f"shape {np.shape(where)}", wanted=f"({n},)")
+    _require_finite(found, name, where)
     return found
 
 
@@ -188,16 +190,17 @@ def _numbers(rows: np.ndarray, name: str) -> np.ndarray:
     return fail(name, got=said, wanted=WANTED, remedy=remedy.get(kind, "Are the right columns given?"))
 
 
-def _require_finite(rows: np.ndarray, name: str) -> None:
+def _require_finite(rows: np.ndarray, name: str, where: np.ndarray | None) -> None:
     step = max(1, BLOCK_BYTES // max(1, rows.shape[1] * rows.dtype.itemsize))
     bad = 0
     first = 0
     for start in range(0, len(rows), step):
         finite = np.isfinite(rows[start : start + step])
-        if not finite.all():
-            wrong = np.flatnonzero(~finite.all(axis=1))
-            first = first if bad else start + int(wrong[0])
-            bad += len(wrong)
+        if finite.all():
+            continue
+        wrong = ~finite.all(axis=1) if where is None else ~finite.all(axis=1) & where[start : start + step]
+        first = first if bad or not wrong.any() else start + int(wrong.argmax())
+        bad += int(wrong.sum())
     if bad:
         where = f"row {first}" if bad == 1 else f"first: row {first}"
         fail(name, got=f"{_count(bad)} with NaN or infinity ({where})", wanted="finite numbers",

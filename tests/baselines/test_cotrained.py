@@ -88,7 +88,7 @@ def test_one_plain_view_is_ridge_cca():
     train, x, y = split(p=60)
     only = dict(views=("plain",), rounds=0, matching=0.0, expansion=0.0, hubness=0.0)
     got = CotrainedHeads(**only).fit(**train).similarity(x, y)
-    pools = [Pool(train[f"{n}_pairs"], train[n], 256, n) for n in "xy"]
+    pools = [Pool(train[f"{n}_pairs"], train[n], 256) for n in "xy"]
     rows = [pool.rows.astype(np.float64) for pool in pools]
     reference = RidgeCCA(regularization=regularization_rule(60)).fit(rows[0][:60], rows[1][:60], rows[0][60:], rows[1][60:])
     want = reference.similarity(pools[0].coordinates(x), pools[1].coordinates(y))
@@ -138,7 +138,7 @@ def test_the_matching_is_a_term_of_the_score():
     train, x, y = split()
     options = dict(rounds=0, expansion=0.0, hubness=0.0, views=("plain", "kernel"))
     without, matched = (CotrainedHeads(matching=m, **options).fit(**train) for m in (0.0, 0.5))
-    pools = [Pool(train[f"{name}_pairs"], train[name], 512, name) for name in "xy"]
+    pools = [Pool(train[f"{name}_pairs"], train[name], 512) for name in "xy"]
     rows = [pool.rows.astype(np.float64) for pool in pools]
     rotations = [WassersteinProcrustes(pair_mass=5.0, restarts=n).fit(rows[0][:16], rows[1][:16], rows[0][16:], rows[1][16:])
                  for n in (0, 10)]
@@ -265,7 +265,7 @@ def test_one_product_gives_the_neighbours_of_both_sides(k):
 
 def test_kernel_features_multiply_to_the_nystrom_kernel():
     x, _ = clusters(n=90)
-    pool = Pool(x[:20], x[20:60], 14, "x")
+    pool = Pool(x[:20], x[20:60], 14)
     view, new = Kernel(pool), pool.coordinates(x[60:])
     landmarks = pool.rows.astype(np.float64)
 
@@ -281,7 +281,7 @@ def test_kernel_features_multiply_to_the_nystrom_kernel():
 
 def test_a_pool_row_is_smoothed_as_a_new_row_would_be():
     x, _ = clusters(n=40)
-    pool, rest = Pool(x[:30], x[:0], 8, "x"), np.arange(1, 30)
+    pool, rest = Pool(x[:30], x[:0], 8), np.arange(1, 30)
     view = Smoothed(pool, k=4)
     cosine = pool.rows[0] @ pool.rows[rest].T
     top = rest[np.argsort(-cosine)[:4]]
@@ -294,11 +294,11 @@ def test_a_pool_row_is_smoothed_as_a_new_row_would_be():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (dict(y_pairs=np.ones((3, 10))), "y_pairs: got 3 rows; wanted as many as x_pairs (16)"),
+        (dict(y_pairs=np.ones((3, 10))), "y_pairs: got 3 rows beside 16 of x_pairs; wanted as many rows"),
         (dict(x_pairs=np.ones((16, 14))), "x_pairs: got rows that are all equal; wanted rows that differ"),
         (dict(x_pairs=np.ones((1, 14)), y_pairs=np.ones((1, 10))), "x_pairs: got 1 pairs; wanted at least 2 pairs"),
         (dict(y=np.full((3, 10), np.nan)), "y: got 3 rows with NaN or infinity"),
-        (dict(x=np.ones((3, 5))), "x width: got 5; wanted 14"),
+        (dict(x=np.ones((3, 5))), "x: got width 5; wanted width 14"),
         (dict(x_pairs=5 + np.eye(16)[:, :1], x=-np.eye(40)[:, :1]), "x_pairs: got rows of one direction from the mean"),
     ],
 )  # fmt: skip
