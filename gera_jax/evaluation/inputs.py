@@ -38,7 +38,7 @@ def in_order(x: np.ndarray) -> np.ndarray:
         wide = x.astype(np.float32 if x.dtype.itemsize <= 2 else np.float64)
     if x.size == 0 or x.dtype.itemsize <= 4:
         return wide
-    same = -EXACT <= int(x.min()) and int(x.max()) <= EXACT if x.dtype.kind in "iu" else np.array_equal(wide, x, equal_nan=True)
+    same = int(x.min()) >= -EXACT and int(x.max()) <= EXACT if x.dtype.kind in "iu" else np.array_equal(wide, x, equal_nan=True)
     if same:
         return wide
     places = np.unique(x, return_inverse=True)[1].reshape(x.shape).astype(np.float64)
@@ -60,8 +60,9 @@ def whole(value: Any, name: str, least: int = 1) -> int:
     >>> whole(np.int64(3), "k")
     3
     """
-    fine = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
-    require(fine, name, got=repr(value) if isinstance(value, str) else value, wanted=f"a whole number, at least {least}")
+    fine = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    require(fine, name, got=repr(value), wanted=f"a whole number, at least {least}")
+    require(value >= least, name, got=value, wanted=f"at least {least}")
     return int(value)
 
 

@@ -15,8 +15,8 @@ def label_codes(*labels: Any, names: tuple[str, ...]) -> list[np.ndarray]:
     """Codes of each array of labels, equal where labels are equal, in the order of the labels; exact for every kind.
 
     Args:
-      labels: [n], [m], ... each: integers (signed beside unsigned, Python's of any size), strings, bytes, bools, or floats; as array,
-        list, or column of a table. All arrays hold one kind.
+      labels: [n], [m], ... each: integers (signed beside unsigned, Python's of any size), strings, bytes, bools, or floats; as
+        array, list, or column of a table. All arrays hold one kind.
       names: of the arrays, for messages.
 
     Returns:
@@ -31,7 +31,7 @@ def label_codes(*labels: Any, names: tuple[str, ...]) -> list[np.ndarray]:
     [array([1, 0])]
     """
     plain = [_plain(values, name) for values, name in zip(labels, names, strict=True)]
-    kinds = ["numbers" if values.dtype.kind in "biufO" else "strings" if values.dtype.kind == "U" else "bytes" for values in plain]
+    kinds = [{"U": "strings", "S": "bytes"}.get(values.dtype.kind, "numbers") for values in plain]
     for kind, name in zip(kinds, names, strict=True):
         require(kind == kinds[0], name, got=f"{kind} beside {kinds[0]} in {names[0]}", wanted="labels of one kind",
                 remedy=f"Convert one of them, such as with np.asarray({name}).astype(str).")
@@ -87,7 +87,7 @@ def _one_type(arrays: list[np.ndarray]) -> list[np.ndarray]:
     ends = [int(end) for values in arrays if values.size and values.dtype.kind in "biuO" for end in (values.min(), values.max())]
     low, high = min(ends, default=0), max(ends, default=0)
     if "f" in kinds:
-        fine = -LARGEST < low and high < LARGEST
+        fine = low > -LARGEST and high < LARGEST
         return [values.astype(np.float64 if fine else object) for values in arrays]
     for dtype in (np.int64, np.uint64):
         if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
