@@ -138,11 +138,11 @@ def check_meets(tables: Sequence[Table], codes: Sequence[np.ndarray]) -> None:
         if others and not np.isin(own, np.concatenate(others)).any():
             rest = [other for other in tables if other is not table]
             texts = {str(i) for other in rest for i in other.ids.tolist()}
-            fail("ids", got=f"none of {table.name} in {' or '.join(other.name for other in rest)} "
-                 f"({'; '.join(f'{each.name} {first_ids(each.ids)}' for each in tables)}){_almost(table, texts)}",
-                 wanted="some ids that are in both" if len(tables) == 2 else "some ids that are in another table",
-                 remedy="Write the same id for the same item, name another column (--x-ids, --y-ids, ids_key=), or list the "
-                        "pairs in a file of two ids a line (--pairs).")
+            where = "on both sides" if len(tables) == 2 else f"of {table.name} in {' or '.join(other.name for other in rest)}"
+            fail("pairs", got=f"0 ids {where} ({'; '.join(f'{each.name} {first_ids(each.ids)}' for each in tables)}"
+                 f"{_almost(table, texts)})", wanted="at least 1",
+                 remedy=f"Write the same id for the same item in {'both' if len(tables) == 2 else 'all'} files, name another "
+                        "column (--x-ids, --y-ids, ids_key=), or list the pairs in a file of two ids a line (--pairs).")
 
 
 def _almost(table: Table, others: set[str]) -> str:

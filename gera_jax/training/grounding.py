@@ -153,7 +153,7 @@ class GroundingTask:
             checks.require_known(split, ("val", "test"), "split")
             checks.require(len(data.splits[split]) > 0, f"data.annotations.{split}", got="no recording", wanted="at least one")
             queries = data.of(data.splits[split])
-            return evaluation.grounding_recall(best_spans(model, data, queries, score(params, queries)), data.spans[queries])
+            return evaluation.grounding_recall(best_spans(model, data, queries, score(params, queries)), data.truth[queries])
 
         return evaluate
 

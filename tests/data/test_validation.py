@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gera_jax.checks import InputError
-from gera_jax.data.tables import Table, join, load_table
+from gera_jax.data.tables import Join, Table, join, load_table
 from gera_jax.data.validation import validate_join, validate_table
 
 
