@@ -143,6 +143,11 @@ class Checkpoints:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
         self._pending: tuple[int, Future] | None = None
 
+    @property
+    def steps(self) -> list[int]:
+        """What is on disk, oldest first."""
+        return saved_steps(self._folder)[::-1]
+
     def save(self, step: int, state: Any, loop: Mapping[str, Any]) -> None:
         """Save `state` at `step` unless that step is there already; returns before the files are complete."""
         self.wait()
@@ -165,7 +170,7 @@ class Checkpoints:
             if not (full or any(words in str(error) for words in FULL_DISK)):
                 raise
             raise checks.RunError(
-                f"checkpoint: no space left in {self._folder} at step {step}; steps {saved_steps(self._folder)[::-1]} are whole. "
+                f"checkpoint: no space left in {self._folder} at step {step}; steps {self.steps} are whole. "
                 "Free some space and run the same command again: it goes on from there.") from error
 
     def _write(self, step: int, state: Any, loop: dict[str, Any]) -> None:

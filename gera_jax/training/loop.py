@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import logging
 import shlex
 import signal
@@ -18,7 +19,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gera_jax import checks, files
-from gera_jax.training import runs
+from gera_jax.training import processes, runs
 from gera_jax.training.checkpoints import Checkpoints
 from gera_jax.training.experiment import Experiment, build
 from gera_jax.training.step import TrainState
@@ -71,8 +72,17 @@ def train(config: ConfigDict, workdir: str | Path | None = None, *, tables: tupl
     """
     began = time.monotonic()
     workdir = None if workdir is None else Path(workdir).absolute()
+    checkpoints, log = None, None
+
+    def finish() -> str:
+        if checkpoints is None:
+            return "Nothing was saved by this process."
+        checkpoints.wait()
+        return f"Whole checkpoints: steps {checkpoints.steps} in {workdir}."
+
     with contextlib.ExitStack() as closing:
-        writes = workdir is not None and jax.process_index() == 0  # of several processes one owns the folder
+        closing.enter_context(processes.Watch(finish))
+        writes = workdir is not None and processes.is_first()
         if writes:
             closing.enter_context(files.one_writer(workdir))
             runs.require_same_config(workdir, config)
@@ -81,7 +91,6 @@ def train(config: ConfigDict, workdir: str | Path | None = None, *, tables: tupl
         logger.info("%s", experiment.summary)
         state = experiment.init_state()
         loop = dict(best_metric=-np.inf, best_step=0, stale=0, last_metric=-np.inf)
-        checkpoints, log = None, None
         if writes:
             runs.write_header(workdir, experiment)
             checkpoints = Checkpoints(workdir / runs.CHECKPOINTS, latest=config.checkpoint.latest, best=config.checkpoint.best,
@@ -94,6 +103,7 @@ def train(config: ConfigDict, workdir: str | Path | None = None, *, tables: tupl
             log = JsonLinesWriter(workdir / "metrics.jsonl")
             closing.callback(log.close)
             log.truncate(-1 if found is None else found.step)  # what came after the checkpoint will come again
+        state, loop = processes.from_first(state), json.loads(processes.text_from_first(json.dumps(loop)))
         loop_state = _Loop(experiment, jax.tree.map(jnp.asarray, state), loop, checkpoints, log, tuple(hooks), workdir)
         with _Interrupt() as interrupt:
             loop_state.run(interrupt)
@@ -156,7 +166,7 @@ class _Loop:
                 terms = [name.removeprefix("loss/") for name in bad if name.startswith("loss/")]
                 where = ""
                 if self.workdir is not None:
-                    path = self.workdir / f"not_finite_step_{step}.npz"
+                    path = self.workdir / f"not_finite_step_{step}{processes.suffix()}.npz"
                     files.save_npz(path, self.experiment.batch(step))
                     where = f" Its batch is in {path}."
                 raise checks.RunError(
@@ -182,7 +192,7 @@ class _Loop:
     def write(self, step: int, metrics: dict[str, float]) -> None:
         entry = {"step": step, **metrics}
         self.history.append(entry)
-        if self.log is not None and jax.process_index() == 0:
+        if self.log is not None:
             self.log.write(step, metrics)
         for hook in self.hooks:
             hook(step, self.state, metrics)
@@ -194,7 +204,8 @@ class _Loop:
 
     def stop(self, done: int, name: str) -> None:
         if self.checkpoints is None:
-            raise checks.RunError(f"{name}: stopped after step {done}; nothing was saved, as the run has no workdir.")
+            why = "the run has no workdir" if self.workdir is None else "the first process saves, and this is another"
+            raise checks.RunError(f"{name}: stopped after step {done}; nothing was saved, as {why}.")
         self.save(done)
         self.checkpoints.wait()
         raise checks.RunError(
