@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from gera_jax import checks, processes
+from gera_jax import checks, workers
 from gera_jax._version import __version__
 from gera_jax.comparison import field as field_lib
 from gera_jax.comparison import scoring
@@ -191,10 +191,10 @@ def _measured(task: Task, todo: Sequence[Job], *, budget: int, metric: str, jobs
         return
     named = [(method.name, count, seed) for _, (method, count, seed) in todo]
     with _one_thread_each(), contextlib.closing(
-        processes.each(named, _begin, task, budget, metric, processes=jobs)
+        workers.each(named, _begin, task, budget, metric, processes=jobs)
     ) as found:
         for number, cell in found:
-            if isinstance(cell, processes.Lost):
+            if isinstance(cell, workers.Lost):
                 cell = Cell(*named[number], error=str(cell))
             yield todo[number][0], cell
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gera_jax.data import AlignmentData
+from gera_jax.evaluation.chance import chance_level
 
 KS = (1, 5, 10)
 
@@ -47,31 +48,18 @@ def items_of(data: AlignmentData, split: str) -> int:
 
 
 def guessing(data: AlignmentData, split: str) -> dict[str, float]:
-    """What a random order of the gallery scores on average: "mean/R@k", "mean/mean_rank", "foscttm"; {} without 2 items.
+    """What a random order of the gallery scores on average: "mean/R@k" and so on, and "foscttm"; {} without 2 items.
 
-    Of several right rows the best counts, so chance is above k / m where an item has many.
+    Of several right rows the best counts, see `evaluation.chance_level`. Three modalities: the mean over their pairs.
     """
     tuples, found = getattr(data, split), []
     for a, b in itertools.combinations(range(len(data.names)), 2):
         both = tuples[(tuples[:, a] >= 0) & (tuples[:, b] >= 0)]
-        groups = [data.groups[data.names[side]][np.unique(both[:, side])] for side in (a, b)]
-        if len(np.unique(groups[0])) >= 2:
-            found += [_one_way(*groups), _one_way(*groups[::-1])]
-    if not found:
-        return {}
-    return {**{f"mean/{key}": float(np.mean([one[key] for one in found])) for key in found[0]}, "foscttm": 0.5}
-
-
-def _one_way(queries: np.ndarray, candidates: np.ndarray) -> dict[str, float]:
-    m = len(candidates)
-    items, right = np.unique(candidates, return_counts=True)
-    right = right[np.searchsorted(items, queries)]
-    miss, found = np.ones(len(queries)), {}
-    for k in range(1, max(KS) + 1):  # the k-th place is wrong too
-        miss = miss * np.clip((m - right - k + 1) / max(m - k + 1, 1), 0, 1)
-        if k in KS:
-            found[f"R@{k}"] = float(np.mean(1 - miss))
-    return {**found, "mean_rank": float(np.mean((m + 1) / (right + 1)))}
+        x, y = (data.groups[data.names[side]][np.unique(both[:, side])] for side in (a, b))
+        if len(np.unique(x)) >= 2:
+            found.append(chance_level(x_groups=x, y_groups=y, ks=KS))
+    keys = [key for key in found[0] if key.startswith("mean/") or key == "foscttm"] if found else []
+    return {key: float(np.mean([one[key] for one in found])) for key in keys}
 
 
 def overview_text(found: dict[str, Any]) -> str:

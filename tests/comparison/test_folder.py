@@ -14,7 +14,7 @@ from gera_jax.checks import InputError, RunError
 from gera_jax.cli import main
 from gera_jax.comparison import sweep
 from gera_jax.comparison.page import write_page
-from gera_jax.processes import Lost
+from gera_jax.workers import Lost
 
 rng = np.random.default_rng(0)
 HIDDEN = rng.normal(size=(60, 4))
@@ -114,7 +114,7 @@ def test_a_process_that_dies_twice_is_a_failed_cell(tmp_path, monkeypatch):
         for number, job in enumerate(jobs):
             yield number, Lost(-9) if job[0] == "asif" else here(job)
 
-    monkeypatch.setattr(sweep.processes, "each", each)
+    monkeypatch.setattr(sweep.workers, "each", each)
     monkeypatch.delattr(os, "sched_setaffinity", raising=False)
     found = gera_jax.compare(**{**OPTIONS, "jobs": 2}, output=tmp_path)
     assert len(found.failures) == 4 and found.recommended == "procrustes"

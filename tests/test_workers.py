@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gera_jax import processes
+from gera_jax import workers
 from gera_jax.checks import RunError
 
 
@@ -48,16 +48,16 @@ class Wrong:
 
 def test_a_killed_process_loses_no_job_and_a_job_that_kills_is_told(tmp_path):
     jobs = [Square(3), DieUntil(1), DieUntil(2), Square(4)]
-    found = dict(processes.each(jobs, begin, str(tmp_path), processes=2))
+    found = dict(workers.each(jobs, begin, str(tmp_path), processes=2))
     assert [found[i] for i in (0, 1, 3)] == [9, "lived", 16]
-    assert found[2] == processes.Lost(-signal.SIGKILL)
+    assert found[2] == workers.Lost(-signal.SIGKILL)
     assert str(found[2]) == "its process died 2 times (signal 9); was there memory enough?"
-    assert len(list(tmp_path.glob("tried-2-*"))) == processes.TRIES
+    assert len(list(tmp_path.glob("tried-2-*"))) == workers.TRIES
 
 
 def test_a_job_that_raises_ends_the_work_with_its_traceback(tmp_path):
     with pytest.raises(RuntimeError, match="OSError: no such disk"):
-        list(processes.each([Wrong()], begin, str(tmp_path), processes=1))
+        list(workers.each([Wrong()], begin, str(tmp_path), processes=1))
 
 
 def dies_at_once(slot):
@@ -66,12 +66,12 @@ def dies_at_once(slot):
 
 def test_processes_that_cannot_start_are_told_and_not_tried_for_ever():
     with pytest.raises(RunError, match=r"3 processes died before their first job \(exit code 7\)"):
-        list(processes.each([Square(1)], dies_at_once, processes=1))
+        list(workers.each([Square(1)], dies_at_once, processes=1))
 
 
 def test_no_worker_outlives_its_consumer(tmp_path):
     pids = []
-    for _, pid in processes.each([Pid(), Pid(), Sleep()], begin, str(tmp_path), processes=1):
+    for _, pid in workers.each([Pid(), Pid(), Sleep()], begin, str(tmp_path), processes=1):
         pids.append(pid)
         if len(pids) == 2:
             break
@@ -94,10 +94,10 @@ class Sleep:
 PARENT = """
 import sys
 sys.path.insert(0, {root!r})
-from gera_jax import processes
-from tests.test_processes import Sleep, begin
+from gera_jax import workers
+from tests.test_workers import Sleep, begin
 if __name__ == "__main__":
-    list(processes.each([Sleep(), Sleep()], begin, {folder!r}, processes=2))
+    list(workers.each([Sleep(), Sleep()], begin, {folder!r}, processes=2))
 """
 
 
