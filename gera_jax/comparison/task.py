@@ -16,6 +16,7 @@ from gera_jax.checks import fail, require
 from gera_jax.data import AlignmentData, Table, as_rows, build_data, catalog, join, load_table
 from gera_jax.data.blocks import complete
 from gera_jax.data.features import fingerprint
+from gera_jax.data.formats import ROW_NUMBERS
 from gera_jax.data.pair_lists import add_unpaired, read_pairs, tables_with_pairs
 
 COUNTS = (20, 50, 100, 200, 500, 1000, 2000)
@@ -249,15 +250,16 @@ def as_table(source: Any, name: str, ids: Any = None) -> Table:
     from gera_jax.config import path_and_key
 
     column = str(ids) if isinstance(ids, str | Path) else ""
+    ids_key = column if ids is None or column else ROW_NUMBERS  # a list of ids replaces whatever the source has
     has_columns = isinstance(source, str | Path) or hasattr(source, "columns")
     require(has_columns or not column, f"{name}_ids", got=f'"{column}" for rows in memory', wanted="a list of ids, one a row")
     if isinstance(source, str | Path):
         path, key = path_and_key(str(source))
-        table = load_table(path, key=key, ids_key=column, name=name)
+        table = load_table(path, key=key, ids_key=ids_key, name=name)
     elif isinstance(source, Table):
         table = source if source.name != "table" else dataclasses.replace(source, name=name)
     elif has_columns:
-        table = Table.from_frame(source, ids_key=column, name=name)
+        table = Table.from_frame(source, ids_key=ids_key, name=name)
     else:
         table = Table(as_rows(source, name), name=name)
     return table if ids is None or column else Table(table.rows, ids, table.name, table.meta)
