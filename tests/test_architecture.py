@@ -23,7 +23,7 @@ ALLOWED = {  # room -> rooms it may import (itself always; checks is free for al
     "data": LEFT | {"files"},
     "models": LEFT,
     "evaluation": LEFT,
-    "baselines": LEFT,
+    "baselines": LEFT | {"data"},
     "embedding": LEFT,
     "config": {"checks", "data", "files"},
     "writers": {"checks", "files", "_version"},

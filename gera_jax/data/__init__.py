@@ -8,6 +8,7 @@ from gera_jax.data.grounding import GroundingData, Recordings, build_grounding, 
 from gera_jax.data.grounding_files import read_annotations, read_clips
 from gera_jax.data.grounding_sampling import GroundingSampler
 from gera_jax.data.preprocessing import Preprocessor
+from gera_jax.data.rows import as_rows
 from gera_jax.data.sampling import EpochOrder, Sampler
 from gera_jax.data.splits import Split, nested_order, split_by_group, split_by_ids, split_by_ratio
 from gera_jax.data.tables import Join, Table, inspect_table, join, load_layers, load_table
@@ -26,6 +27,7 @@ __all__ = [
     "Sampler",
     "Split",
     "Table",
+    "as_rows",
     "build_data",
     "build_dataset",
     "build_grounding",
