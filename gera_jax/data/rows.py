@@ -53,7 +53,7 @@ def as_rows(rows: Any, name: str, *, width: int | None = None, least: int = 1) -
 def _array(rows: Any, name: str) -> np.ndarray:
     """`rows` as some NumPy array."""
     if isinstance(rows, np.ma.MaskedArray):
-        fail(name, got="a masked array", wanted=WANTED, remedy="Drop the rows with masked entries, or fill them: rows.filled(...).")
+        fail(name, got="a masked array", wanted=WANTED, remedy="Drop the rows with masked entries, or fill them.")
     try:
         if isinstance(rows, np.ndarray):
             return np.asarray(rows)  # a matrix of NumPy's as an array, a memory map where it lies
@@ -122,9 +122,8 @@ def _from_arrow(rows: Any, name: str) -> np.ndarray:
     if len(columns) == 1:
         vectors = _from_column(*columns.values(), name)
         return vectors if vectors.ndim > 1 or vectors.dtype.kind not in "biuf" else vectors[:, None]
-    _require_numeric({word: not pa.types.is_nested(column.type) and (pa.types.is_primitive(column.type)
-                      and not pa.types.is_temporal(column.type) or pa.types.is_decimal(column.type))
-                      for word, column in columns.items()}, name)
+    numeric = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal)
+    _require_numeric({word: any(test(column.type) for test in numeric) for word, column in columns.items()}, name)
     return np.stack([_from_column(column, name) for column in columns.values()], axis=1) if columns else np.empty((0, 0))
 
 
@@ -142,7 +141,8 @@ def _from_column(column: Any, name: str) -> np.ndarray:
         return column.to_numpy(zero_copy_only=False)
     if column.null_count:
         missing = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))
-        fail(name, got=f"{_count(len(missing))} without a vector (row {missing[0]})", wanted="a vector a row", remedy="Drop those rows.")
+        fail(name, got=f"{_count(len(missing))} without a vector (first: row {missing[0]})", wanted="a vector a row",
+             remedy="Drop those rows.")
     widths = np.asarray(column.value_lengths() if not pa.types.is_fixed_size_list(column.type)
                         else np.full(len(column), column.type.list_size))
     odd = np.flatnonzero(widths != widths[:1])
@@ -183,9 +183,9 @@ def _numbers(rows: np.ndarray, name: str) -> np.ndarray:
     said = {"c": "complex numbers", "U": "texts", "S": "texts", "O": "objects"}.get(kind, f"entries of type {word}")
     if kind == "O" and rows.ndim == 0:
         fail(name, got=_a(rows[()]), wanted=WANTED, remedy="Give an array, a list of vectors, a tensor, or a table of numbers.")
-    remedy = {"c": "Give the real and the imaginary parts as columns of their own: np.concatenate([rows.real, rows.imag], axis=1).",
-              "O": "Give rows.astype(np.float32), or np.stack(rows) where each is a vector."}.get(kind, "Are the right columns given?")
-    return fail(name, got=said, wanted=WANTED, remedy=remedy)
+    remedy = {"c": "Give both parts as columns of their own: np.concatenate([rows.real, rows.imag], axis=1).",
+              "O": "Give rows.astype(np.float32), or np.stack(rows) where each is a vector."}
+    return fail(name, got=said, wanted=WANTED, remedy=remedy.get(kind, "Are the right columns given?"))
 
 
 def _require_finite(rows: np.ndarray, name: str) -> None:
