@@ -64,6 +64,34 @@ def disk_room(folder: Any) -> Iterator[None]:
                        "last whole checkpoint, or begins anew where there is none.") from error
 
 
+def in_words(error: BaseException) -> str:
+    """The first line of an error's message, or its type where it has none.
+
+    >>> in_words(KeyError("x")), in_words(MemoryError())
+    ("'x'", 'MemoryError')
+    """
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0] if len(lines[0]) < 240 else f"{lines[0][:236]} ..."
+
+
+@contextlib.contextmanager
+def refusing(name: str, *, got: Any, wanted: str, remedy: str = "") -> Iterator[None]:
+    """Turn what code raises inside the block, on values that the user chose, into an `InputError` that names them.
+
+    >>> with refusing("optimizer.options", got=dict(b1="x"), wanted="numbers"):
+    ...     float("x")
+    Traceback (most recent call last):
+    ...
+    gera_jax.checks.InputError: optimizer.options: got {'b1': 'x'} (could not convert string to float: 'x'); wanted numbers.
+    """
+    try:
+        yield
+    except (InputError, RunError, ImportError):
+        raise
+    except Exception as error:
+        raise InputError(name, got=f"{got} ({in_words(error)})", wanted=wanted, remedy=remedy) from error
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A remedy that names the nearest known words.
 
@@ -73,6 +101,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     'Known: a, b.'
     """
     known = sorted(known)
+    if not known:
+        return "There is none."
     near = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
     if near:
         return "Did you mean " + " or ".join(f'"{name}"' for name in near) + "?"

@@ -29,8 +29,9 @@ from gera_jax.config.blocks import (
     structure,
     views_term,
 )
-from gera_jax.config.files import load, names, require_fields
-from gera_jax.config.values import differences, override, parse_arg, path_and_key, to_json
+from gera_jax.config.fields import require_fields
+from gera_jax.config.files import load, names
+from gera_jax.config.values import differences, override, parse_arg, path_and_key, to_json, with_arguments
 
 __all__ = [
     "DURATIONS",
@@ -64,4 +65,5 @@ __all__ = [
     "structure",
     "to_json",
     "views_term",
+    "with_arguments",
 ]
