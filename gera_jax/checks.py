@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import difflib
 import errno
+import os
+import shlex
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, NoReturn
 
 
@@ -62,6 +65,16 @@ def disk_room(folder: Any) -> Iterator[None]:
         where = f" ({error.filename})" if error.filename else ""
         raise RunError(f"no space left in {folder}{where}. Free some space and run the same command again: it goes on from the "
                        "last whole checkpoint, or begins anew where there is none.") from error
+
+
+def require_place(path: str | Path, name: str) -> None:
+    """Raise `InputError` where no file `path` could be made: its folder is missing or closed, or it is a folder itself."""
+    path = Path(path)
+    require(path.parent.is_dir(), name, got=f"{path}, whose folder is not there", wanted="a file in a folder that is",
+            remedy=f"Make it: mkdir -p {shlex.quote(str(path.parent))}")
+    require(not path.is_dir(), name, got=f"{path}, a folder", wanted="a file")
+    require(os.access(path.parent, os.W_OK), name, got=f"{path}, in a folder that may not be written", wanted="one that may",
+            remedy="Change its permissions, or choose another folder.")
 
 
 def in_words(error: BaseException) -> str:

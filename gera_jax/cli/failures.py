@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import binascii
+import codecs
 import contextlib
+import csv
 import errno
 import json
+import lzma
 import os
+import pickle
 import platform
 import sys
 import tempfile
@@ -14,7 +18,6 @@ import tokenize
 import traceback
 import zipfile
 import zlib
-from collections.abc import Iterator
 from importlib import metadata
 from typing import Any, NamedTuple
 
@@ -37,9 +40,11 @@ TROUBLE = {  # what to do, by the number of an operating system's error
     errno.ENFILE: "Too many files are open: close other programs.",
     errno.ENOMEM: "Give the process more memory, or fewer rows.",
 }
-READERS = ("pyarrow", "h5py", "safetensors", "zipfile", "zlib", "gzip", "lzma", "json", "csv", "pickle", "_pickle", "torch", "faiss",
-           "tensorflow_datasets", "array_record", "orbax", "tensorstore")  # whose errors are about the file that they read
-DEVICE = ("RESOURCE_EXHAUSTED", "out of memory", "Out of memory", "Unable to initialize backend", "No visible", "INTERNAL: Failed")
+DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, binascii.Error, json.JSONDecodeError, csv.Error, pickle.UnpicklingError,
+          UnicodeError, EOFError, tokenize.TokenError, RecursionError)
+READERS = {"pyarrow", "h5py", "safetensors", "safetensors_rust", "zipfile", "gzip", "torch", "faiss", "tensorflow_datasets",
+           "array_record"}  # a fault inside of them is about the file that they read
+DEVICE = ("RESOURCE_EXHAUSTED", "out of memory", "Out of memory", "Unable to initialize backend", "No visible")
 
 
 class Failure(NamedTuple):
@@ -110,19 +115,15 @@ def _device(error: BaseException) -> str:
 
 def _content(error: BaseException) -> str:
     """Files that are not what their names say."""
-    kinds = (zipfile.BadZipFile, zlib.error, binascii.Error, json.JSONDecodeError, UnicodeError, EOFError, tokenize.TokenError,
-             RecursionError)
-    module = type(error).__module__.split(".")[0]
-    read = [frame.name for frame, _ in traceback.walk_tb(error.__traceback__) for frame in [frame.f_code]
-            ] if False else _modules(error)
-    if not isinstance(error, kinds) and module not in READERS and not read & set(READERS):
+    inside = {type(error).__module__.split(".")[0], *_packages(error)}
+    if not isinstance(error, DAMAGE) and not inside & READERS:
         return ""
     return (f"a file cannot be read: {checks.in_words(error)} ({type(error).__name__}). "
             "It is damaged, or not what its name says: write or copy it again.")
 
 
-def _modules(error: BaseException) -> set[str]:
-    """Packages in which the exception was raised or passed on, the last few."""
+def _packages(error: BaseException) -> set[str]:
+    """Packages of the last functions that the exception passed."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     return {str(frame.f_globals.get("__name__", "")).split(".")[0] for frame in frames[-3:]}
 
@@ -154,13 +155,25 @@ def _write_details(error: BaseException) -> str:
     return path
 
 
-@contextlib.contextmanager
-def forgiving_streams() -> Iterator[None]:
-    """Output that no character can stop: what a stream cannot encode is written another way, not raised after the work."""
+def forgive_letters() -> None:
+    """From here on no character stops the output: what a stream cannot encode is written another way."""
+    codecs.register_error("gera_jax", _replace)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):  # a stand-in for a stream
             stream.reconfigure(errors="gera_jax")
-    yield
+
+
+def close_output() -> None:
+    """Nobody reads the output any more: what is left of it goes nowhere, so that Python's own flush at the end raises nothing."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            try:
+                stream.flush()
+            except OSError:
+                os.dup2(nowhere, stream.fileno())
+                stream.flush()
+    os.close(nowhere)
 
 
 def _replace(error: UnicodeError) -> tuple[str | bytes, int]:

@@ -31,7 +31,7 @@ from gera_jax.config.blocks import (
 )
 from gera_jax.config.fields import require_fields
 from gera_jax.config.files import load, names
-from gera_jax.config.values import differences, override, parse_arg, path_and_key, to_json, with_arguments
+from gera_jax.config.values import differences, name_and_argument, override, parse_arg, path_and_key, to_json, with_arguments
 
 __all__ = [
     "DURATIONS",
@@ -49,6 +49,7 @@ __all__ = [
     "load",
     "matched_pairs",
     "modalities",
+    "name_and_argument",
     "names",
     "optimizer",
     "override",

@@ -39,17 +39,19 @@ ABOVE_0 = Rule("above 0", lambda value: value > 0)
 SHARE = Rule("a share from 0 to below 1", lambda value: 0 <= value < 1)
 ROWS = at_least(0, 2**20)  # of a batch
 WIDTH = at_least(1, 2**16)
-SIZE = Rule("a number of rows, or a share below 1", lambda value: 0 <= value < 1 or value >= 1 and float(value).is_integer())
+SIZE = Rule("a number of rows, or a share below 1", lambda value: 0 <= value < 1 or (value >= 1 and float(value).is_integer()))
 COUNTS = Rule("whole numbers from 0 to 4096", lambda value: all(
     isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= 4096 for v in value) and len(value) <= 8)
 IDS = Rule("a file of ids, or a list of them", lambda value: True, (list, tuple))
 LAYER = Rule("the number of a layer", lambda value: True, (int,))
+NAME = Rule('a name without "." and "/"', lambda value: bool(value) and not set(value) & set("./"))
 WORDS = Rule("a list of words", lambda value: all(isinstance(v, str) for v in value))
 
 RULES: dict[str, Rule] = {
     "seed": at_least(0),
-    **{f"data.{side}.name": Rule('a name without "." and "/"', lambda value, least=least: len(value) >= least and not set(value) & set("./"))
-       for side, least in zip(SLOTS, (1, 1, 0), strict=True)},
+    "data.x.name": NAME,
+    "data.y.name": NAME,
+    "data.w.name": Rule(NAME.wanted, lambda value: not value or NAME.holds(value)),
     "data.pairs": at_least(0),
     "data.recordings": at_least(0),
     "data.split.seed": at_least(0),
@@ -112,7 +114,7 @@ def schema_of(config: Mapping) -> ConfigDict:
 
 
 def require_fields(config: Mapping, known: Mapping | None = None, where: str = "") -> None:
-    """Refuse fields that no run reads (with the nearest known name), fields that are missing, and values of another type or range.
+    """Refuse fields that no run reads (with the nearest known name), missing fields, and values of another type or range.
 
     Blocks that are empty by default (losses, graphs, options, ...) may hold any fields; their numbers must be finite.
 
@@ -147,8 +149,8 @@ def _require_value(value: Any, default: Any, path: str) -> None:
 
 
 KINDS: dict[type, tuple[tuple[type, ...], str]] = {
-    bool: ((bool,), "True or False,"), int: ((int,), "a whole number"), float: ((int, float), "a number"), str: ((str,), "a text"),
-    list: ((list, tuple), "a list"), tuple: ((list, tuple), "a list"),
+    bool: ((bool,), "True or False,"), int: ((int,), "a whole number"), float: ((int, float), "a number"),
+    str: ((str,), "a text"), list: ((list, tuple), "a list"), tuple: ((list, tuple), "a list"),
 }
 
 

@@ -89,5 +89,6 @@ def _warmup(value: Mapping, name: str, total_steps: int) -> int:
 
 def _require_number(value: Any, name: str) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    negative = number and value < 0
     checks.require(number and 0 <= value < 1e38, name, got=repr(value), wanted="a number of at least 0 that float32 holds",
-                   remedy="A term that should push the other way is another loss, not a negative weight." * (number and value < 0))
+                   remedy="A term that should push the other way is another loss, not a negative weight." if negative else "")

@@ -12,7 +12,6 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gera_jax import baselines, checks, evaluation
-from gera_jax import config as config_lib
 from gera_jax.data import GroundingData, GroundingSampler, as_rows, build_grounding, inspect_grounding
 from gera_jax.data.grounding import prepare, span_means
 from gera_jax.evaluation import diagnostics

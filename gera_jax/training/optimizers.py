@@ -30,8 +30,8 @@ def build_optimizer(config: Mapping, total_steps: int, *, steps_per_epoch: int =
     options = config["options"]
     with checks.refusing("optimizer.options", got=options, wanted=f"arguments of optax.{config['name']}"):
         main = make(learning_rate=rate, **options)
-    with checks.refusing("optimizer", got=f"{config['name']} with {options}", wanted="one that needs gradients and parameters alone"
-                         ), jax.numpy_dtype_promotion("standard"):
+    asks_for = checks.refusing("optimizer", got=f"{config['name']} with {options}", wanted="one of gradients and parameters")
+    with asks_for, jax.numpy_dtype_promotion("standard"):
         jax.eval_shape(lambda x: main.update(x, main.init(x), x), {"x": jnp.zeros((2, 2))})
     return optax.chain(optax.clip_by_global_norm(config["clip_norm"]), main) if config["clip_norm"] else main
 
