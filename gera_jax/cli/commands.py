@@ -55,8 +55,7 @@ def configure(config: Any = "gera", overrides: Mapping[str, str] | None = None, 
     if arguments:
         checks.require(isinstance(config, str | Path), "config", got=f"arguments {sorted(arguments)} beside a config in memory",
                        wanted="a name or a file of a config", remedy="Set its fields: c.data.x.path, c.data.pairs.")
-        config = config_lib.with_arguments(str(config), **arguments)
-    made = config_lib.load(config)
+    made = config_lib.load(config_lib.with_arguments(str(config), **arguments) if arguments else config)
     block = made.data.to_dict()
     for side, text in given.items():
         taken = block.get("source") == "files" and (block[side]["path"], block[side]["key"]) == config_lib.path_and_key(text)
