@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not hasattr(args, "act"):
         parser.print_help()
         return 0
-    one_run = args.command in ("train", "check", "select-layers", "fit")  # of many runs a line each is enough
+    one_run = args.command in ("train", "check", "evaluate", "select-layers", "fit")  # of many runs a line each is enough
     logging.basicConfig(level=logging.INFO if one_run and not args.json else logging.WARNING, format="%(message)s",
                         stream=sys.stderr)
     for noisy in ("absl", "jax", "orbax", "matplotlib"):
@@ -152,9 +152,11 @@ def _train(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, st
     splits = result.experiment.problem.splits
     split = "test" if "test" in splits else "val"
     metrics = result.evaluate(split) if split in splits else {}
-    summary = dict(workdir=args.workdir, best_step=result.best_step, seconds=result.seconds, split=split, metrics=metrics)
+    summary = dict(workdir=args.workdir, best_step=result.best_step, seconds=result.seconds, split=split, metrics=metrics,
+                   data=result.experiment.info.get("overview"))
+    start = " (its start: no step was better on the validation rows)" if result.best_is_start else ""
     name = result.experiment.info["names"][0]
-    lines = [f"best step {result.best_step} of {result.experiment.total_steps}, {result.seconds:.1f} s", *_lines(metrics, split),
+    lines = [f"best step {result.best_step} of {result.experiment.total_steps}{start}, {result.seconds:.1f} s", *_lines(metrics, split),
              command_line("embed", "--workdir", args.workdir, "--modality", name, "--input", "X.npy", "--output", "Z.npy")]
     return summary, "\n".join(lines)
 
@@ -184,7 +186,8 @@ def _quickstart(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[An
     results = commands.quickstart(args.output, source=args.source, progress=not args.json, smoke=args.smoke)
     from gera_jax.comparison.table import format_table
 
-    rows = [dict(method=r.method, start=r.start, pairs=r.pairs, seed=r.seed, seconds=r.seconds, metrics=dict(r.metrics))
+    rows = [dict(method=r.method, start=r.start, pairs=r.pairs, seed=r.seed, seconds=r.seconds, metrics=dict(r.metrics),
+                 best_step=r.best_step)
             for r in results.rows]
     report = results.settings["report"]
     return dict(rows=rows, report=report), f"{format_table(results.rows, results.names)}\n\nReport: {report}"
