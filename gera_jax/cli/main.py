@@ -156,7 +156,8 @@ def _train(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, st
                    data=result.experiment.info.get("overview"))
     start = " (its start: no step was better on the validation rows)" if result.best_is_start else ""
     name = result.experiment.info["names"][0]
-    lines = [f"best step {result.best_step} of {result.experiment.total_steps}{start}, {result.seconds:.1f} s", *_lines(metrics, split),
+    lines = [f"best step {result.best_step} of {result.experiment.total_steps}{start}, {result.seconds:.1f} s",
+             *_lines(metrics, split),
              command_line("embed", "--workdir", args.workdir, "--modality", name, "--input", "X.npy", "--output", "Z.npy")]
     return summary, "\n".join(lines)
 
