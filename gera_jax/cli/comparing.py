@@ -73,11 +73,9 @@ def compare(
     from gera_jax.comparison.task import make_task
 
     if config is not None:
-        block = config_lib.load(config).to_dict()
         known = config_lib.comparison().to_dict()
-        for field in block:
-            checks.require_known(field, known, "field of comparison")
-        block = {**known, **block}
+        block = {**known, **config_lib.read(config).to_dict()}
+        config_lib.require_fields(block, known, "comparison")
         data, x, y, pairs, x_unpaired, y_unpaired = (
             block[f] or None for f in ("data", "x", "y", "pairs", "x_unpaired", "y_unpaired")
         )
