@@ -55,6 +55,10 @@ class GroundingTask:
         known |= {f"v.{head}": Rows(mask=moments) for head in HEADS} | {"v.players": Rows(mask=players)}
         return known | {name: Rows() for name in ("iou", "similarity", "source", "sentence_iou", "bias")}
 
+    def metrics(self, config: ConfigDict) -> list[str]:
+        del config
+        return list(evaluation.grounding_recall(np.array([[[0.0, 1.0]] * 5]), np.array([[0.0, 1.0]])))
+
     def load(self, config: ConfigDict, *, tables: tuple | None) -> GroundingData:
         return build_grounding(config.data.to_dict(), recordings=tables[0] if tables else None)
 
