@@ -37,6 +37,7 @@ class AlignmentTask:
     """See `gera_jax.training.task.Task`."""
 
     def check(self, config: ConfigDict) -> None:
+        config_lib.require_fields(config.to_dict())
         checks.require_known(config.model.init, STARTS, "model.init")
         names = config_lib.modalities(config)
         solvers = STARTS[config.model.init]
@@ -57,6 +58,7 @@ class AlignmentTask:
             config_lib.require_fields(graph, known, f"graphs.{name}")
             checks.require(graph["on"] == known["on"], f"graphs.{name}.on", got=f'"{graph["on"]}"', wanted=f'"{known["on"]}"')
         draws(config)
+        checks.require_known(config.evals.metric, metric_names(names), "evals.metric")
         checks.require(not config.batch.unpaired or config.data.unpaired != "none", "batch.unpaired", got=config.batch.unpaired,
                        wanted='0 beside data.unpaired="none"', remedy='Set it to 0, or set data.unpaired="independent".')
         shards = Parallel.choose(config.parallel).shards
@@ -73,9 +75,6 @@ class AlignmentTask:
 
     def inputs(self, config: ConfigDict, *, masked: Collection[str]) -> dict[str, Rows]:
         return alignment_inputs(config, config_lib.modalities(config), masked=masked)
-
-    def metrics(self, config: ConfigDict) -> list[str]:
-        return metric_names(config_lib.modalities(config))
 
     def load(self, config: ConfigDict, *, tables: tuple | None) -> AlignmentData:
         return build_data(config.data.to_dict(), tables=tables)

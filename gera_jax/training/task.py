@@ -118,10 +118,6 @@ class Task(Protocol):
         """
         ...
 
-    def metrics(self, config: ConfigDict) -> Collection[str]:
-        """Names of `Evaluate`'s metrics by which the best step may be chosen: those that are better the higher they are."""
-        ...
-
     def load(self, config: ConfigDict, *, tables: tuple | None) -> Any:
         """The data of the `data` block, validated; `tables` where its source is "arrays"."""
         ...

@@ -89,6 +89,8 @@ def test_no_mutant_ends_otherwise():
     ("optimizer.options", {"b1": "x"}, r"optimizer: got adamw with \{'b1': 'x'\}"),
     ("graphs.image.metric", "cosin", 'graphs.image.metric: got \'cosin\'; wanted "euclidean" or "cosine"'),
     ("data.preprocess.x.filter.k", 10**6, r"data.preprocess.x.filter.k: got 1000000; wanted fewer neighbours than the 3012 rows"),
+    ("task", [], r"task: got \[\]; wanted a text"),
+    ("task", "alinement", 'task: got "alinement".*Did you mean "alignment"'),
     ("evals.metric", "mean/R@11", 'evals.metric: got "mean/R@11".*Did you mean "mean/R@1'),
     ("evals.metric", "mean/mean_rank", 'evals.metric: got "mean/mean_rank"'),  # the best step would be that of the worst ranks
     ("data.unpaired", "nothing", "data.unpaired"),
