@@ -93,7 +93,9 @@ def compare(
             value is usual[name].default or (isinstance(value, plain) and value == usual[name].default))]  # fmt: skip
         checks.require(not beside, "config", got=f"a config and {', '.join(beside)}", wanted="one of them",
                        remedy="Write them into the config's file.")  # fmt: skip
-        block = _comparison_block(config)
+        known = config_lib.comparison().to_dict()
+        block = {**known, **config_lib.read(config).to_dict()}
+        config_lib.require_fields(block, known, "comparison")
         own = {name: block[name] or None for name in own}
         cut, rule = {name: block[name] for name in cut}, {name: block[name] for name in rule}
         pairs, val, test = (block[name] or None for name in ("pairs", "val", "test"))
@@ -106,18 +108,6 @@ def compare(
     task = make_task(**own, **cut, pairs=pairs, val=val, test=test)
     names = methods.split(",") if isinstance(methods, str) else methods
     return run_compare(task, **rule, methods=names, counts=counts, output=output, jobs=jobs, progress=progress)
-
-
-def _comparison_block(config: Any) -> dict[str, Any]:
-    """A block of `gera_jax.config.comparison` with every field, of the kind that it has there."""
-    known = config_lib.comparison().to_dict()
-    block = config_lib.load(config).to_dict()
-    for name, value in block.items():
-        checks.require_known(name, known, "field of comparison")
-        usual = known[name]
-        fine = isinstance(value, list | tuple if isinstance(usual, list | tuple) else type(usual)) and not isinstance(value, bool)
-        checks.require(fine, f"comparison.{name}", got=repr(value), wanted=f"a value like {usual!r} ({type(usual).__name__})")
-    return {**known, **block}
 
 
 def fit(

@@ -79,7 +79,8 @@ def _split_overrides(argv: list[str]) -> tuple[list[str], dict[str, str]]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gera-jax", description="Align two embedding spaces from a few known pairs.",
-                                     epilog=f"Configs: {', '.join(config_lib.names())}. gera-jax COMMAND --help tells more.")
+                                     epilog=f"Configs: {', '.join(config_lib.names())}. gera-jax COMMAND --help tells more. "
+                                     "Exit codes: 0 done, 1 not finished, 2 wrong input, 3 a bug of gera_jax.")
     parser.add_argument("--version", action="version", version=__version__)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print one JSON object, for machines")

@@ -30,7 +30,7 @@ from gera_jax.config.blocks import (
     views_term,
 )
 from gera_jax.config.fields import require_fields
-from gera_jax.config.files import load, names
+from gera_jax.config.files import load, names, read
 from gera_jax.config.values import differences, name_and_argument, override, parse_arg, path_and_key, to_json, with_arguments
 
 __all__ = [
@@ -58,6 +58,7 @@ __all__ = [
     "parse_arg",
     "path_and_key",
     "preprocess",
+    "read",
     "require_fields",
     "set_space",
     "sides",

@@ -11,28 +11,26 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from gera_jax import checks, files
-from gera_jax.config.fields import require_fields, schema_of
+from gera_jax.config.fields import require_fields
 from gera_jax.config.values import name_and_argument, override
 
 
-def load(spec: str | Path | ConfigDict | Mapping, overrides: Mapping[str, str] | None = None, *,
-         schema: ConfigDict | None = None) -> ConfigDict:
+def load(spec: str | Path | ConfigDict | Mapping, overrides: Mapping[str, str] | None = None) -> ConfigDict:
     """The config that `spec` names, with every field of a run and no other, each of its type and in its range.
 
     Args:
       spec: a config's name ("gera") or a path of a `.py` (with `get_config`), either with `:arg` behind it, a path of a
         `.json` file, or a config.
       overrides: dotted field -> text of its value, as from `--config.optimizer.lr=1e-4`.
-      schema: the fields that there are, with the default of each; None = those of the config's task.
 
     Raises:
       InputError: an unknown name or field (with the nearest known one), a field that is missing, or a value of another type or
         out of its range.
     """
-    config = _load(spec)
+    config = read(spec)
     for field, text in (overrides or {}).items():
         override(config, field, text)
-    require_fields(config.to_dict(), (schema or schema_of(config)).to_dict())
+    require_fields(config.to_dict())
     return config
 
 
@@ -41,7 +39,8 @@ def names() -> list[str]:
     return sorted(path.stem for path in _folder().glob("*.py") if not path.stem.startswith("_"))
 
 
-def _load(spec: Any) -> ConfigDict:
+def read(spec: Any) -> ConfigDict:
+    """The block of fields that `spec` names, as `load` finds it, whatever its fields are."""
     if isinstance(spec, Mapping | ConfigDict):
         return _config(spec, "config")
     text, arg = name_and_argument(str(spec))

@@ -21,7 +21,7 @@ from gera_jax.models import TwoTower
 from gera_jax.objectives import Rows
 from gera_jax.ops import gather_rows
 from gera_jax.training.context import alignment_context, alignment_inputs
-from gera_jax.training.evaluate import alignment_metrics, projector
+from gera_jax.training.evaluate import alignment_metrics, metric_names, projector
 from gera_jax.training.neighbours import neighbour_table
 from gera_jax.training.overview import overview, overview_text
 from gera_jax.training.parallel import Parallel
@@ -40,6 +40,7 @@ class AlignmentTask:
     """See `gera_jax.training.task.Task`."""
 
     def check(self, config: ConfigDict) -> None:
+        config_lib.require_fields(config.to_dict())
         checks.require_known(config.model.init, STARTS, "model.init")
         names = config_lib.modalities(config)
         solvers = STARTS[config.model.init]
@@ -60,6 +61,14 @@ class AlignmentTask:
             config_lib.require_fields(graph, known, f"graphs.{name}")
             checks.require(graph["on"] == known["on"], f"graphs.{name}.on", got=f'"{graph["on"]}"', wanted=f'"{known["on"]}"')
         draws(config)
+        checks.require_known(config.evals.metric, metric_names(names), "evals.metric")
+        checks.require(not config.batch.unpaired or config.data.unpaired != "none", "batch.unpaired", got=config.batch.unpaired,
+                       wanted='0 beside data.unpaired="none"', remedy='Set it to 0, or set data.unpaired="independent".')
+        shards = Parallel.choose(config.parallel).shards
+        for field in ("anchors", "unpaired"):
+            checks.require(config.batch[field] % shards == 0, f"batch.{field}", got=config.batch[field],
+                           wanted=f"a multiple of the {shards} devices",
+                           remedy=f"Set it to {config.batch[field] // shards * shards or shards}.")
         terms = [term for term in config.losses.to_dict().values() if isinstance(term, Mapping)]
         used = [key for term in terms if isinstance(term.get("inputs"), Mapping) for key in term["inputs"].values()]
         same = not (config.views.noise or config.views.feature_dropout or config.model.options.get("dropout", 0.0))

@@ -12,6 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gera_jax import baselines, checks, evaluation
+from gera_jax import config as config_lib
 from gera_jax.data import GroundingData, GroundingSampler, as_rows, build_grounding, inspect_grounding
 from gera_jax.data.grounding import prepare, span_means
 from gera_jax.evaluation import diagnostics
@@ -40,6 +41,9 @@ class GroundingTask:
     """
 
     def check(self, config: ConfigDict) -> None:
+        config_lib.require_fields(config.to_dict())
+        metrics = evaluation.grounding_recall(np.array([[[0.0, 1.0]] * 5]), np.array([[0.0, 1.0]]))
+        checks.require_known(config.evals.metric, metrics, "evals.metric")
         checks.require_known(config.model.init, STARTS, "model.init")
         if solver := STARTS[config.model.init]:
             with checks.refusing("model.init_options", got=config.model.init_options.to_dict(),

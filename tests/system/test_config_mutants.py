@@ -6,6 +6,7 @@ A sample by a fixed seed runs here; GERA_JAX_MUTANTS=all runs every one (`python
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import os
 import random
@@ -21,7 +22,7 @@ from gera_jax.cli import commands
 
 GONE = object()
 VALUES = (GONE, None, "", "x", -1, 0, 0.5, 1e400, float("nan"), [], {}, [1], {"a": 1}, 10**30, -(10**30), True, 2**31 - 1, 1e38)
-SAMPLE = 150
+SAMPLE = 60
 SLOW = 60.0  # seconds of the process; a check takes about one
 
 
@@ -35,11 +36,16 @@ def leaves(block: Any, path: tuple = ()) -> Iterator[tuple]:
 
 def mutants() -> list[tuple[str, tuple, Any]]:
     """(config, path, value) of all."""
-    return [(name, path, value) for name in config_lib.names() for path in leaves(config_lib.load(name).to_dict()) for value in VALUES]
+    return [(name, path, value) for name in config_lib.names() for path in leaves(plain(name)) for value in VALUES]
+
+
+@functools.cache
+def plain(name: str) -> dict:
+    return config_lib.load(name).to_dict()
 
 
 def spoilt(name: str, path: tuple, value: Any) -> dict:
-    config = copy.deepcopy(config_lib.load(name).to_dict())
+    config = copy.deepcopy(plain(name))
     node = config
     for word in path[:-1]:
         node = node[word]
@@ -83,6 +89,11 @@ def test_no_mutant_ends_otherwise():
     ("optimizer.options", {"b1": "x"}, r"optimizer: got adamw with \{'b1': 'x'\}"),
     ("graphs.image.metric", "cosin", 'graphs.image.metric: got \'cosin\'; wanted "euclidean" or "cosine"'),
     ("data.preprocess.x.filter.k", 10**6, r"data.preprocess.x.filter.k: got 1000000; wanted fewer neighbours than the 3012 rows"),
+    ("task", [], r"task: got \[\]; wanted a text"),
+    ("task", "alinement", 'task: got "alinement".*Did you mean "alignment"'),
+    ("evals.metric", "mean/R@11", 'evals.metric: got "mean/R@11".*Did you mean "mean/R@1'),
+    ("evals.metric", "mean/mean_rank", 'evals.metric: got "mean/mean_rank"'),  # the best step would be that of the worst ranks
+    ("data.unpaired", "nothing", "data.unpaired"),
     ("model.init_options", {"regularisation": 1.0}, "model.init_options"),
 ])
 def test_a_spoilt_field_is_named(field, value, words):
