@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import difflib
 import errno
+import os
+import shlex
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, NoReturn
 
 
@@ -64,6 +67,44 @@ def disk_room(folder: Any) -> Iterator[None]:
                        "last whole checkpoint, or begins anew where there is none.") from error
 
 
+def require_place(path: str | Path, name: str) -> None:
+    """Raise `InputError` where no file `path` could be made: its folder is missing or closed, or it is a folder itself."""
+    path = Path(path)
+    require(path.parent.is_dir(), name, got=f"{path}, whose folder is not there", wanted="a file in a folder that is",
+            remedy=f"Make it: mkdir -p {shlex.quote(str(path.parent))}")
+    require(not path.is_dir(), name, got=f"{path}, a folder", wanted="a file")
+    require(os.access(path.parent, os.W_OK), name, got=f"{path}, in a folder that may not be written", wanted="one that may",
+            remedy="Change its permissions, or choose another folder.")
+
+
+def in_words(error: BaseException) -> str:
+    """The first line of an error's message, or its type where it has none.
+
+    >>> in_words(KeyError("x")), in_words(MemoryError())
+    ("'x'", 'MemoryError')
+    """
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0] if len(lines[0]) < 240 else f"{lines[0][:236]} ..."
+
+
+@contextlib.contextmanager
+def refusing(name: str, *, got: Any, wanted: str, remedy: str = "") -> Iterator[None]:
+    """Turn what code raises inside the block, on values that the user chose, into an `InputError` that names them.
+
+    >>> with refusing("optimizer.options", got=dict(b1="x"), wanted="numbers"):
+    ...     float("x")
+    Traceback (most recent call last):
+    ...
+    gera_jax.checks.InputError: optimizer.options: got {'b1': 'x'} (could not convert string to float: 'x'); wanted numbers.
+    """
+    try:
+        yield
+    except (InputError, RunError, ImportError):
+        raise
+    except Exception as error:
+        raise InputError(name, got=f"{got} ({in_words(error)})", wanted=wanted, remedy=remedy) from error
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A remedy that names the nearest known words.
 
@@ -73,6 +114,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     'Known: a, b.'
     """
     known = sorted(known)
+    if not known:
+        return "There is none."
     near = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
     if near:
         return "Did you mean " + " or ".join(f'"{name}"' for name in near) + "?"

@@ -26,10 +26,10 @@ class DamagedError(InputError):
     """A file's content is not what its digest says; whoever can go on without the file catches this."""
 
 
-def damaged(path: Path, reason: str) -> NoReturn:
+def damaged(path: Path, reason: str, *,
+            remedy: str = "Put back a copy, or run the command that wrote it again in another folder.") -> NoReturn:
     """Raise `DamagedError` for `path`."""
-    raise DamagedError(str(path), got=f"a damaged file ({reason})", wanted="the file as gera_jax wrote it",
-                       remedy="Put back a copy, or run the command that wrote it again in another folder.")
+    raise DamagedError(str(path), got=f"a damaged file ({reason})", wanted="the file as gera_jax wrote it", remedy=remedy)
 
 
 @contextlib.contextmanager
@@ -56,7 +56,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(partial, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -76,7 +76,8 @@ def _alive(pid: str) -> bool:
     return True
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Return once the names in a folder are on disk."""
     with contextlib.suppress(OSError):  # some file systems have no such call for folders
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -207,6 +208,22 @@ def load_npz(path: str | Path) -> dict[str, np.ndarray]:
                 return dict(stored)
         except (ValueError, OSError, zipfile.BadZipFile) as error:
             damaged(path, str(error))
+
+
+def file_digest(path: str | Path, *, sync: bool = False) -> str:
+    """`digest` of all bytes of a file; with `sync` they are on disk when it returns.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_text(f"{folder}/a.txt", "whole")
+    ...     file_digest(f"{folder}/a.txt") == digest(b"whole")
+    True
+    """
+    with open(path, "rb") as file:
+        found = _file_digest(file, file.seek(0, io.SEEK_END))
+        if sync:
+            os.fsync(file.fileno())
+    return found
 
 
 def _file_digest(file: Any, end: int) -> str:

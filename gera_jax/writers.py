@@ -8,8 +8,10 @@ from __future__ import annotations
 import abc
 import contextlib
 import json
+import logging
 import math
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +19,9 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from gera_jax.checks import InputError, fail, require
+from gera_jax.files import replacing
+
+logger = logging.getLogger("gera_jax")
 
 
 def to_number(value: Any) -> float | int | str | bool | None:
@@ -54,7 +59,8 @@ class Writer(abc.ABC):
 class JsonLinesWriter(Writer):
     """Appends one JSON object a line, `{"step": 10, "loss": 0.5}`, flushed at once.
 
-    A run that was killed in the middle of a line leaves a torn last line; opening the file again drops it.
+    A run that was killed in the middle of a line leaves a torn last line; opening the file again drops it, and `truncate` what
+    else cannot be read: the log is a record, which no run stands still for.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -74,15 +80,16 @@ class JsonLinesWriter(Writer):
     def truncate(self, after_step: int) -> int:
         """Drop every line of a later step, for a run that resumes at `after_step`; returns how many went."""
         self.close()
-        rows = read_json_lines(self.path)
-        kept = [row for row in rows if row.get("step", 0) <= after_step]
-        if len(kept) < len(rows):
-            text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept)
-            partial = self.path.with_name(self.path.name + ".partial")
-            partial.write_text(text, encoding="utf-8")
-            os.replace(partial, self.path)  # never a moment with half a file
+        lines = self.path.read_bytes().splitlines(keepends=True)
+        steps = [_step_of(line) for line in lines]
+        kept = [line for line, step in zip(lines, steps, strict=True) if step is not None and step <= after_step]
+        if None in steps:
+            logger.warning("%s: %d lines were not whole and are dropped", self.path, steps.count(None))
+        if len(kept) < len(lines):
+            with replacing(self.path) as partial:
+                partial.write_bytes(b"".join(kept))
         self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115
-        return len(rows) - len(kept)
+        return len(lines) - len(kept)
 
     def flush(self) -> None:
         if self._file is not None:
@@ -100,6 +107,14 @@ class JsonLinesWriter(Writer):
         if content and not content.endswith(b"\n"):
             with open(self.path, "r+b") as file:
                 file.truncate(content.rfind(b"\n") + 1)
+
+
+def _step_of(line: bytes) -> float | None:
+    """The step of a line of metrics, or None for what is not such a line."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        return None
 
 
 def read_json_lines(path: str | os.PathLike) -> list[dict[str, Any]]:
@@ -133,19 +148,34 @@ class TensorBoardWriter(Writer):
             raise ImportError(
                 'TensorBoard files need tensorboardX: pip install "gera_jax[tensorboard]"'
             ) from error
-        self._writer = SummaryWriter(str(directory))
+        # Opened with the first step: nothing is written before a run may write, and what a killed run wrote of this and later
+        # steps is not shown twice.
+        self._open = lambda step: SummaryWriter(str(directory), purge_step=step)
+        self._writer: Any = None
 
     def write(self, step: int, metrics: Mapping[str, Any]) -> None:
+        self._writer = self._writer or self._open(int(step))
         for name, value in metrics.items():
             number = to_number(value)
             if isinstance(number, int | float):
-                self._writer.add_scalar(name, float(number), int(step))
+                self._writer.add_scalar(tensorboard_tag(name), float(number), int(step))
 
     def flush(self) -> None:
-        self._writer.flush()
+        if self._writer is not None:
+            self._writer.flush()
 
     def close(self) -> None:
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
+
+
+def tensorboard_tag(name: str) -> str:
+    """The name under which TensorBoard takes a metric.
+
+    >>> tensorboard_tag("val/x_to_y/R@10")
+    'val/x_to_y/R_at_10'
+    """
+    return re.sub(r"[^-/\w.]", "_", name.replace("@", "_at_")).lstrip("/")
 
 
 def tensorboard_writer(
@@ -184,25 +214,30 @@ class ProgressWriter(Writer):
         self._begin = clock()
         self._last = -math.inf
         self._open = False  # is there an unfinished live line?
+        self._gone = False  # has the stream's reader gone?
 
     def write(self, step: int, metrics: Mapping[str, Any]) -> None:
+        if self._gone:
+            return
         now = self._clock()
         if step < self._total and now - self._last < self._every:
             return
         self._last = now
         line = self._line(step, metrics, now - self._begin)
-        if self._live:
-            self._stream.write("\r\x1b[K" + line)
-            self._open = True
-        else:
-            self._stream.write(line + "\n")
-        self._stream.flush()
+        self._show("\r\x1b[K" + line if self._live else line + "\n")
+        self._open = self._live
 
     def close(self) -> None:
         if self._open:
-            self._stream.write("\n")
-            self._stream.flush()
+            self._show("\n")
             self._open = False
+
+    def _show(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except OSError:  # the reader of a pipe has gone, or its disk is full: the run goes on without a line for it
+            self._gone = True
 
     def _line(self, step: int, metrics: Mapping[str, Any], elapsed: float) -> str:
         parts = [f"step {step:,}/{self._total:,}", f"{100 * step / self._total:.0f}%", *self._shown(metrics)]

@@ -11,11 +11,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LEFT = {"checks", "ops", "graphs", "transport"}
 PIECES = LEFT | {"losses", "data", "models", "evaluation", "baselines"}
-EDGE = {"config", "files", "writers", "plots", "export", "encoders"}
+EDGE = {"config", "files", "writers", "workers", "plots", "export", "encoders"}
 ALLOWED = {  # room -> rooms it may import (itself always; checks is free for all)
     "_version": set(),
     "checks": set(),
     "files": {"checks"},
+    "workers": {"checks"},
     "ops": {"checks"},
     "graphs": {"checks", "ops"},
     "transport": {"checks", "ops"},

@@ -13,24 +13,67 @@ from gera_jax import config as config_lib
 
 if TYPE_CHECKING:
     import numpy as np
+    from ml_collections import ConfigDict
 
     from gera_jax.comparison.results import QuickstartResults
     from gera_jax.training import TrainResult
 
 
 def use_compilation_cache() -> None:
-    """Keep compiled programs between runs (JAX_COMPILATION_CACHE_DIR, or a folder of the user's cache)."""
+    """Keep compiled programs between runs: in JAX_COMPILATION_CACHE_DIR, or in the user's cache where that can be written."""
     import jax
 
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-        jax.config.update("jax_compilation_cache_dir", str(home / "gera_jax" / "xla"))
+        try:
+            folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gera_jax" / "xla"
+            folder.mkdir(parents=True, exist_ok=True)
+        except (OSError, RuntimeError):  # a user id without a home, or one that may not be written: then without a cache
+            return
+        if not os.access(folder, os.W_OK):
+            return
+        jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+def configure(config: Any = "gera", overrides: Mapping[str, str] | None = None, *, x: str = "", y: str = "", w: str = "",
+              x_ids: str = "", y_ids: str = "", w_ids: str = "", pairs: int | None = None) -> ConfigDict:
+    """A config with own data in it.
+
+    Args:
+      config: name, `name:arg=value,...`, path of a `.py`, or with nothing but overrides a `.json` or a ConfigDict.
+      overrides: dotted field -> text of the value.
+      x, y, w: files of embeddings, `FILE` or `FILE:KEY`.
+      x_ids, y_ids, w_ids: where their ids are: a column, an array or a file.
+      pairs: known pairs to use; 0 = all rows whose ids match, None = as the config says.
+
+    Raises:
+      InputError: a config that takes no files, and whatever is wrong with its fields.
+    """
+    given = {name: value for name, value in dict(x=x, y=y, w=w).items() if value}
+    arguments = given if pairs is None else {**given, "pairs": pairs}
+    if arguments:
+        checks.require(isinstance(config, str | Path), "config", got=f"arguments {sorted(arguments)} beside a config in memory",
+                       wanted="a name or a file of a config", remedy="Set its fields: c.data.x.path, c.data.pairs.")
+    made = config_lib.load(config_lib.with_arguments(str(config), **arguments) if arguments else config)
+    block = made.data.to_dict()
+    for side, text in given.items():
+        taken = block.get("source") == "files" and (block[side]["path"], block[side]["key"]) == config_lib.path_and_key(text)
+        checks.require(taken, side, got=f"{text}, which {config} does not read", wanted="a config that takes files",
+                       remedy="Let its get_config use gera_jax.config.own_or_catalog, or set the fields: "
+                       f"--config.data.source=files --config.data.{side}.path=FILE.")
+    checks.require(pairs is None or block.get("pairs") == pairs, "pairs", got=f"{pairs}, which {config} does not read",
+                   wanted="a config that takes it", remedy=f"Set the field: --config.data.pairs={pairs}.")
+    for side, ids in dict(x=x_ids, y=y_ids, w=w_ids).items():
+        if ids:
+            checks.require(side in given or block.get(side, {}).get("path"), f"{side}_ids", got=f'"{ids}" without {side}',
+                           wanted="ids beside the file that they are of", remedy=f"Give --{side} FILE too.")
+            made.data[side].ids = ids
+    return config_lib.load(made, overrides)
+
+
 def train(config: Any = "gera", workdir: str | Path | None = None, *, overrides: Mapping[str, str] | None = None,
-          progress: bool = False, tables: tuple | None = None) -> TrainResult:
+          progress: bool = False, tables: tuple | None = None, **own: Any) -> TrainResult:
     """Train a config.
 
     Args:
@@ -39,6 +82,7 @@ def train(config: Any = "gera", workdir: str | Path | None = None, *, overrides:
       overrides: dotted field -> text of the value.
       progress: a line with the time left, on the error stream.
       tables: two `gera_jax.data.Table`s for `data.source = "arrays"`.
+      **own: own files x, y, w, their ids x_ids, y_ids, w_ids, and pairs; see `configure`.
 
     Returns:
       the run: `.evaluate()`, `.project(name, features)`, `.history`, `.params`.
@@ -47,7 +91,7 @@ def train(config: Any = "gera", workdir: str | Path | None = None, *, overrides:
     from gera_jax import training
     from gera_jax.training.hooks import progress_hook, tensorboard_hook
 
-    settings = config_lib.load(config, overrides)
+    settings = configure(config, overrides, **own)
     hooks = [hook for hook in (progress_hook(settings) if progress else None,
                                tensorboard_hook(settings, workdir) if workdir else None) if hook]
     with checks.disk_room(workdir), contextlib.ExitStack() as closing:
@@ -61,46 +105,64 @@ def evaluate(workdir: str | Path, *, split: str = "test") -> dict[str, float]:
     use_compilation_cache()
     from gera_jax.training import load_run
 
+    checks.require(not _is_model(workdir), "workdir", got=f"{workdir}, a model of `gera-jax fit`, which held out no rows",
+                   wanted="the folder of a run of `gera-jax train`",
+                   remedy="`gera-jax compare` measures methods on held-out rows; `gera-jax embed` projects rows with this one.")
     return load_run(workdir).evaluate(split)
 
 
-def embed(workdir: str | Path, modality: str, source: Any, *, key: str = "", output: str | Path | None = None) -> np.ndarray:
+def _is_model(folder: str | Path) -> bool:
+    return (Path(folder) / "aligner.npz").is_file()
+
+
+def embed(workdir: str | Path, modality: str, source: Any, *, key: str = "", ids: str = "",
+          output: str | Path | None = None) -> np.ndarray:
     """Project new rows into a run's joint space.
 
     Args:
-      workdir: folder of the run.
+      workdir: folder of the run, or of a model of `fit`.
       modality: which head, by name.
       source: a file of raw embeddings (as in training), or an array [n, d].
-      key: the array's name in an .npz, .safetensors or .parquet.
-      output: where to save the result as .npy.
+      key: the array's or column's name in a file that holds several.
+      ids: where the ids of the rows are: a column, an array or a file.
+      output: where to save the result: .npy, .npz or .parquet. Ids that the source has go along; an older file stays until
+        the new one is whole.
 
     Returns:
       float32 [n, dim], rows of length 1.
-    """
-    use_compilation_cache()
-    import numpy as np
 
-    from gera_jax.data import load_table
+    Raises:
+      InputError: rows of another width, NaN or infinite rows (how many, and the first), or a suffix that cannot be written.
+    """
+    from gera_jax.cli import vectors
+
+    if output is not None:
+        vectors.require_writable(output)
+    use_compilation_cache()
+    from gera_jax.data import as_rows, load_table
     from gera_jax.estimators import Aligner
     from gera_jax.training import load_run
 
-    model = Aligner.load(workdir) if (Path(workdir) / "aligner.npz").is_file() else load_run(workdir)
-    rows = load_table(source, key=key or None, name=modality).rows if isinstance(source, str | Path) else np.asarray(source)
-    z = model.embed(modality, rows)
+    model = Aligner.load(workdir) if _is_model(workdir) else load_run(workdir)
+    table = load_table(source, key=key or None, ids_key=ids, name=modality) if isinstance(source, str | Path) else None
+    z = model.embed(modality, as_rows(source if table is None else table.rows, f"rows of {modality}"))
     if output is not None:
-        np.save(output, z)
+        vectors.write(output, z, None if table is None or vectors.is_numbered(table) else table.ids)
     return z
 
 
-def check(config: Any = "gera", *, overrides: Mapping[str, str] | None = None) -> dict[str, Any]:
+def check(config: Any = "gera", *, overrides: Mapping[str, str] | None = None, **own: Any) -> dict[str, Any]:
     """Look at a config and at the headers of its files, and read no row: what would run, or the first thing that is wrong.
+
+    Args:
+      config, overrides, **own: as in `train`.
 
     Returns:
       dict of `tables` (shape of each modality), `steps`, and the table of `terms`.
     """
     from gera_jax.training.preflight import preflight
 
-    return preflight(config_lib.load(config, overrides))
+    return preflight(configure(config, overrides, **own))
 
 
 def data_list() -> list[dict[str, Any]]:
@@ -110,11 +172,11 @@ def data_list() -> list[dict[str, Any]]:
     return [dict(name=name, modalities=list(catalog.info(name).names)) for name in catalog.names()]
 
 
-def data_show(source: str, *, key: str = "") -> dict[str, Any]:
+def data_show(source: str, *, key: str = "", ids: str = "") -> dict[str, Any]:
     """What a bundled set or a file holds: counts, widths, and every fault that validation finds."""
     from gera_jax.data import catalog, load_table, validate_table
 
-    tables = catalog.load(source) if source in catalog.names() else (load_table(source, key=key or None),)
+    tables = catalog.load(source) if source in catalog.names() else (load_table(source, key=key or None, ids_key=ids),)
     found = {}
     for table in tables:
         report = validate_table(table, raise_errors=False)
@@ -124,7 +186,7 @@ def data_show(source: str, *, key: str = "") -> dict[str, Any]:
     return found
 
 
-def data_build(source: str, output: str | Path, *, key: str = "") -> list[str]:
+def data_build(source: str, output: str | Path, *, key: str = "", ids: str = "") -> list[str]:
     """Write each table of `source` as a TFDS `array_record` data set in `output`, ids included.
 
     Returns:
@@ -132,7 +194,7 @@ def data_build(source: str, output: str | Path, *, key: str = "") -> list[str]:
     """
     from gera_jax.data import builder, catalog, load_table
 
-    tables = catalog.load(source) if source in catalog.names() else (load_table(source, key=key or None),)
+    tables = catalog.load(source) if source in catalog.names() else (load_table(source, key=key or None, ids_key=ids),)
     return [str(builder.build_dataset(table, output)) for table in tables]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import inspect
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from gera_jax.comparison.outcome import Comparison
     from gera_jax.estimators import Aligner
 
-TASK_FIELDS = ("data", "x", "y", "pairs", "x_unpaired", "y_unpaired", "split", "unpaired", "val", "test", "group_key")
+OWN = ("data", "x", "y", "x_unpaired", "y_unpaired", "x_ids", "y_ids", "x_unpaired_ids", "y_unpaired_ids")  # what names the data
 
 
 def compare(
@@ -35,6 +37,10 @@ def compare(
     group_key: str = "",
     x_unpaired: Any = None,
     y_unpaired: Any = None,
+    x_ids: Any = None,
+    y_ids: Any = None,
+    x_unpaired_ids: Any = None,
+    y_unpaired_ids: Any = None,
     config: Any = None,
     output: str | Path | None = None,
     jobs: int | None = None,
@@ -44,26 +50,29 @@ def compare(
 
     Args:
       data: a bundled set (`gera-jax data list`); or own embeddings as
-      x, y: files (`FILE`, `FILE.npz:KEY`), `Table`s, or arrays whose ids are their row numbers.
+      x, y: files (`FILE`, `FILE:KEY`), `Table`s, or arrays.
       pairs: known pairs of own data, a .csv of two ids a line or [p, 2] ids; None = rows of equal ids. A list of counts, as in
         `pairs=(20, 50)`, is read as `counts`.
       counts: how many known pairs to look at; () = 20, 50, 100, 200, 500, 1000, 2000 as far as they go, and all of own data.
       methods: names (`gera_jax.comparison.methods()`); () = all.
       seeds: how many; a seed is a split, a draw of pairs and a start.
       budget: settings that each method may try, its default first.
-      metric: by which settings are chosen, on validation rows.
+      metric: by which settings are chosen, on validation rows: "mean/R@1", "foscttm", "mean/mean_rank", ...
       split: "random", or "grouped": look-alikes on one side.
       unpaired: "independent" (half of the other training items give x only, the others y only), "same_set" or "none".
       val, test: items; default a tenth (at most 300) and a quarter (at most 500).
       group_key: the meta field of grouped splits.
       x_unpaired, y_unpaired: further rows without a partner.
+      x_ids, y_ids, x_unpaired_ids, y_unpaired_ids: the id of each row of these: a list; of a file also the name of its column or
+        array of ids, or a file of ids. Rows are paired by position where neither x nor y has ids, and that is said.
       config: a block of `gera_jax.config.comparison`, or a file that gives one, in place of all the above.
       output: folder; the same call goes on where a killed sweep stopped, cell by cell.
       jobs: processes of one thread each; None = one a core.
-      progress: a line a cell on the error stream.
+      progress: what is compared, and a line a cell, on the error stream.
 
     Returns:
-      `Comparison`: `.recommended`, `.mean(method, pairs, "mean/R@10")`, `.differences(pairs)`, `.more_pairs()`, `.to_dict()`.
+      `Comparison`: `.recommended` ("" where nothing is better than chance, see `.reason`), `.mean(method, pairs, "mean/R@10")`,
+      `.differences(pairs)`, `.more_pairs()`, `.to_dict()`.
 
     Raises:
       InputError: whatever is wrong, in words, before the first fit.
@@ -72,48 +81,33 @@ def compare(
     from gera_jax.comparison.compare import run_compare
     from gera_jax.comparison.task import make_task
 
+    own = dict(data=data, x=x, y=y, x_unpaired=x_unpaired, y_unpaired=y_unpaired, x_ids=x_ids, y_ids=y_ids,
+               x_unpaired_ids=x_unpaired_ids, y_unpaired_ids=y_unpaired_ids)  # fmt: skip
+    cut = dict(split=split, unpaired=unpaired, group_key=group_key)
+    rule = dict(seeds=seeds, budget=budget, metric=metric)
     if config is not None:
-        block = config_lib.load(config).to_dict()
+        beside = {**own, **cut, **rule, "pairs": pairs, "counts": counts, "methods": methods, "val": val, "test": test}
+        usual = inspect.signature(compare).parameters
+        plain = (str, int, tuple)  # what a default may be equal to; an array is none
+        beside = [name for name, value in beside.items() if not (
+            value is usual[name].default or (isinstance(value, plain) and value == usual[name].default))]  # fmt: skip
+        checks.require(not beside, "config", got=f"a config and {', '.join(beside)}", wanted="one of them",
+                       remedy="Write them into the config's file.")  # fmt: skip
         known = config_lib.comparison().to_dict()
-        for field in block:
-            checks.require_known(field, known, "field of comparison")
-        block = {**known, **block}
-        data, x, y, pairs, x_unpaired, y_unpaired = (
-            block[f] or None for f in ("data", "x", "y", "pairs", "x_unpaired", "y_unpaired")
-        )
-        val, test, counts, methods = block["val"] or None, block["test"] or None, tuple(block["counts"]), tuple(block["methods"])
-        seeds, budget, metric, split, unpaired, group_key = (
-            block[f] for f in ("seeds", "budget", "metric", "split", "unpaired", "group_key")
-        )
+        block = {**known, **config_lib.read(config).to_dict()}
+        config_lib.require_fields(block, known, "comparison")
+        own = {name: block[name] or None for name in own}
+        cut, rule = {name: block[name] for name in cut}, {name: block[name] for name in rule}
+        pairs, val, test = (block[name] or None for name in ("pairs", "val", "test"))
+        counts, methods = tuple(block["counts"]), block["methods"]
     if isinstance(pairs, Sequence) and not isinstance(pairs, str) and len(pairs) and all(isinstance(p, int) for p in pairs):
         counts, pairs = pairs, None
     if isinstance(pairs, int):
         counts, pairs = (pairs,), None
     use_compilation_cache()
-    task = make_task(
-        data,
-        x=x,
-        y=y,
-        pairs=pairs,
-        x_unpaired=x_unpaired,
-        y_unpaired=y_unpaired,
-        split=split,
-        unpaired=unpaired,
-        val=val,
-        test=test,
-        group_key=group_key,
-    )
-    return run_compare(
-        task,
-        methods=methods,
-        counts=counts,
-        seeds=seeds,
-        budget=budget,
-        metric=metric,
-        output=output,
-        jobs=jobs,
-        progress=progress,
-    )
+    task = make_task(**own, **cut, pairs=pairs, val=val, test=test)
+    names = methods.split(",") if isinstance(methods, str) else methods
+    return run_compare(task, **rule, methods=names, counts=counts, output=output, jobs=jobs, progress=progress)
 
 
 def fit(
@@ -126,20 +120,28 @@ def fit(
     pairs: Any = None,
     x_unpaired: Any = None,
     y_unpaired: Any = None,
+    x_ids: Any = None,
+    y_ids: Any = None,
+    x_unpaired_ids: Any = None,
+    y_unpaired_ids: Any = None,
     split: str = "random",
     group_key: str = "",
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
+    on_data: Callable[[dict[str, Any]], None] | None = None,
 ) -> Aligner:
     """Fit a method on every known pair and every unpaired row, and save it; `embed` projects new rows with the folder.
 
+    What it is about to fit on is logged before it is fitted. The same call again goes on where a killed training stopped.
+
     Args:
       method: a name of `gera_jax.comparison.methods()`.
-      output: the folder to write; it must not hold another model.
-      data, x, y, pairs, x_unpaired, y_unpaired: as in `compare`.
+      output: the folder to write; it must not hold another model or a comparison.
+      data, x, y, pairs, x_unpaired, y_unpaired, x_ids, y_ids, x_unpaired_ids, y_unpaired_ids: as in `compare`.
       split, group_key: as in `compare`, of the validation rows by which trained methods choose their best step.
       settings: arguments of the closed form, or arguments and dotted fields of the config.
       seed: of the trained methods.
+      on_data: called before the fit with what it is about (`gera_jax.training.overview`), which is logged too.
     """
     from gera_jax.cli.commands import use_compilation_cache
     from gera_jax.comparison.winner import fit_winner
@@ -154,10 +156,15 @@ def fit(
         pairs=pairs,
         x_unpaired=x_unpaired,
         y_unpaired=y_unpaired,
+        x_ids=x_ids,
+        y_ids=y_ids,
+        x_unpaired_ids=x_unpaired_ids,
+        y_unpaired_ids=y_unpaired_ids,
         split=split,
         group_key=group_key,
         settings=dict(settings or {}),
         seed=seed,
+        on_data=on_data,
     )
 
 
@@ -192,10 +199,12 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 def _add_data(made: argparse.ArgumentParser) -> None:
     made.add_argument("--data", help="a bundled set")
-    made.add_argument("--x", help="own embeddings of one modality: FILE or FILE.npz:KEY")
+    made.add_argument("--x", help="own embeddings of one modality: FILE or FILE:KEY")
     made.add_argument("--y", help="own embeddings of the other modality")
     made.add_argument("--x-unpaired", help="further rows of x without a partner")
     made.add_argument("--y-unpaired", help="further rows of y without a partner")
+    for side in ("x", "y", "x-unpaired", "y-unpaired"):
+        made.add_argument(f"--{side}-ids", metavar="NAME", help=f"column or array of ids in --{side}, or a file of ids")
 
 
 def _add_split(made: argparse.ArgumentParser) -> None:
@@ -214,35 +223,28 @@ def _compare(args: argparse.Namespace, overrides: Mapping[str, str]) -> tuple[An
     from gera_jax.comparison.compare import format_comparison
 
     del overrides
-    common = dict(output=args.output, jobs=args.jobs, progress=not args.json)
-    if args.config:
-        found = compare(config=args.config, **common)
-    else:
-        counts, listed = args.counts, args.pairs or None
-        if listed and all(part.strip().isdigit() for part in listed.split(",")):
-            checks.require(
-                not counts, "--pairs", got=f"{listed} and --counts", wanted="counts once", remedy="Give --pairs a .csv."
-            )
-            counts, listed = _numbers(listed), None
-        found = compare(
-            args.data,
-            x=args.x,
-            y=args.y,
-            pairs=listed,
-            counts=counts,
-            methods=[m for m in args.methods.split(",") if m],
-            seeds=args.seeds,
-            budget=args.budget,
-            metric=args.metric,
-            split=args.split,
-            unpaired=args.unpaired,
-            val=args.val,
-            test=args.test,
-            group_key=args.group_key,
-            x_unpaired=args.x_unpaired,
-            y_unpaired=args.y_unpaired,
-            **common,
-        )
+    counts, listed = args.counts, args.pairs or None
+    if listed and all(part.strip().isdigit() for part in listed.split(",")):
+        checks.require(not counts, "--pairs", got=f"{listed} and --counts", wanted="counts once", remedy="Give --pairs a .csv.")
+        counts, listed = _numbers(listed), None
+    found = compare(
+        pairs=listed,
+        counts=counts,
+        methods=tuple(m for m in args.methods.split(",") if m),
+        seeds=args.seeds,
+        budget=args.budget,
+        metric=args.metric,
+        split=args.split,
+        unpaired=args.unpaired,
+        val=args.val,
+        test=args.test,
+        group_key=args.group_key,
+        config=args.config,
+        output=args.output,
+        jobs=args.jobs,
+        progress=not args.json,
+        **{name: getattr(args, name) for name in OWN},
+    )
     return found.to_dict(), f"{format_comparison(found)}\n\nReport: {found.info['report']}"
 
 
@@ -258,23 +260,19 @@ def _fit(args: argparse.Namespace, overrides: Mapping[str, str]) -> tuple[Any, s
             settings[name] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
             settings[name] = value
+    seen: dict[str, Any] = {}
     aligner = fit(
         args.method,
         args.output,
-        data=args.data,
-        x=args.x,
-        y=args.y,
         pairs=args.pairs or None,
-        x_unpaired=args.x_unpaired,
-        y_unpaired=args.y_unpaired,
         split=args.split,
         group_key=args.group_key,
         settings=settings,
         seed=args.seed,
+        on_data=seen.update,
+        **{name: getattr(args, name) for name in OWN},
     )
     x, y = aligner.names
-    told = dict(output=args.output, method=args.method, names=[x, y])
-    return (
-        told,
-        f"{args.output}: {args.method}\ngera-jax embed --workdir {args.output} --modality {x} --input X.npy --output Z.npy",
-    )
+    told = dict(output=args.output, method=args.method, names=[x, y], data=seen)
+    command = ["gera-jax", "embed", "--workdir", args.output, "--modality", x, "--input", "X.npy", "--output", "Z.npy"]
+    return told, f"{args.output}: {args.method}\n{shlex.join(command)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ import numpy as np
 
 from gera_jax import checks
 from gera_jax import config as config_lib
+from gera_jax.files import replacing, write_text
 
 MAX_PAIRS = 5_000
 
 
-def select_layers(x: str, y: str, *, measure: str = "mutual_knn", k: int | str = "rice", config: Any = "gera",
-                  pairs: int | None = None, max_pairs: int = MAX_PAIRS, output: str | Path | None = None,
+def select_layers(x: str, y: str, *, x_ids: str = "", y_ids: str = "", measure: str = "mutual_knn", k: int | str = "rice",
+                  config: Any = "gera", pairs: int | None = None, max_pairs: int = MAX_PAIRS, output: str | Path | None = None,
                   plot: str | Path | None = None) -> dict[str, Any]:
     """Score every layer of one encoder with every layer of the other, and choose the best pair.
 
@@ -24,7 +26,8 @@ def select_layers(x: str, y: str, *, measure: str = "mutual_knn", k: int | str =
     are split off first, exactly as training does.
 
     Args:
-      x, y: FILE or FILE.npz:KEY of an array [n, layers, d], with ids as in training.
+      x, y: FILE or FILE:KEY of an array [n, layers, d], with ids as in training.
+      x_ids, y_ids: where their ids are: a column, an array or a file.
       measure: "mutual_knn", "cknna", "cka" or "unbiased_cka".
       k: neighbours of the first two, or "rice" for ceil(2 n^(1/3)).
       config: name, `name:arg=value,...`, or file of the config that is to train on the chosen layers.
@@ -48,7 +51,12 @@ def select_layers(x: str, y: str, *, measure: str = "mutual_knn", k: int | str =
     checks.require(max_pairs >= 2, "max_pairs", got=max_pairs, wanted="at least 2")
     if output is not None:
         checks.require(Path(output).suffix == ".json", "output", got=f'"{output}"', wanted="a .json file")
-    c = _with_files(config, x, y, pairs)
+    if plot is not None:
+        checks.require(Path(plot).suffix in (".svg", ".png", ".pdf"), "plot", got=f'"{plot}"', wanted="a .svg, .png or .pdf file")
+    for name, path in (("output", output), ("plot", plot)):
+        if path is not None:
+            checks.require_place(path, name)
+    c = _with_files(config, dict(x=(x, x_ids), y=(y, y_ids)), pairs)
     layers, known = _known_pairs(c)
     known = known[:max_pairs]
     rows = [np.asarray(part[np.sort(index)][np.argsort(np.argsort(index))], np.float32)  # sorted: kind to a memory map
@@ -58,23 +66,24 @@ def select_layers(x: str, y: str, *, measure: str = "mutual_knn", k: int | str =
     x_layer, y_layer = (int(v) for v in best)
     c.data.x.layer, c.data.y.layer = str(x_layer), str(y_layer)
     if output is not None:
-        Path(output).write_text(config_lib.to_json(c) + "\n", encoding="utf-8")
+        write_text(output, config_lib.to_json(c) + "\n")
     if plot is not None:
         from gera_jax.plots import layer_heatmap
 
         names = (c.data.x.name, c.data.y.name)
-        layer_heatmap(scores, chosen=(x_layer, y_layer), names=names, measure=measure).savefig(plot)
+        with replacing(plot) as partial:
+            layer_heatmap(scores, chosen=(x_layer, y_layer), names=names, measure=measure).savefig(partial)
     local = measure in ("mutual_knn", "cknna")
     return dict(measure=measure, k=neighbour_count(k, len(known)) if local else None, pairs=len(known), x_layer=x_layer,
                 y_layer=y_layer, score=float(scores[best]), last=float(scores[-1, -1]), scores=scores.tolist())
 
 
-def _with_files(config: Any, x: str, y: str, pairs: int | None) -> Any:
+def _with_files(config: Any, files: Mapping[str, tuple[str, str]], pairs: int | None) -> Any:
     c = config_lib.load(config)
     c.data.source = "files"
-    for side, text in (("x", x), ("y", y)):
+    for side, (text, ids) in files.items():
         path, key = config_lib.path_and_key(text)
-        c.data[side].update(path=path, key=key)
+        c.data[side].update(path=path, key=key, ids=ids)
     if pairs is not None:
         c.data.pairs = pairs
     return c
@@ -100,8 +109,10 @@ def _known_pairs(c: Any) -> tuple[list[np.ndarray], np.ndarray]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.add_argument("--x", required=True, help="all layers of one encoder, [n, layers, d]: FILE or FILE.npz:KEY")
+    parser.add_argument("--x", required=True, help="all layers of one encoder, [n, layers, d]: FILE or FILE:KEY")
     parser.add_argument("--y", required=True, help="all layers of the other")
+    for side in ("x", "y"):
+        parser.add_argument(f"--{side}-ids", default="", metavar="NAME", help="their ids: a column, an array or a file")
     parser.add_argument("--measure", default="mutual_knn", help="mutual_knn (default), cknna, cka or unbiased_cka")
     parser.add_argument("--k", default="rice", help='neighbours: a number, or "rice" = ceil(2 n^(1/3)) (default)')
     parser.add_argument("--config", default="gera", metavar="NAME[:ARG]|FILE", help="what will train on the chosen layers")
@@ -113,8 +124,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def act(args: argparse.Namespace, overrides: Mapping[str, str]) -> tuple[dict[str, Any], str]:
     """Run the command; returns the result and its text."""
     k = int(args.k) if args.k.lstrip("-").isdigit() else args.k
-    found = select_layers(args.x, args.y, measure=args.measure, k=k, config=args.config, pairs=args.pairs, output=args.output,
-                          plot=args.plot)
+    found = select_layers(args.x, args.y, x_ids=args.x_ids, y_ids=args.y_ids, measure=args.measure, k=k, config=args.config,
+                          pairs=args.pairs, output=args.output, plot=args.plot)
     return found, _text(found, args)
 
 
@@ -128,7 +139,7 @@ def _text(found: Mapping[str, Any], args: argparse.Namespace) -> str:
     table.append(f"best: layer {found['x_layer']} of x and {found['y_layer']} of y, {found['score']:.3f} "
                  f"(last layers {found['last']:.3f})")
     if args.output:
-        table.append(f"gera-jax train --config {args.output} --workdir RUN")
+        table.append(shlex.join(["gera-jax", "train", "--config", args.output, "--workdir", "RUN"]))
     if args.plot:
         table.append(f"heat map: {args.plot}")
     return "\n".join(table)

@@ -1,10 +1,12 @@
-"""Arguments in, text or JSON out, exit code 0 (done), 1 (the run could not finish) or 2 (the input is wrong)."""
+"""Arguments in, text or JSON out; exit code 0 (done), 1 (could not finish), 2 (the input is wrong) or 3 (a bug of ours)."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -12,41 +14,49 @@ from typing import Any
 from gera_jax import checks
 from gera_jax import config as config_lib
 from gera_jax._version import __version__
-from gera_jax.cli import commands, comparing, layers
+from gera_jax.cli import commands, comparing, failures, layers
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    arguments, overrides = _split_overrides(list(sys.argv[1:] if argv is None else argv))
+    failures.forgive_letters()
     parser = _parser()
     try:
+        arguments, overrides = _split_overrides(list(sys.argv[1:] if argv is None else argv))
         args = parser.parse_args(arguments)
+        if overrides and args.command not in ("train", "check"):
+            parser.error(f"--config.* goes with train and check, not with {args.command}")
     except SystemExit as stop:  # argparse has said why
         return int(stop.code or 0)
     if not hasattr(args, "act"):
         parser.print_help()
         return 0
-    if overrides and args.command not in ("train", "check"):
-        parser.error(f"--config.* goes with train and check, not with {args.command}")
-    one_run = args.command in ("train", "check", "select-layers", "fit")  # of many runs a line each is enough
+    one_run = args.command in ("train", "check", "evaluate", "select-layers", "fit")  # of many runs a line each is enough
     logging.basicConfig(level=logging.INFO if one_run and not args.json else logging.WARNING, format="%(message)s",
                         stream=sys.stderr)
     for noisy in ("absl", "jax", "orbax", "matplotlib"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     try:
         result, text = args.act(args, overrides)
-        print(json.dumps(result, default=float) if args.json else text)
-    except (checks.InputError, checks.RunError, ImportError) as error:
-        code = 2 if isinstance(error, checks.InputError) else 1
-        print(json.dumps({"error": str(error), "code": code}) if args.json else f"gera-jax: {error}",
-              file=sys.stdout if args.json else sys.stderr)
-        return code
-    except KeyboardInterrupt:
-        print("gera-jax: interrupted", file=sys.stderr)
-        return 1
-    except BrokenPipeError:  # the reader of a pipe has seen enough
-        return 0
-    return 0
+        shown = json.dumps(result, default=float) if args.json else text
+    except (Exception, KeyboardInterrupt) as error:
+        found = failures.describe(error)
+        with contextlib.suppress(OSError):  # nobody may be there to hear it
+            print(json.dumps({"error": found.sentence, "code": found.code}) if args.json else f"gera-jax: {found.sentence}",
+                  file=sys.stdout if args.json else sys.stderr, flush=True)
+        failures.close_output()
+        return found.code
+    try:
+        print(shown, flush=True)
+    except BrokenPipeError:  # the work is done, and who reads it has seen enough
+        failures.close_output()
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            print(f"gera-jax: the work is done, but its result cannot be printed: {failures.describe(error).sentence}",
+                  file=sys.stderr)
+        failures.close_output()
+        return failures.WRONG
+    return failures.DONE
 
 
 def _split_overrides(argv: list[str]) -> tuple[list[str], dict[str, str]]:
@@ -69,7 +79,8 @@ def _split_overrides(argv: list[str]) -> tuple[list[str], dict[str, str]]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gera-jax", description="Align two embedding spaces from a few known pairs.",
-                                     epilog=f"Configs: {', '.join(config_lib.names())}. gera-jax COMMAND --help tells more.")
+                                     epilog=f"Configs: {', '.join(config_lib.names())}. gera-jax COMMAND --help tells more. "
+                                     "Exit codes: 0 done, 1 not finished, 2 wrong input, 3 a bug of gera_jax.")
     parser.add_argument("--version", action="version", version=__version__)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print one JSON object, for machines")
@@ -84,10 +95,10 @@ def _parser() -> argparse.ArgumentParser:
                             ("check", _check, "check a config and file headers, in a second")):
         made = command(name, act, text)
         made.add_argument("--config", default="gera", metavar="NAME[:ARG]|FILE", help="e.g. gera:pairs=100 or runs/a/config.json")
-        made.add_argument("--x", help="own embeddings of one modality: FILE or FILE.npz:KEY")
-        made.add_argument("--y", help="own embeddings of the other modality")
-        made.add_argument("--w", help="own embeddings of a third modality, where the config takes one")
-        made.add_argument("--pairs", type=int, help="known pairs to use; 0 = all rows whose ids match")
+        for side, which in (("x", "one modality"), ("y", "the other modality"), ("w", "a third, where the config takes one")):
+            made.add_argument(f"--{side}", metavar="FILE[:KEY]", help=f"own embeddings of {which}")
+            made.add_argument(f"--{side}-ids", metavar="NAME", help="their ids: a column, an array or a file")
+        made.add_argument("--pairs", metavar="N", help="known pairs to use; 0 = all rows whose ids match")
         if name == "train":
             made.add_argument("--workdir", required=True, help="folder of the run")
     made = command("evaluate", _evaluate, "measure a run on its held-out rows")
@@ -96,8 +107,9 @@ def _parser() -> argparse.ArgumentParser:
     made = command("embed", _embed, "project new rows with a run's heads")
     made.add_argument("--workdir", required=True)
     made.add_argument("--modality", required=True, help="which head, e.g. image")
-    made.add_argument("--input", required=True, help="raw embeddings: FILE or FILE.npz:KEY")
-    made.add_argument("--output", required=True, help="where to save the .npy")
+    made.add_argument("--input", required=True, help="raw embeddings: FILE or FILE:KEY")
+    made.add_argument("--ids", default="", metavar="NAME", help="ids of the rows: a column, an array or a file")
+    made.add_argument("--output", required=True, help="where to save them, .npy, .npz or .parquet; ids of the rows go along")
     layers.add_arguments(command("select-layers", layers.act, "find the pair of layers of two encoders that are most alike"))
     made = command("quickstart", _quickstart, "train and compare on the bundled clip-art set, with a report")
     made.add_argument("--output", default="quickstart", help="folder for the report and the runs")
@@ -108,28 +120,46 @@ def _parser() -> argparse.ArgumentParser:
     command("list", _data_list, "the bundled sets", data)
     made = command("show", _data_show, "what a set or file holds, validated", data)
     made.add_argument("source", help="a name of `data list` or a FILE[:KEY]")
+    made.add_argument("--ids", default="", metavar="NAME", help="ids of the rows: a column, an array or a file")
     made = command("build", _data_build, "write a TFDS array_record data set", data)
-    made.add_argument("source")
-    made.add_argument("output")
+    made.add_argument("source", help="a name of `data list` or a FILE[:KEY]")
+    made.add_argument("output", help="folder of data sets")
+    made.add_argument("--ids", default="", metavar="NAME", help="ids of the rows: a column, an array or a file")
     return parser
 
 
-def _config(args: argparse.Namespace) -> str:
-    given = [f"{name}={value}" for name in ("x", "y", "w", "pairs") if (value := getattr(args, name)) is not None]
-    if not given:
-        return args.config
-    return f"{args.config}{',' if ':' in args.config else ':'}{','.join(given)}"
+def _own(args: argparse.Namespace) -> dict[str, Any]:
+    """What `commands.train` and `check` take of own data, from the arguments."""
+    sides = {f"{side}{ids}": getattr(args, f"{side}{ids}") or "" for side in config_lib.SLOTS for ids in ("", "_ids")}
+    if args.pairs is None or args.pairs.strip().isdigit():
+        return dict(**sides, pairs=args.pairs and int(args.pairs))
+    from gera_jax.comparison import methods
+
+    files = [word for side in ("x", "y") if sides[side] for word in (f"--{side}", sides[side])]
+    name = config_lib.name_and_argument(args.config)[0]
+    method = name if name in methods() else "auto"
+    listed = command_line("fit", "--method", method, *files, "--pairs", args.pairs, "--output", "MODEL")
+    return checks.fail("--pairs", got=f'"{args.pairs}"', wanted="how many known pairs to use; 0 = all rows whose ids match",
+                       remedy=f"A list of pairs goes with: {listed}")
+
+
+def command_line(*words: str) -> str:
+    """A command as one may paste it into a shell."""
+    return shlex.join(["gera-jax", *map(str, words)])
 
 
 def _train(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, str]:
-    result = commands.train(_config(args), args.workdir, overrides=overrides, progress=not args.json)
+    result = commands.train(args.config, args.workdir, overrides=overrides, progress=not args.json, **_own(args))
     splits = result.experiment.problem.splits
     split = "test" if "test" in splits else "val"
     metrics = result.evaluate(split) if split in splits else {}
-    summary = dict(workdir=args.workdir, best_step=result.best_step, seconds=result.seconds, split=split, metrics=metrics)
+    summary = dict(workdir=args.workdir, best_step=result.best_step, seconds=result.seconds, split=split, metrics=metrics,
+                   data=result.experiment.info.get("overview"))
+    start = " (its start: no step was better on the validation rows)" if result.best_is_start else ""
     name = result.experiment.info["names"][0]
-    lines = [f"best step {result.best_step} of {result.experiment.total_steps}, {result.seconds:.1f} s", *_lines(metrics, split),
-             f"gera-jax embed --workdir {args.workdir} --modality {name} --input X.npy --output Z.npy"]
+    lines = [f"best step {result.best_step} of {result.experiment.total_steps}{start}, {result.seconds:.1f} s",
+             *_lines(metrics, split),
+             command_line("embed", "--workdir", args.workdir, "--modality", name, "--input", "X.npy", "--output", "Z.npy")]
     return summary, "\n".join(lines)
 
 
@@ -143,15 +173,13 @@ def _lines(metrics: dict[str, float], split: str) -> list[str]:
 
 
 def _embed(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, str]:
-    from gera_jax.config import path_and_key
-
-    path, key = path_and_key(args.input)
-    z = commands.embed(args.workdir, args.modality, path, key=key, output=args.output)
+    path, key = config_lib.path_and_key(args.input)
+    z = commands.embed(args.workdir, args.modality, path, key=key, ids=args.ids, output=args.output)
     return dict(output=args.output, shape=list(z.shape)), f"{args.output}: {list(z.shape)} float32, rows of length 1"
 
 
 def _check(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, str]:
-    found = commands.check(_config(args), overrides=overrides)
+    found = commands.check(args.config, overrides=overrides, **_own(args))
     tables = [f"{name}: {shape[0]} rows of {shape[1]}" for name, shape in found["tables"].items()]
     return found, "\n".join([*tables, f"steps: {found['steps']}", found["terms"], "ok"])
 
@@ -160,7 +188,8 @@ def _quickstart(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[An
     results = commands.quickstart(args.output, source=args.source, progress=not args.json, smoke=args.smoke)
     from gera_jax.comparison.table import format_table
 
-    rows = [dict(method=r.method, start=r.start, pairs=r.pairs, seed=r.seed, seconds=r.seconds, metrics=dict(r.metrics))
+    rows = [dict(method=r.method, start=r.start, pairs=r.pairs, seed=r.seed, seconds=r.seconds, metrics=dict(r.metrics),
+                 best_step=r.best_step)
             for r in results.rows]
     report = results.settings["report"]
     return dict(rows=rows, report=report), f"{format_table(results.rows, results.names)}\n\nReport: {report}"
@@ -172,10 +201,8 @@ def _data_list(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any
 
 
 def _data_show(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, str]:
-    from gera_jax.config import path_and_key
-
-    path, key = path_and_key(args.source)
-    found = commands.data_show(path, key=key)
+    path, key = config_lib.path_and_key(args.source)
+    found = commands.data_show(path, key=key, ids=args.ids)
     lines = []
     for name, entry in found.items():
         ids = ", ".join(entry["first_ids"])
@@ -185,8 +212,6 @@ def _data_show(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any
 
 
 def _data_build(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, str]:
-    from gera_jax.config import path_and_key
-
-    path, key = path_and_key(args.source)
-    paths = commands.data_build(path, args.output, key=key)
+    path, key = config_lib.path_and_key(args.source)
+    paths = commands.data_build(path, args.output, key=key, ids=args.ids)
     return dict(paths=paths), "\n".join(f"{path}: a data set that any command reads like a file of embeddings" for path in paths)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from gera_jax import checks
 from gera_jax.comparison import field as field_lib
-from gera_jax.comparison import selection
+from gera_jax.comparison import scoring, selection
 from gera_jax.comparison.compare_report import write_compare_report
 from gera_jax.comparison.outcome import Comparison
-from gera_jax.comparison.scoring import held_out
 from gera_jax.comparison.sweep import Cell, cores, sweep
 from gera_jax.comparison.task import Task
+from gera_jax.files import DamagedError, one_writer, read_json, write_json
+from gera_jax.training.overview import overview, overview_text
 from gera_jax.writers import duration
 
 PACKAGES = ("jax", "flax", "optax", "numpy", "scipy")
@@ -47,61 +50,95 @@ def run_compare(
       metric: by which they are chosen, on validation rows.
       output: folder of `cells.jsonl` (a killed sweep goes on there), `results.json` and `report.html`; None = nothing is written.
       jobs: processes; None = one for each core.
-      progress: a line for each cell, on the error stream.
+      progress: what is compared, then a line for each cell, on the error stream.
+
+    Raises:
+      InputError: whatever is wrong with the arguments, the data or the folder, before the first fit.
     """
     began = time.monotonic()
-    checks.require(seeds >= 1, "seeds", got=seeds, wanted="at least 1")
-    checks.require(jobs is None or jobs >= 1, "jobs", got=jobs, wanted="at least 1")
-    checks.require(budget >= 1, "budget", got=budget, wanted="at least 1 trial, a method's default")
+    for name, value in (("seeds", seeds), ("jobs", 1 if jobs is None else jobs)):
+        checks.require(_is_whole(value, 1), name, got=value, wanted="at least 1")
+    checks.require(_is_whole(budget, 1), "budget", got=budget, wanted="at least 1 trial, a method's default")
     field = field_lib.find(methods)
     for name in ("val", "test"):
         checks.require(task.block["split"][name] >= 2, name, got=task.block["split"][name], wanted="at least 2 items")
     numbers = tuple(range(seeds))
     asked, counts = counts, task.counts(counts, numbers)
+    data = task.data(counts[-1], 0)
+    scoring.require_metric(metric, data.names[:2])
     jobs = jobs or cores()
     folder = None if output is None else Path(output)
+    seen = overview(data)
+    if progress:
+        print(overview_text(seen), f"known pairs: {', '.join(f'{c:,}' for c in counts)}; {len(field)} methods, {seeds} seeds, "
+              f"{jobs} processes", sep="\n", file=sys.stderr, flush=True)
     show = Progress(field, counts, numbers, jobs) if progress else None
-    cells = sweep(
-        task,
-        field,
-        counts,
-        numbers,
-        budget=budget,
-        metric=metric,
-        cells=folder and folder / "cells.jsonl",
-        jobs=jobs,
-        on_cell=show,
-    )
-    data = task.data(counts[0], 0)
-    gallery = [len(rows) for rows in held_out(data, "test")]
-    found = Comparison(
-        names=tuple(data.names[:2]),
-        labels={m.name: m.label for m in field},
-        published=frozenset(m.name for m in field if m.published),
-        counts=counts,
-        seeds=numbers,
-        cells=cells,
-        gallery=max(gallery),
-        metric=metric,
-    )
-    found.info.update(
-        task.describe(),
-        test=gallery,
-        pool={name: len(rows) for name, rows in data.pool.items()},
-        rule=selection.rule(budget, metric),
-        budget=budget,
-        versions={name: metadata.version(name) for name in PACKAGES},
-        seconds=round(time.monotonic() - began, 1),
-        jobs=jobs,
-        command=compare_command(task, methods, asked, seeds=seeds, budget=budget, metric=metric),
-        train=train_command(task, found),
-    )
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "results.json").write_text(json.dumps(found.to_dict(), indent=1, default=float), encoding="utf-8")
-        write_compare_report(folder / "report.html", found)
-        found.info["report"] = str(folder / "report.html")
+    with _written(folder, task):
+        cells = sweep(
+            task,
+            field,
+            counts,
+            numbers,
+            budget=budget,
+            metric=metric,
+            cells=folder and folder / "cells.jsonl",
+            jobs=jobs,
+            on_cell=show,
+        )
+        found = Comparison(
+            names=tuple(data.names[:2]),
+            labels={m.name: m.label for m in field},
+            published=frozenset(m.name for m in field if m.published),
+            counts=counts,
+            seeds=numbers,
+            cells=cells,
+            gallery=max(seen["gallery"].values()),
+            metric=metric,
+            meet=seen["meet"],
+        )
+        found.info.update(
+            task.describe(),
+            data=seen,
+            fingerprints=task.fingerprints,
+            look=task.look,
+            test=list(seen["gallery"].values()),
+            pool={name: len(rows) for name, rows in data.pool.items()},
+            rule=selection.rule(budget, metric),
+            budget=budget,
+            versions={name: metadata.version(name) for name in PACKAGES},
+            seconds=round(time.monotonic() - began, 1),
+            jobs=jobs,
+            command=compare_command(task, methods, asked, seeds=seeds, budget=budget, metric=metric),
+        )
+        found.info["train"] = train_command(task, found)
+        if folder is not None:
+            write_json(folder / "results.json", found.to_dict())
+            write_compare_report(folder / "report.html", found)
+            found.info["report"] = str(folder / "report.html")
     return found
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+@contextlib.contextmanager
+def _written(folder: Path | None, task: Task) -> Iterator[None]:
+    """Hold a comparison's folder as its only writer; refuse one that holds a model, or a comparison of other data."""
+    if folder is None:
+        yield
+        return
+    model = [name for name in ("aligner.npz", "run.json") if (folder / name).exists()]
+    checks.require(not model, "output", got=f"{folder}, which holds a model",
+                   wanted="an empty folder or one of the same comparison", remedy="Choose another --output.")  # fmt: skip
+    with checks.disk_room(folder), one_writer(folder):
+        old = task.fingerprints
+        if (folder / "results.json").is_file():
+            with contextlib.suppress(DamagedError):  # it is written again from the cells
+                old = read_json(folder / "results.json")["info"].get("fingerprints")
+        checks.require(old == task.fingerprints, "output", got=f"{folder}, which holds a comparison of other data",
+                       wanted="an empty folder or one of the same data", remedy="Choose another --output.")  # fmt: skip
+        yield
 
 
 def compare_command(
@@ -121,7 +158,7 @@ def train_command(task: Task, found: Comparison) -> str:
         return ""
     chosen = [json.dumps(dict(cell.setting), sort_keys=True) for cell in found.at(found.recommended, found.counts[-1])]
     setting: Mapping[str, Any] = json.loads(max(chosen, key=chosen.count))
-    words = [f"--set {key}={value}" for key, value in setting.items()]
+    words = [f"--set {shlex.quote(f'{key}={value}')}" for key, value in setting.items()]
     words += [task.flags, task.split_flags] if field_lib.methods()[found.recommended].needs_validation else [task.flags]
     return " ".join(["gera-jax fit", f"--method {found.recommended}", *filter(None, words), "--output winner"])
 
@@ -135,12 +172,14 @@ class Progress:
         self.stream = sys.stderr if stream is None else stream
         self.began, self.new, self.drawn = time.monotonic(), 0, 0
         self.scores: dict[tuple[str, int], list[float]] = {}
+        self.costs: dict[tuple[str, int], list[float]] = {}
 
     def __call__(self, cell: Cell, done: int, total: int) -> None:
         self.new += 1
         self.scores.setdefault((cell.method, cell.pairs), []).append(cell.validation)
+        self.costs.setdefault((cell.method, cell.pairs), []).append(sum(trial[2] for trial in cell.trials))
         spent = time.monotonic() - self.began
-        left = spent / self.new * (total - done)
+        left = self.left(spent, done)
         words = (
             f"failed: {cell.error}" if cell.error else f"validation {100 * cell.validation:.1f}, {cell.cpu_seconds:.1f} s a fit"
         )
@@ -156,6 +195,19 @@ class Progress:
             flush=True,
         )
         self.drawn = len(table)
+
+    def left(self, spent: float, done: int) -> float:
+        """Seconds that the cells behind the first `done` will take: each as its method took so far, at its count where known."""
+        seen = sum(map(sum, self.costs.values()))
+        if not seen:
+            return 0.0
+
+        def expected(method: str, count: int) -> float:
+            alike = self.costs.get((method, count)) or [c for (m, _), costs in self.costs.items() for c in costs if m == method]
+            return sum(alike) / len(alike) if alike else seen / self.new
+
+        order = [(method, count) for _ in self.seeds for count in self.counts for method in self.labels]
+        return spent / seen * sum(expected(*cell) for cell in order[done:])
 
     def table(self) -> list[str]:
         """Validation scores so far, methods x pair counts, with the number of seeds where some are missing."""
@@ -186,7 +238,13 @@ def format_comparison(found: Comparison) -> str:
             number = {key: found.mean(name, count, key) for key in ("mean/R@1", "mean/R@10", "foscttm", "csls/mean/R@10")}
             values = "  ".join(_percent(number[key], key != "foscttm") for key in number)
             minus = _points(differences[name]["mean/R@10"]) if name in differences else "reference" if name == reference else ""
-            lines.append(f"  {label:<34} {values}  {minus:<16} {sum(c.cpu_seconds for c in cells) / len(cells):6.1f}")
+            mark = " *" if found.kept_start(name, count) else ""
+            lines.append(f"  {label + mark:<34} {values}  {minus:<16} {sum(c.cpu_seconds for c in cells) / len(cells):6.1f}")
+        chances = [chance for key in ("mean/R@1", "mean/R@10", "foscttm") if (chance := found.chance(count, key))]
+        if len(chances) == 3:
+            r1, r10, foscttm = (chance.mean for chance in chances)
+            lines.append(f"  {'guessing':<34} {100 * r1:5.1f}  {100 * r10:5.1f}  {foscttm:.3f}")
+        lines += [f"  * {found.start_note(name, count)}" for name in found.labels if found.kept_start(name, count)]
         lines.append("")
     top = found.recommended
     if top:
@@ -197,7 +255,9 @@ def format_comparison(found: Comparison) -> str:
                 more = f"with {pairs - found.counts[-1]:,} more pairs its R@1 would be"
                 lines.append(f"{more} {at.run_low:.2f} to {at.run_high:.2f} ({at.mean:.2f})")
         lines.append(found.info.get("train", ""))
-    return "\n".join(line for line in lines)
+    else:
+        lines.append(found.reason)
+    return "\n".join(lines)
 
 
 def _percent(value: Any, percent: bool = True) -> str:

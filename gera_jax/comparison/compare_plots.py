@@ -52,7 +52,8 @@ def quality_curves(found: Comparison, key: str = "mean/R@10", heading: str = "R@
     _log_counts(axes, found.counts)
     axes.set_ylabel(heading)
     axes.set_ylim(0, 1.15 * max(100 * found.mean(m, c, key).mean for m in found.labels for c in found.counts if found.at(m, c)))
-    plots.chance_line(axes, min(1.0, 10 / found.gallery), vertical=False)
+    chance = found.chance(found.counts[-1], key)
+    plots.chance_line(axes, chance and chance.mean, vertical=False)
     plots.label_ends(axes, ends)
     return figure
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from gera_jax import plots
 from gera_jax.comparison import compare_plots
 from gera_jax.comparison.learning_curve import coverage
-from gera_jax.comparison.outcome import Comparison, Interval
+from gera_jax.comparison.outcome import POINTS, Comparison, Interval
 from gera_jax.comparison.page import NO_PICTURES, figure, section, write_page
 from gera_jax.comparison.scoring import CORRECTIONS, NEIGHBOURS, REFERENCE_ROWS, TEMPERATURE
 from gera_jax.writers import duration
@@ -46,10 +46,12 @@ def headline(found: Comparison) -> str:
     """What to use, how good it is, and whether the lead over the best published baseline is more than noise."""
     top, last = found.recommended, found.counts[-1]
     if not top:
-        return "No method could be fitted with every seed."
+        return found.reason
     at = found.mean(top, last, "mean/R@10")
     text = f"With {last:,} known pairs, {found.labels[top]} finds the true match among its first ten for {100 * at.mean:.1f}%"
-    text += f" of {found.gallery:,} test items" + (f" (± {100 * at.half:.1f})" if math.isfinite(at.half) else "") + "."
+    items, chance = found.info.get("data", {}).get("items", found.gallery), found.chance(last, "mean/R@10")
+    text += f" of {items:,} test items" + (f" (± {100 * at.half:.1f})" if math.isfinite(at.half) else "")
+    text += f"; guessing would for {100 * chance.mean:.1f}%." if chance else "."
     reference = found.reference(last)
     lead = next((d.values["mean/R@10"] for d in found.differences(last) if d.method == top), None)
     if lead is not None:
@@ -66,8 +68,8 @@ def _train(found: Comparison) -> str:
         return ""
     lines = []
     for count in found.counts:
-        best = found.best(count)
-        lines.append(f"<li>{count:,} pairs: {escape(found.labels[best]) if best else '-'}</li>")
+        best = found.winner(count)
+        lines.append(f"<li>{count:,} pairs: {escape(found.labels[best]) if best else 'none is better than chance'}</li>")
     return (
         f"<pre>{escape(found.info.get('train', ''))}</pre>\n<p>Best by the validation rows at each number of pairs:</p>\n"
         f'<ul class="notes">{"".join(lines)}</ul>'
@@ -164,6 +166,12 @@ def _table(found: Comparison, count: int) -> str:
         return "<p>No method could be fitted.</p>"
     caption = f'<p class="quiet">{escape(LEGEND)} ← best by the validation rows.</p>' if count == found.counts[0] else ""
     corrected = _metric_table(found, count, hubs, differences=False)
+    notes = [f"* {found.start_note(m, count)}." for m in found.labels if found.kept_start(m, count)]
+    chances = [chance for key in POINTS if (chance := found.chance(count, key))]
+    if chances:
+        words = (f"{c.key.removeprefix('mean/').upper()} {100 * c.mean:.1f}, by luck {100 * c.luck:.1f}" for c in chances)
+        notes.insert(0, f"Guessing scores {'; '.join(words)}.")
+    main += "".join(f'<p class="quiet">{escape(note)}</p>' for note in notes)
     return f"{main}\n<details><summary>With hubs corrected, both ways</summary>\n{corrected}\n</details>\n{caption}"
 
 
@@ -202,7 +210,7 @@ def _metric_table(found: Comparison, count: int, columns: Columns, *, difference
             text = f"{value.mean:.1f}" if key.endswith("rank") else f"{100 * value.mean:.1f}"
             cells += f"<td{' class=best' if value.mean == best[key] else ''}>{text}{_half(value, key)}</td>"
         seconds = sum(cell.cpu_seconds for cell in found.at(m, count)) / len(found.at(m, count))
-        mark = " ←" if m == found.best(count) else ""
+        mark = (" *" if found.kept_start(m, count) else "") + (" ←" if m == found.winner(count) else "")
         lines.append(f'<tr><th scope="row">{escape(found.labels[m])}{mark}</th>{cells}<td>{seconds:.2f}</td></tr>')
     return (
         f'{SCROLL}"Results at {count} pairs"><table><thead><tr><td></td>{top}<td></td></tr>'
@@ -261,7 +269,12 @@ def _made(found: Comparison) -> str:
             f"{info.get('unpaired', '')}; training rows at {found.counts[0]:,} pairs: "
             + ", ".join(f"{name} {n:,}" for name, n in info.get("pool", {}).items()),
         ),
-        ("galleries", f"{' and '.join(map(str, info.get('test', ())))} test items; {info.get('val', '')} validate"),
+        (
+            "galleries",
+            f"{' and '.join(map(str, info.get('test', ())))} test rows of {info.get('data', {}).get('items', '')} items; "
+            f"{info.get('val', '')} items validate",
+        ),
+        ("pairs by", f"{info.get('data', {}).get('paired_by', '')}; {info.get('data', {}).get('meet', '')} items have both rows"),
         ("selection", info.get("rule", "")),
         (
             "hub corrections",

@@ -16,6 +16,7 @@ from gera_jax import checks, estimators
 from gera_jax import config as config_lib
 from gera_jax.comparison.task import Task
 from gera_jax.data import AlignmentData
+from gera_jax.files import one_writer
 
 Setting = Mapping[str, Any]
 
@@ -25,6 +26,7 @@ class Fitted(NamedTuple):
 
     scores: Callable[[np.ndarray, np.ndarray], np.ndarray]  # (rows of x, rows of y) -> [n, m], higher = closer
     model: Any
+    best_step: int | None = None  # of a trained method: the step that was kept, 0 = its start
 
 
 class Method(Protocol):
@@ -34,6 +36,7 @@ class Method(Protocol):
       name, label: for flags and for people.
       published: a method of others, against whose best the paired differences are taken.
       settings: in the order in which they are tried, the default first.
+      goes_on_from: the file of a folder that `save` goes on with, where it was killed; "" = `save` writes one file, last.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Method(Protocol):
     published: bool
     settings: Sequence[Setting]
     needs_validation: ClassVar[bool]
+    goes_on_from: ClassVar[str]
 
     def fit(self, task: Task, data: AlignmentData, setting: Setting, *, seed: int, workdir: Path | None = None) -> Fitted: ...
 
@@ -56,6 +60,7 @@ class ClosedForm:
     settings: tuple[Setting, ...] = ({},)
     published: bool = True
     needs_validation: ClassVar[bool] = False
+    goes_on_from: ClassVar[str] = ""
 
     @property
     def available(self) -> bool:
@@ -89,7 +94,8 @@ class ClosedForm:
         )
         aligner.fit(*paired, *unpaired)
         aligner.names = tuple(names)
-        aligner.save(folder)
+        with one_writer(folder):
+            aligner.save(folder)
         return aligner
 
 
@@ -105,6 +111,7 @@ class Trained:
     settings: tuple[Setting, ...] = ({},)
     published: bool = True
     needs_validation: ClassVar[bool] = True
+    goes_on_from: ClassVar[str] = "run.json"
 
     @property
     def available(self) -> bool:
@@ -150,7 +157,7 @@ class Trained:
         def project(name: str, rows: np.ndarray) -> np.ndarray:
             return np.asarray(result.project(name, features[name].take(rows)), np.float64)
 
-        return Fitted(lambda i, j: project(names[0], i) @ project(names[1], j).T, result)
+        return Fitted(lambda i, j: project(names[0], i) @ project(names[1], j).T, result, result.best_step)
 
     def save(self, task: Task, data: AlignmentData, setting: Setting, *, seed: int, folder: Path) -> estimators.Aligner:
         """Train on all of `data` in the folder."""

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gera_jax.comparison import selection
+from gera_jax.comparison.chance import Chance, independent_items
 from gera_jax.comparison.learning_curve import Hidden, LearningCurve, Prediction, hide_last
 from gera_jax.comparison.sweep import Cell
 
@@ -51,8 +53,9 @@ class Comparison:
       names: the two modalities.
       labels: method -> name for people; published: the methods that count as baselines.
       cells: of `sweep`.
-      gallery: test items of each direction.
+      gallery: test rows of the direction that has more of them.
       metric: by which settings, the reference and the recommendation are chosen, on validation rows.
+      meet: items that have rows of both modalities, of which each seed draws its test items; 0 = not known.
       info: how it was made, for the report.
     """
 
@@ -64,6 +67,7 @@ class Comparison:
     cells: list[Cell]
     gallery: int
     metric: str
+    meet: int = 0
     info: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -92,14 +96,63 @@ class Comparison:
         return [m for m in self.labels if all(len(self.at(m, count)) == len(self.seeds) for count in counts)]
 
     def best(self, pairs: int, among: Sequence[str] | None = None) -> str:
-        """The method of the highest mean score on the validation rows at a count, so that no test row has a say; "" if none."""
+        """The method of the best mean score on the validation rows at a count, so that no test row has a say; "" if none."""
         known = [m for m in (self.methods(pairs) if among is None else among) if len(self.at(m, pairs)) == len(self.seeds)]
-        return max(known, key=lambda m: np.mean([cell.validation for cell in self.at(m, pairs)]), default="")
+        scores = {m: float(np.mean([cell.validation for cell in self.at(m, pairs)])) for m in known}
+        return max(scores, key=lambda m: selection.goodness(scores[m], self.metric), default="")
+
+    def chance(self, pairs: int, key: str) -> Chance | None:
+        """What guessing scores on the test rows at a count, "mean/R@k" or "foscttm"; None where that is not known."""
+        cells = [cell for cell in self.cells if cell.pairs == pairs and key in cell.chance]
+        if not cells:
+            return None
+        items = independent_items(min(cell.items for cell in cells), len({cell.seed for cell in cells}), self.meet)
+        return Chance.of(key, float(np.mean([cell.chance[key] for cell in cells])), items)
+
+    def beside_chance(self, method: str, pairs: int) -> list[tuple[Chance, float]]:
+        """Chance and score of what a method is judged by: its recall (of the `metric`, else R@10) and FOSCTTM."""
+        last = self.metric.rsplit("/", 1)[-1]
+        keys = (f"mean/{last}" if last.startswith("R@") else "mean/R@10", "foscttm")
+        known = [chance for key in keys if (chance := self.chance(pairs, key))]
+        return [(chance, self.mean(method, pairs, chance.key).mean) for chance in known]
+
+    def winner(self, pairs: int) -> str:
+        """The best method at a count; "" where there is none, or where its test rows are at chance by every measure."""
+        best = self.best(pairs)
+        return best if best and any(chance.beaten_by(score) for chance, score in self.beside_chance(best, pairs)) else ""
 
     @property
     def recommended(self) -> str:
-        """The best method at the largest count."""
-        return self.best(self.counts[-1])
+        """The best method at the largest count; "" where `reason` says why there is none."""
+        return self.winner(self.counts[-1])
+
+    @property
+    def reason(self) -> str:
+        """Why no method is recommended, in words; "" where one is."""
+        last = self.counts[-1]
+        best = self.best(last)
+        if self.recommended:
+            return ""
+        if not best:
+            return "No method could be fitted with every seed."
+        scores = " and ".join(chance.beside(score) for chance, score in self.beside_chance(best, last))
+        look = f" Look: {'; '.join(self.info['look'])}" if self.info.get("look") else ""
+        return (
+            f"No method is better than chance, so none is recommended: with {last:,} pairs the best on the validation rows, "
+            f"{self.labels[best]}, has {scores} on the test rows. Likely causes: ids that do not name the same item on both "
+            f"sides, rows in another order than their ids, another array than was meant, or too few pairs.{look}"
+        )
+
+    def kept_start(self, method: str, pairs: int) -> int:
+        """In how many seeds a trained method kept what it started from, because no step was better on the validation rows."""
+        return sum(cell.best_step == 0 for cell in self.at(method, pairs))
+
+    def start_note(self, method: str, pairs: int) -> str:
+        """`kept_start` in words."""
+        return (
+            f"{self.labels[method]}: in {self.kept_start(method, pairs)} of {len(self.at(method, pairs))} seeds no training step "
+            "was better on the validation rows than its start, so these are the start's numbers"
+        )
 
     def reference(self, pairs: int) -> str:
         """The best published method at a count."""
@@ -164,7 +217,9 @@ class Comparison:
             seeds=list(self.seeds),
             gallery=self.gallery,
             metric=self.metric,
-            recommended=self.recommended,
+            recommended=self.recommended or None,
+            reason=self.reason,
+            chance={str(c): {key: chance._asdict() for key in POINTS if (chance := self.chance(c, key))} for c in self.counts},
             references={str(c): self.reference(c) for c in self.counts},
             summary=summary,
             differences=[

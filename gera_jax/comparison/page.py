@@ -8,6 +8,8 @@ from html import escape
 from importlib import resources
 from pathlib import Path
 
+from gera_jax.files import write_text
+
 NO_PICTURES = 'The pictures need matplotlib: pip install "gera_jax[plots]", then run again.'
 
 
@@ -23,7 +25,7 @@ def write_page(path: str | os.PathLike, title: str, words: str, sections: Sequen
     )
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
+    write_text(path, page.encode(errors="backslashreplace").decode())  # a path may hold bytes that are no text
     return path
 
 

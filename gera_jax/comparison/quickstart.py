@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from gera_jax import baselines, training
+from gera_jax import baselines, checks, training
 from gera_jax import config as config_lib
 from gera_jax.comparison.report import write_report
 from gera_jax.comparison.results import QuickstartResults, Row
 from gera_jax.data import AlignmentData, build_data, catalog
+from gera_jax.files import one_writer
 from gera_jax.training.evaluate import alignment_metrics, split_rows
+from gera_jax.training.overview import guessing, overview, overview_text
 from gera_jax.writers import duration
 
 SYSTEMS = ("gera", "contrastive")
@@ -52,6 +54,11 @@ def run_quickstart(
 
     Hyper-parameters of the closed forms are chosen on the validation rows, as the trained systems choose their best step.
     """
+    with checks.disk_room(output), one_writer(output):
+        return _quickstart(output, source=source, pairs=pairs, progress=progress, smoke=smoke)
+
+
+def _quickstart(output: Path, *, source: str, pairs: Sequence[int], progress: bool, smoke: bool) -> QuickstartResults:
     began = time.monotonic()
     report = _Progress(len(pairs) * (len(SYSTEMS) * len(STARTS) + 3), progress)
     rows: list[Row] = []
@@ -60,6 +67,8 @@ def run_quickstart(
     for count in pairs:
         plain = config_lib.embedding_pair(source, pairs=count)
         data = build_data(plain.to_dict())
+        if progress:
+            print(overview_text(overview(data)), file=sys.stderr, flush=True)
         for method, (project, seconds) in fit_closed_forms(data).items():
             rows.append(Row(method, "", count, 0, alignment_metrics(data, project, "test"), seconds))
             report(f"{count} pairs: {method}")
@@ -71,7 +80,7 @@ def run_quickstart(
                     output / "runs" / f"{system}-{start}-{count}",
                     cache_dir=output / "cache",
                 )
-                rows.append(Row(system, start, count, 0, result.evaluate("test"), result.seconds))
+                rows.append(Row(system, start, count, 0, result.evaluate("test"), result.seconds, result.best_step))
                 curves[f"{rows[-1].label}, {count} pairs"] = result.history
                 shown = result if (system, start) == (SYSTEMS[0], STARTS[0]) else shown
                 report(f"{count} pairs: {system} from {start}")
@@ -80,6 +89,7 @@ def run_quickstart(
         curves=curves,
         names=data.names,
         test_items=len(data.test),
+        chance=guessing(data, "test"),
         picture=joint_picture(shown),
         examples=retrieval_examples(shown),
         notes=[

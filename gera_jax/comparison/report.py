@@ -15,6 +15,7 @@ import numpy as np
 from gera_jax import plots
 from gera_jax.comparison.page import NO_PICTURES, figure, section, write_page
 from gera_jax.comparison.results import (
+    KEPT_START,
     Column,
     QuickstartResults,
     Summary,
@@ -23,7 +24,7 @@ from gera_jax.comparison.results import (
     mean_recall,
     summarize,
 )
-from gera_jax.comparison.table import blocks_by_pairs, format_table, groups, present_columns
+from gera_jax.comparison.table import blocks_by_pairs, format_table, groups, present_columns, start_mark
 from gera_jax.writers import duration
 
 __all__ = ["format_table", "write_report"]
@@ -72,7 +73,8 @@ def _table(results: QuickstartResults) -> str:
         for summary in block:
             cells = "".join(_cell(summary, column, summary.label in best(block, column)) for column in shown)
             seconds = f"<td>{escape(duration(summary.seconds)) if summary.seconds >= 1 else '&lt; 1s'}</td>"
-            lines.append(f'<tr><th scope="row">{escape(summary.label)}</th>{cells}{seconds}</tr>')
+            label = escape(summary.label + start_mark(summary))
+            lines.append(f'<tr><th scope="row">{label}</th>{cells}{seconds}</tr>')
         blocks.append("<tbody>" + "\n".join(lines) + "</tbody>")
     seeds = max(s.seeds for s in summarize(results.rows))
     caption = "R@k: how often, in percent, the true match is among the first k found. FOSCTTM: the share of"
@@ -81,15 +83,23 @@ def _table(results: QuickstartResults) -> str:
     caption += " nearest neighbours in its own encoder that are still its neighbours in the joint space."
     caption += " <strong>Bold</strong>: best of its block."
     caption += f" Means over up to {seeds} seeds, ± their standard deviation." if seeds > 1 else " One seed."
-    if results.test_items:
-        at_chance = ", ".join(f"R@{k} {min(100.0, 100 * k / results.test_items):.2g}%" for k in (1, 5, 10))
-        caption += f" Chance: {at_chance}."
+    if any(summary.kept_start for summary in summarize(results.rows)):
+        caption += f" (start): {KEPT_START}."
+    guess = {k: chance for k in (1, 5, 10) if (chance := _chance(results, k)) is not None}
+    if guess:
+        caption += f" Chance: {', '.join(f'R@{k} {100 * value:.2g}%' for k, value in guess.items())}."
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="Results">\n<table>\n<thead>\n'
         f"<tr><td></td>{top}<td></td></tr>\n"
         f'<tr><th scope="col">method</th>{heads}<th scope="col">time</th></tr>\n'
         f'</thead>\n{"".join(blocks)}\n</table>\n</div>\n<p class="quiet">{caption}</p>'
     )
+
+
+def _chance(results: QuickstartResults, k: int) -> float | None:
+    """R@k of guessing: as counted, or of one right row an item."""
+    alone = min(1.0, k / results.test_items) if results.test_items else None
+    return results.chance.get(f"mean/R@{k}", alone)
 
 
 def _cell(summary: Summary, column: Column, is_best: bool) -> str:
@@ -117,7 +127,7 @@ def _quality(results: QuickstartResults) -> str:
             points.setdefault(row.label, []).append((row.pairs, value))
     if not points:
         return ""
-    chance = min(1.0, 10 / results.test_items) if results.test_items else None
+    chance = _chance(results, 10)
     spoken = [
         f"{s.label}, {s.pairs:,} pairs: {100 * mean_recall(s.metrics, results.names):.1f}%"
         for s in summarize(results.rows)

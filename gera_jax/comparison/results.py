@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
+from gera_jax.comparison.chance import Chance
+
 
 @dataclass(frozen=True)
 class Row:
@@ -19,6 +21,7 @@ class Row:
     seed: int
     metrics: Mapping[str, float]  # names as in `columns`; others are kept and not shown
     seconds: float
+    best_step: int | None = None  # of a trained method: the step that was kept, 0 = its start
 
     @property
     def label(self) -> str:
@@ -44,6 +47,7 @@ class QuickstartResults:
     notes: list[str] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)  # command, versions, split, times, config, ...
     test_items: int = 0  # how many items the metrics were measured on; 0 = not told
+    chance: Mapping[str, float] = field(default_factory=dict)  # of `training.overview.guessing`
     headline: str = ""  # "" = written from the rows
 
 
@@ -96,6 +100,7 @@ class Summary:
     metrics: Mapping[str, float]
     spread: Mapping[str, float]  # standard deviation over seeds; empty for one seed
     seconds: float
+    kept_start: int = 0  # in how many seeds no step was better on the validation rows than the start
 
 
 def summarize(rows: Iterable[Row]) -> list[Summary]:
@@ -115,6 +120,7 @@ def summarize(rows: Iterable[Row]) -> list[Summary]:
                 metrics={key: fmean(found) for key, found in values.items()},
                 spread={key: stdev(found) for key, found in values.items() if len(found) > 1},
                 seconds=fmean(row.seconds for row in group),
+                kept_start=sum(row.best_step == 0 for row in group),
             )
         )
     return summaries
@@ -128,6 +134,9 @@ def best(summaries: Sequence[Summary], column: Column) -> set[str]:
         return set()
     target = max(numbers.values()) if column.higher_is_better else min(numbers.values())
     return {label for label, number in numbers.items() if number == target}
+
+
+KEPT_START = "no training step was better on the validation rows than the start, so these are the start's numbers"
 
 
 def headline(results: QuickstartResults) -> str:
@@ -144,6 +153,10 @@ def headline(results: QuickstartResults) -> str:
         return "No retrieval numbers were measured."
     scored.sort(key=lambda pair: -pair[0])
     top, first = scored[0]
+    guess = results.chance.get("mean/R@10")
+    if guess is not None and not Chance.of("mean/R@10", guess, results.test_items).beaten_by(top):
+        told = Chance.of("mean/R@10", guess, results.test_items).beside(top)
+        return f"With {first.pairs:,} known pairs no method is better than chance: the best, {first.label}, has {told}."
     text = f"With {first.pairs:,} known pairs, {first.label} puts the true match among"
     text += f" its first ten for {100 * top:.1f}%"
     text += f" of {results.test_items:,} test items" if results.test_items else " of the test items"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from gera_jax import evaluation
+from gera_jax.checks import require_known
 from gera_jax.data import AlignmentData
 
 Scores = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (row numbers of x, of y) -> [n, m], higher = closer
@@ -28,6 +29,12 @@ def held_out(data: AlignmentData, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Sorted distinct rows of the two sides of "val" or "test"."""
     pairs = getattr(data, split)
     return np.unique(pairs[:, 0]), np.unique(pairs[:, 1])
+
+
+def require_metric(metric: str, names: tuple[str, str]) -> None:
+    """Refuse a metric that `validation_metrics` does not give, with the nearest known one."""
+    known = evaluation.retrieval_metrics_from_scores(np.eye(2), ks=KS, names=names)
+    require_known(metric, [*known, "foscttm"], "metric")
 
 
 def validation_metrics(data: AlignmentData, scores: Scores) -> dict[str, float]:

@@ -31,20 +31,31 @@ def trials(settings: Sequence[Mapping[str, Any]], budget: int) -> Sequence[Mappi
     return settings[:budget]
 
 
-def choose(tried: Sequence[Trial]) -> int:
-    """The trial of the highest validation score; of equal ones the earlier, and a NaN never wins.
+def goodness(score: float, metric: str = METRIC) -> float:
+    """`score` so that higher is better, whichever way `metric` goes; a NaN is worse than everything.
+
+    >>> goodness(0.3), goodness(2.0, "mean/mean_rank"), goodness(float("nan"))
+    (0.3, -2.0, -inf)
+    """
+    sign = -1.0 if metric.endswith(("rank", "foscttm")) else 1.0
+    return -np.inf if np.isnan(score) else sign * score
+
+
+def choose(tried: Sequence[Trial], metric: str = METRIC) -> int:
+    """The trial of the best validation score; of equal ones the earlier, and a NaN never wins.
 
     >>> choose([Trial({}, 0.3, 1.0), Trial({"power": 4}, 0.5, 1.0), Trial({"power": 2}, 0.5, 1.0)])
     1
+    >>> choose([Trial({}, 3.0, 1.0), Trial({"power": 4}, 5.0, 1.0)], "mean/mean_rank")
+    0
     """
-    scores = np.array([trial.score for trial in tried], np.float64)
-    return int(np.argmax(np.where(np.isnan(scores), -np.inf, scores)))
+    return int(np.argmax([goodness(trial.score, metric) for trial in tried]))
 
 
 def rule(budget: int, metric: str = METRIC) -> str:
     """The rule in words, for reports."""
     return (
-        f"Every method tries at most {budget} settings, its default first, and keeps the one with the highest {metric} on the "
+        f"Every method tries at most {budget} settings, its default first, and keeps the one with the best {metric} on the "
         "validation rows (of equal ones the earlier). Trained methods also keep their best step by the same rows. "
         "Test rows are scored once, with that setting."
     )

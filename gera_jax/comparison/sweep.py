@@ -1,15 +1,14 @@
-"""Methods x pair counts x seeds, cell by cell: each is kept as a line of JSON, so that a killed sweep goes on where it was."""
+"""Methods x pair counts x seeds, cell by cell, each kept as a sealed line of JSON: a killed sweep goes on where it was."""
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import dataclasses
 import functools
 import hashlib
 import json
+import logging
 import math
-import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from gera_jax import checks
+from gera_jax import checks, workers
 from gera_jax._version import __version__
 from gera_jax.comparison import field as field_lib
 from gera_jax.comparison import scoring
@@ -26,8 +25,11 @@ from gera_jax.comparison.field import Method, Setting
 from gera_jax.comparison.selection import Trial, choose, trials
 from gera_jax.comparison.task import Task
 from gera_jax.data import AlignmentData
+from gera_jax.files import json_line, parse_json_line
+from gera_jax.training.overview import guessing, items_of
 
-PROTOCOL = 1  # raised whenever what a cell measures changes, so that older cells are measured anew
+logger = logging.getLogger("gera_jax")
+PROTOCOL = 2  # raised whenever what a cell measures changes, so that older cells are measured anew
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -45,6 +47,9 @@ class Cell:
       setting: the chosen trial's.
       trials: [(setting, validation score, CPU seconds)] in the order tried.
       metrics: of the test rows, see `scoring.measure`.
+      chance: what guessing scores on the same rows, see `training.overview.guessing`.
+      items: how many items the test rows are of.
+      best_step: the step whose parameters a trained method kept, 0 = those that it started from; None for closed forms.
       cpu_seconds: of the chosen trial's fit, over all threads.
       error: in words, where the method could not be fitted; then `metrics` is empty.
     """
@@ -56,6 +61,9 @@ class Cell:
     setting: Setting = dataclasses.field(default_factory=dict)
     trials: Sequence[Any] = ()
     metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    chance: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    items: int = 0
+    best_step: int | None = None
     cpu_seconds: float = math.nan
     error: str = ""
 
@@ -87,10 +95,9 @@ def run_cell(task: Task, data: AlignmentData, method: Method, seed: int, *, budg
             made = method.fit(task, data, setting, seed=seed)
             seconds = time.process_time() - began
             found = scoring.validation_metrics(data, made.scores)
-            checks.require_known(metric, found, "metric")
             tried.append(Trial(dict(setting), found[metric], seconds))
             fitted.append(made)
-        best = choose(tried)
+        best = choose(tried, metric)
         return Cell(
             **where,
             validation=tried[best].score,
@@ -98,26 +105,32 @@ def run_cell(task: Task, data: AlignmentData, method: Method, seed: int, *, budg
             trials=tried,
             cpu_seconds=tried[best].cpu_seconds,
             metrics=scoring.measure(data, fitted[best].scores),
+            chance=guessing(data, "test"),
+            items=items_of(data, "test"),
+            best_step=fitted[best].best_step,
         )
     except (checks.InputError, checks.RunError, np.linalg.LinAlgError) as error:  # this method cannot work here; others can
         return Cell(**where, trials=tried, error=str(error))
 
 
 class Store:
-    """Cells in a file of JSON lines, by key. A line that a kill cut in half is passed over and measured again."""
+    """Cells in a file of sealed JSON lines, by key. A line that was cut or altered is passed over and measured again."""
 
     def __init__(self, path: Path | None):
-        self.path, self.cells = path, {}
-        if path is not None and path.is_file():
-            text = path.read_text(encoding="utf-8")
-            for line in text.splitlines():
-                with contextlib.suppress(json.JSONDecodeError):
-                    entry = json.loads(line)
-                    key = entry.pop("key")
-                    self.cells[key] = Cell(**entry)
-            if text and not text.endswith("\n"):
-                with path.open("a", encoding="utf-8") as file:
-                    file.write("\n")
+        self.path, self.cells, self.torn = path, {}, False
+        if path is None or not path.is_file():
+            return
+        *lines, last = path.read_bytes().split(b"\n")
+        self.torn, faulty = bool(last), 0
+        for line in lines:
+            try:
+                entry = parse_json_line(line)
+                key = entry.pop("key")
+                self.cells[key] = Cell(**entry)
+            except (ValueError, TypeError, KeyError):  # TypeError, KeyError: sealed by a version with other fields
+                faulty += 1
+        if faulty:
+            logger.warning("%s: %d of %d cells are damaged or of an older version, and do not count", path, faulty, len(lines))
 
     def add(self, key: str, cell: Cell) -> None:
         """Keep a cell, on disk before the next one begins."""
@@ -125,10 +138,11 @@ class Store:
         if self.path is None:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"key": key, **dataclasses.asdict(cell)}) + "\n")
+        with self.path.open("ab") as file:
+            file.write(b"\n" * self.torn + json_line({"key": key, **dataclasses.asdict(cell)}).encode())
             file.flush()
             os.fsync(file.fileno())
+        self.torn = False
 
 
 def sweep(
@@ -149,6 +163,8 @@ def sweep(
       cells: the file that remembers; None forgets. Failed cells are tried again.
       jobs: processes, each with one thread; 1 runs here, with as many threads as this process has.
       on_cell: called with (cell, cells that are done, cells in all) for each cell that was measured now.
+
+    A process that is killed is a cell that is tried once more, and then a failed one.
     """
     store = Store(cells)
     wanted = [(method, count, seed) for seed in seeds for count in counts for method in field]
@@ -169,20 +185,18 @@ Job = tuple[str, tuple[Method, int, int]]
 
 def _measured(task: Task, todo: Sequence[Job], *, budget: int, metric: str, jobs: int) -> Iterator[tuple[str, Cell]]:
     if jobs == 1:
-        here = _Here(task)
-        for key, (method, count, seed) in todo:
-            yield key, run_cell(task, here.data(count, seed), method, seed, budget=budget, metric=metric)
+        here = _Here(task, budget, metric)
+        for key, cell in todo:
+            yield key, here.measure(*cell)
         return
-    context = multiprocessing.get_context("spawn")
-    turn = context.Value("i", 0)
-    with _one_thread_each(), concurrent.futures.ProcessPoolExecutor(jobs, context, _begin, (task, turn)) as pool:
-        waiting = {pool.submit(_work, method.name, count, seed, budget, metric): key for key, (method, count, seed) in todo}
-        try:
-            for future in concurrent.futures.as_completed(waiting):
-                yield waiting[future], future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    named = [(method.name, count, seed) for _, (method, count, seed) in todo]
+    with _one_thread_each(), contextlib.closing(
+        workers.each(named, _begin, task, budget, metric, processes=jobs)
+    ) as found:
+        for number, cell in found:
+            if isinstance(cell, workers.Lost):
+                cell = Cell(*named[number], error=str(cell))
+            yield todo[number][0], cell
 
 
 @contextlib.contextmanager
@@ -212,24 +226,24 @@ def _one_thread_each() -> Iterator[None]:
 class _Here:
     """A task in its process; the data of the last counts are kept, as methods ask for the same in turn."""
 
-    def __init__(self, task: Task):
-        self.task = task
+    def __init__(self, task: Task, budget: int, metric: str):
+        self.task, self.options = task, dict(budget=budget, metric=metric)
         self.data = functools.lru_cache(maxsize=2)(task.data)
 
+    def measure(self, method: Method, count: int, seed: int) -> Cell:
+        try:
+            data = self.data(count, seed)
+        except checks.InputError as error:  # this seed's split cannot work; another's can
+            return Cell(method.name, count, seed, error=str(error))
+        return run_cell(self.task, data, method, seed, **self.options)
 
-_here: _Here | None = None
+    def __call__(self, job: tuple[str, int, int]) -> Cell:
+        name, count, seed = job
+        return self.measure(field_lib.methods()[name], count, seed)
 
 
-def _begin(task: Task, turn: Any) -> None:
-    global _here
-    with turn.get_lock():
-        number, turn.value = turn.value, turn.value + 1
+def _begin(task: Task, budget: int, metric: str, slot: int) -> _Here:
     if hasattr(os, "sched_setaffinity"):  # XLA has as many threads as its process has cores
         cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {cores[number % len(cores)]})
-    _here = _Here(task)
-
-
-def _work(name: str, count: int, seed: int, budget: int, metric: str) -> Cell:
-    assert _here is not None
-    return run_cell(_here.task, _here.data(count, seed), field_lib.methods()[name], seed, budget=budget, metric=metric)
+        os.sched_setaffinity(0, {cores[slot % len(cores)]})
+    return _Here(task, budget, metric)

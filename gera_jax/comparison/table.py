@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from gera_jax.comparison.results import Column, Row, Summary, best, columns, summarize
+from gera_jax.comparison.results import KEPT_START, Column, Row, Summary, best, columns, summarize
 
 GAP = "  "
 NOTE = "* best of its block. R@k and neighbours kept in %. FOSCTTM: 0 is perfect, 0.5 is chance."
@@ -36,6 +36,8 @@ def format_table(rows: Sequence[Row], names: Sequence[str] | None = None) -> str
         text += [title + rule[len(title) :], *(_join(line, widths) for line in block)]
     several = any(s.seeds > 1 for _, block in blocks for s in block)
     text += [rule, NOTE + (" Means over seeds." if several else "")]
+    if any(s.kept_start for _, block in blocks for s in block):
+        text.append(f"(start): {KEPT_START}.")
     return "\n".join(line.rstrip() for line in text)
 
 
@@ -73,12 +75,23 @@ def groups(shown: Sequence[Column]) -> list[tuple[str, int]]:
 
 
 def _cells(summary: Summary, shown: Sequence[Column], block: Sequence[Summary]) -> list[str]:
-    cells = [f"  {summary.label}"]
+    cells = [f"  {summary.label}{start_mark(summary)}"]
     for column in shown:
         value = summary.metrics.get(column.key)
         star = "*" if summary.label in best(block, column) else " "
         cells.append("- " if value is None else column.text(value) + star)
     return [*cells, f"{summary.seconds:.1f}"]
+
+
+def start_mark(summary: Summary) -> str:
+    """Behind a label, where training kept its start; how often, where not in every seed.
+
+    >>> start_mark(Summary("gera", 100, 3, {}, {}, 1.0, kept_start=2))
+    ' (start, 2 of 3)'
+    """
+    if not summary.kept_start:
+        return ""
+    return " (start)" if summary.kept_start == summary.seeds else f" (start, {summary.kept_start} of {summary.seeds})"
 
 
 def _make_room(shown: Sequence[Column], widths: list[int]) -> None:

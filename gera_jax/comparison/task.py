@@ -13,13 +13,17 @@ from typing import Any
 import numpy as np
 
 from gera_jax.checks import fail, require
-from gera_jax.data import AlignmentData, Table, build_data, catalog, join, load_table
+from gera_jax.data import AlignmentData, Table, as_rows, build_data, catalog, join, load_table
 from gera_jax.data.blocks import complete
 from gera_jax.data.features import fingerprint
+from gera_jax.data.formats import ROW_NUMBERS
 from gera_jax.data.pair_lists import add_unpaired, read_pairs, tables_with_pairs
 
 COUNTS = (20, 50, 100, 200, 500, 1000, 2000)
-PLACEHOLDERS = {"x": "X.npy", "y": "Y.npy", "pairs": "PAIRS.csv", "x-unpaired": "X_UNPAIRED.npy", "y-unpaired": "Y_UNPAIRED.npy"}
+SIDES = ("x", "y", "x_unpaired", "y_unpaired")  # own embeddings; the ids of each are given as <side>_ids
+PLACEHOLDERS = {"x": "X.npy", "y": "Y.npy", "pairs": "PAIRS.csv", "x-unpaired": "X_UNPAIRED.npy", "y-unpaired": "Y_UNPAIRED.npy",
+                "x-ids": "X_IDS.txt", "y-ids": "Y_IDS.txt", "x-unpaired-ids": "X_UNPAIRED_IDS.txt",
+                "y-unpaired-ids": "Y_UNPAIRED_IDS.txt"}  # fmt: skip
 MOST_TEST, MOST_VAL = 500, 300
 
 
@@ -31,11 +35,13 @@ class Task:
       block: a `data` block without `pairs`; `split.seed` is set by each cell.
       tables: (x, y) in memory, rows of one item with equal ids; None for a bundled set.
       flags: the command-line flags that name these data, for commands in reports.
+      look: commands that show what these data are.
     """
 
     block: dict[str, Any]
     tables: tuple[Table, Table] | None = None
     flags: str = ""
+    look: tuple[str, ...] = ()
 
     def data(self, pairs: int, seed: int) -> AlignmentData:
         """The first `pairs` known pairs of the split of `seed` (0 = all of its training pairs)."""
@@ -67,7 +73,8 @@ class Task:
             usual = [count for count in COUNTS if count <= most]
             return tuple(usual if self.tables is None else sorted({*usual, most}))
         for count in asked:
-            require(count >= 2, "pairs", got=count, wanted="at least 2 pairs")
+            whole = isinstance(count, int) and not isinstance(count, bool)
+            require(whole and count >= 2, "pairs", got=count, wanted="at least 2 pairs")
             require(
                 count <= most,
                 "pairs",
@@ -111,6 +118,10 @@ def make_task(
     pairs: Any = None,
     x_unpaired: Any = None,
     y_unpaired: Any = None,
+    x_ids: Any = None,
+    y_ids: Any = None,
+    x_unpaired_ids: Any = None,
+    y_unpaired_ids: Any = None,
     split: str = "random",
     unpaired: str = "independent",
     val: int | None = None,
@@ -121,10 +132,12 @@ def make_task(
 
     Args:
       data: name of a bundled set, or a `data` block.
-      x, y: own embeddings: a file (`FILE` or `FILE.npz:KEY`, a text or a `Path`), a `Table`, or an array whose ids are its
-        row numbers.
+      x, y: own embeddings: a file (`FILE` or `FILE:KEY`, a text or a `Path`), a `Table`, or rows of any kind that
+        `data.as_rows` takes.
       pairs: ids of known pairs (a .csv of two columns or [p, 2]); None = rows of equal ids are pairs.
       x_unpaired, y_unpaired: further rows without a partner.
+      x_ids, y_ids, x_unpaired_ids, y_unpaired_ids: the id of each row: a list of them; of a file also the name of its column or
+        array of ids, or a file of ids. None = the ids that a file has; without any, rows are known by their number.
       split: "random" or "grouped" (look-alikes stay together; needs meta).
       unpaired: "independent", "same_set" or "none", as in a `data` block.
       val, test: items that select and that are reported on; default a tenth (at most 300) and a quarter (at most 500);
@@ -133,8 +146,8 @@ def make_task(
     Raises:
       InputError: whatever is wrong with them, in words.
     """
-    by = dict(random="ratio", grouped="group")
-    if split not in by:
+    cuts = dict(random="ratio", grouped="group")
+    if split not in cuts:
         fail("split", got=f'"{split}"', wanted='"random" or "grouped"')
     require((x is None) == (y is None), "x, y", got="one of them", wanted="both, or neither and data=NAME")
     require(
@@ -143,12 +156,20 @@ def make_task(
         got="both data and own tables" if x is not None else "nothing",
         wanted="data=NAME of a bundled set, or own x and y",
     )
+    for name, size in (("val", val), ("test", test)):
+        whole = size is None or (isinstance(size, int) and not isinstance(size, bool) and size >= 0)
+        require(whole, name, got=size, wanted="a whole number of items")
+    ids = dict(zip(SIDES, (x_ids, y_ids, x_unpaired_ids, y_unpaired_ids), strict=True))
+    rows = dict(zip(SIDES, (x, y, x_unpaired, y_unpaired), strict=True))
+    for side in SIDES:
+        require(ids[side] is None or rows[side] is not None, f"{side}_ids", got="ids without rows", wanted=f"{side} with them")
     if x is None:
         for name, value in (("pairs", pairs), ("x_unpaired", x_unpaired), ("y_unpaired", y_unpaired)):
             require(value is None, name, got="a list beside a bundled set", wanted="own x and y with it")
         block = dict(data) if isinstance(data, Mapping) else dict(source=data)
         tables = None
         flags = f"--data {block.get('source')}"
+        look = (f"gera-jax data show {block.get('source')}",)
         loaded = None
         if block.get("source") not in ("files", "arrays"):
             block = complete(block)
@@ -166,10 +187,12 @@ def make_task(
         else:
             fail("data", got=f'source="{block["source"]}"', wanted="own tables as x and y")
     else:
-        tables, captions = own_tables(x, y, pairs, x_unpaired, y_unpaired)
+        tables, captions = own_tables(rows, ids, pairs)
         block = dict(captions=captions, source="arrays")
         given = {"x": x, "y": y, "pairs": pairs, "x-unpaired": x_unpaired, "y-unpaired": y_unpaired}
+        given |= {f"{side.replace('_', '-')}-ids": value for side, value in ids.items()}
         flags = " ".join(f"--{name} {_file_word(name, value)}" for name, value in given.items() if value is not None)
+        look = tuple(_look(rows[side], ids[side]) for side in ("x", "y") if isinstance(rows[side], str | Path))
         block = complete(block, tables)
         joined = join(*tables, captions=captions).pairs
         count = len(np.unique(tables[0].ids[joined[:, 0]])) if len(joined) else 0
@@ -183,7 +206,7 @@ def make_task(
     for table in tables or loaded:
         require_variation(table)
     block["split"].update(
-        by=by[split],
+        by=cuts[split],
         val=max(2, min(MOST_VAL, count // 10)) if val is None else val,
         test=max(2, min(MOST_TEST, count // 4)) if test is None else test,
     )
@@ -198,7 +221,7 @@ def make_task(
         wanted="at least 2 to validate, 2 to test and 2 to train on",
         remedy="Give more pairs, or other val and test.",
     )
-    return Task(block, tables, flags)
+    return Task(block, tables, flags, look)
 
 
 def _file_word(name: str, value: Any) -> str:
@@ -206,35 +229,40 @@ def _file_word(name: str, value: Any) -> str:
     return shlex.quote(str(value)) if isinstance(value, str | Path) else PLACEHOLDERS[name]
 
 
-def own_tables(
-    x: Any, y: Any, pairs: Any = None, x_unpaired: Any = None, y_unpaired: Any = None
-) -> tuple[tuple[Table, Table], bool]:
+def _look(source: str | Path, ids: Any) -> str:
+    named = f" --ids {shlex.quote(str(ids))}" if isinstance(ids, str | Path) else ""
+    return f"gera-jax data show {shlex.quote(str(source))}{named}"
+
+
+def own_tables(rows: Mapping[str, Any], ids: Mapping[str, Any], pairs: Any = None) -> tuple[tuple[Table, Table], bool]:
     """Own tables with equal ids in known pairs, and whether an item has several rows."""
-    x, y = as_table(x, "x"), as_table(y, "y")
-    extra = [
-        None if rows is None else as_table(rows, name) for rows, name in ((x_unpaired, "x_unpaired"), (y_unpaired, "y_unpaired"))
-    ]
+    x, y, *extra = (None if rows[side] is None else as_table(rows[side], side, ids[side]) for side in SIDES)
+    captions = False
     if pairs is not None:
-        listed = read_pairs(pairs)
-        made = tables_with_pairs(x, y, listed)
+        made = tables_with_pairs(x, y, read_pairs(pairs))
         x, y, captions = made.x, made.y, made.captions
-    else:
-        captions = False
     joined = join(x, y, captions=captions).pairs
     return (add_unpaired(x, extra[0], joined[:, 0]), add_unpaired(y, extra[1], joined[:, 1])), captions
 
 
-def as_table(source: Any, name: str) -> Table:
-    """A table from a file, an array or a table, under a modality's name."""
+def as_table(source: Any, name: str, ids: Any = None) -> Table:
+    """A table from a file, a table, a frame or rows, under a modality's name; `ids` as in `make_task`."""
     from gera_jax.config import path_and_key
 
-    if isinstance(source, Table):
-        return source if source.name != "table" else dataclasses.replace(source, name=name)
+    column = str(ids) if isinstance(ids, str | Path) else ""
+    ids_key = column if ids is None or column else ROW_NUMBERS  # a list of ids replaces whatever the source has
+    has_columns = isinstance(source, str | Path) or hasattr(source, "columns")
+    require(has_columns or not column, f"{name}_ids", got=f'"{column}" for rows in memory', wanted="a list of ids, one a row")
     if isinstance(source, str | Path):
         path, key = path_and_key(str(source))
-        return load_table(path, key=key, name=name)
-    rows = np.asarray(source)
-    return Table(rows, np.arange(len(rows)), name)
+        table = load_table(path, key=key, ids_key=ids_key, name=name)
+    elif isinstance(source, Table):
+        table = source if source.name != "table" else dataclasses.replace(source, name=name)
+    elif has_columns:
+        table = Table.from_frame(source, ids_key=ids_key, name=name)
+    else:
+        table = Table(as_rows(source, name), name=name)
+    return table if ids is None or column else Table(table.rows, ids, table.name, table.meta)
 
 
 def require_variation(table: Table) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +11,30 @@ from gera_jax import checks
 from gera_jax.comparison import field
 from gera_jax.comparison.task import make_task
 from gera_jax.estimators import Aligner
+from gera_jax.training.overview import overview, overview_text
+
+logger = logging.getLogger("gera_jax")
+HELD = {"aligner.npz": "a model", "run.json": "a model", "results.json": "a comparison", "cells.jsonl": "a comparison"}
 
 
-def fit_winner(method: str, output: Path, *, settings: Mapping[str, Any], seed: int, **source: Any) -> Aligner:
+def fit_winner(method: str, output: Path, *, settings: Mapping[str, Any], seed: int,
+               on_data: Callable[[dict[str, Any]], None] | None = None, **source: Any) -> Aligner:
     """Fit `method` with `settings` on all of `source` (the arguments of `make_task`) and save it in `output`.
 
     Trained methods keep the validation rows back, to choose their best step (`val` items, look-alikes with them where the split
-    is grouped); closed forms keep nothing back.
+    is grouped), and go on where they were killed; closed forms keep nothing back.
     """
-    checks.require(
-        not any((output / name).exists() for name in ("aligner.npz", "run.json")),
-        "output",
-        got=f"{output}, which holds a model",
-        wanted="an empty folder",
-        remedy="Choose another --output.",
-    )
     (chosen,) = field.find([method])
+    held = [words for name, words in HELD.items() if (output / name).exists() and name != chosen.goes_on_from]
+    checks.require(not held, "output", got=f"{output}, which holds {held[0] if held else ''}", wanted="an empty folder",
+                   remedy="Choose another --output.")
+    checks.require(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0, "seed", got=seed,
+                   wanted="a whole number, at least 0")
     task = make_task(**source, test=0, **({} if chosen.needs_validation else dict(val=0)))
     data = task.data(0, seed)
-    return chosen.save(task, data, dict(settings), seed=seed, folder=output)
+    seen = overview(data)
+    logger.info("%s", overview_text(seen))
+    if on_data is not None:
+        on_data(seen)
+    with checks.disk_room(output):
+        return chosen.save(task, data, dict(settings), seed=seed, folder=output)

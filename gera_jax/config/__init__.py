@@ -29,8 +29,9 @@ from gera_jax.config.blocks import (
     structure,
     views_term,
 )
-from gera_jax.config.files import load, names, require_fields
-from gera_jax.config.values import differences, override, parse_arg, path_and_key, to_json
+from gera_jax.config.fields import require_fields
+from gera_jax.config.files import load, names, read
+from gera_jax.config.values import differences, name_and_argument, override, parse_arg, path_and_key, to_json, with_arguments
 
 __all__ = [
     "DURATIONS",
@@ -48,6 +49,7 @@ __all__ = [
     "load",
     "matched_pairs",
     "modalities",
+    "name_and_argument",
     "names",
     "optimizer",
     "override",
@@ -56,6 +58,7 @@ __all__ = [
     "parse_arg",
     "path_and_key",
     "preprocess",
+    "read",
     "require_fields",
     "set_space",
     "sides",
@@ -64,4 +67,5 @@ __all__ = [
     "structure",
     "to_json",
     "views_term",
+    "with_arguments",
 ]

@@ -32,7 +32,8 @@ def embedding_pair(source: str = "clipart", **fields: Any) -> ConfigDict:
         pairs=1_000,  # 0 = every pair that is known
         unpaired="independent",  # | "same_set" | "none"
         captions=False,  # whether several rows of one modality may share an id
-        split=dict(by="ratio", val=300, test=500, seed=0, val_ids="", test_ids="", group_key=""),
+        # val, test: a number of pairs, or a share below 1
+        split=dict(by="ratio", val=300.0, test=500.0, seed=0, val_ids="", test_ids="", group_key=""),
         preprocess={side: preprocess(**options) for side, options in zip(SLOTS, recommended, strict=True)},
     ))
     for name, value in fields.items():
@@ -207,7 +208,7 @@ def comparison(**fields: Any) -> ConfigDict:
     3
     """
     block = ConfigDict(dict(
-        data="", x="", y="", pairs="", x_unpaired="", y_unpaired="",
+        data="", x="", y="", pairs="", x_unpaired="", y_unpaired="", x_ids="", y_ids="", x_unpaired_ids="", y_unpaired_ids="",
         methods=(), counts=(), seeds=5, budget=4, metric="mean/R@10",
         split="random",  # | "grouped"
         unpaired="independent",  # | "same_set" | "none"

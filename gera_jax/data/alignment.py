@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -78,7 +78,7 @@ def build_data(config: Mapping, *, tables: tuple[Table, ...] | None = None) -> A
     """
     block = complete(config, tables)
     found = open_tables(block, tables)
-    captions, warnings = block["captions"], []
+    captions, warnings, by = block["captions"], [], paired_by(found)
     for table in found:
         warnings += validate_table(table, captions=captions).warnings
     items = _join(found, captions)
@@ -98,7 +98,8 @@ def build_data(config: Mapping, *, tables: tuple[Table, ...] | None = None) -> A
         options = block["preprocess"][side]
         preprocessors[name] = Preprocessor(**options, name=name).fit(both[name].rows, pool[name], seed=block["split"]["seed"])
     features = {name: Features(both[name], preprocessors[name]) for name in names}
-    report: dict[str, Any] = dict(source=block["source"], pairs=len(chosen.pairs), val=len(chosen.val), test=len(test))
+    report: dict[str, Any] = dict(source=block["source"], paired_by=by, meet=len(items.paired),
+                                  pairs=len(chosen.pairs), val=len(chosen.val), test=len(test))
     for name in names:
         report.update({f"{name}/rows": len(both[name]), f"{name}/pool": len(pool[name]),
                        f"{name}/unpaired": len(unpaired[name]), f"{name}/width": both[name].dim,
@@ -110,6 +111,11 @@ def build_data(config: Mapping, *, tables: tuple[Table, ...] | None = None) -> A
         test=test, groups=dict(zip(names, groups, strict=True)), preprocessors=preprocessors, report=report,
         fingerprints={name: fingerprint(table) for name, table in both.items()},
         meta={name: table.meta for name, table in both.items()})
+
+
+def paired_by(tables: Sequence[Table]) -> str:
+    """How rows of `tables` find each other: by "id", or by "position" where the ids of all are row numbers."""
+    return "position" if all(table.numbered for table in tables) else "id"
 
 
 class _Items(NamedTuple):

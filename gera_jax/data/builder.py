@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from gera_jax.checks import did_you_mean, fail, require
-from gera_jax.data.sources import ID_NAMES, Header, Loaded, choose_key, near_names
+from gera_jax.data.formats.base import WRITE_AGAIN, Header, Loaded, Source, choose_key, near_names, reading
 from gera_jax.data.tables import Table
 
 POSITION, META = "position", "meta_json"
@@ -113,7 +113,7 @@ def _versions(path: Path) -> list[Path]:
     return sorted(p for p in found if (p / "dataset_info.json").exists())
 
 
-class DatasetSource:
+class DatasetSource(Source):
     """A TFDS directory; headers come from its two JSON files, without importing TFDS."""
 
     def __init__(self, path: Path, split: str = ""):
@@ -123,47 +123,52 @@ class DatasetSource:
             remedy = "Give the path of one: " + ", ".join(str(p.relative_to(path)) for p in versions[:5]) + "."
             fail("path", got=got, wanted="a directory with features.json and dataset_info.json of one data set",
                  remedy=remedy if versions else near_names(path / "features.json"))
-        self.path = versions[0]
-        info = json.loads((self.path / "dataset_info.json").read_text(encoding="utf-8"))
-        stored = info.get("fileFormat", "tfrecord")
+        super().__init__(versions[0])
+        with reading(self.path, "TFDS directory"):
+            info = json.loads((self.path / "dataset_info.json").read_text(encoding="utf-8"))
+            stored = info.get("fileFormat", "tfrecord")
+            self.rows = {s["name"]: sum(int(n) for n in s["shardLengths"]) for s in info["splits"]}
+            features = json.loads((self.path / "features.json").read_text(encoding="utf-8"))["featuresDict"]["features"]
+            self.features = {name: _header(feature) for name, feature in features.items()}
+        require(bool(self.rows) and min(self.rows.values()) >= 0, str(self.path), got=f"splits {self.rows}",
+                wanted="a split of some rows", remedy=WRITE_AGAIN)
         require(stored == "array_record", str(self.path), got=f"a TFDS data set of {stored} files",
                 wanted="array_record files",
                 remedy="The parquet writer of TFDS loses rows and tfrecord needs TensorFlow: build it again with "
                        'file_format="array_record", or with gera_jax.data.builder.build_dataset.')
-        self.rows = {s["name"]: sum(int(n) for n in s["shardLengths"]) for s in info["splits"]}
         if split and split not in self.rows:
             fail("split", got=f'"{split}"', wanted=f'a split of "{self.path}"', remedy=did_you_mean(split, self.rows))
         if not split and len(self.rows) > 1:
             fail("split", got="no split", wanted=f'one of the splits of "{self.path}"',
                  remedy="Name it after the path: " + " or ".join(f'"{self.path / s}"' for s in self.rows) + ".")
         self.split = split or next(iter(self.rows))
-        stored_features = json.loads((self.path / "features.json").read_text(encoding="utf-8"))
-        self.features = stored_features["featuresDict"]["features"]
+
+    def headers(self) -> dict[str, Header]:
+        return {name: ((self.rows[self.split], *shape), dtype) for name, (shape, dtype) in self.features.items()}
 
     def choose(self, key: str) -> str:
-        return choose_key(self.path, key, {name: (0, *self._header(name)[0]) for name in self.features})
+        return choose_key(self.path, key, self.headers())
 
-    def _header(self, key: str) -> Header:
-        tensor = self.features[key].get("tensor", {})
-        shape = tuple(int(d) for d in tensor.get("shape", {}).get("dimensions", ()))
-        dtype = tensor.get("dtype", "object")
-        return shape, np.dtype("object" if dtype in ("string", "bfloat16") else dtype)
-
-    def inspect(self, key: str) -> Header:
-        shape, dtype = self._header(key)
-        return (self.rows[self.split], *shape), dtype
-
-    def read(self, key: str, ids_key: str) -> Loaded:
-        import tensorflow_datasets as tfds
-
+    def _id_name(self, key: str, ids_key: str) -> str:
+        """The feature that holds the ids; one that only looks like them is as good as none."""
         if ids_key and ids_key not in self.features:
             fail("ids", got=f'"{ids_key}"', wanted=f'a feature of "{self.path}"',
                  remedy=did_you_mean(ids_key, self.features))
-        names = (ids_key,) if ids_key else (f"{key}_ids", *ID_NAMES)
-        id_name = next((name for name in names if name in self.features), "")
-        require(bool(id_name), str(self.path), got=f"features {', '.join(self.features)}, none of them an id",
+        names = (ids_key,) if ids_key else (f"{key}_ids", "ids", "id")
+        found = next((name for name in names if name in self.features), "")
+        require(bool(found), str(self.path), got=f"features {', '.join(self.features)}, none of them an id",
                 wanted="an id in each row: TFDS gives rows back in a hashed order",
-                remedy='Name the id feature with data.<x or y>.ids, or build the data set again with an "id".')
+                remedy='Name the id feature with --x-ids or ids_key=, or build the data set again with an "id".')
+        return found
+
+    def read(self, key: str, ids_key: str) -> Loaded:
+        id_name = self._id_name(key, ids_key)
+        with reading(self.path, "TFDS directory"):
+            return self._read(key, id_name)
+
+    def _read(self, key: str, id_name: str) -> Loaded:
+        import tensorflow_datasets as tfds
+
         wanted = [key, id_name, *(f for f in (POSITION, META) if f in self.features)]
         (n, dim), dtype = self.inspect(key)
         # Other features (pictures, say) are left as the bytes that they are.
@@ -181,5 +186,12 @@ class DatasetSource:
                 if META in wanted:
                     meta.append(json.loads(record[META]))
         order = np.argsort(position, kind="stable")
-        id_dtype = None if isinstance(ids[0], str) else self._header(id_name)[1]
-        return rows[order], np.array(ids, id_dtype)[order], [meta[i] for i in order] if meta else None
+        return rows[order], [ids[i] for i in order], [meta[i] for i in order] if meta else None
+
+
+def _header(feature: Mapping[str, Any]) -> Header:
+    """Shape of a row and dtype of a feature."""
+    tensor = feature.get("tensor", {})
+    shape = tuple(int(d) for d in tensor.get("shape", {}).get("dimensions", ()))
+    dtype = tensor.get("dtype", "object")
+    return shape, np.dtype("object" if dtype in ("string", "bfloat16") else dtype)

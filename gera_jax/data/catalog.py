@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gera_jax.checks import require_known
-from gera_jax.data.sources import NpzSource
+from gera_jax.data.formats import NpzSource
 from gera_jax.data.tables import Table
 
 FILES = Path(__file__).with_name("files")

@@ -92,7 +92,7 @@ def stack(table: Table, test: Table) -> Table:
     values = dict(rows=StackedRows(table.rows, test.rows), name=table.name, meta=meta,
                   ids=np.concatenate([table.ids.astype(str), test.ids.astype(str)]))
     for field in dataclasses.fields(Table):
-        object.__setattr__(whole, field.name, values[field.name])
+        object.__setattr__(whole, field.name, values.get(field.name, getattr(table, field.name)))
     return whole
 
 

@@ -6,14 +6,15 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gera_jax.checks import fail, require, require_known
 from gera_jax.data import catalog
+from gera_jax.data.formats import NpzSource, open_source
 from gera_jax.data.grounding_files import Annotations, clip_header, read_annotations, read_clips
-from gera_jax.data.sources import NpzSource
 
 SPLITS = ("train", "val", "test")
 SLACK = 1e-3  # seconds by which a rounded span may stand over the end of its recording
@@ -30,12 +31,13 @@ class GroundingData:
       durations: [R] seconds.
       sentences: [Q, k] float32, prepared.
       recording: [Q] which recording.
-      spans: [Q, 2] seconds.
+      spans: [Q, 2] seconds, what is trained on.
       texts: Q sentences, for people.
       splits: "train" | "val" | "test" -> numbers of recordings.
       arrays: fitted preprocessing.
       report: counts and warnings, for people.
       fingerprints: hash of the clips and of the sentences.
+      windows: [Q, w, 2] every window in which a sentence is true, behind them NaN; None where each has one, its span.
     """
 
     ids: np.ndarray
@@ -50,6 +52,12 @@ class GroundingData:
     arrays: dict[str, np.ndarray]
     report: dict[str, Any]
     fingerprints: dict[str, str]
+    windows: np.ndarray | None = None
+
+    @property
+    def truth(self) -> np.ndarray:
+        """What a found span is measured by: [Q, w, 2] windows where a sentence may have several, else [Q, 2] spans."""
+        return self.spans if self.windows is None else self.windows
 
     def span_clips(self) -> np.ndarray:
         """Spans [Q, 2] in clips of their own recording."""
@@ -74,6 +82,7 @@ class Recordings:
     texts: list[str]
     split: np.ndarray
     warnings: list[str] = field(default_factory=list)
+    windows: np.ndarray | None = None
 
 
 def build_grounding(block: Mapping[str, Any], *, recordings: Recordings | None = None) -> GroundingData:
@@ -123,7 +132,8 @@ def build_grounding(block: Mapping[str, Any], *, recordings: Recordings | None =
     data = GroundingData(
         ids=raw.ids, clips=np.where(exists[:, :, None], prepare(clips, arrays, "clips"), np.float32(0)), lengths=lengths,
         durations=raw.durations, sentences=prepare(raw.sentences, arrays, "sentences"), recording=raw.recording,
-        spans=raw.spans, texts=raw.texts, splits=splits, arrays=arrays, report={}, fingerprints=_fingerprints(raw))
+        spans=raw.spans, texts=raw.texts, splits=splits, arrays=arrays, report={}, fingerprints=_fingerprints(raw),
+        windows=raw.windows)
     for name, part in splits.items():
         data.report.update({name: len(part), f"{name}/sentences": len(data.of(part))})
     data.report.update(source=block["source"], clips=list(clips.shape[1:]), warnings=raw.warnings)
@@ -193,6 +203,10 @@ def validate(raw: Recordings, *, outside: str = "error", seconds_per_clip: float
     finite = bool(np.isfinite(np.asarray(raw.sentences, np.float32)).all())
     require(finite, "sentences", got="NaN or infinity", wanted="finite rows")
     _check_spans(raw, outside)
+    if raw.windows is not None:
+        lone = np.isfinite(raw.windows).all(-1)
+        _check_spans(_replace(raw, spans=raw.windows[lone], recording=raw.recording[np.nonzero(lone)[0]]), outside)
+        raw = _replace(raw, windows=np.clip(raw.windows, 0, raw.durations[raw.recording][:, None, None]))
     spans = np.clip(raw.spans, 0, raw.durations[raw.recording][:, None])
     silent = np.setdiff1d(np.arange(len(raw.ids)), raw.recording)
     warnings = list(raw.warnings)
@@ -263,7 +277,7 @@ def inspect_grounding(block: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
                 "train": (recordings, most)}
     parts = _annotations(block)
     clips = clip_header(block["clips"]["path"], str(parts["train"].ids[0]))
-    sentences = [np.load(block["sentences"][name], mmap_mode="r", allow_pickle=False).shape for name in parts]
+    sentences = [open_source(Path(block["sentences"][name])).inspect("")[0] for name in parts]
     most = int(np.bincount(parts["train"].recording).max())
     return {"clips": (sum(len(p.ids) for p in parts.values()), min(block["clips"]["length"], clips[0]), clips[1]),
             "sentences": (sum(shape[0] for shape in sentences), sentences[0][1]),
@@ -286,7 +300,7 @@ def _from_files(block: Mapping[str, Any]) -> Recordings:
     for name, part in parts.items():
         path = block["sentences"][name]
         require(bool(path), f"data.sentences.{name}", got="nothing", wanted="an .npy with one row a sentence")
-        rows = np.load(path, allow_pickle=False)
+        rows = np.asarray(open_source(Path(path)).array(""))
         require(rows.ndim == 2 and len(rows) == len(part.texts), f"data.sentences.{name}", got=f"shape {rows.shape}",
                 wanted=f"[{len(part.texts)}, width], one row a sentence in the order of {block['annotations'][name]}")
         embeddings.append(rows)
@@ -296,7 +310,16 @@ def _from_files(block: Mapping[str, Any]) -> Recordings:
         ids=ids, clips=read_clips(block["clips"]["path"], ids), sentences=np.concatenate(embeddings),
         durations=np.concatenate([part.durations for part in parts.values()]), recording=np.concatenate(recording),
         spans=np.concatenate([part.spans for part in parts.values()]), texts=[t for part in parts.values() for t in part.texts],
-        split=np.concatenate([[name] * len(part.ids) for name, part in parts.items()]))
+        split=np.concatenate([[name] * len(part.ids) for name, part in parts.items()]), windows=_windows(list(parts.values())))
+
+
+def _windows(parts: list[Annotations]) -> np.ndarray | None:
+    """The windows of all parts, as wide as the widest; None where no sentence has several."""
+    if all(part.windows is None for part in parts):
+        return None
+    windows = [part.spans[:, None] if part.windows is None else part.windows for part in parts]
+    most = max(each.shape[1] for each in windows)
+    return np.concatenate([np.pad(each, ((0, 0), (0, most - each.shape[1]), (0, 0)), constant_values=np.nan) for each in windows])
 
 
 def _fingerprints(raw: Recordings) -> dict[str, str]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from gera_jax.checks import did_you_mean, fail, require, require_known
+from gera_jax.checks import InputError, did_you_mean, fail, require, require_known
+from gera_jax.data.formats import NpzSource, open_source
+from gera_jax.data.formats.base import reading
+from gera_jax.data.formats.ids_files import parse_json, read_text
 
 
 class Annotations(NamedTuple):
@@ -20,8 +23,9 @@ class Annotations(NamedTuple):
       ids: [R] str, recordings in the order of the file.
       durations: [R] seconds.
       recording: [Q] int, which of `ids` a sentence belongs to.
-      spans: [Q, 2] seconds.
+      spans: [Q, 2] seconds; of a sentence that is true in several windows the longest one, which is trained on.
       texts: Q sentences.
+      windows: [Q, w, 2] every true window of a sentence, behind them NaN; None where each has one.
     """
 
     ids: np.ndarray
@@ -29,6 +33,7 @@ class Annotations(NamedTuple):
     recording: np.ndarray
     spans: np.ndarray
     texts: list[str]
+    windows: np.ndarray | None = None
 
 
 def read_annotations(path: str | Path, format: str, *, durations: str | Path | Mapping[str, float] = "") -> Annotations:
@@ -37,8 +42,9 @@ def read_annotations(path: str | Path, format: str, *, durations: str | Path | M
     Args:
       path: the file.
       format: "activitynet" (JSON: id -> `duration`, `timestamps` [[start, end]], `sentences`), "charades" (text:
-        `id start end##sentence`, a line each; durations come extra) or "tacos" (JSON: id -> `timestamps` in frames,
-        `sentences`, `fps`, `num_frames`).
+        `id start end##sentence`, a line each; durations come extra), "tacos" (JSON: id -> `timestamps` in frames, `sentences`,
+        `fps`, `num_frames`) or "qvhighlights" (a JSON object a line: `vid`, `query`, `duration`, `relevant_windows`
+        [[start, end], ...]).
       durations: id -> seconds, or a file of it: JSON, or CSV with columns `id` and `length`. "charades" needs it; elsewhere
         it overrides the file.
 
@@ -49,7 +55,8 @@ def read_annotations(path: str | Path, format: str, *, durations: str | Path | M
     path = Path(path)
     require(path.is_file(), "data.annotations", got=f"no file {path}", wanted=f"a {format} file")
     known = dict(durations) if isinstance(durations, Mapping) else read_durations(durations) if durations else {}
-    found = READERS[format](path)
+    with _shaped(path):
+        found = READERS[format](path)
     ids = list(found)
     seconds, recording, spans, texts = [], [], [], []
     for number, (name, entry) in enumerate(found.items()):
@@ -62,8 +69,27 @@ def read_annotations(path: str | Path, format: str, *, durations: str | Path | M
         recording += [number] * len(entry["texts"])
         spans += entry["spans"]
         texts += entry["texts"]
+    with _shaped(path):
+        # a span, or where a sentence is true in several windows a list of them
+        true = [np.array(span, np.float64).reshape(-1, 2) for span in spans]
+        windows = np.full((len(true), max(map(len, true), default=1), 2), np.nan)
+        for query, found_spans in enumerate(true):
+            windows[query, : len(found_spans)] = found_spans
+        longest = np.array([int((each[:, 1] - each[:, 0]).argmax()) for each in true], np.int64)
     return Annotations(np.array(ids), np.array(seconds, np.float64), np.array(recording, np.int64),
-                       np.array(spans, np.float64).reshape(-1, 2), texts)
+                       windows[np.arange(len(true)), longest], texts, windows if windows.shape[1] > 1 else None)
+
+
+@contextlib.contextmanager
+def _shaped(path: Path) -> Iterator[None]:
+    """Names the file whose fields are of another kind or shape than its format says."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+        fail(str(path), got=f"fields of another kind ({error})", wanted="start and end in numbers, sentences in words",
+             remedy="Compare the file with the format's description.")
 
 
 def read_durations(path: str | Path) -> dict[str, float]:
@@ -71,12 +97,13 @@ def read_durations(path: str | Path) -> dict[str, float]:
     path = Path(path)
     require(path.is_file(), "data.annotations.durations", got=f"no file {path}", wanted="a JSON or CSV file")
     if path.suffix == ".json":
-        return {name: float(value) for name, value in _json(path).items()}
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+        with _shaped(path):
+            return {name: float(value) for name, value in _json(path).items()}
+    rows = list(csv.DictReader(read_text(path, str(path)).splitlines(keepends=True)))
     require(bool(rows) and {"id", "length"} <= set(rows[0]), "data.annotations.durations",
             got=f"{path.name} with columns {sorted(rows[0]) if rows else 'none'}", wanted="columns id and length")
-    return {row["id"]: float(row["length"]) for row in rows}
+    with _shaped(path):
+        return {row["id"]: float(row["length"]) for row in rows}
 
 
 def read_clips(path: str | Path, ids: Iterable[str]) -> list[np.ndarray]:
@@ -95,17 +122,17 @@ def read_clips(path: str | Path, ids: Iterable[str]) -> list[np.ndarray]:
     require(path.exists(), "data.clips.path", got=f"no file or folder {path}", wanted="an .h5 or .npz file, or a folder of .npy")
     if path.is_dir():
         _require_ids(ids, {file.stem for file in path.glob("*.npy")}, path)
-        return [np.load(path / f"{name}.npy", allow_pickle=False) for name in ids]
+        return [open_source(path / f"{name}.npy").array("") for name in ids]
     if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as archive:
-            _require_ids(ids, set(archive.files), path)
-            return [archive[name] for name in ids]
+        archive = NpzSource(path)
+        _require_ids(ids, set(archive.keys), path)
+        return [archive.array(name) for name in ids]
     require(path.suffix in (".h5", ".hdf5"), "data.clips.path", got=path.name, wanted=".h5, .hdf5, .npz or a folder of .npy")
     try:
         import h5py
     except ImportError as error:
         raise ImportError('HDF5 files need h5py: pip install "gera_jax[hdf5]"') from error
-    with h5py.File(path, "r") as file:
+    with reading(path, "HDF5 file"), h5py.File(path, "r") as file:
         _require_ids(ids, set(file), path)
         return [_dataset(file[name], h5py.Dataset, name) for name in ids]
 
@@ -114,7 +141,7 @@ def clip_header(path: str | Path, name: str) -> tuple[int, ...]:
     """Shape of one recording's clip features, for looking before reading; HDF5 and npy give it from their headers."""
     path = Path(path)
     if path.is_dir():
-        return np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False).shape
+        return open_source(path / f"{name}.npy").inspect("")[0]
     return read_clips(path, [name])[0].shape
 
 
@@ -134,10 +161,7 @@ def _require_ids(ids: list[str], known: set[str], path: Path) -> None:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        fail(str(path), got=f"no JSON ({error})", wanted="a JSON object, recording -> annotation")
+    found = parse_json(read_text(path, str(path)), str(path), path.name)
     require(isinstance(found, dict), str(path), got=f"a JSON {type(found).__name__}", wanted="an object, recording -> annotation")
     return found
 
@@ -169,7 +193,7 @@ def _tacos(path: Path) -> dict[str, dict[str, Any]]:
 
 def _charades(path: Path) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(read_text(path, str(path)).split("\n"), 1):
         if not line.strip():
             continue
         head, hashes, text = line.partition("##")
@@ -187,5 +211,22 @@ def _charades(path: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
+def _qvhighlights(path: Path) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for number, line in enumerate(read_text(path, str(path)).split("\n"), 1):
+        if not line.strip():
+            continue
+        where = f"{path.name} line {number}"
+        query = parse_json(line, where, path.name)
+        _fields(path, f"line {number}", query, ("vid", "query", "duration", "relevant_windows"))
+        windows = [[float(start), float(end)] for start, end in query["relevant_windows"]]
+        require(len(windows) > 0, where, got="no window in which the query is true", wanted="at least one",
+                remedy="Leave that line out.")
+        entry = found.setdefault(str(query["vid"]), dict(duration=query["duration"], spans=[], texts=[]))
+        entry["spans"].append(windows)
+        entry["texts"].append(query["query"].strip())
+    return found
+
+
 READERS: dict[str, Callable[[Path], dict[str, dict[str, Any]]]] = {
-    "activitynet": _activitynet, "charades": _charades, "tacos": _tacos}
+    "activitynet": _activitynet, "charades": _charades, "tacos": _tacos, "qvhighlights": _qvhighlights}

@@ -4,75 +4,134 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-from collections.abc import Sequence
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from gera_jax.checks import fail, require
-from gera_jax.data.tables import Table, check_unique, first_ids
+from gera_jax.data.formats import open_source
+from gera_jax.data.formats.arrow import ArrowSource, open_frame
+from gera_jax.data.formats.ids_files import read_text
+from gera_jax.data.ids import check_ids, first_ids
+from gera_jax.data.tables import Table, check_unique
+
+WANTED = "a .csv, .tsv, .txt, .jsonl or .parquet file, two ids a line"
+HEADING = re.compile(r"x|y|id|.*(_id|_ids| id|_name|_key|_file|_path)|image|text|caption|source|target", re.IGNORECASE)
 
 
 class PairedTables(NamedTuple):
-    """Two tables whose ids are equal where a pair is known, and whether an item has several rows."""
+    """Two tables whose ids are equal where a pair is known, whether an item has several rows, and how many pairs nobody listed.
+
+    Of rows that known pairs join into one item (a-1, b-1, b-2) every one of x meets every one of y: a-2 is implied.
+    """
 
     x: Table
     y: Table
     captions: bool
+    implied: int = 0
 
 
-def read_pairs(source: str | Path | Sequence) -> np.ndarray:
-    """Ids of known pairs, [p, 2] strings, from a `.csv` or `.tsv` of two columns or from rows of two ids.
+def read_pairs(source: Any) -> np.ndarray:
+    """Ids of known pairs, [p, 2] strings.
 
-    A first line `x,y`, `x_id,y_id` or the like is a heading where the word "id", "x" or "y" says so.
+    A heading is still among them: whether the first line is one, `tables_with_pairs` sees from the ids of the tables.
+
+    Args:
+      source: a file of two columns (`.csv`; `.tsv`, in which quotes are letters like any other; `.txt` with blanks or tabs;
+        `.jsonl`, `.parquet`), rows of two ids, a frame of two columns, or a dictionary of an id to one id or to several.
 
     Raises:
-      InputError: no such file, or lines that are no two ids.
+      InputError: no such file, another encoding than UTF-8 or UTF-16 with its mark, or lines that are no two ids.
 
-    >>> read_pairs([("a", 1), ("b", 2)]).tolist()
-    [['a', '1'], ['b', '2']]
+    >>> read_pairs([("a", 1), (b"b", 2**63 + 1)]).tolist(), read_pairs({"a": ["1", "2"]}).tolist()
+    ([['a', '1'], ['b', '9223372036854775809']], [['a', '1'], ['a', '2']])
     """
-    if isinstance(source, str | Path):
-        path = Path(source)
-        require(path.is_file(), "pairs", got=f"no file {path}", wanted="a .csv or .tsv file, two ids a line")
-        require(path.suffix in (".csv", ".tsv"), "pairs", got=f'"{path.name}"', wanted="a .csv or .tsv file, two ids a line")
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = [
-                [cell.strip() for cell in line] for line in csv.reader(file, delimiter="," if path.suffix == ".csv" else "\t")
-            ]
-        lines = [line for line in lines if any(line)]
-        if lines and _is_heading(lines[0]):
-            lines = lines[1:]
-    else:
-        lines = [[str(cell) for cell in np.atleast_1d(np.asarray(line))] for line in source]
+    lines = _lines(source)
     wrong = [i for i, line in enumerate(lines) if len(line) != 2 or not all(line)]
-    require(
-        not wrong,
-        "pairs",
-        got=f"{len(wrong)} lines that are no two ids (first: {lines[wrong[0]] if wrong else ''})",
-        wanted="two ids a line: one of x, one of y",
-    )
+    require(not wrong, "pairs", got=f"{len(wrong)} lines that are no two ids (first: {lines[wrong[0]] if wrong else ''})",
+            wanted="two ids a line: one of x, one of y")
     require(len(lines) >= 2, "pairs", got=f"{len(lines)} pairs", wanted="at least 2 pairs")
-    return np.asarray(lines, dtype=str)
+    return np.stack([check_ids("pairs", list(column), len(lines)).astype(str) for column in zip(*lines, strict=True)], axis=1)
 
 
-def _is_heading(line: list[str]) -> bool:
-    words = [word.lower() for word in line]
-    return all(word in ("x", "y", "id") or word.endswith(("_id", " id", "_ids")) for word in words)
+def _lines(source: Any) -> list[list[str]]:
+    if isinstance(source, str | Path):
+        return _file_lines(Path(source))
+    if isinstance(source, Mapping):
+        several = [(key, partners if isinstance(partners, list | tuple | set | frozenset | np.ndarray) else [partners])
+                   for key, partners in source.items()]
+        source = [(key, partner) for key, partners in several for partner in partners]
+    elif hasattr(source, "columns") and not isinstance(source, np.ndarray):
+        return _columns(open_frame(source, "pairs"))
+    require(isinstance(source, Iterable), "pairs", got=f"a {type(source).__name__}", wanted="rows of two ids")
+    return [[_word(cell) for cell in (line if isinstance(line, Sequence | np.ndarray) and not isinstance(line, str | bytes)
+                                      else [line])] for line in source]
+
+
+def _word(cell: Any) -> str:
+    """An id as a string, exact."""
+    if isinstance(cell, bytes):
+        try:
+            return cell.decode()
+        except UnicodeDecodeError as error:
+            fail("pairs", got=f"bytes that are no UTF-8 ({error})", wanted="strings or whole numbers")
+    whole = isinstance(cell, str | int | np.integer) and not isinstance(cell, bool)
+    require(whole, "pairs", got=f"{cell!r}, a {type(cell).__name__}", wanted="strings or whole numbers",
+            remedy="Give numbers above 2^53 as whole numbers or strings: NumPy makes floats of a mixture.")
+    return str(cell)
+
+
+def _file_lines(path: Path) -> list[list[str]]:
+    require(path.is_file(), "pairs", got=f"no file {path}", wanted=WANTED)
+    suffix = path.suffix.lower()
+    if suffix in (".jsonl", ".parquet"):
+        source = open_source(path)
+        assert isinstance(source, ArrowSource)
+        return _columns(source)
+    require(suffix in (".csv", ".tsv", ".txt"), "pairs", got=f'"{path.name}"', wanted=WANTED)
+    lines = [line for line in read_text(path, "pairs").split("\n") if line.strip()]
+    if suffix == ".csv":
+        return _csv_lines(path, "\n".join(lines))
+    return [line.split("\t") if "\t" in line or suffix == ".tsv" else line.split() for line in lines]
+
+
+def _csv_lines(path: Path, text: str) -> list[list[str]]:
+    limit = csv.field_size_limit(sys.maxsize)  # ids may be long; the limit is one for the whole process, so it is put back
+    try:
+        lines = list(csv.reader(text.splitlines(keepends=True), strict=True))
+    except csv.Error as error:
+        fail("pairs", got=f'"{path.name}", which is no .csv ({error})', wanted="two ids a line",
+             remedy='Close every quote, write a quote inside of one as "", or save the list as .tsv, where quotes are letters.')
+    finally:
+        csv.field_size_limit(limit)
+    return [line for line in lines if any(cell.strip() for cell in line)]
+
+
+def _columns(source: ArrowSource) -> list[list[str]]:
+    names = source.schema.names
+    require(len(names) == 2, "pairs", got=f"columns {', '.join(names)}", wanted="two columns: ids of x, ids of y")
+    columns = [[_word("" if i is None else i) for i in source.ids(name, "")] for name in names]
+    return [list(line) for line in zip(*columns, strict=True)]
 
 
 def tables_with_pairs(x: Table, y: Table, pairs: np.ndarray) -> PairedTables:
-    """The tables with new ids: rows of one known pair share one, every other row is alone.
+    """The tables with new ids: rows that known pairs join share one, every other row is alone.
 
-    An id may be in several pairs where all of them meet in it (one picture, five captions).
+    An id may be in several pairs (one picture, five captions; a word with two translations that have other sources too): all
+    rows that are joined, directly or by others, are one item.
 
     Args:
       x, y: tables of unique ids.
-      pairs: [p, 2] ids, as `read_pairs` gives them.
+      pairs: [p, 2] ids, as `read_pairs` gives them; a first line such as `x_id,y_id` whose words are no ids is left out.
 
     Raises:
-      InputError: ids that no table has, a pair given twice, or chains of pairs (a-1, b-1, b-2) whose ends are not a pair.
+      InputError: ids that no table has, a pair given twice, or an item whose rows imply more pairs than were listed.
 
     >>> x, y = Table(np.eye(3), ["a", "b", "c"], "image"), Table(np.eye(3), ["1", "2", "3"], "text")
     >>> made = tables_with_pairs(x, y, read_pairs([("c", "1"), ("a", "2")]))
@@ -81,51 +140,61 @@ def tables_with_pairs(x: Table, y: Table, pairs: np.ndarray) -> PairedTables:
     """
     for table in (x, y):
         check_unique(table)
-    rows = []
     numbers = [{str(i): row for row, i in enumerate(table.ids)} for table in (x, y)]
+    # as written, else without the blanks around it
+    pairs = np.array([[i if i in number else i.strip() for i, number in zip(line, numbers, strict=True)]
+                      for line in pairs.tolist()], dtype=str)
     headed = not any(i in number for i, number in zip(pairs[0].tolist(), numbers, strict=True))
-    for column, (table, number) in enumerate(zip((x, y), numbers, strict=True)):
-        plain_ids = "A table without stored ids has its row numbers, from 0, as ids." if table.ids.dtype.kind != "U" else ""
-        missing = [i for i in dict.fromkeys(pairs[:, column].tolist()) if i not in number]
-        require(
-            not missing,
-            "pairs",
-            got=f"{len(missing)} ids that {table.name} does not have ({first_ids(missing, 10)})",
-            wanted=f"ids like {', '.join(map(str, table.ids[:3]))}",
-            remedy='Is the first line a heading? Call its columns "x_id,y_id".' if headed else plain_ids,
-        )
-        rows.append(np.array([number[i] for i in pairs[:, column]]))
+    if headed and all(HEADING.fullmatch(word) for word in pairs[0].tolist()):
+        pairs, headed = pairs[1:], False
+    require(len(pairs) >= 2, "pairs", got=f"{len(pairs)} pairs", wanted="at least 2 pairs")
+    rows = [_rows(table, number, pairs[:, column], headed)
+            for column, (table, number) in enumerate(zip((x, y), numbers, strict=True))]
     _, first, times = np.unique(rows[0] * len(y) + rows[1], return_index=True, return_counts=True)
     again = first[times > 1]
-    require(
-        len(again) == 0,
-        "pairs",
-        wanted="each pair once",
-        remedy="Remove the repeats.",
-        got=f"{len(again)} pairs given more than once (first: {', '.join(pairs[again[0]]) if len(again) else ''})",
-    )
-    often = [np.bincount(r, minlength=len(table))[r] > 1 for r, table in zip(rows, (x, y), strict=True)]
-    chain = np.flatnonzero(often[0] & often[1])
-    if len(chain):
-        fail(
-            "pairs",
-            got=f"chains of pairs (first: {', '.join(pairs[chain[0]])}, both in other pairs too)",
-            wanted="pairs of which one side is in no other pair",
-            remedy="Give every item rows of its own, or leave out pairs until one side of each is unique.",
-        )
-    # the side that is in several pairs, or the first, names the item
-    item = np.where(often[1], rows[1] + len(x), rows[0])
-    names = [f"{a} = {b}" for a, b in pairs]
+    require(len(again) == 0, "pairs", got=f"{len(again)} pairs given more than once (first: "
+            f"{', '.join(pairs[again[0]]) if len(again) else ''})", wanted="each pair once", remedy="Remove the repeats.")
+    item = _items(len(x), len(y), rows)
+    implied = _implied(item, rows, pairs)
     named: dict[int, str] = {}
-    for key, name in zip(item.tolist(), names, strict=True):
-        named.setdefault(key, name)
+    for key, (a, b) in zip(item[0][rows[0]].tolist(), pairs, strict=True):
+        named.setdefault(key, f"{a} = {b}")
     made = []
-    for table, own in zip((x, y), rows, strict=True):
+    for table, own, items in zip((x, y), rows, item, strict=True):
         ids = [f"{table.name}: {i}" for i in table.ids]
-        for row, key in zip(own.tolist(), item.tolist(), strict=True):
-            ids[row] = named[key]
-        made.append(dataclasses.replace(table, ids=np.asarray(ids)))
-    return PairedTables(made[0], made[1], captions=bool((often[0] | often[1]).any()))
+        for row in np.unique(own).tolist():
+            ids[row] = named[int(items[row])]
+        made.append(dataclasses.replace(table, ids=np.asarray(ids), numbered=False))
+    return PairedTables(made[0], made[1], captions=any(len(np.unique(own)) < len(own) for own in rows), implied=implied)
+
+
+def _rows(table: Table, number: Mapping[str, int], ids: np.ndarray, headed: bool) -> np.ndarray:
+    missing = [i for i in dict.fromkeys(ids.tolist()) if i not in number]
+    plain = "A table without stored ids has its row numbers, from 0, as ids." if table.numbered else ""
+    require(not missing, "pairs", got=f"{len(missing)} ids that {table.name} does not have ({first_ids(missing, 10)})",
+            wanted=f"ids like {', '.join(map(str, table.ids[:3]))}",
+            remedy='Is the first line a heading? Call its columns "x_id,y_id".' if headed else plain)
+    return np.array([number[i] for i in ids.tolist()])
+
+
+def _items(n: int, m: int, rows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Item number of each row of x and of y: rows are one item where known pairs lead from one to the other."""
+    joined = coo_array((np.ones(len(rows[0]), bool), (rows[0], rows[1] + n)), shape=(n + m, n + m))
+    labels = connected_components(joined, directed=False)[1]
+    return labels[:n], labels[n:]
+
+
+def _implied(item: tuple[np.ndarray, np.ndarray], rows: list[np.ndarray], pairs: np.ndarray) -> int:
+    """Pairs that are in an item and not in the list; more of them than were listed are a sign of wrong lines, and refused."""
+    count = max(int(labels.max()) for labels in item) + 1
+    used = [np.bincount(labels[np.unique(own)], minlength=count) for labels, own in zip(item, rows, strict=True)]
+    made = used[0] * used[1] - np.bincount(item[0][rows[0]], minlength=count)
+    worst = int(made.argmax())
+    inside = pairs[item[0][rows[0]] == worst]
+    require(made.sum() <= len(pairs), "pairs", got=f"{len(pairs)} pairs that imply {made.sum()} others (most: {used[0][worst]} x "
+            f"{used[1][worst]} rows around {', '.join(inside[0])})", wanted="items of rows that belong together",
+            remedy="Leave out pairs of which both ids are in many others.")
+    return int(made.sum())
 
 
 def add_unpaired(table: Table, extra: Table | None, paired_rows: Any) -> Table:
@@ -146,9 +215,8 @@ def add_unpaired(table: Table, extra: Table | None, paired_rows: Any) -> Table:
         wanted=f"{table.dim}, as in the table",
         remedy="Embed both with the same encoder.",
     )
-    stored = all(t.ids.dtype.kind == "U" for t in (table, extra))
-    if stored:
-        shared = np.intersect1d(table.ids, extra.ids)
+    if not (table.numbered or extra.numbered):
+        shared = np.intersect1d(table.ids.astype(str), extra.ids.astype(str))
         require(
             len(shared) == 0,
             name,
@@ -168,4 +236,4 @@ def add_unpaired(table: Table, extra: Table | None, paired_rows: Any) -> Table:
     )
     meta = None if table.meta is None else [*table.meta, *([{}] * len(extra))]
     ids = np.concatenate([table.ids.astype(str), [f"{table.name} unpaired: {i}" for i in extra.ids]])
-    return Table(np.concatenate([table.rows, extra_rows]), ids, table.name, meta)
+    return dataclasses.replace(table, rows=np.concatenate([table.rows, extra_rows]), ids=ids, meta=meta)

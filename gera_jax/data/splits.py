@@ -134,7 +134,7 @@ def read_ids(source: str | Path | Sequence, name: str) -> np.ndarray:
     require(path.suffix in readers, name, got=f'"{path.name}"', wanted="a .txt, .json or .npy file of ids")
     try:
         found = readers[path.suffix]()
-    except ValueError as error:
+    except (ValueError, EOFError, OSError, RecursionError) as error:
         fail(name, got=f"{path.name}: {error}", wanted="a list of ids")
     require(isinstance(found, list) and all(isinstance(i, str | int) for i in found), name,
             got=f"{path.name} with something else", wanted="a list of ids")
@@ -152,9 +152,9 @@ def part_sizes(n: int, val: int | float, test: int | float) -> tuple[int, int]:
     """
     sizes = []
     for name, size in (("val", val), ("test", test)):
-        whole = isinstance(size, int | np.integer) or float(size).is_integer()
-        fine = not isinstance(size, bool) and size >= 0 and (whole or size < 1)
-        require(fine, f"data.split.{name}", got=size, wanted="a number of rows, or a share below 1")
+        fine = isinstance(size, int | float | np.integer | np.floating) and not isinstance(size, bool) and size >= 0
+        whole = fine and (isinstance(size, int | np.integer) or float(size).is_integer())
+        require(fine and (whole or size < 1), f"data.split.{name}", got=repr(size), wanted="a number of rows, or a share below 1")
         sizes.append(int(size) if whole else max(1, round(size * n)))
     require(sum(sizes) < n, "data.split", got=f"val={sizes[0]} and test={sizes[1]} of {n} paired rows",
             wanted=f"val + test below {n}, so that pairs are left to train on",

@@ -5,24 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from gera_jax.checks import fail, require
-from gera_jax.data import sources
+from gera_jax.data.formats import open_source
+from gera_jax.data.ids import check_can_meet, check_ids, check_meets, first_ids
+
+if TYPE_CHECKING:
+    from gera_jax.data.formats.base import Source
+
+__all__ = ["Join", "Table", "check_ids", "check_shape", "check_unique", "choose_layer", "duplicate_rows", "first_ids",
+           "inspect_table", "is_float", "join", "load_layers", "load_table", "number_items", "outer_join", "row_numbers",
+           "to_float32"]
 
 REMEDY_INT = "Whole numbers are labels or token ids, not embeddings; if they are meant, save rows.astype('float32')."
-
-
-def first_ids(ids: Any, count: int = 3) -> str:
-    """The first ids in words.
-
-    >>> first_ids(["id7", "id9", "id12", "id14"])
-    'first: id7, id9, id12, ...'
-    """
-    shown = ", ".join(str(i) for i in ids[:count])
-    return f"first: {shown}" + (", ..." if len(ids) > count else "")
 
 
 def is_float(dtype: np.dtype) -> bool:
@@ -36,9 +34,11 @@ class Table:
 
     Args:
       rows: [n, d] float16, float32, float64 or bfloat16; a memory-mapped array stays on disk.
-      ids: [n] strings or whole numbers; rows of two modalities with equal ids are a pair.
+      ids: [n] strings or whole numbers; rows of two modalities with equal ids are a pair. None numbers the rows.
       name: the modality, used in every message.
       meta: one dict of words a row, or None.
+      numbered: the ids are row numbers and not the caller's: such a table is joined only with another of as many rows.
+      numbered_of: how many rows the numbers counted, also where some of them were left out since.
 
     Raises:
       InputError: rows are not a matrix of floats, there is no row, or ids do not fit.
@@ -49,20 +49,48 @@ class Table:
     """
 
     rows: np.ndarray
-    ids: np.ndarray
+    ids: Any = None
     name: str = "table"
     meta: list[dict[str, Any]] | None = None
+    numbered: bool = False
+    numbered_of: int = 0
 
     def __post_init__(self) -> None:
         masked = isinstance(self.rows, np.ma.MaskedArray) and is_float(self.rows.dtype)
         rows = self.rows.filled(np.nan) if masked else np.asanyarray(self.rows)  # what was masked is missing, and counted as NaN
         check_shape(self.name, rows.shape, rows.dtype)
-        ids = check_ids(self.name, self.ids, len(rows))
+        numbered = self.numbered or self.ids is None
+        ids = np.arange(len(rows)) if self.ids is None else check_ids(self.name, self.ids, len(rows))
         if self.meta is not None:
             require(len(self.meta) == len(rows), f"{self.name} meta", got=f"{len(self.meta)} entries",
                     wanted=f"one a row, {len(rows)}", remedy="Write one entry for each row, in the order of the rows.")
         object.__setattr__(self, "rows", rows)
         object.__setattr__(self, "ids", ids)
+        object.__setattr__(self, "numbered", numbered)
+        object.__setattr__(self, "numbered_of", (self.numbered_of or len(rows)) if numbered else 0)
+
+    @classmethod
+    def from_frame(cls, frame: Any, *, key: str = "", ids_key: str = "", name: str = "table") -> Table:
+        """A table from a pandas, polars or Arrow table, by the rules of a parquet file.
+
+        Args:
+          frame: with a column of lists (or of tensors), or columns of numbers, and a column of ids.
+          key: the column of the vectors, or what stands before the numbers of `dim_0`, `dim_1`, ...; may be empty when there is
+            only one candidate.
+          ids_key: the column of the ids; `id`, `ids`, `<key>_ids` and an index of names in pandas are found by themselves.
+          name: the modality.
+
+        Raises:
+          InputError: as `load_table`.
+          ImportError: without pyarrow.
+
+        >>> import pandas
+        >>> Table.from_frame(pandas.DataFrame(dict(id=["a", "b"], vector=[[0.5, 1.0], [1.0, 2.0]])), name="image")
+        Table(image: 2 x 2 float64, ids a ... b)
+        """
+        from gera_jax.data.formats.arrow import open_frame
+
+        return _load(open_frame(frame, name), key, ids_key, name, None)
 
     def __len__(self) -> int:
         return self.rows.shape[0]
@@ -84,7 +112,7 @@ class Table:
         """A table of the rows at `index` [m] (row numbers, or True for each row to keep), with their ids and meta."""
         index = row_numbers(self.name, index, len(self))
         meta = None if self.meta is None else [self.meta[i] for i in index]
-        return Table(self.rows[index], self.ids[index], self.name, meta)
+        return Table(self.rows[index], self.ids[index], self.name, meta, self.numbered, self.numbered_of)
 
     def without(self, index: Any) -> Table:
         """A table without the rows at `index` [m] (numbers, or True for each to drop), such as `validate_table(...).bad_rows`."""
@@ -127,30 +155,6 @@ def check_shape(name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
             wanted="at least one row and one column", remedy="The file holds no embeddings: write it again.")
 
 
-def check_ids(name: str, ids: Any, n: int) -> np.ndarray:
-    """`ids` as an [n] array of strings or whole numbers, or `InputError`."""
-    empty = sum(i is None for i in ids) if isinstance(ids, (list, tuple)) else 0
-    require(not empty, f"{name} ids", got=f"{empty} rows without an id", wanted="one id a row",
-            remedy="Give each row an id, or leave those rows out.")
-    mixed = isinstance(ids, (list, tuple)) and len({isinstance(i, str) for i in ids}) > 1
-    require(not mixed, f"{name} ids", got="strings and numbers together", wanted="one kind",
-            remedy="Make every id a string.")
-    ids = np.asarray(ids)
-    if ids.dtype.kind == "O" and all(isinstance(i, str) for i in ids.ravel()):
-        ids = ids.astype(str)
-    if ids.dtype.kind == "S":
-        try:
-            ids = np.char.decode(ids, "utf-8")
-        except UnicodeDecodeError as error:
-            fail(f"{name} ids", got=f"bytes that are no UTF-8 ({error})", wanted="strings or whole numbers",
-                 remedy="Decode them first: np.char.decode(ids, encoding).")
-    require(ids.dtype.kind in "Uiu", f"{name} ids", got=f"dtype {ids.dtype.name}", wanted="strings or whole numbers",
-            remedy="Save them with np.array(ids, dtype=str).")
-    require(ids.shape == (n,), f"{name} ids", got=f"shape {ids.shape}", wanted=f"one id a row, ({n},)",
-            remedy="Write one id for each row, in the order of the rows.")
-    return ids
-
-
 def choose_layer(name: str, shape: tuple[int, ...], layer: int | str | None) -> int | None:
     """Number of the layer to take from an array [n, layers, d], None for a matrix; `InputError` where the two do not fit.
 
@@ -170,21 +174,25 @@ def choose_layer(name: str, shape: tuple[int, ...], layer: int | str | None) -> 
 
 
 def load_table(path: str | Path, *, key: str = "", ids_key: str = "", name: str = "", layer: int | str | None = None) -> Table:
-    """Load embeddings and their ids from a file or a TFDS directory.
+    """Load embeddings and their ids from a file or a folder.
 
     Args:
-      path: `.npy` (memory-mapped), `.npz`, `.safetensors` (memory-mapped), `.parquet`, or a TFDS directory of
-        `array_record` files; `<directory>/<split>` names one of its splits.
-      key: the array, column or feature; may be empty when there is only one candidate.
-      ids_key: where the ids are: an array, column or feature, a field of the npz's `meta`, or for `.npy` and
-        `.safetensors` a file. Found by itself: `ids`, `id`, `<key>_ids`, and beside `a.npy` the file `a.ids.npy`,
-        `.txt` or `.json`. Without any, ids are the row numbers (TFDS: refused, its order is hashed).
+      path: `.npy`, `.safetensors`, `.faiss` (all memory-mapped), `.npz`, `.parquet`, `.arrow`, `.feather`, `.csv`, `.tsv`,
+        `.jsonl`, `.h5`, `.hdf5`, `.h5ad`, `.pt`, `.vec`, GloVe's `.txt`, a folder of parquet or Arrow files, or a TFDS directory
+        of `array_record` files; `<directory>/<split>` names one of its splits.
+      key: the array, column or feature; may be empty when there is only one candidate. Columns `dim_0`, `dim_1`, ... are the
+        vector `dim`.
+      ids_key: where the ids are: an array, column or feature, a field of the npz's `meta`, or a file. Found by itself: `ids`,
+        `id`, `<key>_ids`, an index of names from pandas, and beside `a.npy` the file `a.ids.npy`, `.txt` or `.json`. What only
+        looks like ids (`image_id`, `names`, a column without a repeat) is refused until it is named; "row-number" says that none
+        of it is meant. Without any, ids are the row numbers (TFDS: refused, its order is hashed) and the table is `numbered`.
       name: the modality; the key or the file's stem by default.
       layer: which layer of an array [n, layers, d]; None or "" for a matrix.
 
     Raises:
-      InputError: no such file or key, a damaged or pickled file, whole numbers, ids that do not fit, or a layer axis
-        without a layer chosen.
+      InputError: no such file or key, a damaged or pickled file, whole numbers, ids that do not fit or are not named, or a layer
+        axis without a layer chosen.
+      ImportError: a format whose library is not installed, with the extra that brings it.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -192,35 +200,35 @@ def load_table(path: str | Path, *, key: str = "", ids_key: str = "", name: str 
     ...     load_table(f"{folder}/a.npz", key="image")
     Table(image: 2 x 4 float32, ids cat ... dog)
     """
-    path = Path(path)
-    source = sources.open_source(path)
+    return _load(open_source(Path(path)), key, ids_key, name, layer)
+
+
+def _load(source: Source, key: str, ids_key: str, name: str, layer: int | str | None) -> Table:
     key = source.choose(key)
-    name = name or key or path.name.split(".")[0]
+    name = name or key or source.path.name.split(".")[0]
     # The header first: a wrong dtype is refused before a gigabyte is read.
     shape, dtype = source.inspect(key)
-    number = choose_layer(f"{name} ({path.name})", shape, layer)
-    check_shape(f"{name} ({path.name})", shape if number is None else (shape[0], shape[2]), dtype)
+    number = choose_layer(f"{name} ({source.path.name})", shape, layer)
+    check_shape(f"{name} ({source.path.name})", shape if number is None else (shape[0], shape[2]), dtype)
     rows, ids, meta = source.read(key, ids_key)
-    rows = rows if number is None else rows[:, number]
-    return Table(rows, np.arange(len(rows)) if ids is None else ids, name, meta)
+    return Table(rows if number is None else rows[:, number], ids, name, meta)
 
 
-def load_layers(path: str | Path, *, key: str = "", ids_key: str = "", name: str = "") -> tuple[np.ndarray, np.ndarray]:
-    """All layers [n, layers, d] of a file and their ids [n]; a memory map stays on disk.
+def load_layers(path: str | Path, *, key: str = "", ids_key: str = "", name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
+    """All layers [n, layers, d] of a file and their ids [n], or None where it has none; a memory map stays on disk.
 
     Raises:
       InputError: as `load_table`, and for an array without a layer axis.
     """
-    path = Path(path)
-    source = sources.open_source(path)
+    source = open_source(Path(path))
     key = source.choose(key)
-    name = name or key or path.name.split(".")[0]
+    name = name or key or source.path.name.split(".")[0]
     shape, dtype = source.inspect(key)
-    require(len(shape) == 3, f"{name} ({path.name})", got=f"shape {list(shape)}", wanted="an array [n, layers, d]",
+    require(len(shape) == 3, f"{name} ({source.path.name})", got=f"shape {list(shape)}", wanted="an array [n, layers, d]",
             remedy="Stack one embedding a layer: np.stack(layers, axis=1).")
-    check_shape(f"{name} ({path.name})", (shape[0], shape[1] * shape[2]), dtype)
+    check_shape(f"{name} ({source.path.name})", (shape[0], shape[1] * shape[2]), dtype)
     rows, ids, _ = source.read(key, ids_key)
-    return rows, check_ids(name, np.arange(len(rows)) if ids is None else ids, len(rows))
+    return rows, None if ids is None else check_ids(name, ids, len(rows))
 
 
 def inspect_table(path: str | Path, key: str = "", layer: int | str | None = None) -> tuple[tuple[int, ...], np.dtype]:
@@ -235,7 +243,7 @@ def inspect_table(path: str | Path, key: str = "", layer: int | str | None = Non
     ...     inspect_table(f"{folder}/a.npy")
     ((2, 4), dtype('float32'))
     """
-    source = sources.open_source(Path(path))
+    source = open_source(Path(path))
     shape, dtype = source.inspect(source.choose(key))
     number = choose_layer(Path(path).name, shape, layer)
     return (shape if number is None else (shape[0], shape[2])), dtype
@@ -261,7 +269,8 @@ def join(x: Table, y: Table, *, captions: bool = False) -> Join:
       `Join` with pairs in the order of x's rows (then y's).
 
     Raises:
-      InputError: ids of two kinds, or a repeated id without `captions`.
+      InputError: ids of two kinds, that never meet, in one table only, or repeated without `captions`; tables without ids of
+        unequal length.
 
     >>> x = Table(np.ones((3, 2)), ["a", "b", "c"]); y = Table(np.ones((2, 5)), ["c", "a"])
     >>> pairs, x_only, y_only = join(x, y)
@@ -284,21 +293,18 @@ def outer_join(tables: Sequence[Table], *, captions: bool = False) -> np.ndarray
       captions: allow an id to occur many times: every row of a table then meets every row of the others of the same id.
 
     Raises:
-      InputError: ids of two kinds, or a repeated id without `captions`.
+      InputError: as `join`.
 
     >>> a, b, c = (Table(np.ones((len(ids), 2)), ids, name) for name, ids in (("a", [3, 7]), ("b", [7]), ("c", [9, 3])))
     >>> outer_join((a, b, c)).tolist()
     [[0, -1, 1], [1, 0, -1], [-1, -1, 0]]
     """
-    kinds = ["strings" if table.ids.dtype.kind == "U" else "numbers" for table in tables]
-    if len(set(kinds)) > 1:
-        fail("ids", got=", ".join(f"{table.name} {kind}" for table, kind in zip(tables, kinds, strict=True)),
-             wanted="one kind on both sides" if len(tables) == 2 else "one kind in all tables",
-             remedy="Write both as strings; a table without stored ids has row numbers as ids: store its ids.")
+    check_can_meet(tables)
     if not captions:
         for table in tables:
             check_unique(table)
     codes = number_items(tables)[0]
+    check_meets(tables, codes)
     tuples, items = np.arange(len(tables[0]), dtype=np.int64)[:, None], codes[0]
     for code in codes[1:]:
         order = np.argsort(code, kind="stable")
@@ -322,9 +328,11 @@ def number_items(tables: Sequence[Table]) -> tuple[list[np.ndarray], np.ndarray]
 
     Numbered in the order of the ids, not of the rows: a file in another order gives the same numbers.
     """
-    all_ids = np.concatenate([table.ids for table in tables])
-    if all_ids.dtype.kind == "f":  # int64 beside uint64: NumPy makes them float64, where numbers above 2^53 become one
-        all_ids = np.concatenate([table.ids.astype(object) for table in tables])
+    kinds = {table.ids.dtype.kind for table in tables}
+    # int64 beside uint64: NumPy makes them float64, where numbers above 2^53 become one; numbered tables may hold both words and
+    # numbers, as unpaired rows get words
+    exact = str if "U" in kinds and len(kinds) > 1 else object if len(kinds) > 1 else None
+    all_ids = np.concatenate([table.ids.astype(exact) if exact else table.ids for table in tables])
     ids, codes = np.unique(all_ids, return_inverse=True)
     ends = np.cumsum([len(table) for table in tables])[:-1]
     return np.split(codes.astype(np.int64).ravel(), ends), ids

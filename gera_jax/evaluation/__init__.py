@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gera_jax.evaluation.calibration import expected_calibration_error
+from gera_jax.evaluation.chance import chance_level
 from gera_jax.evaluation.delta import delta_retrieval
 from gera_jax.evaluation.diagnostics import alignment, effective_rank, mean_cosine, modality_gap, uniformity
 from gera_jax.evaluation.few_shot import few_shot_accuracy
@@ -19,6 +20,7 @@ from gera_jax.ops import temporal_iou
 
 __all__ = [
     "alignment",
+    "chance_level",
     "cknna",
     "csls",
     "delta_retrieval",

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gera_jax.checks import require
+from gera_jax.evaluation.inputs import real, whole
 
 
 def expected_calibration_error(scores: Any, *, targets: Any = None, bins: int = 10) -> float:
@@ -16,15 +17,16 @@ def expected_calibration_error(scores: Any, *, targets: Any = None, bins: int = 
 
     Args:
       scores: [n, m] logits: cosines times the logit scale that the model was trained with, class logits.
-      targets: [n] the right column of each row; None = column i for row i (retrieval of pairs).
+      targets: [n] integers, the right column of each row (bools: column 0 or 1 of two); None = column i for row i (retrieval of
+        pairs).
       bins: number of bins.
 
     Returns:
       In [0, 1]; 0 = calibrated. Where k columns share the largest score the row counts as 1/k right if its own is among them. A
-      row with NaN is wrong with confidence 1.
+      row with NaN, or of -inf alone, is wrong with confidence 1.
 
     Raises:
-      InputError: wrong rank or size, a target that is no column, bins < 1.
+      InputError: wrong rank or size, a target that is no column number, bins that are no whole number or < 1.
 
     Source: Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), equation 3.
 
@@ -33,24 +35,27 @@ def expected_calibration_error(scores: Any, *, targets: Any = None, bins: int = 
     >>> round(expected_calibration_error(np.log(p)), 6)  # 2/3 |1/2 - .55| + 1/3 |1 - .9|
     0.066667
     """
-    scores = np.asarray(scores)
+    scores = real(scores, "scores").astype(np.float64)
     require(scores.ndim == 2 and scores.size > 0, "scores", got=f"shape {scores.shape}", wanted="[rows, columns], not empty")
     n, m = scores.shape
-    require(bins >= 1, "bins", got=bins, wanted="at least 1")
+    bins = whole(bins, "bins")
     if targets is None:
         require(n <= m, "scores", got=f"{n} rows and {m} columns", wanted="a column for each row (column i is right for row i)",
                 remedy="Give targets otherwise.")
         targets = np.arange(n)
     targets = np.asarray(targets)
     require(targets.shape == (n,), "targets", got=f"shape {targets.shape}", wanted=f"one column number for each of {n} rows")
+    require(targets.dtype.kind in "iu" or (targets.dtype == bool and m == 2), "targets",
+            got=f"dtype {targets.dtype} for {m} columns", wanted="column numbers as integers, or bools for two columns",
+            remedy="Convert them with .astype(int) if they are column numbers.")
     require(bool(np.all((targets >= 0) & (targets < m))), "targets", got=f"numbers from {targets.min()} to {targets.max()}",
             wanted=f"column numbers, 0 to {m - 1}")
-    scores = scores.astype(np.float64)
-    failed = np.isnan(scores).any(axis=1)
-    scores[failed] = 0.0
     top = scores.max(axis=1, keepdims=True)
-    confidence = 1 / np.exp(scores - top).sum(axis=1)
-    right = (scores[np.arange(n), targets] == top[:, 0]) / (scores == top).sum(axis=1)
+    failed = np.isnan(top[:, 0]) | (top[:, 0] == -np.inf)
+    best = scores == top
+    with np.errstate(invalid="ignore"):  # inf - inf, which is one of the best
+        confidence = 1 / np.where(best, 1.0, np.exp(np.where(best, 0.0, scores - top))).sum(axis=1)
+    right = best[np.arange(n), targets.astype(np.int64)] / np.maximum(best.sum(axis=1), 1)
     confidence, right = np.where(failed, 1.0, confidence), np.where(failed, 0.0, right)
     place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     gap = np.bincount(place, weights=right - confidence, minlength=bins)  # |B| times the signed gap of each bin

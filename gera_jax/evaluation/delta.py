@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from gera_jax.checks import require
 from gera_jax.evaluation import ranks
+from gera_jax.evaluation.inputs import real
 
 
 def delta_retrieval(gallery: Any, queries: Any, word_value: Any, word_target: Any, relevance: Any, *,
@@ -32,7 +34,8 @@ def delta_retrieval(gallery: Any, queries: Any, word_value: Any, word_target: An
       lam -> weighted share in [0, 1]; chance = share of relevant rows. k rows at the same score count 1/k each; NaN fails.
 
     Raises:
-      InputError: widths or sizes that do not fit, a query that is no row, no lam, weights that sum to 0.
+      InputError: widths or sizes that do not fit, a query that is no row, no lam or an infinite one, NaN in
+        relevance, weights that are no numbers >= 0 or sum to 0.
 
     Source: Couairon et al., "Embedding Arithmetic of Multimodal Queries" (SIMAT, 2021); as used by Oh et al. (NeurIPS 2023), who
     report the best lam of the development split.
@@ -55,10 +58,13 @@ def delta_retrieval(gallery: Any, queries: Any, word_value: Any, word_target: An
     require(n >= 2, "gallery", got=f"{n} rows", wanted="at least 2, as the query itself is left out")
     require(relevance.shape == (q, n), "relevance", got=f"shape {relevance.shape}", wanted=f"shape {(q, n)}")
     require(len(lams) > 0, "lams", got="none", wanted="at least one strength")
-    weights = np.ones(q) if weights is None else np.asarray(weights, float)
-    require(weights.shape == (q,) and bool(np.all(weights >= 0)) and weights.sum() > 0, "weights",
+    require(not (relevance.dtype.kind == "f" and np.isnan(relevance).any()), "relevance", got="NaN", wanted="numbers or bools",
+            remedy="Give a row that was not judged the value 0, or leave the edit out.")
+    require(all(math.isfinite(gallery.dtype.type(lam)) for lam in lams), "lams", got=list(lams), wanted="finite strengths")
+    weights = np.ones(q) if weights is None else real(weights, "weights").astype(float)
+    require(weights.shape == (q,) and bool(np.all(weights >= 0)) and 0 < weights.sum() < np.inf, "weights",
             got=f"shape {weights.shape}, sum {weights.sum():g}", wanted=f"{q} numbers >= 0 that are not all 0")
-    right = relevance if relevance.dtype == bool else relevance > threshold
+    right = relevance if relevance.dtype == bool else real(relevance, "relevance") > threshold
     own, change = gallery[queries] @ gallery.T, (word_target - word_value) @ gallery.T
     tie, rows, result = ranks.tie_width(gallery.dtype), np.arange(q), {}
     for lam in lams:

@@ -8,6 +8,8 @@ import numpy as np
 
 from gera_jax.checks import require, require_known
 from gera_jax.evaluation import ranks
+from gera_jax.evaluation.inputs import whole
+from gera_jax.evaluation.labels import label_codes
 
 
 def few_shot_accuracy(x_train: Any, train_labels: Any, x_test: Any, test_labels: Any, *, shots: int, probe: str = "linear",
@@ -17,7 +19,8 @@ def few_shot_accuracy(x_train: Any, train_labels: Any, x_test: Any, test_labels:
     Args:
       x_train: [n, d] rows to draw shots from; rows are normalised inside.
       train_labels: [n] any values; a class with fewer than `shots` rows gives all it has.
-      x_test: [m, d]; other rows of the same space. For robustness under a shift: those of another data set.
+      x_test: [m, d]; other rows of the same space. For robustness under a shift: those of another data set. A row with NaN counts
+        as wrong.
       test_labels: [m]; a class without a training row is an error.
       shots: rows of each class, >= 1.
       probe: "linear": one-hot targets by ridge regression with an intercept, the largest output wins; "centroid": the nearest
@@ -31,7 +34,8 @@ def few_shot_accuracy(x_train: Any, train_labels: Any, x_test: Any, test_labels:
       In [0, 1]; chance 1 / classes.
 
     Raises:
-      InputError: sizes that do not fit, shots, repeats or ridge out of range, a test class that training does not have.
+      InputError: sizes that do not fit, shots, repeats or ridge out of range, a test class that training does not have,
+        a training row with NaN.
 
     >>> import numpy as np
     >>> x = np.array([[1.0, 0.1], [1.0, -0.1], [0.1, 1.0], [-0.1, 1.0]])
@@ -39,20 +43,20 @@ def few_shot_accuracy(x_train: Any, train_labels: Any, x_test: Any, test_labels:
     1.0
     """
     require_known(probe, ("linear", "centroid"), "probe")
-    for name, value in (("shots", shots), ("repeats", repeats)):
-        require(value >= 1, name, got=value, wanted="at least 1")
+    shots, repeats = whole(shots, "shots"), whole(repeats, "repeats")
     require(ridge > 0, "ridge", got=ridge, wanted="above 0")
     x_train, x_test = ranks.unit_pair(x_train, x_test, ("x_train", "x_test"))
-    sides = []
-    for name, labels, rows in (("train_labels", train_labels, x_train), ("test_labels", test_labels, x_test)):
-        labels = np.asarray(labels)
+    broken = np.flatnonzero(np.isnan(x_train).any(axis=1))
+    require(broken.size == 0, "x_train", got=f"{broken.size} rows with NaN or infinity (first: row {broken[:1]})",
+            wanted="finite rows", remedy="Drop those rows: one of them spoils every probe that is fitted on it.")
+    sides = label_codes(train_labels, test_labels, names=("train_labels", "test_labels"))
+    for name, labels, rows in (("train_labels", sides[0], x_train), ("test_labels", sides[1], x_test)):
         require(labels.shape == (len(rows),), name, got=f"shape {labels.shape}", wanted=f"one class for each of {len(rows)} rows")
-        sides.append(labels)
     classes, train = np.unique(sides[0], return_inverse=True)
     require(len(classes) >= 2, "train_labels", got=f"{len(classes)} class", wanted="at least 2")
     unknown = ~np.isin(sides[1], classes)
     require(not unknown.any(), "test_labels", got=f"{int(unknown.sum())} rows of a class that training lacks "
-            f"(first: {sides[1][unknown][:1]})", wanted=f"only the {len(classes)} classes of train_labels")
+            f"(first: {np.asarray(test_labels)[unknown][:1]})", wanted=f"only the {len(classes)} classes of train_labels")
     test = np.searchsorted(classes, sides[1])
     size = np.bincount(test, minlength=len(classes))
     rng = np.random.default_rng(seed)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gera_jax.checks import require
+from gera_jax.checks import fail, require
+from gera_jax.evaluation.inputs import in_order, real, whole
 from gera_jax.ops import temporal_iou
 
 
@@ -24,7 +25,9 @@ def fuse_scores(probability: np.ndarray, cosine: np.ndarray, *, power: float = 0
     Source: MMN, arXiv 2109.04872.
     """
     require(power >= 0, "power", got=power, wanted="at least 0")
-    return np.clip((1 + np.asarray(cosine)) / 2, 0, 1) ** power * np.asarray(probability)
+    cosine, probability = (v if v.dtype.itemsize > 2 and v.dtype.kind == "f" else v.astype(np.float64)
+                           for v in (real(cosine, "cosine"), real(probability, "probability")))  # fmt: skip
+    return np.clip((1 + cosine) / 2, 0, 1) ** power * probability
 
 
 def temporal_nms(spans: np.ndarray, scores: np.ndarray, *, threshold: float = 0.5, keep: int = 5) -> np.ndarray:
@@ -32,12 +35,12 @@ def temporal_nms(spans: np.ndarray, scores: np.ndarray, *, threshold: float = 0.
 
     Args:
       spans: [N, 2] starts and ends shared by all queries, or [..., N, 2].
-      scores: [..., N]; of equal scores the first is better; -inf or NaN is no proposal.
+      scores: [..., N]; of equal scores the first is better; -inf or NaN is no proposal, nor is a span with a NaN or infinite end.
       threshold: largest overlap of two spans that both stay, in [0, 1].
       keep: how many to return.
 
     Returns:
-      int64 [..., keep] positions in N, -1 where no span is left. O(keep N) time for each query, all queries at once.
+      int64 [..., keep] positions in N, -1 where no span is left (N may be 0). O(keep N) time for each query, all queries at once.
 
     Raises:
       ValueError: shapes that do not fit, threshold outside of [0, 1], keep < 1.
@@ -46,14 +49,16 @@ def temporal_nms(spans: np.ndarray, scores: np.ndarray, *, threshold: float = 0.
     >>> temporal_nms(spans, np.array([0.9, 0.8, 0.1]), keep=3).tolist()
     [0, 2, -1]
     """
-    spans, scores = np.asarray(spans), np.asarray(scores)
+    spans, scores = real(spans, "spans"), in_order(real(scores, "scores"))
     require(scores.ndim >= 1 and spans.ndim >= 2 and spans.shape[-1] == 2 and spans.shape[-2] == scores.shape[-1], "spans",
             got=f"shape {spans.shape} with scores {scores.shape}", wanted="[N, 2] or [..., N, 2] for scores [..., N]")
     require(0 <= threshold <= 1, "threshold", got=threshold, wanted="0 to 1")
-    require(keep >= 1, "keep", got=keep, wanted="at least 1")
-    left = np.where(np.isnan(scores), -np.inf, scores.astype(np.float64))
+    kept = np.full((*scores.shape[:-1], whole(keep, "keep")), -1, np.int64)
+    if scores.size == 0:
+        return kept
+    there = ~np.isnan(scores) & np.isfinite(spans).all(-1)
+    left = np.where(there, scores, -np.inf)
     spans = np.broadcast_to(spans, (*scores.shape, 2))
-    kept = np.full((*scores.shape[:-1], keep), -1, np.int64)
     for turn in range(keep):
         best = left.argmax(-1)[..., None]
         some = np.take_along_axis(left, best, -1) > -np.inf
@@ -74,8 +79,10 @@ def grounding_recall(
     """Share of queries of which one of the first n spans overlaps the true one by at least m: "R@n/IoU=m"; and "mIoU".
 
     Args:
-      predicted: [Q, K, 2] starts and ends, best first, NaN where a query has fewer; n above K counts the K.
-      truth: [Q, 2].
+      predicted: [Q, K, 2] starts and ends, best first, NaN where a query has fewer; n above K counts the K. A span with a NaN or
+        infinite end was not predicted.
+      truth: [Q, 2], or [Q, W, 2] where a query has several true windows (QVHighlights), filled up with NaN: the window that a
+        span overlaps most counts.
       at: each n.
       iou: each m.
 
@@ -83,20 +90,37 @@ def grounding_recall(
       dict of floats in [0, 1]; "mIoU" is the mean overlap of the first span.
 
     Raises:
-      ValueError: no query, shapes that do not fit, n < 1, m outside of (0, 1].
+      InputError: no query, shapes that do not fit, a true span that is infinite, half NaN, empty or reversed, a query without
+        one, n that is no whole number or < 1, m outside of (0, 1].
 
     >>> predicted = np.array([[[0.0, 4.0], [5.0, 9.0]], [[1.0, 2.0], [3.0, 4.0]]])
     >>> grounding_recall(predicted, np.array([[5.0, 9.0], [1.0, 3.0]]), at=(1, 2), iou=(0.5,))
     {'R@1/IoU=0.5': 0.5, 'R@2/IoU=0.5': 1.0, 'mIoU': 0.25}
     """
-    predicted, truth = np.asarray(predicted, np.float64), np.asarray(truth, np.float64)
+    predicted, truth = real(predicted, "predicted"), real(truth, "truth")
     require(predicted.ndim == 3 and predicted.shape[2] == 2 and predicted.shape[1] > 0, "predicted",
             got=f"shape {predicted.shape}", wanted="[queries, spans, 2]")
-    require(truth.shape == (len(predicted), 2) and len(truth) > 0, "truth", got=f"shape {truth.shape}",
-            wanted=f"[{len(predicted)}, 2], at least one query")
-    require(all(n >= 1 for n in at), "at", got=list(at), wanted="numbers of at least 1")
+    queries = len(predicted)
+    fits = truth.ndim in (2, 3) and len(truth) == queries and truth.shape[-1] == 2 and truth.size > 0
+    require(fits, "truth", got=f"shape {truth.shape}",
+            wanted=f"[{queries}, 2], or [{queries}, windows, 2] padded with NaN, at least one query")
+    windows = truth.reshape(queries, -1, 2)
+    _check_windows(windows)
+    at = [whole(n, "at") for n in at]
     require(all(0 < m <= 1 for m in iou), "iou", got=list(iou), wanted="numbers above 0 and at most 1")
-    overlap = temporal_iou(np.nan_to_num(predicted), truth[:, None])
+    overlap = np.nan_to_num(temporal_iou(predicted[:, :, None], windows[:, None])).max(axis=2)  # NaN: no prediction, no window
     best = np.maximum.accumulate(overlap, axis=1)
     metrics = {f"R@{n}/IoU={m:g}": float(np.mean(best[:, min(n, best.shape[1]) - 1] >= m)) for n in at for m in iou}
     return {**metrics, "mIoU": float(overlap[:, 0].mean())}
+
+
+def _check_windows(windows: np.ndarray) -> None:
+    """Raise unless each query has a true window, and each window a start before its end or NaN in both."""
+    padding = np.isnan(windows).all(axis=2)
+    wrong = ~padding & ~(np.isfinite(windows).all(axis=2) & (windows[..., 0] < windows[..., 1]))
+    bad = np.flatnonzero(wrong.any(axis=1) | padding.all(axis=1))
+    if bad.size:
+        query = bad[0]
+        fail("truth", got=f"{bad.size} of {len(windows)} queries without a proper span (first: query {query}, "
+             f"{windows[query][wrong[query]][:1].tolist() or 'NaN alone'})",
+             wanted="finite spans that start before they end", remedy="Correct the annotation, or leave the query out.")

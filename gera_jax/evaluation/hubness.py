@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gera_jax.checks import require
-from gera_jax.evaluation import ranks
+from gera_jax.evaluation.inputs import real, rows_of, whole
 
 
 def local_density(scores: Any, *, k: int = 10) -> np.ndarray:
@@ -25,15 +25,14 @@ def local_density(scores: Any, *, k: int = 10) -> np.ndarray:
     [0.75, 0.2]
     """
     scores = _reference_scores(scores)
-    require(k >= 1, "k", got=k, wanted="at least 1")
-    k = min(k, scores.shape[1])
+    k = min(whole(k, "k"), scores.shape[1])
     return _known_mean(-np.partition(-scores, k - 1, axis=1)[:, :k])  # NaN is sorted last
 
 
 def log_density(scores: Any, *, temperature: float) -> np.ndarray:
     """log mean_q exp(scores / temperature) of each row, [n, q] -> [n]: the normaliser of an inverted softmax.
 
-    NaN counts for nothing, as in `local_density`.
+    NaN counts for nothing, as in `local_density`; a row of -inf has the density -inf, and one infinite score an infinite one.
 
     >>> float(log_density(np.zeros((1, 7)), temperature=0.1)[0])
     0.0
@@ -42,7 +41,9 @@ def log_density(scores: Any, *, temperature: float) -> np.ndarray:
     require(temperature > 0, "temperature", got=temperature, wanted="a number > 0")
     scores = scores / temperature
     top = np.fmax.reduce(scores, axis=1, keepdims=True)
-    return top[:, 0] + np.log(_known_mean(np.exp(scores - top)))
+    top = np.where(np.isfinite(top), top, 0).astype(scores.dtype)  # infinities speak for themselves: inf - inf is no number
+    with np.errstate(divide="ignore"):  # a row of -inf
+        return top[:, 0] + np.log(_known_mean(np.exp(scores - top)))
 
 
 def csls(scores: Any, *, x_density: Any, y_density: Any) -> np.ndarray:
@@ -62,7 +63,7 @@ def csls(scores: Any, *, x_density: Any, y_density: Any) -> np.ndarray:
     >>> csls(np.array([[0.9, 0.8]]), x_density=[0.0], y_density=[0.5, 0.1]).round(2).tolist()  # the hub falls behind
     [[1.3, 1.5]]
     """
-    scores = ranks.as_float(scores, "scores")
+    scores = rows_of(scores, "scores")
     x_density, y_density = _densities(scores, x_density, y_density)
     return 2 * scores - x_density[:, None] - y_density
 
@@ -83,14 +84,14 @@ def inverted_softmax(scores: Any, *, x_density: Any, y_density: Any, temperature
     >>> inverted_softmax(np.array([[0.9, 0.8]]), x_density=[0.0], y_density=[5.0, 1.0], temperature=0.1).round(1).tolist()
     [[4.0, 7.0]]
     """
-    scores = ranks.as_float(scores, "scores")
+    scores = rows_of(scores, "scores")
     require(temperature > 0, "temperature", got=temperature, wanted="a number > 0")
     x_density, y_density = _densities(scores, x_density, y_density)
     return scores / temperature - x_density[:, None] - y_density
 
 
 def _reference_scores(scores: Any) -> np.ndarray:
-    scores = ranks.as_float(scores, "scores")
+    scores = rows_of(scores, "scores")
     require(scores.shape[1] > 0, "scores", got=f"shape {scores.shape}", wanted="at least one reference row")
     return scores
 
@@ -102,7 +103,7 @@ def _known_mean(values: np.ndarray) -> np.ndarray:
 
 
 def _densities(scores: np.ndarray, x_density: Any, y_density: Any) -> tuple[np.ndarray, np.ndarray]:
-    found = np.asarray(x_density, scores.dtype), np.asarray(y_density, scores.dtype)
+    found = tuple(real(v, name).astype(scores.dtype) for v, name in ((x_density, "x_density"), (y_density, "y_density")))
     for name, density, size in zip(("x_density", "y_density"), found, scores.shape, strict=True):
         require(density.shape == (size,), name, got=f"shape {density.shape}", wanted=f"one number for each of {size} rows")
     return found

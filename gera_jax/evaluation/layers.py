@@ -9,6 +9,7 @@ import numpy as np
 
 from gera_jax.checks import require, require_known
 from gera_jax.evaluation import ranks
+from gera_jax.evaluation.inputs import real, rows_of
 from gera_jax.evaluation.similarity import (
     LocalGeometry,
     linear_cka,
@@ -54,14 +55,14 @@ def layer_scores(x: Any, y: Any, *, measure: str = "mutual_knn", k: int | Litera
     (np.int64(1), np.int64(0))
     """
     require_known(measure, MEASURES, "measure")
-    x, y = np.asarray(x), np.asarray(y)
+    x, y = real(x, "x"), real(y, "y")
     for name, layers in (("x", x), ("y", y)):
         require(layers.ndim == 3 and min(layers.shape) > 0, name, got=f"shape {layers.shape}", wanted="[n, layers, d]")
         require(bool(np.isfinite(layers).all()), name, got="NaN or infinity", wanted="finite rows", remedy="Drop those rows.")
     require(len(x) == len(y), "y", got=f"{len(y)} rows", wanted=f"the same items as x ({len(x)} rows)")
     k = neighbour_count(k, len(x))
     prepare, score = PREPARED[measure]
-    made = [[prepare(ranks.unit_rows(ranks.as_float(layers[:, i], name)), k) for i in range(layers.shape[1])]
+    made = [[prepare(ranks.unit_rows(rows_of(layers[:, i], name)), k) for i in range(layers.shape[1])]
             for name, layers in (("x", x), ("y", y))]  # fmt: skip
     scores = np.array([[float(score(a, b)) for b in made[1]] for a in made[0]])
     return scores / (len(x) * k) if measure == "mutual_knn" else scores

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gera_jax.checks import require
+from gera_jax.evaluation.inputs import rows_of, whole
+from gera_jax.evaluation.labels import label_codes
 
 BLOCK_ENTRIES = 1 << 25  # at most this many scores live at once (128 MiB of float32)
 
@@ -38,7 +40,8 @@ def positives(n: int, m: int, query_groups: Any, candidate_groups: Any, names: t
         shape = np.asarray(groups).shape
         require(shape == (rows,), f"{name}_groups", got=f"shape {shape}",
                 wanted=f"one item number for each of the {rows} rows")
-    query_groups, candidate_groups = np.asarray(query_groups), np.asarray(candidate_groups)
+    named = f"{names[0]}_groups", f"{names[1]}_groups"
+    query_groups, candidate_groups = label_codes(query_groups, candidate_groups, names=named)
     order = np.argsort(candidate_groups, kind="stable")
     in_order = candidate_groups[order]
     first = np.searchsorted(in_order, query_groups, "left")
@@ -51,14 +54,6 @@ def positives(n: int, m: int, query_groups: Any, candidate_groups: Any, names: t
     start = np.concatenate([[0], np.cumsum(count)])
     column = np.arange(start[-1]) + np.repeat(first - start[:-1], count)
     return Positives(start, order[column])
-
-
-def as_float(x: Any, name: str) -> np.ndarray:
-    """A [rows, width] NumPy array in float64 if it came so, in float32 otherwise (float16, bfloat16, integers)."""
-    x = np.asarray(x)
-    require(x.ndim == 2, name, got=f"shape {x.shape}", wanted="[rows, width]")
-    require(x.shape[0] > 0, name, got="0 rows", wanted="at least 1 row")
-    return x if x.dtype in (np.float32, np.float64) else x.astype(np.float32)
 
 
 def unit_rows(x: np.ndarray) -> np.ndarray:
@@ -74,7 +69,7 @@ def unit_rows(x: np.ndarray) -> np.ndarray:
 
 def unit_pair(x: Any, y: Any, names: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
     """Both sides as unit rows of one float type; the widths must agree."""
-    x, y = as_float(x, names[0]), as_float(y, names[1])
+    x, y = rows_of(x, names[0]), rows_of(y, names[1])
     require(x.shape[1] == y.shape[1], f"{names[1]} width", got=f"{y.shape[1]} against {x.shape[1]} of {names[0]}",
             wanted="rows of one shared space", remedy="Project both sides first (transform_x, transform_y).")
     x, y = unit_rows(x), unit_rows(y)
@@ -84,8 +79,7 @@ def unit_pair(x: Any, y: Any, names: tuple[str, str]) -> tuple[np.ndarray, np.nd
 
 def blocks(n: int, m: int, block_size: int) -> Iterator[tuple[int, int]]:
     """Ranges of query rows, so that a block of scores stays under BLOCK_ENTRIES."""
-    require(block_size >= 1, "block_size", got=block_size, wanted="at least 1")
-    size = max(1, min(block_size, BLOCK_ENTRIES // m))
+    size = max(1, min(whole(block_size, "block_size"), BLOCK_ENTRIES // m))
     for first in range(0, n, size):
         yield first, min(first + size, n)
 
@@ -135,3 +129,10 @@ def fraction_closer(scores: np.ndarray, right: Positives, first: int, last: int,
         share = ((above + reach) / 2 - beaten_by_right) / wrong[have]
         total[have] += np.where(np.isnan(mine), 1.0, share)
     return total / count
+
+
+def both_ways(names: tuple[str, str], forward: dict[str, float], backward: dict[str, float]) -> dict[str, float]:
+    """Metrics of both directions under their names, and their means."""
+    result = {f"{names[0]}_to_{names[1]}/{key}": value for key, value in forward.items()}
+    result |= {f"{names[1]}_to_{names[0]}/{key}": value for key, value in backward.items()}
+    return result | {f"mean/{key}": (forward[key] + backward[key]) / 2 for key in forward}

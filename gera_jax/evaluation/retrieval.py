@@ -9,6 +9,7 @@ import numpy as np
 
 from gera_jax.checks import require
 from gera_jax.evaluation import ranks
+from gera_jax.evaluation.inputs import counts, scores_of
 
 
 def retrieval_metrics(x: Any, y: Any, *, x_groups: Any = None, y_groups: Any = None,
@@ -27,7 +28,7 @@ def retrieval_metrics(x: Any, y: Any, *, x_groups: Any = None, y_groups: Any = N
 
     Returns:
       "x_to_y/R@1" ... in [0, 1] (chance k / m); "x_to_y/median_rank", "x_to_y/mean_rank" (1 = best, chance
-      (m + 1) / 2); the same under "y_to_x/" and, averaged over the two, "mean/". Rows tied with the right one
+      (m + 1) / 2; `chance_level` for several right rows); the same under "y_to_x/" and, averaged over the two, "mean/". Rows tied with the right one
       cost half a rank each. A NaN score ranks last and is never a success, so a model of NaN gets R@k = 0.
 
     Cost: O(n m d) twice. Memory: one block.
@@ -40,12 +41,12 @@ def retrieval_metrics(x: Any, y: Any, *, x_groups: Any = None, y_groups: Any = N
     >>> metrics["x_to_y/R@1"], metrics["mean/mean_rank"]
     (0.5, 2.0)
     """
-    ks = _check_ks(ks)
+    ks = counts(ks)
     x, y = ranks.unit_pair(x, y, names)
     tie = ranks.tie_width(x.dtype)
     forward = ranks.positives(len(x), len(y), x_groups, y_groups, names)
     backward = ranks.positives(len(y), len(x), y_groups, x_groups, (names[1], names[0]))
-    return _both_ways(names,
+    return ranks.both_ways(names,
                       _recalls(_product(x, y, block_size), forward, len(x), ks, tie),
                       _recalls(_product(y, x, block_size), backward, len(y), ks, tie))
 
@@ -55,18 +56,19 @@ def retrieval_metrics_from_scores(scores: Any, *, x_groups: Any = None, y_groups
                                   names: tuple[str, str] = ("x", "y")) -> dict[str, float]:
     """`retrieval_metrics` of a score matrix [n, m] that you have already (higher = closer).
 
-    Only exactly equal scores are ties here. Same keys, same rules for NaN.
+    Only exactly equal scores are ties here, in whatever type they come (64-bit integers and long doubles are not rounded). Same
+    keys, same rules for NaN.
 
     >>> import numpy as np
     >>> retrieval_metrics_from_scores(np.full((3, 3), np.nan))["mean/R@1"]
     0.0
     """
-    ks = _check_ks(ks)
-    scores = ranks.as_float(scores, "scores")
+    ks = counts(ks)
+    scores = scores_of(scores, "scores")
     n, m = scores.shape
     forward = ranks.positives(n, m, x_groups, y_groups, names)
     backward = ranks.positives(m, n, y_groups, x_groups, (names[1], names[0]))
-    return _both_ways(names,
+    return ranks.both_ways(names,
                       _recalls(_given(scores, block_size), forward, n, ks, 0.0),
                       _recalls(_given(scores.T, block_size), backward, m, ks, 0.0))
 
@@ -112,7 +114,7 @@ def foscttm_from_scores(scores: Any, *, x_groups: Any = None, y_groups: Any = No
     >>> foscttm_from_scores(-np.eye(3)), foscttm_from_scores(np.zeros((3, 3)))
     (1.0, 0.5)
     """
-    scores = ranks.as_float(scores, "scores")
+    scores = scores_of(scores, "scores")
     n, m = scores.shape
     forward = ranks.positives(n, m, x_groups, y_groups, ("x", "y"))
     backward = ranks.positives(m, n, y_groups, x_groups, ("y", "x"))
@@ -134,12 +136,6 @@ def _given(scores: np.ndarray, block_size: int) -> _Blocks:
         yield first, last, scores[first:last]
 
 
-def _check_ks(ks: Sequence[int]) -> tuple[int, ...]:
-    ks = tuple(int(k) for k in ks)
-    require(bool(ks) and min(ks) >= 1, "ks", got=ks, wanted="one or more whole numbers, each at least 1")
-    return ks
-
-
 def _recalls(score_blocks: _Blocks, right: ranks.Positives, n: int, ks: tuple[int, ...], tie: float
              ) -> dict[str, float]:
     rank, failed = np.zeros(n), np.zeros(n, bool)
@@ -156,9 +152,3 @@ def _closer(score_blocks: _Blocks, right: ranks.Positives, m: int, tie: float) -
     for first, last, scores in score_blocks:
         total += float(np.sum(ranks.fraction_closer(scores, right, first, last, tie)))
     return total / (len(right.start) - 1)
-
-
-def _both_ways(names: tuple[str, str], forward: dict[str, float], backward: dict[str, float]) -> dict[str, float]:
-    result = {f"{names[0]}_to_{names[1]}/{key}": value for key, value in forward.items()}
-    result |= {f"{names[1]}_to_{names[0]}/{key}": value for key, value in backward.items()}
-    return result | {f"mean/{key}": (forward[key] + backward[key]) / 2 for key in forward}

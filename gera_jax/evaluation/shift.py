@@ -34,6 +34,6 @@ def shift_robustness(home: Mapping[str, float], away: Mapping[str, float], *, ch
     for name in shared:
         result[f"drop/{name}"] = float(home[name] - away[name])
         above = home[name] - chance.get(name, 0.0)
-        if above > 0:
+        if not above <= 0:  # NaN too: a metric that broke is no metric at chance
             result[f"kept/{name}"] = float((away[name] - chance.get(f"away/{name}", chance.get(name, 0.0))) / above)
     return result

@@ -9,6 +9,7 @@ import numpy as np
 
 from gera_jax.checks import require
 from gera_jax.evaluation import ranks
+from gera_jax.evaluation.inputs import rows_of
 
 
 def neighbour_count(k: int | Literal["rice"], n: int) -> int:
@@ -49,7 +50,7 @@ def mutual_knn(a: Any, b: Any, *, k: int | Literal["rice"] = 10, block_size: int
     >>> mutual_knn(a, 3 * a, k=4)
     1.0
     """
-    a, b = ranks.as_float(a, "a"), ranks.as_float(b, "b")
+    a, b = rows_of(a, "a"), rows_of(b, "b")
     n = len(a)
     _same_rows(a, b)
     k = neighbour_count(k, n)
@@ -93,7 +94,7 @@ def linear_cka(a: Any, b: Any) -> float:
     >>> round(linear_cka(a, 3 * a[:, ::-1] + 1), 6)
     1.0
     """
-    a, b = ranks.as_float(a, "a"), ranks.as_float(b, "b")
+    a, b = rows_of(a, "a"), rows_of(b, "b")
     _same_rows(a, b)
     a, b = _centred(a), _centred(b)
     if len(a) < min(a.shape[1], b.shape[1]):
@@ -128,7 +129,7 @@ def unbiased_cka(a: Any, b: Any) -> float:
     >>> round(unbiased_cka(a, 3 * a[:, ::-1]), 6)
     1.0
     """
-    a, b = ranks.as_float(a, "a"), ranks.as_float(b, "b")
+    a, b = rows_of(a, "a"), rows_of(b, "b")
     _same_rows(a, b)
     require(len(a) >= 4, "a", got=f"{len(a)} rows", wanted="at least 4 rows")
     a, b = _centred(a), _centred(b)  # it changes nothing, and keeps the sums below small
@@ -175,7 +176,7 @@ def cknna(a: Any, b: Any, *, k: int | Literal["rice"] = 10, block_size: int = 10
     >>> round(cknna(a, 3 * a, k=4), 6)
     1.0
     """
-    a, b = ranks.as_float(a, "a"), ranks.as_float(b, "b")
+    a, b = rows_of(a, "a"), rows_of(b, "b")
     n = len(a)
     _same_rows(a, b)
     k = neighbour_count(k, n)

@@ -9,6 +9,8 @@ import numpy as np
 
 from gera_jax.checks import require
 from gera_jax.evaluation import ranks
+from gera_jax.evaluation.inputs import counts
+from gera_jax.evaluation.labels import label_codes
 
 
 def zero_shot_accuracy(x: Any, class_embeddings: Any, labels: Any, *, ks: Sequence[int] = (1, 5),
@@ -37,25 +39,24 @@ def zero_shot_accuracy(x: Any, class_embeddings: Any, labels: Any, *, ks: Sequen
     >>> zero_shot_accuracy(np.eye(2), prompts, ["cat", "dog"], ks=(1,), class_labels=["cat", "cat", "dog"])
     {'accuracy@1': 1.0, 'class_accuracy@1': 1.0}
     """
-    ks = tuple(int(k) for k in ks)
-    require(bool(ks) and min(ks) >= 1, "ks", got=ks, wanted="one or more whole numbers, each at least 1")
+    ks = counts(ks)
     x, prompts = ranks.unit_pair(x, class_embeddings, ("x", "class_embeddings"))
-    labels = np.asarray(labels)
-    require(labels.shape == (len(x),), "labels", got=f"shape {labels.shape}",
+    given = np.arange(len(prompts)) if class_labels is None else class_labels
+    codes, prompt_class = label_codes(labels, given, names=("labels", "class_labels"))
+    require(codes.shape == (len(x),), "labels", got=f"shape {codes.shape}",
             wanted=f"one class for each of the {len(x)} rows of x")
-    prompt_class = np.arange(len(prompts)) if class_labels is None else np.asarray(class_labels)
     require(prompt_class.shape == (len(prompts),), "class_labels", got=f"shape {prompt_class.shape}",
             wanted=f"one class for each of the {len(prompts)} rows of class_embeddings")
     names, inverse = np.unique(prompt_class, return_inverse=True)
-    unknown = ~np.isin(labels, names)
+    unknown = ~np.isin(codes, names)
     require(not unknown.any(), "labels",
-            got=f"{int(unknown.sum())} rows of a class without an embedding (first: {labels[unknown][:1]})",
+            got=f"{int(unknown.sum())} rows of a class without an embedding (first: {np.asarray(labels)[unknown][:1]})",
             wanted=f"only the {len(names)} classes of class_embeddings",
             remedy="Labels are row numbers of class_embeddings, from 0, unless class_labels is given.")
     classes = np.zeros((len(names), x.shape[1]), x.dtype)
     np.add.at(classes, inverse, prompts)
     classes = ranks.unit_rows(classes)  # the sum points where the mean does
-    right = ranks.Positives(np.arange(len(x) + 1), np.searchsorted(names, labels))
+    right = ranks.Positives(np.arange(len(x) + 1), np.searchsorted(names, codes))
     rank, failed = np.zeros(len(x)), np.zeros(len(x), bool)
     for first, last in ranks.blocks(len(x), len(classes), block_size):
         with np.errstate(invalid="ignore"):

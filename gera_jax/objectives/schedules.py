@@ -57,6 +57,7 @@ def schedule(value: Any, *, name: str, total_steps: int, steps_per_epoch: int = 
     _require_number(end, f"{name}.end")
     checks.require(kind != "cosine" or start > 0, f"{name}.start", got=start, wanted="above 0 for a cosine",
                    remedy='A rise is kind="linear".')
+    _require_number(value.get("steps", 0), f"{name}.steps")
     checks.require(kind != "step" or value.get("steps", 0) > 0, f"{name}.steps", got=value.get("steps", 0),
                    wanted="the step from which the weight is `end`")
     warmup = _warmup(value, name, total_steps)
@@ -78,15 +79,16 @@ def _inverse_epoch(start: float, steps_per_epoch: int) -> Callable[[Any], Any]:
 def _warmup(value: Mapping, name: str, total_steps: int) -> int:
     """Steps of the linear rise, from the one of two fields that is set."""
     steps, percent = value.get("warmup_steps", 0), value.get("warmup_percent", 0)
+    _require_number(steps, f"{name}.warmup_steps")
+    _require_number(percent, f"{name}.warmup_percent")
     checks.require(not (steps and percent), f"{name}.warmup_steps", got=f"{steps} beside warmup_percent={percent}",
                    wanted="one of the two")
-    _require_number(steps, f"{name}.warmup_steps")
-    checks.require(isinstance(percent, (int, float)) and 0 <= percent <= 100, f"{name}.warmup_percent", got=percent,
-                   wanted="a percentage of the run, 0 to 100")
+    checks.require(percent <= 100, f"{name}.warmup_percent", got=percent, wanted="a percentage of the run, 0 to 100")
     return int(steps) or round(total_steps * percent / 100)
 
 
 def _require_number(value: Any, name: str) -> None:
-    fine = isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
-    checks.require(fine, name, got=repr(value), wanted="a number of at least 0",
-                   remedy="A term that should push the other way is another loss, not a negative weight.")
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    negative = number and value < 0
+    checks.require(number and 0 <= value < 1e38, name, got=repr(value), wanted="a number of at least 0 that float32 holds",
+                   remedy="A term that should push the other way is another loss, not a negative weight." if negative else "")

@@ -88,6 +88,9 @@ def build_terms(losses: Mapping[str, Mapping], available: Mapping[str, Rows], *,
 
 def _build_term(name: str, spec: Mapping, available: Mapping[str, Rows], total_steps: int, steps_per_epoch: int) -> Term:
     where = f"losses.{name}"
+    _require_block(spec, where)
+    for field in ("inputs", "kwargs"):
+        _require_block(spec.get(field, {}), f"{where}.{field}")
     for field in spec:
         checks.require_known(field, TERM_FIELDS, f"field of {where}")
     checks.require_known(spec.get("fn", ""), LOSSES, f"{where}.fn")
@@ -110,6 +113,10 @@ def _build_term(name: str, spec: Mapping, available: Mapping[str, Rows], total_s
     inputs.update({argument: argument for argument in free if argument in WIRES and argument in available})
     weight = schedule(spec.get("weight", 1.0), name=f"{where}.weight", total_steps=total_steps, steps_per_epoch=steps_per_epoch)
     return Term(name, fn, spec["fn"], inputs, masks, kwargs, weight)
+
+
+def _require_block(value: Any, name: str) -> None:
+    checks.require(isinstance(value, Mapping), name, got=repr(value), wanted="a block of fields")
 
 
 def _masks(fn: Callable, free: list[str], inputs: Mapping[str, str], available: Mapping[str, Rows]
@@ -157,7 +164,7 @@ def describe_terms(terms: list[Term], shapes: Mapping[str, jax.ShapeDtypeStruct]
     for term in terms:
         try:
             jax.eval_shape(lambda context, term=term: term(context), dict(shapes))
-        except (TypeError, ValueError) as error:  # JAX says either of shapes that do not fit
+        except Exception as error:  # JAX, NumPy and the losses say in many ways that shapes or arguments do not fit
             checks.fail(f"losses.{term.name}", got=str(error), wanted=f"inputs that {term.fn_name} takes",
                         remedy="Look at losses.*.inputs and kwargs.")
         inputs = {**term.inputs, **{argument: "&".join(keys) for argument, keys in term.masks.items()}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
@@ -14,14 +15,15 @@ from ml_collections import ConfigDict
 
 from gera_jax import baselines, checks
 from gera_jax import config as config_lib
-from gera_jax.data import AlignmentData, Preprocessor, Sampler, augment, build_data, inspect_data
+from gera_jax.data import AlignmentData, Preprocessor, Sampler, as_rows, augment, build_data, inspect_data
 from gera_jax.evaluation import diagnostics
 from gera_jax.models import TwoTower
 from gera_jax.objectives import Rows
 from gera_jax.ops import gather_rows
 from gera_jax.training.context import alignment_context, alignment_inputs
-from gera_jax.training.evaluate import alignment_metrics, projector
+from gera_jax.training.evaluate import alignment_metrics, metric_names, projector
 from gera_jax.training.neighbours import neighbour_table
+from gera_jax.training.overview import overview, overview_text
 from gera_jax.training.parallel import Parallel
 from gera_jax.training.task import Array, Batch, Evaluate, Preflight, Problem
 
@@ -30,6 +32,7 @@ STARTS = {  # for two modalities, for more
     "procrustes": (baselines.Procrustes, None),
     "random": None,
 }
+logger = logging.getLogger("gera_jax")
 MAX_START_PAIRS = 20_000  # a linear map is known long before; the solvers hold several float64 copies of their rows
 
 
@@ -46,19 +49,28 @@ class AlignmentTask:
                        remedy='Use init="ridge_cca" (generalised CCA of all of them) or "random".')
         checks.require(solvers is not None or not config.model.teacher, "model.teacher", got='True with init="random"',
                        wanted="a closed-form start, which is the teacher", remedy='Set model.init="ridge_cca".')
-        for name, graph in config.graphs.items():
+        if solvers is not None:
+            with checks.refusing("model.init_options", got=config.model.init_options.to_dict(),
+                                 wanted=f'arguments of init="{config.model.init}"'):
+                solvers[len(names) > 2](**config.model.init_options)
+        for side, name in zip(config_lib.sides(config), names, strict=True):
+            Preprocessor(**config.data.preprocess[side].to_dict(), name=name)
+        for name, graph in config.graphs.to_dict().items():
             checks.require_known(name, names, "modality of graphs")
-            for field in graph:
-                checks.require_known(field, config_lib.graph(""), f"field of graphs.{name}")
-        for block, least in (("batch", dict(pairs=1, anchors=0, unpaired=0)), ("model.anchors", dict(count=0)),
-                             ("views", dict(noise=0, feature_dropout=0))):
-            values = config.model.anchors if block == "model.anchors" else config[block]
-            for field, minimum in least.items():
-                checks.require(values[field] >= minimum, f"{block}.{field}", got=values[field], wanted=f"at least {minimum}")
-        checks.require(config.views.feature_dropout < 1, "views.feature_dropout", got=config.views.feature_dropout,
-                       wanted="a share below 1")
+            known = config_lib.graph(f"features.{name}").to_dict()
+            config_lib.require_fields(graph, known, f"graphs.{name}")
+            checks.require(graph["on"] == known["on"], f"graphs.{name}.on", got=f'"{graph["on"]}"', wanted=f'"{known["on"]}"')
         draws(config)
-        used = [key for term in config.losses.values() for key in dict(term.get("inputs", {})).values()]
+        checks.require_known(config.evals.metric, metric_names(names), "evals.metric")
+        checks.require(not config.batch.unpaired or config.data.unpaired != "none", "batch.unpaired", got=config.batch.unpaired,
+                       wanted='0 beside data.unpaired="none"', remedy='Set it to 0, or set data.unpaired="independent".')
+        shards = Parallel.choose(config.parallel).shards
+        for field in ("anchors", "unpaired"):
+            checks.require(config.batch[field] % shards == 0, f"batch.{field}", got=config.batch[field],
+                           wanted=f"a multiple of the {shards} devices",
+                           remedy=f"Set it to {config.batch[field] // shards * shards or shards}.")
+        terms = [term for term in config.losses.to_dict().values() if isinstance(term, Mapping)]
+        used = [key for term in terms if isinstance(term.get("inputs"), Mapping) for key in term["inputs"].values()]
         same = not (config.views.noise or config.views.feature_dropout or config.model.options.get("dropout", 0.0))
         checks.require(not same or not any(str(key).startswith("z.view.") for key in used), "views",
                        got="a term on z.view.*, with noise=0, feature_dropout=0 and no dropout in the head",
@@ -68,7 +80,10 @@ class AlignmentTask:
         return alignment_inputs(config, config_lib.modalities(config), masked=masked)
 
     def load(self, config: ConfigDict, *, tables: tuple | None) -> AlignmentData:
-        return build_data(config.data.to_dict(), tables=tables)
+        data = build_data(config.data.to_dict(), tables=tables)
+        if tables is None:  # who gives tables knows more of where they come from, and says it
+            logger.info("%s", overview_text(overview(data)))
+        return data
 
     def open(self, config: ConfigDict, data: AlignmentData, *, parallel: Parallel, cache_dir: Path | None) -> Problem:
         neighbours = {name: neighbour_table(data, name, graph, seed=config.seed, cache_dir=cache_dir)
@@ -79,7 +94,7 @@ class AlignmentTask:
         model = build_model(config, {name: data.features[name].dim for name in data.names})
         padded = parallel.shards > 1 or sampler.padded  # one device that is full needs no mask in its losses
         info = dict(fingerprints=dict(data.fingerprints), names=list(data.names), widths=dict(model.widths),
-                    pairs=len(data.pairs), val=len(data.val), test=len(data.test),
+                    pairs=len(data.pairs), val=len(data.val), test=len(data.test), overview=overview(data),
                     pool={name: len(rows) for name, rows in data.pool.items()},
                     raw_widths={name: int(data.tables[name].rows.shape[1]) for name in data.names})
         arrays = {f"{name}/{key}": value for name in data.names for key, value in data.preprocessors[name].to_arrays().items()}
@@ -130,10 +145,7 @@ class AlignmentTask:
 
         def embed(params: Any, name: str, rows: np.ndarray) -> np.ndarray:
             checks.require_known(name, info["names"], "modality")
-            wanted = info["raw_widths"][name]
-            checks.require(rows.ndim == 2 and rows.shape[1] == wanted, f"rows of {name}", got=f"shape {list(rows.shape)}",
-                           wanted=f"[n, {wanted}], as in training")
-            return project(params, name, prepare[name](rows))
+            return project(params, name, prepare[name](as_rows(rows, f"rows of {name}", width=info["raw_widths"][name])))
 
         return embed
 
@@ -143,6 +155,12 @@ class AlignmentTask:
         widths = {name: width_after(config.data.preprocess[side], tables[name][1])
                   for side, name in zip(config_lib.sides(config), names, strict=True)}
         rows = [tables[name][0] for name in names]
+        for side, name, n in zip(config_lib.sides(config), names, rows, strict=True):  # the pool is no larger than the table
+            smoothing = config.data.preprocess[side].filter
+            neighbours = {f"graphs.{name}.knn": config.graphs[name].knn} if name in config.graphs else {}
+            neighbours |= {f"data.preprocess.{side}.filter.k": smoothing.k} if smoothing.strength else {}
+            for field, k in neighbours.items():
+                checks.require(k < n, field, got=k, wanted=f"fewer neighbours than the {n} rows of {name}", remedy="Lower it.")
         pairs = config.data.pairs or (min(rows) if len(rows) == 2 else sum(rows) // 2)
         size = min(config.batch.pairs, pairs)
 
@@ -159,12 +177,20 @@ class AlignmentTask:
             batch[f"pairs.{name}"] = shape(size)
             batch[f"neighbours.{name}"] = shape(config.batch.anchors, neighbours)
             batch[f"unpaired.{name}"] = shape(config.batch.unpaired)
-        return Preflight(tables=tables, model=build_model(config, widths), examples=pairs, batch_size=size, batch=batch)
+        model = build_model(config, widths)
+        if STARTS[config.model.init] is not None:
+            for name, width in widths.items():
+                jax.eval_shape(lambda name=name, width=width: model.start_at(
+                    model.init(jax.random.key(0)), name, np.zeros((width, 1)), np.zeros(1)))
+        return Preflight(tables=tables, model=model, examples=pairs, batch_size=size, batch=batch)
 
 
 def draws(config: ConfigDict) -> dict[str, Any]:
     """The sampler's `draws` and `mixed` from the blocks of the same names, checked."""
-    named = {name: augment.check_draw(spec, f"draws.{name}") for name, spec in config.draws.to_dict().items()}
+    given = config.draws.to_dict()
+    for name, spec in given.items():
+        checks.require(isinstance(spec, Mapping), f"draws.{name}", got=repr(spec), wanted="a block with kind, alpha and beta")
+    named = {name: augment.check_draw(spec, f"draws.{name}") for name, spec in given.items()}
     alpha = config.mixed.alpha
     mixed = augment.check_draw(dict(kind="beta", alpha=alpha, beta=alpha), "mixed") if config.mixed.on else None
     return dict(draws=named, mixed=mixed)

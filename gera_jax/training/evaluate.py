@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -27,6 +27,18 @@ def projector(model: TwoTower) -> Callable[[Any, str, np.ndarray], np.ndarray]:
         return np.concatenate(blocks)
 
     return project
+
+
+def metric_names(names: Sequence[str]) -> list[str]:
+    """The metrics of `alignment_metrics(..., full=False)` that are better the higher they are; ranks are not.
+
+    >>> metric_names(("image", "text"))[-3:]
+    ['mean/R@1', 'mean/R@5', 'mean/R@10']
+    """
+    eye = np.eye(2, dtype=np.float32)
+    by_pair = {pair: evaluation.retrieval_metrics(eye, eye, names=pair) for pair in itertools.combinations(names, 2)}
+    found = _over_pairs(by_pair) if len(names) > 2 else by_pair[tuple(names)]
+    return [name for name in found if not name.endswith("_rank")]
 
 
 def split_rows(data: AlignmentData, split: str) -> tuple[np.ndarray, ...]:

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from gera_jax import baselines, checks, evaluation
 from gera_jax import config as config_lib
-from gera_jax.data import GroundingData, GroundingSampler, build_grounding, inspect_grounding
+from gera_jax.data import GroundingData, GroundingSampler, as_rows, build_grounding, inspect_grounding
 from gera_jax.data.grounding import prepare, span_means
 from gera_jax.evaluation import diagnostics
 from gera_jax.graphs import geodesic_similarity
@@ -41,13 +41,14 @@ class GroundingTask:
     """
 
     def check(self, config: ConfigDict) -> None:
-        config_lib.require_fields(config.to_dict(), config_lib.grounding().to_dict())
+        config_lib.require_fields(config.to_dict())
+        metrics = evaluation.grounding_recall(np.array([[[0.0, 1.0]] * 5]), np.array([[0.0, 1.0]]))
+        checks.require_known(config.evals.metric, metrics, "evals.metric")
         checks.require_known(config.model.init, STARTS, "model.init")
-        for block, least in (("batch", dict(recordings=1, sentences=0)), ("moments", dict(knn=1, nearest=0, similar=0)),
-                             ("data", dict(recordings=0))):
-            for field, minimum in least.items():
-                checks.require(config[block][field] >= minimum, f"{block}.{field}", got=config[block][field],
-                               wanted=f"at least {minimum}")
+        if solver := STARTS[config.model.init]:
+            with checks.refusing("model.init_options", got=config.model.init_options.to_dict(),
+                                 wanted=f'arguments of init="{config.model.init}"'):
+                solver(**config.model.init_options)
         checks.require(config.moments.nearest + config.moments.similar > 0, "moments.nearest", got="0, and similar=0",
                        wanted="at least one player a sentence")
 
@@ -153,7 +154,7 @@ class GroundingTask:
             checks.require_known(split, ("val", "test"), "split")
             checks.require(len(data.splits[split]) > 0, f"data.annotations.{split}", got="no recording", wanted="at least one")
             queries = data.of(data.splits[split])
-            return evaluation.grounding_recall(best_spans(model, data, queries, score(params, queries)), data.spans[queries])
+            return evaluation.grounding_recall(best_spans(model, data, queries, score(params, queries)), data.truth[queries])
 
         return evaluate
 
@@ -163,10 +164,7 @@ class GroundingTask:
 
         def embed(params: Any, name: str, rows: np.ndarray) -> np.ndarray:
             checks.require_known(name, info["names"], "input")
-            wanted = info["widths"][name]
-            checks.require(rows.ndim == 2 and rows.shape[1] == wanted, f"rows of {name}", got=f"shape {list(rows.shape)}",
-                           wanted=f"[n, {wanted}], as in training")
-            return project(params, name, prepare(rows, arrays, name))
+            return project(params, name, prepare(as_rows(rows, f"rows of {name}", width=info["widths"][name]), arrays, name))
 
         return embed
 

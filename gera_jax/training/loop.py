@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import logging
+import shlex
 import signal
 import time
 from collections.abc import Callable, Iterable
@@ -12,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from gera_jax import checks
-from gera_jax.training import runs
+from gera_jax import checks, files
+from gera_jax.training import processes, runs
 from gera_jax.training.checkpoints import Checkpoints
 from gera_jax.training.experiment import Experiment, build
 from gera_jax.training.step import TrainState
@@ -37,6 +40,11 @@ class TrainResult:
     best_metric: float
     history: list[dict[str, float]]
     seconds: float
+
+    @property
+    def best_is_start(self) -> bool:
+        """Whether the best step is the start, random or closed form: no step of training was better on the validation rows."""
+        return self.best_step == 0
 
     def project(self, name: str, features: np.ndarray) -> np.ndarray:
         """Unit rows of the joint space for preprocessed features of modality `name`."""
@@ -64,32 +72,46 @@ def train(config: ConfigDict, workdir: str | Path | None = None, *, tables: tupl
     """
     began = time.monotonic()
     workdir = None if workdir is None else Path(workdir).absolute()
-    if workdir is not None:
-        runs.require_same_config(workdir, config)
-    cache = Path(cache_dir) if cache_dir else workdir and workdir / "cache"
-    experiment = build(config, tables=tables, cache_dir=cache)
-    logger.info("%s", experiment.summary)
-    state = experiment.init_state()
-    loop = dict(best_metric=-np.inf, best_step=0, stale=0, last_metric=-np.inf)
     checkpoints, log = None, None
-    if workdir is not None:
-        runs.require_same_data(workdir, experiment.info)
-        runs.write_header(workdir, experiment)
-        checkpoints = Checkpoints(workdir / "checkpoints", latest=config.checkpoint.latest, best=config.checkpoint.best)
-        found = checkpoints.restore(jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state))
-        if found is not None:
-            _, state, loop = found
-            logger.info("going on at step %d of %d", int(state.step), experiment.total_steps)
-        log = JsonLinesWriter(workdir / "metrics.jsonl")
-        log.truncate(-1 if found is None else int(state.step))  # what came after the checkpoint will come again
-    loop_state = _Loop(experiment, state, loop, checkpoints, log, tuple(hooks), workdir)
-    with _Interrupt() as interrupt, contextlib.ExitStack() as closing:
-        for resource in (log, checkpoints):
-            if resource is not None:
-                closing.callback(resource.close)
-        loop_state.run(interrupt)
-    return TrainResult(experiment, loop_state.state, loop_state.state.best, loop_state.loop["best_step"],
-                       loop_state.loop["best_metric"], loop_state.history, time.monotonic() - began)
+
+    def finish() -> str:
+        if checkpoints is None:
+            return "Nothing was saved by this process."
+        checkpoints.wait()
+        return f"Whole checkpoints: steps {checkpoints.steps} in {workdir}."
+
+    with contextlib.ExitStack() as closing:
+        closing.enter_context(processes.Watch(finish))
+        writes = workdir is not None and processes.is_first()
+        if writes:
+            closing.enter_context(files.one_writer(workdir))
+            runs.require_same_config(workdir, config)
+        cache = Path(cache_dir) if cache_dir else workdir and workdir / "cache"
+        experiment = build(config, tables=tables, cache_dir=cache)
+        logger.info("%s", experiment.summary)
+        state = experiment.init_state()
+        loop = dict(best_metric=-np.inf, best_step=0, stale=0, last_metric=-np.inf)
+        if writes:
+            runs.write_header(workdir, experiment)
+            checkpoints = Checkpoints(workdir / runs.CHECKPOINTS, latest=config.checkpoint.latest, best=config.checkpoint.best,
+                                      made_of=runs.made_of(experiment))
+            closing.callback(checkpoints.close)
+            found = checkpoints.restore(jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state))
+            if found is not None:
+                state, loop = found.state, found.loop
+                logger.info("going on at step %d of %d", found.step, experiment.total_steps)
+            log = JsonLinesWriter(workdir / "metrics.jsonl")
+            closing.callback(log.close)
+            log.truncate(-1 if found is None else found.step)  # what came after the checkpoint will come again
+        state, loop = processes.from_first(state), json.loads(processes.text_from_first(json.dumps(loop)))
+        loop_state = _Loop(experiment, jax.tree.map(jnp.asarray, state), loop, checkpoints, log, tuple(hooks), workdir)
+        with _Interrupt() as interrupt:
+            loop_state.run(interrupt)
+    result = TrainResult(experiment, loop_state.state, loop_state.state.best, loop_state.loop["best_step"],
+                         loop_state.loop["best_metric"], loop_state.history, time.monotonic() - began)
+    if result.best_is_start:
+        logger.info("the best step is the start: no step of training was better on %s", config.evals.metric)
+    return result
 
 
 @dataclasses.dataclass
@@ -144,8 +166,8 @@ class _Loop:
                 terms = [name.removeprefix("loss/") for name in bad if name.startswith("loss/")]
                 where = ""
                 if self.workdir is not None:
-                    path = self.workdir / f"not_finite_step_{step}.npz"
-                    np.savez(path, **self.experiment.batch(step))
+                    path = self.workdir / f"not_finite_step_{step}{processes.suffix()}.npz"
+                    files.save_npz(path, self.experiment.batch(step))
                     where = f" Its batch is in {path}."
                 raise checks.RunError(
                     f"step {step}: {', '.join(terms) or bad[0]} is not finite.{where} The last checkpoint is whole. "
@@ -170,7 +192,7 @@ class _Loop:
     def write(self, step: int, metrics: dict[str, float]) -> None:
         entry = {"step": step, **metrics}
         self.history.append(entry)
-        if self.log is not None and jax.process_index() == 0:
+        if self.log is not None:
             self.log.write(step, metrics)
         for hook in self.hooks:
             hook(step, self.state, metrics)
@@ -182,12 +204,13 @@ class _Loop:
 
     def stop(self, done: int, name: str) -> None:
         if self.checkpoints is None:
-            raise checks.RunError(f"{name}: stopped after step {done}; nothing was saved, as the run has no workdir.")
+            why = "the run has no workdir" if self.workdir is None else "the first process saves, and this is another"
+            raise checks.RunError(f"{name}: stopped after step {done}; nothing was saved, as {why}.")
         self.save(done)
         self.checkpoints.wait()
         raise checks.RunError(
             f"{name}: stopped after step {done} of {self.experiment.total_steps}, all saved. Go on with: gera-jax train "
-            f"--config {self.workdir}/config.json --workdir {self.workdir}")
+            f"--config {shlex.quote(str(self.workdir / runs.CONFIG))} --workdir {shlex.quote(str(self.workdir))}")
 
 
 class _Interrupt:

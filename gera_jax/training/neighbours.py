@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gera_jax import checks, graphs
+from gera_jax import checks, files, graphs
 from gera_jax.data import AlignmentData
 
 logger = logging.getLogger("gera_jax")
@@ -36,14 +36,16 @@ def neighbour_table(data: AlignmentData, name: str, graph: Mapping, *, seed: int
     if cache_dir is not None:
         digest = hashlib.sha256(json.dumps([dict(graph), rows.shape], sort_keys=True).encode())
         digest.update(np.ascontiguousarray(rows).data)
-        path = Path(cache_dir) / "graphs" / f"{digest.hexdigest()[:32]}.npy"
-        if path.is_file():
-            return pool[np.load(path)]
+        path = Path(cache_dir) / "graphs" / f"{digest.hexdigest()[:32]}.npz"
+        try:
+            return pool[files.load_npz(path)["table"]]
+        except FileNotFoundError:
+            pass
+        except files.DamagedError as error:
+            logger.warning("graphs.%s: %s is %s; its neighbours are computed again", name, error.name, error.got)
     indices, _ = graphs.knn(rows, k=graph["knn"], metric=graph["metric"])
     local = np.concatenate([np.arange(len(pool), dtype=np.int32)[:, None], indices], axis=1)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{np.random.SeedSequence().entropy % 10**9}.npy")
-        np.save(partial, local)
-        partial.replace(path)  # at once, so that a killed run leaves no half table under the final name
+        files.save_npz(path, {"table": local})
     return pool[local]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Mapping
 
+import jax
+import jax.numpy as jnp
 import optax
 
 from gera_jax import checks
@@ -17,16 +21,24 @@ def build_optimizer(config: Mapping, total_steps: int, *, steps_per_epoch: int =
       config: the `optimizer` block (`name`, `lr`, `schedule`, `warmup_steps`, `clip_norm`, `options`).
       total_steps, steps_per_epoch: length of the run and of an epoch.
     """
-    make = getattr(optax, config["name"], None)
-    if make is None:
-        usual = ("adamw", "adam", "sgd", "lion", "lamb", "adafactor", "rmsprop", "radam", "nadamw")
-        checks.require_known(config["name"], usual, "optimizer.name")
+    checks.require_known(config["name"], optimizers(), "optimizer.name")
+    make = getattr(optax, config["name"])
     kind = config["schedule"]
     spec = dict(kind=kind, start=config["lr"], end=config["lr"] if kind == "constant" else 0.0,
                 warmup_steps=config["warmup_steps"])
     rate = schedule(spec, name="optimizer.lr", total_steps=total_steps, steps_per_epoch=steps_per_epoch)
-    try:
-        main = make(learning_rate=rate, **config["options"])
-    except TypeError as error:
-        checks.fail("optimizer.options", got=str(error), wanted=f"arguments of optax.{config['name']}")
+    options = config["options"]
+    with checks.refusing("optimizer.options", got=options, wanted=f"arguments of optax.{config['name']}"):
+        main = make(learning_rate=rate, **options)
+    asks_for = checks.refusing("optimizer", got=f"{config['name']} with {options}", wanted="one of gradients and parameters")
+    with asks_for, jax.numpy_dtype_promotion("standard"):
+        jax.eval_shape(lambda x: main.update(x, main.init(x), x), {"x": jnp.zeros((2, 2))})
     return optax.chain(optax.clip_by_global_norm(config["clip_norm"]), main) if config["clip_norm"] else main
+
+
+@functools.cache
+def optimizers() -> tuple[str, ...]:
+    """Names of the optimisers of optax: what takes a learning rate."""
+    found = {name: getattr(optax, name) for name in dir(optax) if name.islower() and not name.startswith("_")}
+    return tuple(name for name, make in found.items() if callable(make) and not inspect.isclass(make)
+                 and "learning_rate" in inspect.signature(make).parameters)

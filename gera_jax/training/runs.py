@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -13,33 +14,33 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from gera_jax import checks
+from gera_jax import checks, files
 from gera_jax import config as config_lib
-from gera_jax.training.checkpoints import Checkpoints
+from gera_jax.training.checkpoints import newest, saved_steps
 from gera_jax.training.task import Task
 
+logger = logging.getLogger("gera_jax")
+
 PACKAGES = ("gera_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+HEADER, CONFIG, PREPROCESS, CHECKPOINTS = "run.json", "config.json", "preprocess.npz", "checkpoints"
+AGAIN = "Run the same gera-jax train command on the folder again: it writes the file anew and goes on from the newest checkpoint."
 
 
 def require_same_config(workdir: Path, config: ConfigDict) -> None:
     """Refuse a folder that holds a run of another config; the message lists what differs."""
-    path = workdir / "config.json"
-    if not path.is_file():
+    try:
+        old = json.loads((workdir / CONFIG).read_bytes())
+    except (OSError, ValueError, RecursionError):  # not there, or damaged: then the checkpoints know
         return
-    old, new = json.loads(path.read_text()), json.loads(config_lib.to_json(config))
-    lines = config_lib.differences(old, new)
+    lines = config_lib.differences(old, json.loads(config_lib.to_json(config))) if isinstance(old, dict) else []
     checks.require(not lines, "workdir", got=f"{workdir}, which holds a run of another config ({'; '.join(lines[:6])})",
                    wanted="an empty folder or one of the same config", remedy="Choose another --workdir.")
 
 
-def require_same_data(workdir: Path, info: Mapping[str, Any]) -> None:
-    """Refuse a folder whose run had other data, even where the config names the same files; the message says which."""
-    path = workdir / "run.json"
-    if not path.is_file():
-        return
-    changed = _changed(json.loads(path.read_text()), info.get("fingerprints", {}))
-    checks.require(not changed, "workdir", got=f"{workdir}, which holds a run on other rows of {', '.join(changed)}",
-                   wanted="an empty folder or one of the same data", remedy="Choose another folder, or put the old data back.")
+def made_of(experiment: Any) -> dict[str, str]:
+    """Name -> digest of all that decides what a run computes: its config and the rows of its tables."""
+    rows = {f"rows of {name}": value for name, value in experiment.info.get("fingerprints", {}).items()}
+    return {"config": files.digest(config_lib.to_json(experiment.config).encode()), **rows}
 
 
 def _changed(info: Mapping[str, Any], fingerprints: Mapping[str, str]) -> list[str]:
@@ -49,20 +50,55 @@ def _changed(info: Mapping[str, Any], fingerprints: Mapping[str, str]) -> list[s
 
 
 def write_header(workdir: Path, experiment: Any) -> None:
-    """config.json, run.json (versions, data fingerprints, counts) and preprocess.npz; written once for each run."""
-    workdir.mkdir(parents=True, exist_ok=True)
-    if jax.process_index() or (workdir / "run.json").is_file():
+    """preprocess.npz, config.json, and last run.json: versions, data fingerprints, counts, and the digests of the other two.
+
+    Written once for each run; where one of the three is damaged or missing, all are written again, as this very run builds them.
+
+    Raises:
+      InputError: the folder's run had other data, even where the config names the same files; the message says which.
+    """
+    try:
+        changed = _changed(files.read_json(workdir / HEADER), experiment.info.get("fingerprints", {}))
+        checks.require(not changed, "workdir", got=f"{workdir}, which holds a run on other rows of {', '.join(changed)}",
+                       wanted="an empty folder or one of the same data",
+                       remedy="Choose another folder, or put the old data back.")
+        read_header(workdir)
         return
-    np.savez(workdir / "preprocess.npz", **experiment.problem.arrays)
-    (workdir / "config.json").write_text(config_lib.to_json(experiment.config))
+    except FileNotFoundError:
+        reason = f"{workdir / HEADER} is missing"
+    except files.DamagedError as error:
+        reason = f"{error.name} is {error.got}"
+    if saved_steps(workdir / CHECKPOINTS):
+        logger.warning("%s: %s, %s and %s are written anew, from this config and these data", reason, PREPROCESS, CONFIG, HEADER)
+    files.save_npz(workdir / PREPROCESS, experiment.problem.arrays)
+    files.write_text(workdir / CONFIG, config_lib.to_json(experiment.config))
     versions = {}
     for package in PACKAGES:
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             versions[package] = "(not installed)"
-    run = dict(versions=versions, **experiment.info)
-    (workdir / "run.json").write_text(json.dumps(run, indent=2))  # last: its presence says that the header is whole
+    seals = {name: files.file_digest(workdir / name) for name in (CONFIG, PREPROCESS)}
+    files.write_json(workdir / HEADER, dict(versions=versions, **experiment.info, files=seals))
+
+
+def read_header(workdir: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What run.json tells, and the arrays of preprocess.npz; config.json is as it was written.
+
+    Raises:
+      DamagedError: a file is missing or not what was written.
+      FileNotFoundError: there is no run.json.
+    """
+    try:
+        info = files.read_json(workdir / HEADER)
+        for name, seal in info.pop("files").items():
+            if not (workdir / name).is_file():
+                files.damaged(workdir / name, "it is missing")
+            if files.file_digest(workdir / name) != seal:
+                files.damaged(workdir / name, "its digest does not fit its content")
+        return info, files.load_npz(workdir / PREPROCESS)
+    except files.DamagedError as error:
+        raise files.DamagedError(error.name, got=error.got, wanted=error.wanted, remedy=AGAIN) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +114,11 @@ class Run:
     step: int
     state: Any
     arrays: dict[str, np.ndarray]
+
+    @property
+    def best_is_start(self) -> bool:
+        """Whether the best step is the start, random or closed form: no step of training was better on the validation rows."""
+        return self.step == 0
 
     def embed(self, name: str, rows: np.ndarray) -> np.ndarray:
         """Raw rows [n, d] of modality `name` to unit rows [n, dim] of the joint space."""
@@ -97,30 +138,31 @@ class Run:
 
 
 def load_run(workdir: str | Path) -> Run:
-    """Read the best parameters of the run in `workdir`.
+    """Read the best parameters of the run in `workdir`, on any number of devices; it only reads, also beside a run that trains.
 
     Raises:
-      InputError: if the folder holds no run, or no whole checkpoint.
+      InputError: the folder holds no run, no whole checkpoint, or a file that is not what was written.
     """
     from gera_jax.training import tasks
     from gera_jax.training.experiment import initial_state
     from gera_jax.training.optimizers import build_optimizer
 
     workdir = Path(workdir).absolute()
-    checks.require((workdir / "run.json").is_file(), "workdir", got=f"{workdir} without run.json", wanted="the folder of a run",
-                   remedy="gera-jax train --workdir writes one.")
-    config = config_lib.load(workdir / "config.json")
-    info = json.loads((workdir / "run.json").read_text())
+    folder = workdir / CHECKPOINTS
+    checks.require((workdir / HEADER).is_file(), "workdir", got=f"{workdir} without {HEADER}", wanted="the folder of a run",
+                   remedy=AGAIN if saved_steps(folder) else "gera-jax train --workdir writes one.")
+    info, arrays = read_header(workdir)
+    config = config_lib.load(workdir / CONFIG)
     task = tasks.find(config.task)
     model = task.model(config, info)
     optimizer = build_optimizer(config.optimizer.to_dict(), 1)
     abstract = jax.eval_shape(lambda: initial_state(config, model.init(jax.random.key(0)), optimizer, info["queue"]))
-    checkpoints = Checkpoints(workdir / "checkpoints", latest=config.checkpoint.latest, best=config.checkpoint.best)
-    found = checkpoints.restore(abstract)
-    checkpoints.close()
-    checks.require(found is not None, "workdir", got=f"{workdir} without a whole checkpoint", wanted="a run that has saved",
-                   remedy="Train it first.")
-    _, state, loop = found
-    with np.load(workdir / "preprocess.npz", allow_pickle=False) as stored:
-        arrays = dict(stored)
-    return Run(workdir, config, info, task, model, state.best, loop["best_step"], state, arrays)
+    damaged: list[str] = []
+    found = newest(folder, abstract, damaged=lambda step, error: damaged.append(f"step {step}: {error.name} is {error.got}"))
+    told = "; ".join(damaged)
+    checks.require(found is not None, "workdir", got=f"{workdir} without a whole checkpoint ({told or 'there is none'})",
+                   wanted="a run that has saved",
+                   remedy="Put back a copy, or run the same gera-jax train command again." if damaged else "Train it first.")
+    if damaged:
+        logger.warning("%s: the checkpoint of step %d is used, as a newer one is damaged (%s)", workdir, found.step, told)
+    return Run(workdir, config, info, task, model, found.state.best, found.loop["best_step"], found.state, arrays)

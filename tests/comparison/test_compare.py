@@ -194,11 +194,11 @@ X, Y = np.arange(240.0).reshape(60, 4) % 17, np.arange(180.0).reshape(60, 3) % 1
     (dict(x=X), "x, y: got one of them; wanted both, or neither and data=NAME."),
     (dict(x=X, y=Y, pairs=[(0, 0)]), "pairs: got 1 pairs; wanted at least 2 pairs."),
     (dict(x=X, y=Y, pairs=[(0, 0), (1, 1), (99, 2), (77, 3)]), "pairs: got 2 ids that x does not have (first: 99, 77); wanted ids like 0, 1, 2. A table without stored ids has its row numbers, from 0, as ids."),
-    (dict(x=X, y=Y, pairs=[("image", "caption"), (0, 0), (1, 1)]), 'pairs: got 1 ids that x does not have (first: image); wanted ids like 0, 1, 2. Is the first line a heading? Call its columns "x_id,y_id".'),
+    (dict(x=X, y=Y, pairs=[("image_one", "a caption"), (0, 0), (1, 1)]), 'pairs: got 1 ids that x does not have (first: image_one); wanted ids like 0, 1, 2. Is the first line a heading? Call its columns "x_id,y_id".'),
     (dict(x=X, y=Y, val=0), "val: got 0; wanted at least 2 items."),
     (dict(x=X, y=Y, test=0), "test: got 0; wanted at least 2 items."),
     (dict(x=X, y=Y, pairs=[(0, 0), (1, 1), (0, 0)]), "pairs: got 1 pairs given more than once (first: 0, 0); wanted each pair once. Remove the repeats."),
-    (dict(x=X, y=Y, pairs=[(0, 0), (0, 1), (1, 1)]), "pairs: got chains of pairs (first: 0, 1, both in other pairs too); wanted pairs of which one side is in no other pair. Give every item rows of its own, or leave out pairs until one side of each is unique."),
+    (dict(x=X, y=Y, pairs=[(0, 0), (0, 1), (1, 1)]), "pairs: got 1 items with both rows; wanted at least 2 pairs. Rows of equal ids are pairs; or list their ids with pairs=FILE.csv."),
     (dict(x=X, y=Y, x_unpaired=X[:2].copy()), "unpaired rows of x: got 2 rows equal to a row of a known pair (first: 0, 1); wanted rows of other items: paired rows are held out to test on. Remove them; if they are other items that look the same, put them into the table itself."),
     (dict(x=X, y=np.ones((60, 1))), "y: got 60 rows of width 1 that are all equal; wanted rows that differ. Is the right array or column given?"),
     (dict(x=X[:5], y=Y[:5]), "pairs: got 5 pairs of which 2 validate and 2 test; wanted at least 2 to validate, 2 to test and 2 to train on. Give more pairs, or other val and test."),
@@ -264,8 +264,9 @@ def test_the_largest_count_is_one_that_every_seed_has():
 def test_the_commands_name_files_with_spaces_and_everything_that_was_asked(tmp_path):
     rng = np.random.default_rng(0)
     x, y = tmp_path / "my x.npy", tmp_path / "my y.npy"
-    np.save(x, rng.normal(size=(40, 5)))
-    np.save(y, rng.normal(size=(40, 4)))
+    rows = rng.normal(size=(40, 5))
+    np.save(x, rows)
+    np.save(y, rows[:, :4])
     found = gera_jax.compare(x=x, y=str(y), methods=["procrustes"], counts=[10, 20], seeds=2, budget=1, unpaired="none", jobs=1)
     told = shlex.split(found.info["train"])
     assert told[1:4] == ["fit", "--method", "procrustes"] and told[told.index("--x") + 1] == str(x) and told[-2:] == ["--output", "winner"]

@@ -86,7 +86,7 @@ def test_tacos_json_in_frames(tmp_path):
 def test_annotation_faults(tmp_path):
     path = tmp_path / "a.json"
     path.write_text("{")
-    for spec, words in (("activitynet", "a.json: got no JSON"), ("anet", 'data.annotations.format: got "anet"')):
+    for spec, words in (("activitynet", "a.json: got .a.json., which is no JSON"), ("anet", 'data.annotations.format: got "anet"')):
         with pytest.raises(InputError, match=words):
             read_annotations(path, spec)
     path.write_text(json.dumps({"v": {"duration": 3, "timestamps": [[0, 1]], "sentences": []}}))

@@ -51,7 +51,7 @@ def test_many_rows_of_an_item_meet_each_other():
     assert sorted(found) == sorted([[0, 1, 0], [0, 2, 0], [1, 1, 0], [1, 2, 0], [2, 0, -1], [-1, -1, 1]])
     with pytest.raises(InputError, match="a ids: got 1 repeated rows"):
         outer_join((a, b, c))
-    with pytest.raises(InputError, match="ids: got a strings, c numbers, b strings; wanted one kind in all tables"):
+    with pytest.raises(InputError, match="ids: got a strings .*, c numbers .*, b strings .*; wanted one kind in all tables"):
         outer_join((a.subset([0, 2]), Table(np.ones((1, 2)), [3], "c"), b.subset([0, 1])))
 
 
@@ -147,5 +147,5 @@ def test_the_third_slot_is_absent_unless_it_has_a_name():
 def test_a_modality_without_training_rows_is_said():
     image, text, _ = three()
     speech = Table(np.ones((2, 4)) + np.eye(2, 4), ["s0", "s1"], "speech")
-    with pytest.raises(InputError, match="speech: got no training row; wanted at least one"):
+    with pytest.raises(InputError, match="pairs: got 0 ids of speech in image or text .*; wanted at least 1. Write the same id"):
         build_data({"pairs": 10, "split": SPLIT, "unpaired": "none"}, tables=(image, text, speech))

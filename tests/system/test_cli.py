@@ -49,6 +49,11 @@ def test_own_files_from_check_to_embedding(own_files, capsys):
     code, out, _ = run(capsys, "embed", "--workdir", workdir, "--modality", "x", "--input", x, "--output", target)
     z = np.load(target)
     assert code == 0 and z.shape == (70, 4) and np.allclose(np.linalg.norm(z, axis=1), 1, atol=1e-5)
+    np.savez(folder / "bad.npz", rows=np.where(np.arange(70)[:, None] == 3, np.nan, np.load(x[:-6])["image"]))
+    code, _, err = run(capsys, "embed", "--workdir", workdir, "--modality", "x", "--input", f"{folder}/bad.npz", "--output", target)
+    assert code == 2 and "rows of x: got 1 row with NaN or infinity (row 3)" in err
+    np.testing.assert_array_equal(np.load(target), z)  # the older file stays
+    assert np.load(folder / "z.ids.npy").tolist() == np.load(x[:-6])["ids"].tolist()
     code, out, _ = run(capsys, "train", "--json", "--config", f"{workdir}/config.json", "--workdir", str(folder / "again"))
     assert code == 0 and json.loads(out)["metrics"] == trained["metrics"]
 

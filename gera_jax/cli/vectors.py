@@ -1,0 +1,67 @@
+"""Writing projected rows with their ids, in the format that the suffix says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gera_jax import checks
+from gera_jax.files import replacing
+
+
+def _write_npy(path: Path, z: np.ndarray, ids: np.ndarray | None) -> None:
+    """Ids go into `<name>.ids.npy`, where every command looks for them. A kill may leave rows without ids, never with others."""
+    beside = path.with_name(f"{path.stem}.ids.npy")
+    beside.unlink(missing_ok=True)
+    with replacing(path) as partial:
+        np.save(partial, z)
+    if ids is not None:
+        with replacing(beside) as partial:
+            np.save(partial, ids)
+
+
+def _write_npz(path: Path, z: np.ndarray, ids: np.ndarray | None) -> None:
+    with replacing(path) as partial:
+        np.savez(partial, z=z, **({} if ids is None else {"ids": ids}))
+
+
+def _write_parquet(path: Path, z: np.ndarray, ids: np.ndarray | None) -> None:
+    pyarrow = _pyarrow()
+    columns = {} if ids is None else {"ids": pyarrow.array(ids.tolist())}
+    columns["z"] = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(z.reshape(-1)), z.shape[1])
+    with replacing(path) as partial:
+        pyarrow.parquet.write_table(pyarrow.table(columns), partial)
+
+
+def _pyarrow() -> Any:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ImportError('Parquet files need pyarrow: pip install "gera_jax[formats]"') from error
+    return pyarrow
+
+
+WRITERS = {".npy": _write_npy, ".npz": _write_npz, ".parquet": _write_parquet}
+
+
+def require_writable(path: str | Path) -> None:
+    """Refuse a file that could not be written, before anything is computed."""
+    path = Path(path)
+    checks.require(path.suffix in WRITERS, "output", got=f'"{path.name}"', wanted=f"a name that ends in {', '.join(WRITERS)}")
+    checks.require_place(path, "output")
+    if path.suffix == ".parquet":
+        _pyarrow()
+
+
+def write(path: str | Path, z: np.ndarray, ids: np.ndarray | None) -> None:
+    """Write rows [n, dim] and their ids, whole or not at all."""
+    WRITERS[Path(path).suffix](Path(path), z, ids)
+
+
+def is_numbered(table: Any) -> bool:
+    """Whether the ids of a table are only its row numbers."""
+    ids = np.asarray(table.ids)
+    return getattr(table, "numbered", ids.dtype.kind in "iu" and bool(np.array_equal(ids, np.arange(len(ids)))))

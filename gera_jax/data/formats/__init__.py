@@ -1,0 +1,53 @@
+"""One reader a file format: which arrays there are, shape and dtype from the header, rows with ids and meta."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from gera_jax.checks import fail, require
+from gera_jax.data.formats.arrays import NpySource, NpzSource, SafetensorsSource
+from gera_jax.data.formats.arrow import ParquetSource, open_arrow, open_folder
+from gera_jax.data.formats.base import PICKLED, ROW_NUMBERS, WRITE_AGAIN, Source, near_names
+from gera_jax.data.formats.faiss_index import FaissSource
+from gera_jax.data.formats.hdf5 import AnnDataSource, Hdf5Source
+from gera_jax.data.formats.text import CsvSource, WordVectors, open_json_lines
+from gera_jax.data.formats.torch_file import TorchSource
+
+__all__ = ["READERS", "ROW_NUMBERS", "NpzSource", "open_source"]
+
+READERS: dict[str, Callable[[Path], Source]] = {
+    ".npy": NpySource, ".npz": NpzSource, ".safetensors": SafetensorsSource, ".parquet": ParquetSource,
+    ".csv": CsvSource, ".tsv": CsvSource, ".jsonl": open_json_lines, ".ndjson": open_json_lines,
+    ".arrow": open_arrow, ".feather": open_arrow, ".ipc": open_arrow,
+    ".h5": Hdf5Source, ".hdf5": Hdf5Source, ".h5ad": AnnDataSource, ".pt": TorchSource, ".pth": TorchSource,
+    ".vec": WordVectors, ".txt": WordVectors, ".faiss": FaissSource, ".index": FaissSource,
+}
+TEXT = {".csv", ".tsv", ".jsonl", ".ndjson", ".vec", ".txt"}
+SAVE = 'Load it where it was made and save the rows with their ids: np.savez("rows.npz", rows=rows, ids=ids).'
+NEVER = {".pkl", ".pickle", ".joblib", ".ckpt"}  # they run code
+
+
+def open_source(path: Path) -> Source:
+    """The reader for `path`, or `InputError` when there is no such file or no reader for it."""
+    if not path.exists():
+        from gera_jax.data.builder import DatasetSource, is_dataset
+
+        # `<directory>/<split>`: a split is named like a folder.
+        if path.parent.is_dir() and is_dataset(path.parent):
+            return DatasetSource(path.parent, split=path.name)
+        fail("path", got=f'"{path}", which is not there', wanted="a file or a directory", remedy=near_names(path))
+    if path.is_dir():
+        from gera_jax.data.builder import DatasetSource, is_dataset
+
+        return (None if is_dataset(path) else open_folder(path)) or DatasetSource(path)
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    packed = suffixes[-1:] == [".gz"] and suffixes[-2:-1] != [] and suffixes[-2] in TEXT
+    suffix = suffixes[-2 if packed else -1] if suffixes else ""
+    require(suffix not in NEVER, "path", got=f'"{path.name}", a pickle', wanted="a file of numbers and words",
+            remedy=f"{PICKLED.partition(':')[0]}. {SAVE}")
+    require(suffix in READERS, "path", got=f'"{path.name}"',
+            wanted=f"one of {', '.join(READERS)} (text also .gz), or a folder of parquet, Arrow or TFDS files", remedy=SAVE)
+    require(path.is_file(), str(path), got="no plain file", wanted=f"a {suffix} file")
+    require(path.stat().st_size > 0, str(path), got="an empty file (0 bytes)", wanted=f"a {suffix} file", remedy=WRITE_AGAIN)
+    return READERS[suffix](path)

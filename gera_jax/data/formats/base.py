@@ -1,0 +1,182 @@
+"""What every reader shares: which array holds the rows, where the ids are, and damage told in one sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gera_jax.checks import InputError, did_you_mean, fail, require
+from gera_jax.data.formats.ids_files import PICKLED, WRITE_AGAIN, ids_beside, read_ids_file
+
+__all__ = ["PICKLED", "ROW_NUMBERS", "WRITE_AGAIN", "Header", "Loaded", "Source", "check_unpacked", "choose_key", "like_an_id",
+           "near_names", "reading"]
+
+Header = tuple[tuple[int, ...], np.dtype]
+Loaded = tuple[np.ndarray, Any, "list[dict[str, Any]] | None"]  # rows, ids or None, meta or None
+
+ROW_NUMBERS = "row-number"  # given as the name of the ids: the rows of both files are in one order, whatever else is in them
+UNPACKED_RATIO, UNPACKED_FREE = 200, 2**26
+# "image_id", "imageId", "names", "file", "__index_level_0__": words that people call an id by
+ID_WORDS = re.compile(
+    r"(^|[\W_])(ids?|uids?|uuids?|guids?|keys?|names?|index|idx|files?|file_?names?|paths?|urls?|hash|sha\d*|md5|barcodes?|words?"
+    r"|tokens?|accessions?)$|^__index_level_\d+__$|[a-z]I[dD]s?$")
+
+
+class Source:
+    """One open file or folder: arrays by name, of which one has the rows and perhaps another the ids.
+
+    A reader gives `headers`, `array` and, where it knows more, `id_names`, `ids` and `meta`; the rules are here.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def headers(self) -> Mapping[str, Header]:
+        """Shape and dtype of each array, without reading it."""
+        raise NotImplementedError
+
+    def array(self, name: str) -> np.ndarray:
+        """One array, read or memory-mapped."""
+        raise NotImplementedError
+
+    def check(self, name: str) -> None:
+        """Raise `InputError` where the file cannot hold what the header says of an array."""
+
+    def id_names(self, key: str) -> list[str]:
+        """Names of what may hold the ids of `key`: lists of strings or of whole numbers."""
+        return [name for name, (shape, dtype) in self.headers().items() if len(shape) == 1 and dtype.kind in "USOTiu"]
+
+    def ids(self, name: str, key: str) -> Any:
+        """The values of one of `id_names`."""
+        return self.array(name)
+
+    def meta(self, key: str) -> list[dict[str, Any]] | None:
+        """Words of each row."""
+        return None
+
+    def choose(self, key: str) -> str:
+        return choose_key(self.path, key, self.headers())
+
+    def inspect(self, key: str) -> Header:
+        self.check(key)
+        return self.headers()[key]
+
+    def read(self, key: str, ids_key: str) -> Loaded:
+        rows = self.array(key)
+        return rows, self.find_ids(key, ids_key, len(rows)), self.meta(key)
+
+    def find_ids(self, key: str, ids_key: str, n: int) -> Any:
+        """Ids of the n rows of `key`, or None where nothing in the file or beside it is like an id.
+
+        Raises:
+          InputError: `ids_key` names nothing, or something looks like ids without being called so: row numbers in its place
+            would pair the wrong rows.
+        """
+        if ids_key == ROW_NUMBERS:
+            return None
+        names = self.id_names(key)
+        if ids_key:
+            if ids_key in names:
+                return self.ids(ids_key, key)
+            file = next((file for file in (self.path.parent / ids_key, Path(ids_key)) if file.is_file()), None)
+            if file is None and (names or not Path(ids_key).suffix):
+                fail("ids", got=f'"{ids_key}"', wanted=f'strings or whole numbers in "{self.path.name}", one a row, or a file',
+                     remedy=did_you_mean(ids_key, names) if names else "It holds none: give a file, one id a line.")
+            return read_ids_file(file or Path(ids_key))
+        small = {name.lower(): name for name in reversed(names)}
+        for word in (f"{key}_ids".lower(), "ids", "id"):
+            if word in small:
+                return self.ids(small[word], key)
+        beside = ids_beside(self.path)
+        if beside is not None:
+            return beside
+        likely = {name: values for name in names if len(values := self.ids(name, key)) == n and like_an_id(name, values)}
+        if not likely:
+            return None
+        shown = "; ".join(f"{name} ({', '.join(_word(value) for value in values[:2])}, ...)" for name, values in likely.items())
+        first = next(iter(likely))
+        fail(f"{self.path.name} ids", got=f'nothing called "id" or "ids", but what may be ids: {shown}',
+             wanted="the name of the ids, as rows of two files are paired by them",
+             remedy=f'Name it: ids_key="{first}", --x-ids {first} or --y-ids {first}; or give {ROW_NUMBERS} as the name, if both '
+                    "files hold the same items in the same order.")
+
+
+def _word(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def like_an_id(name: str, values: Any) -> bool:
+    """Whether a column may be what its file calls the rows by: its name says so, or every value is another one.
+
+    Sentences are no ids, and 0, 1, 2, ... say no more than the order of the rows.
+
+    >>> like_an_id("image_id", ["a", "a"]), like_an_id("code", ["x7", "x9"]), like_an_id("caption", ["a cat", "a dog"])
+    (True, True, False)
+    """
+    if ID_WORDS.search(name):
+        return True
+    values = values.tolist() if isinstance(values, np.ndarray) else list(values)
+    words = all(isinstance(value, str | bytes) and value and len(value.split()) == 1 and len(value) < 200 for value in values)
+    numbers = all(isinstance(value, int) and not isinstance(value, bool) for value in values)
+    counts = numbers and values in (list(range(len(values))), list(range(1, len(values) + 1)))
+    return (words or numbers) and not counts and len(values) > 1 and len(set(values)) == len(values)
+
+
+def choose_key(path: Path, key: str, headers: Mapping[str, Header]) -> str:
+    """`key` if it is there; if it is empty the only matrix of floats, else the only matrix, else the only array with layers."""
+    if key:
+        if key not in headers:
+            fail("key", got=f'"{key}"', wanted=f'an array of "{path.name}"', remedy=did_you_mean(key, headers))
+        return key
+    matrices = [name for name, (shape, _) in headers.items() if len(shape) == 2]
+    floats = [name for name in matrices if headers[name][1].kind == "f" or headers[name][1].name == "bfloat16"]
+    candidates = floats or matrices or [name for name, (shape, _) in headers.items() if len(shape) == 3]  # with a layer axis
+    if not candidates:
+        held = ", ".join(f"{name} {list(shape)} {dtype}" for name, (shape, dtype) in list(headers.items())[:6])
+        fail("key", got=f'no embeddings in "{path.name}" ({held or "nothing"})', wanted="one vector of numbers a row",
+             remedy="Store a matrix [n, d], one list a row, or columns dim_0, dim_1, ...")
+    if len(candidates) != 1:
+        fail("key", got="no key", wanted=f'the name of one array of "{path.name}"',
+             remedy=f"Set key to one of: {', '.join(candidates)}.")
+    return candidates[0]
+
+
+@contextlib.contextmanager
+def reading(path: Path, kind: str) -> Iterator[None]:
+    """Names the file where a library finds it damaged.
+
+    Parsers of damaged files raise whatever they come across, so nothing but their calls stands inside.
+    """
+    try:
+        yield
+    except (InputError, ImportError, PermissionError, IsADirectoryError):
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())[:200] or type(error).__name__
+        fail(str(path), got=f"a truncated or damaged {kind} ({said})", wanted=f"a whole {kind}", remedy=WRITE_AGAIN)
+
+
+def check_unpacked(path: Path, what: str, unpacked: int, stored: int) -> None:
+    """Refuse what unpacks to far more than it holds, before memory is spent on it."""
+    require(unpacked <= max(UNPACKED_FREE, UNPACKED_RATIO * stored), str(path), got=f"{what}, which unpacks from {stored} bytes "
+            f"to {unpacked}", wanted=f"at most {UNPACKED_RATIO} times as much",
+            remedy="If it is meant, store it without compression, as .npy.")
+
+
+def near_names(path: Path) -> str:
+    """A remedy that names the nearest existing files."""
+    parent = path.parent
+    while not parent.exists():
+        path, parent = parent, parent.parent
+    names = sorted(p.name for p in parent.iterdir()) if parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
+    if near:
+        return "Did you mean " + " or ".join(f'"{parent / name}"' for name in near) + "?"
+    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    return f'"{parent}" holds: {shown}.' if names else f'"{parent}" is empty.'

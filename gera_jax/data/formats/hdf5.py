@@ -1,0 +1,90 @@
+"""HDF5: `.h5` and `.hdf5` by the path of a data set, and AnnData's `.h5ad`, whose rows are called in `obs`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gera_jax.checks import require
+from gera_jax.data.formats.base import WRITE_AGAIN, Header, Source, check_unpacked, choose_key, reading
+
+
+def h5py() -> Any:
+    """The library, or how to get it."""
+    try:
+        import h5py as library
+    except ImportError as error:
+        raise ImportError('HDF5 files need h5py: pip install "gera_jax[hdf5]"') from error
+    return library
+
+
+class Hdf5Source(Source):
+    """Data sets by their path in the file."""
+
+    def __init__(self, path: Path):
+        super().__init__(path)
+        self.found: dict[str, Header] = {}
+        self.stored: dict[str, int] = {}
+        library = h5py()
+
+        def visit(name: str, node: Any) -> None:
+            if isinstance(node, library.Dataset):
+                # what lies in other files is not read
+                self.found[name] = tuple(node.shape or ()), np.dtype(node.dtype)
+                self.stored[name] = -1 if node.external or node.is_virtual else node.id.get_storage_size()
+
+        with reading(path, "HDF5 file"), library.File(path, "r") as file:
+            file.visititems(visit)
+
+    def headers(self) -> dict[str, Header]:
+        return self.found
+
+    def check(self, name: str) -> None:
+        (shape, dtype), stored = self.found[name], self.stored[name]
+        require(stored >= 0, f"{self.path.name} {name}", got="a data set that lies in other files", wanted="numbers in this file")
+        check_unpacked(self.path, f"data set {name}", math.prod(shape) * dtype.itemsize, stored)
+
+    def array(self, name: str) -> np.ndarray:
+        self.check(name)
+        library = h5py()
+        with reading(self.path, "HDF5 file"), library.File(self.path, "r") as file:
+            node = file[name]
+            text = library.check_string_dtype(node.dtype) is not None
+            values = node[()]
+        return np.asarray(values, object) if text and np.ndim(values) else np.asarray(values)
+
+
+class AnnDataSource(Hdf5Source):
+    """`.h5ad`: the matrices of `obsm` (also without that word before them) and `X`; ids are the names of `obs`."""
+
+    def headers(self) -> dict[str, Header]:
+        return {name: header for name, header in self.found.items() if name == "X" or name.startswith("obsm/")}
+
+    def choose(self, key: str) -> str:
+        known = self.headers()
+        if not key:
+            embeddings = {name: header for name, header in known.items() if name != "X"}
+            return choose_key(self.path, key, embeddings or known)
+        return choose_key(self.path, key if key in known or f"obsm/{key}" not in known else f"obsm/{key}", known)
+
+    def id_names(self, key: str) -> list[str]:
+        return [name.removeprefix("obs/") for name, (shape, dtype) in self.found.items()
+                if name.startswith("obs/") and len(shape) == 1 and dtype.kind in "USOiu" and name.count("/") == 1]
+
+    def find_ids(self, key: str, ids_key: str, n: int) -> Any:
+        return super().find_ids(key, ids_key or self._index(), n)
+
+    def ids(self, name: str, key: str) -> Any:
+        return self.array(f"obs/{name}")
+
+    def _index(self) -> str:
+        with reading(self.path, "AnnData file"), h5py().File(self.path, "r") as file:
+            obs = file["obs"]
+            name = obs.attrs.get("_index", "_index")
+            name = name.decode() if isinstance(name, bytes) else str(name)
+        require(f"obs/{name}" in self.found, str(self.path), got=f"no names of rows (obs/{name})", wanted="an AnnData file",
+                remedy=WRITE_AGAIN)
+        return name

@@ -1,0 +1,158 @@
+"""Ids: one a row, strings or whole numbers, exact; and whether those of several tables can meet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gera_jax.checks import fail, require
+
+if TYPE_CHECKING:
+    from gera_jax.data.tables import Table
+
+MOST_BYTES = 2**31  # NumPy gives every string the room of the longest
+NAME_THEM = ("Store ids in both files, or say where they are (--x-ids, --y-ids, ids_key=); or list the pairs in a file of two "
+             "ids a line (--pairs).")
+
+
+def first_ids(ids: Any, count: int = 3) -> str:
+    """The first ids in words.
+
+    >>> first_ids(["id7", "id9", "id12", "id14"])
+    'first: id7, id9, id12, ...'
+    """
+    shown = ", ".join(str(i) for i in ids[:count])
+    return f"first: {shown}" + (", ..." if len(ids) > count else "")
+
+
+def check_ids(name: str, ids: Any, n: int) -> np.ndarray:
+    """`ids` as an [n] array of strings, int64 or uint64, every one exact, or `InputError` that names the rows.
+
+    Whole numbers beyond 64 bits become strings, bytes are read as UTF-8.
+
+    >>> check_ids("image", [1, 2**64 - 1], 2).dtype, check_ids("image", [b"a", b"b"], 2).tolist()
+    (dtype('uint64'), ['a', 'b'])
+    """
+    # NumPy turns whole numbers below and above 2^63 into rounded floats, so lists are looked at one by one
+    array = ids if isinstance(ids, np.ndarray) or hasattr(ids, "__array__") else _object_array(list(ids))
+    array = np.asarray(array)
+    require(array.shape == (n,), f"{name} ids", got=f"shape {array.shape}", wanted=f"one id a row, ({n},)",
+            remedy="Write one id for each row, in the order of the rows.")
+    if array.dtype.kind == "f":
+        _require_each(name, np.isfinite(array), "without an id")
+    if array.dtype.kind not in "Uiu":
+        array = _exact(name, array.astype(object) if array.dtype.kind in "OST" else array)
+    if array.dtype.kind == "U":
+        _require_each(name, array != "", "with an empty id")
+    return array
+
+
+def _object_array(values: list) -> np.ndarray:
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
+
+
+def _require_each(name: str, fine: np.ndarray, what: str) -> None:
+    rows = np.flatnonzero(~fine)
+    require(not len(rows), f"{name} ids", got=f"{len(rows)} rows {what} ({first_ids([f'row {row}' for row in rows])})",
+            wanted="one id a row", remedy="Give each row an id, or leave those rows out.")
+
+
+def _exact(name: str, ids: np.ndarray) -> np.ndarray:
+    """An array of objects as strings or whole numbers."""
+    require(ids.dtype.kind == "O", f"{name} ids", got=f"dtype {ids.dtype.name}", wanted="strings or whole numbers",
+            remedy="Save them with np.array(ids, dtype=str).")
+    values = ids.tolist()
+    _require_each(name, np.array([not _is_missing(value) for value in values]), "without an id")
+    words = [isinstance(value, str | bytes) for value in values]
+    numbers = [isinstance(value, int | np.integer) and not isinstance(value, bool) for value in values]
+    if all(numbers):
+        return _whole_numbers([int(value) for value in values])
+    if not all(words):
+        if any(words):
+            fail(f"{name} ids", got="strings and numbers together", wanted="one kind", remedy="Make every id a string.")
+        kinds = sorted({np.asarray(value).dtype.name if isinstance(value, float) else type(value).__name__ for value in values})
+        fail(f"{name} ids", got=f"dtype {', '.join(kinds)}", wanted="strings or whole numbers",
+             remedy="Save them with np.array(ids, dtype=str).")
+    try:
+        text = [value.decode() if isinstance(value, bytes) else str(value) for value in values]
+    except UnicodeDecodeError as error:
+        fail(f"{name} ids", got=f"bytes that are no UTF-8 ({error})", wanted="strings or whole numbers",
+             remedy="Decode them first: np.char.decode(ids, encoding).")
+    longest = max(map(len, text))
+    require(4 * longest * len(text) <= MOST_BYTES, f"{name} ids", got=f"an id of {longest} letters", wanted="ids, not texts",
+            remedy="Name another column as the ids.")
+    return np.array(text, dtype=str)
+
+
+def _is_missing(value: Any) -> bool:
+    """None, NaN, and what pandas has in their place."""
+    return value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+
+
+def _whole_numbers(values: list[int]) -> np.ndarray:
+    low, high = min(values), max(values)
+    for dtype in (np.int64, np.uint64):
+        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
+            return np.array(values, dtype)
+    return np.array([str(value) for value in values])
+
+
+def kind(table: Table) -> str:
+    """What a table's ids are, in words."""
+    return "strings" if table.ids.dtype.kind == "U" else "numbers"
+
+
+def check_can_meet(tables: Sequence[Table]) -> None:
+    """Raise `InputError` unless ids of the tables can be compared and some item is in more than one of them.
+
+    Rows are paired by position only where no table has ids, and then each has as many rows.
+    """
+    numbered = [table for table in tables if table.numbered]
+    if numbered and len(numbered) < len(tables):
+        other = next(table for table in tables if not table.numbered)
+        fail("ids", got=f"{numbered[0].name} without ids, {other.name} with ids ({first_ids(other.ids)})",
+             wanted="ids in all tables or in none", remedy=NAME_THEM)
+    if numbered:
+        counts = {table.numbered_of for table in tables}
+        require(len(counts) == 1, "ids", got=" and ".join(f"{table.name} of {table.numbered_of} rows" for table in tables)
+                + ", all without ids", wanted="ids; rows are paired by their position only where there are as many of each",
+                remedy=NAME_THEM)
+        return
+    if len({kind(table) for table in tables}) > 1:
+        texts = [set(table.ids.astype(str).tolist()) for table in tables]
+        meet = len(set.intersection(*texts))
+        fail("ids", got=", ".join(f"{table.name} {kind(table)} ({first_ids(table.ids)})" for table in tables)
+             + f"; {meet} would meet as strings",
+             wanted="one kind on both sides" if len(tables) == 2 else "one kind in all tables",
+             remedy="Write both as strings: ids.astype(str)." if meet else NAME_THEM)
+
+
+def check_meets(tables: Sequence[Table], codes: Sequence[np.ndarray]) -> None:
+    """Raise `InputError` where a table shares no item with any other; `codes` are the items of each table's rows."""
+    for table, own in zip(tables, codes, strict=True):
+        others = [other for other in codes if other is not own]
+        if others and not np.isin(own, np.concatenate(others)).any():
+            rest = [other for other in tables if other is not table]
+            texts = {str(i) for other in rest for i in other.ids.tolist()}
+            where = "on both sides" if len(tables) == 2 else f"of {table.name} in {' or '.join(other.name for other in rest)}"
+            fail("pairs", got=f"0 ids {where} ({'; '.join(f'{each.name} {first_ids(each.ids)}' for each in tables)}"
+                 f"{_almost(table, texts)})", wanted="at least 1",
+                 remedy=f"Write the same id for the same item in {'both' if len(tables) == 2 else 'all'} files, name another "
+                        "column (--x-ids, --y-ids, ids_key=), or list the pairs in a file of two ids a line (--pairs).")
+
+
+def _almost(table: Table, others: set[str]) -> str:
+    """A word on ids that differ in a way that often happens."""
+    changes = {"without folders and endings": lambda i: i.replace("\\", "/").rpartition("/")[2].rpartition(".")[0] or i,
+               "in small letters": str.lower, "without blanks around them": str.strip,
+               "without leading zeros": lambda i: i.lstrip("0")}
+    for words, change in changes.items():
+        mine = {change(str(i)) for i in table.ids.tolist()}
+        meet = len(mine & {change(i) for i in others})
+        if meet:
+            return f"; {words} {meet} would meet"
+    return ""

@@ -1,0 +1,85 @@
+"""What a run is about to work on, in words, before it computes: rows, ids that meet, pairs, unpaired rows, gallery, chance."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+
+from gera_jax.data import AlignmentData
+from gera_jax.evaluation.chance import chance_level
+
+KS = (1, 5, 10)
+
+
+def overview(data: AlignmentData) -> dict[str, Any]:
+    """Counts of `data` as plain JSON.
+
+    Returns:
+      "rows" and "unpaired" (rows that train without a partner) of each modality; "paired_by" ("id", or "position" where no table
+      has ids); "meet", the items that two modalities have; "pairs" that train, validate and test; "gallery", the test rows of
+      each modality, and "items", how many items they are of; "chance", what guessing scores on them (see `guessing`).
+
+    >>> from gera_jax.data import build_data
+    >>> print(overview_text(overview(build_data(dict(source="emoji", pairs=100, split=dict(val=150, test=400))))))
+    1,646 rows of image, 1,646 rows of text: 1,646 items have rows of both, found by id
+    pairs: 100 train, 150 validate, 400 test; without a partner train 498 rows of image, 498 rows of text
+    test gallery: 400 rows of image, 400 rows of text of 400 items; chance: R@1 0.25%, R@5 1.2%, R@10 2.5%, FOSCTTM 0.5
+    """
+    test = data.test
+    rows = [np.unique(column[column >= 0]) for column in test.T]
+    return dict(
+        rows={name: len(data.tables[name]) for name in data.names},
+        paired_by=data.report["paired_by"],
+        meet=data.report["meet"],
+        pairs=dict(train=len(data.pairs), val=len(data.val), test=len(test)),
+        unpaired={name: len(data.unpaired[name]) for name in data.names},
+        gallery=dict(zip(data.names, map(len, rows), strict=True)),
+        items=items_of(data, "test"),
+        chance=guessing(data, "test"),
+    )
+
+
+def items_of(data: AlignmentData, split: str) -> int:
+    """How many items the pairs of "val" or "test" are of."""
+    return len(np.unique(np.concatenate([data.groups[name][column[column >= 0]]
+                                         for name, column in zip(data.names, getattr(data, split).T, strict=True)])))
+
+
+def guessing(data: AlignmentData, split: str) -> dict[str, float]:
+    """What a random order of the gallery scores on average: "mean/R@k" and so on, and "foscttm"; {} without 2 items.
+
+    Of several right rows the best counts, see `evaluation.chance_level`. Three modalities: the mean over their pairs.
+    """
+    tuples, found = getattr(data, split), []
+    for a, b in itertools.combinations(range(len(data.names)), 2):
+        both = tuples[(tuples[:, a] >= 0) & (tuples[:, b] >= 0)]
+        x, y = (data.groups[data.names[side]][np.unique(both[:, side])] for side in (a, b))
+        if len(np.unique(x)) >= 2:
+            found.append(chance_level(x_groups=x, y_groups=y, ks=KS))
+    keys = [key for key in found[0] if key.startswith("mean/") or key == "foscttm"] if found else []
+    return {key: float(np.mean([one[key] for one in found])) for key in keys}
+
+
+def overview_text(found: dict[str, Any]) -> str:
+    """The lines of an `overview` for people; "paired by position" comes first where it was so."""
+
+    def rows(counts: dict[str, int]) -> str:
+        return ", ".join(f"{count:,} rows of {name}" for name, count in counts.items())
+
+    names, pairs = list(found["rows"]), found["pairs"]
+    lines = []
+    if found["paired_by"] == "position":
+        lines.append(f"paired by position: {' and '.join(names)} have no ids, so row i of one is taken for the partner of row i "
+                     "of the other")
+    both = "both" if len(names) == 2 else "two or more"
+    lines.append(f"{rows(found['rows'])}: {found['meet']:,} items have rows of {both}, found by {found['paired_by']}")
+    lines.append(f"pairs: {pairs['train']:,} train, {pairs['val']:,} validate, {pairs['test']:,} test; "
+                 f"without a partner train {rows(found['unpaired'])}")
+    if found["chance"]:
+        recalls = ", ".join(f"R@{k} {100 * found['chance'][f'mean/R@{k}']:.2g}%" for k in KS)
+        lines.append(f"test gallery: {rows(found['gallery'])} of {found['items']:,} items; chance: {recalls}, FOSCTTM 0.5")
+    else:
+        lines.append("test gallery: none, nothing is measured")
+    return "\n".join(lines)
