@@ -80,6 +80,7 @@ def nearest(
     excluded = _excluded(x, pool, exclude_self)
     pool = x if pool is None else pool
     x, pool = (a if isinstance(a, np.ndarray) else np.asarray(a) for a in ((x, x) if pool is x else (x, pool)))
+    x, pool = (a.astype(np.float32) if a.dtype.kind == "V" else a for a in (x, pool))  # bfloat16
     _check(x, pool, k, excluded, block_size)
     require(backend != "tree" or metric == "euclidean", "backend", got=f'"tree" with metric="{metric}"',
             wanted='"tree" with metric="euclidean"', remedy='"auto" chooses for you.')

@@ -24,7 +24,7 @@ from gera_jax.checks import fail, require
 POOL_BLOCK = 16_384  # rows of the pool on the device at once
 MIDDLE_ROWS = 1_024  # rows whose median is the middle: far outliers do not move it
 REPAIR_ROWS = 256
-DIFFERENCES = 2**22  # entries of differences in memory at once
+DIFFERENCES = 2**17  # entries of differences at once
 
 
 class View:
@@ -44,47 +44,50 @@ class View:
         parts = [("x", x)] if x is pool else [("x", x), ("pool", pool)]
         self.dtype = np.result_type(*(exact_dtype(rows, name) for name, rows in parts))
         ends = np.concatenate([_ends(rows, name, self.dtype) for name, rows in parts])
-        self.scale, self.centre = 1.0, np.zeros(pool.shape[1], self.dtype)
+        self.scale = self.unit = 1.0
         self.lengths = np.empty(0, self.dtype)
         if self.cosine:
             self.lengths = np.concatenate([row_lengths(rows.astype(self.dtype)) for _, rows in blocks(pool)])
             return
-        raw = _power_of_two(ends)
-        middle = middle_row(pool, self.dtype) * raw
-        spread = _power_of_two(ends * raw - middle)
-        self.scale, self.centre = min(raw * spread, 2.0**1000), middle * min(spread, 2.0**1000 / raw)
+        largest = _power_of_two(ends)
+        self.scale = 1.0 if 2.0**-200 < largest < 2.0**200 else largest  # squares of all else are within float64
+        self.centre = middle_row(pool, self.dtype) * self.scale
+        self.unit = _power_of_two(ends * self.scale - self.centre)
 
     def exact(self, rows: np.ndarray, at: np.ndarray | None = None) -> np.ndarray:
-        """Scaled, or unit, rows before the shift; `at` are their positions in the pool where they come from there."""
-        rows = rows.astype(self.dtype)
+        """Rows (unit ones for "cosine") before the shift; `at` are their positions in the pool where they come from there."""
         if not self.cosine:
-            return rows if self.scale == 1 else np.multiply(rows, self.scale, out=rows)
-        length = row_lengths(rows) if at is None else self.lengths[at]
-        return np.divide(rows, length[:, None], out=rows)
+            return rows if self.scale == 1 else rows * self.dtype.type(self.scale)
+        length = row_lengths(rows.astype(self.dtype)) if at is None else self.lengths[at]
+        return rows / length[..., None]
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """Rows as the passes see them, float64 [n, d]."""
         rows = self.exact(rows)
-        return rows if self.cosine else (rows - self.centre).astype(np.float64, copy=False)
+        return rows.astype(np.float64, copy=False) if self.cosine else ((rows - self.centre) * self.unit).astype(np.float64, copy=False)
 
     def squares(self, rows: np.ndarray) -> np.ndarray:
         """|X|^2 of rows that were shifted; a zero row counts as a unit row for "cosine", as far from any other as a right angle."""
         return np.ones(len(rows)) if self.cosine else np.einsum("nd,nd->n", rows, rows)
 
     def distances(self, x: np.ndarray, pool: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-        """Squared distances [n, c] of X from differences, with a relative error of (d + 4) 2^-53; float64."""
-        x, out = self.exact(x), np.empty(candidates.shape)
-        zero = ~x.any(axis=1) if self.cosine else None
-        for column, chosen in enumerate(candidates.T):  # one column at a time: memory n*d, not n*c*d
-            difference = self.exact(pool[chosen], chosen)
-            difference -= x
-            squared = np.einsum("nd,nd->n", difference, difference)
-            out[:, column] = squared if zero is None else np.where(zero | np.isinf(self.lengths[chosen]), 2.0, squared)
-        return out
+        """Squared distances [n, c] of X from differences, with a relative error of (d + 4) 2^-52; float64."""
+        out, count = np.empty(candidates.shape), candidates.shape[1]
+        step = max(1, DIFFERENCES // (count * self.width))  # what stays in the cache
+        for start in range(0, len(x), step):
+            chosen = candidates[start : start + step]
+            rows = self.exact(x[start : start + step].astype(self.dtype))
+            difference = self.exact(pool[chosen], chosen) - rows[:, None]
+            squared = np.einsum("ncd,ncd->nc", difference, difference)
+            if self.cosine:
+                squared[~rows.any(axis=1)] = 2.0
+                squared[np.isinf(self.lengths[chosen])] = 2.0
+            out[start : start + step] = squared
+        return out * self.unit**2
 
     def lengths_of(self, squared: np.ndarray) -> np.ndarray:
         """Distances in the caller's units, float64, of squared distances of X."""
-        return 0.5 * squared if self.cosine else np.sqrt(squared) / self.scale
+        return 0.5 * squared if self.cosine else np.sqrt(squared) / (self.scale * self.unit)
 
 
 def exact_dtype(rows: np.ndarray, name: str) -> np.dtype:
@@ -249,13 +252,13 @@ def search_again(
     doubt = doubt[np.argsort(x[doubt, widest], kind="stable")]
     for start in range(0, len(doubt), REPAIR_ROWS):
         part = doubt[start : start + REPAIR_ROWS]
-        rows = view.exact(x[part])
+        rows = view.exact(x[part].astype(view.dtype))
         middle = rows[len(rows) // 2]
-        rows = (rows - middle).astype(np.float64)
+        rows = ((rows - middle) * view.unit).astype(np.float64)
         reach = (1 - grain) * np.einsum("nd,nd->n", rows, rows)[:, None] - squared[part, -1:] * (1 + 2 * grain)
         kept = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
         for first, block in blocks(pool):
-            shifted = (view.exact(block) - middle).astype(np.float64)
+            shifted = ((view.exact(block) - middle) * view.unit).astype(np.float64)
             bias = (1 - grain) * np.einsum("nd,nd->n", shifted, shifted)
             query, position = np.nonzero(reach + bias <= 2.0 * (rows @ shifted.T))
             position += first
@@ -266,7 +269,7 @@ def search_again(
 
 def _pairs(x, pool, view: View, query: np.ndarray, position: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Squared distances of some pairs of rows, a few at a time."""
-    step = max(1, DIFFERENCES // view.width)
+    step = max(1, 2**22 // view.width)
     parts = [slice(i, i + step) for i in range(0, len(query), step)]
     found = [view.distances(x[query[part]], pool, position[part, None])[:, 0] for part in parts]
     return query, position, np.concatenate([np.empty(0), *found])
