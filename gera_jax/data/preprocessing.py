@@ -80,7 +80,8 @@ class Preprocessor:
           seed: which rows are drawn where PCA (50,000) or the filter (`max_pool`) look at a sample.
 
         Raises:
-          InputError: NaN or infinite training rows, by their number in `rows`; fewer training rows than the filter has neighbours.
+          InputError: NaN or infinite training rows, by their number in `rows`; fewer training rows than the filter has
+            neighbours.
         """
         index = np.arange(len(rows)) if index is None else np.sort(np.asarray(index, dtype=np.int64))
         options, self.width = self.options, rows.shape[1]
@@ -150,8 +151,8 @@ class Preprocessor:
                 block = self._project(block).astype(np.float32)
             out[part] = block if self.pool is None else self._filter(block, None if numbers is None else numbers[part])
         if not self.options["l2"]:
-            require(bool(np.isfinite(out).all()), f"{self.name} features", got="values beyond float32", wanted="magnitudes below 3e38",
-                    remedy="Set l2=True or standardize=True.")
+            require(bool(np.isfinite(out).all()), f"{self.name} features", got="values beyond float32",
+                    wanted="magnitudes below 3e38", remedy="Set l2=True or standardize=True.")
         return out.reshape(*rows.shape[:-1], self.dim)
 
     def _blocks(self, rows: np.ndarray, index: np.ndarray) -> Iterator[np.ndarray]:
@@ -165,8 +166,8 @@ class Preprocessor:
     def _require_finite(self, block: np.ndarray, numbers: np.ndarray) -> None:
         if not np.isfinite(block).all():
             wrong = numbers[~np.isfinite(block).all(axis=1)]
-            fail(f"{self.name} rows", got=f"NaN or infinity in row {wrong[0]}" + (f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""),
-                 wanted="finite numbers", remedy="Embed these rows again, or leave them out.")
+            more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+            fail(f"{self.name} rows", got=f"NaN or infinity in row {wrong[0]}{more}", wanted="finite numbers", remedy="Embed these rows again, or leave them out.")
 
     def _affine(self, block: np.ndarray) -> np.ndarray:
         """In place: each block is a copy of its rows."""

@@ -35,8 +35,8 @@ def knn(
     The neighbours are those of float64 brute force, whatever the rows: clusters or outliers far apart, a common offset (it is
     subtracted before anything is cast to float32), any scale, duplicates, float16 to float64 and integers up to 64 bits. A fast
     pass (products in float32, `lax.top_k`) shortlists k + 8 rows, whose distances are computed from differences in float64. A
-    bound of the fast pass's rounding, (d + 16) 2^-24 (|x|^2 + |p|^2) for rows shifted to the middle of the pool, says whether a row
-    that it left out can be nearer; where it can, that row of `x` is searched again in float64 by the same rule.
+    bound of the rounding of squared distances in that pass, (d + 16) 2^-24 (|x|^2 + |p|^2) for rows shifted to the middle of the
+    pool, says whether a row that it left out can be nearer; if so, that row of `x` is searched again in float64 by the same rule.
 
     Args:
       x: [n, d] array or memory map; read in blocks.
@@ -144,7 +144,7 @@ def _check(x: np.ndarray, pool: np.ndarray, k: int, excluded: np.ndarray, block_
         require(whole, name, got=repr(value), wanted="an integer, at least 1")
     require(block_size >= 1, "block_size", got=block_size, wanted="at least 1")
     leaves_out = bool((excluded >= 0).any())
-    inside = -1 <= excluded.min() and excluded.max() < len(pool)
+    inside = excluded.min() >= -1 and excluded.max() < len(pool)
     require(inside, "exclude_self", got=f"positions {excluded.min()} to {excluded.max()}", wanted=f"-1 to {len(pool) - 1}")
     require(1 <= k <= len(pool) - leaves_out, "k", got=k, wanted=f"1 to {len(pool) - leaves_out}, for {len(pool)} rows"
             + (" without the row itself" if leaves_out else ""), remedy="Lower k or give more rows.")

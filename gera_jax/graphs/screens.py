@@ -49,10 +49,10 @@ class View:
         if self.cosine:
             self.lengths = np.concatenate([row_lengths(rows.astype(self.dtype)) for _, rows in blocks(pool)])
             return
-        largest = _power_of_two(ends)
+        largest = power_of_two(ends)
         self.scale = 1.0 if 2.0**-200 < largest < 2.0**200 else largest  # squares of all else are within float64
         self.centre = middle_row(pool, self.dtype) * self.scale
-        self.unit = _power_of_two(ends * self.scale - self.centre)
+        self.unit = power_of_two(ends * self.scale - self.centre)
 
     def exact(self, rows: np.ndarray, at: np.ndarray | None = None) -> np.ndarray:
         """Rows (unit ones for "cosine") before the shift; `at` are their positions in the pool where they come from there."""
@@ -64,10 +64,11 @@ class View:
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """Rows as the passes see them, float64 [n, d]."""
         rows = self.exact(rows)
-        return rows.astype(np.float64, copy=False) if self.cosine else ((rows - self.centre) * self.unit).astype(np.float64, copy=False)
+        rows = rows if self.cosine else (rows - self.centre) * self.unit
+        return rows.astype(np.float64, copy=False)
 
     def squares(self, rows: np.ndarray) -> np.ndarray:
-        """|X|^2 of rows that were shifted; a zero row counts as a unit row for "cosine", as far from any other as a right angle."""
+        """|X|^2 of rows that were shifted; for "cosine" a zero row counts as a unit row, at a right angle to any other."""
         return np.ones(len(rows)) if self.cosine else np.einsum("nd,nd->n", rows, rows)
 
     def distances(self, x: np.ndarray, pool: np.ndarray, candidates: np.ndarray) -> np.ndarray:
@@ -110,6 +111,12 @@ def middle_row(rows: np.ndarray, dtype: Any = np.float64) -> np.ndarray:
     return sample[len(sample) // 2]
 
 
+def power_of_two(values: np.ndarray) -> float:
+    """A factor that brings the largest magnitude into [1/2, 1): exact, unless an entry leaves the range of the float."""
+    largest = float(np.abs(values).max(initial=0.0))
+    return float(np.ldexp(1.0, int(np.clip(-np.frexp(largest)[1], -1000, 1000)))) if largest > 0 else 1.0
+
+
 def row_lengths(rows: np.ndarray) -> np.ndarray:
     """Lengths [n] of float64 rows of any magnitude; infinity for a zero row, so that dividing by it leaves zeros."""
     largest = np.abs(rows).max(axis=1, initial=0.0)
@@ -143,12 +150,6 @@ def _ends(rows: np.ndarray, name: str, dtype: np.dtype) -> np.ndarray:
              remedy="Drop these rows.")
     ends = np.stack(ends)
     return np.stack([ends[:, 0].min(axis=0), ends[:, 1].max(axis=0)])
-
-
-def _power_of_two(values: np.ndarray) -> float:
-    """A factor that brings the largest magnitude into [1/2, 1): exact, unless an entry leaves the range of the float."""
-    largest = float(np.abs(values).max(initial=0.0))
-    return float(np.ldexp(1.0, int(np.clip(-np.frexp(largest)[1], -1000, 1000)))) if largest > 0 else 1.0
 
 
 def _grain(width: int, dtype: Any) -> float:
@@ -243,8 +244,8 @@ def search_again(
 ) -> None:
     """Put the true k nearest into `indices` and `squared` [n, k] at the rows `doubt` [m], whose shortlist was no proof.
 
-    The score is computed anew in float64, shifted to a row of each block of queries, and differences decide among all rows that it
-    cannot exclude: k rows are known to lie within the last squared distance that was found.
+    The score is computed anew in float64, shifted to a row of each block of queries, and differences decide among all rows that
+    it cannot exclude: k rows are known to lie within the last squared distance that was found.
     """
     k, grain = squared.shape[1], _grain(view.width, np.float64)
     # Rows that are near each other share a block, so that a middle of their own leaves them few digits to lose.
