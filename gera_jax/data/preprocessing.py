@@ -167,7 +167,8 @@ class Preprocessor:
         if not np.isfinite(block).all():
             wrong = numbers[~np.isfinite(block).all(axis=1)]
             more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-            fail(f"{self.name} rows", got=f"NaN or infinity in row {wrong[0]}{more}", wanted="finite numbers", remedy="Embed these rows again, or leave them out.")
+            fail(f"{self.name} rows", got=f"NaN or infinity in row {wrong[0]}{more}", wanted="finite numbers",
+                 remedy="Embed these rows again, or leave them out.")
 
     def _affine(self, block: np.ndarray) -> np.ndarray:
         """In place: each block is a copy of its rows."""

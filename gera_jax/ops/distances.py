@@ -48,42 +48,44 @@ def squared_distances(x: Any, y: Any = None) -> Array:
     require(x.shape[-1] == other.shape[-1], "y", got=f"rows of width {other.shape[-1]}",
             wanted=f"rows of width {x.shape[-1]}, as in x")
     factor = jnp.minimum(*(unit_factor(rows, axis=(-2, -1)) for rows in (x, other)))
-    x, other = x * factor, other * factor
+    scaled = x * factor, other * factor
     # Distances do not change under a shift, so the centre needs no gradient.
-    centre = lax.stop_gradient(jnp.mean(other, axis=-2, keepdims=True))
-    shifted = x - centre, other - centre
+    centre = lax.stop_gradient(jnp.mean(scaled[1], axis=-2, keepdims=True))
+    shifted = scaled[0] - centre, scaled[1] - centre
     squares = [jnp.sum(rows * rows, axis=-1) for rows in shifted]
     lengths = squares[0][..., :, None] + squares[1][..., None, :]
     product = jnp.matmul(shifted[0], jnp.swapaxes(shifted[1], -1, -2), precision=lax.Precision.HIGHEST)
     same = jnp.eye(x.shape[-2], dtype=bool) if y is None else None
-    squared = without_cancellation(lengths - 2.0 * product, lengths, x, other, same)
-    return squared / factor / factor
+    return without_cancellation(lengths - 2.0 * product, lengths, factor, x, other, same)
 
 
-def without_cancellation(squared: Array, lengths: Array, x: Array, y: Array, same: Array | None = None) -> Array:
-    """`squared` [..., n, m] with the values, but not the gradient, of exact sums where products cancel.
+def without_cancellation(squared: Array, lengths: Array, factor: Array, x: Array, y: Array, same: Array | None = None) -> Array:
+    """Squared distances [..., n, m] with the gradient of `squared`, and the values of sums of differences where that cancels.
 
     Args:
-      squared: |x_i|^2 + |y_j|^2 - 2 x_i . y_j of shifted rows.
+      squared: |x_i|^2 + |y_j|^2 - 2 x_i . y_j of rows that were multiplied by `factor` and shifted.
       lengths: |x_i|^2 + |y_j|^2 of them.
-      x: [..., n, d] the rows before the shift.
+      factor: [..., 1, 1] from `unit_factor`.
+      x: [..., n, d] the rows as they are, whose differences lose nothing.
       y: [..., m, d].
       same: [n, m] bool, entries that are 0 with a zero gradient, or do not matter: they call for no repair.
 
     Returns:
       [..., n, m], at least 0.
     """
+    near = lax.stop_gradient(squared <= NEAR * lengths)  # 0 for lengths that fell below float32 as well
+    squared = squared / factor / factor
     x, y, value = lax.stop_gradient((x, y, squared))
     if x.shape[-1] <= NARROW:
         value = sum(jnp.square(x[..., :, None, column] - y[..., None, :, column]) for column in range(x.shape[-1]))
     else:
-        near = value < NEAR * lax.stop_gradient(lengths)
         wrong = jnp.any(near if same is None else near & ~same, axis=-1)
         lead = value.shape[:-2]
         operands = [jnp.broadcast_to(rows, (*lead, *rows.shape[len(rows.shape) - kept:])).reshape(-1, *rows.shape[-kept:])
                     for rows, kept in ((value, 2), (x, 2), (y, 2), (wrong, 1))]
         value = jax.vmap(_repaired)(*operands).reshape(value.shape) if lead else _repaired(value, x, y, wrong)
-    value = jnp.maximum(value, 0.0) + (squared - lax.stop_gradient(squared))
+    # A difference of infinities is no number; beyond float32 there is no gradient.
+    value = jnp.maximum(value, 0.0) + jnp.where(jnp.isfinite(squared), squared - lax.stop_gradient(squared), 0.0)
     return value if same is None else jnp.where(same, 0.0, value)
 
 
@@ -110,6 +112,7 @@ def _floats(x: Any, y: Any) -> tuple[Array, Array]:
     if all(isinstance(rows, np.ndarray) and rows.dtype.kind in "iuf" and rows.dtype.itemsize >= 4 and rows.ndim >= 2
            for rows in given) and any(rows.dtype != np.float32 for rows in given):
         wide = [rows.astype(np.longdouble if rows.dtype.kind in "iu" else np.float64) for rows in given]
-        given = [(rows - wide[-1][..., :1, :]).astype(np.float64) for rows in wide]
+        with np.errstate(over="ignore"):
+            given = [(rows - wide[-1][..., :1, :]).astype(jax.dtypes.canonicalize_dtype(np.float64)) for rows in wide]
     floats = [at_least_float32(rows) for rows in given]
     return floats[0], floats[-1]

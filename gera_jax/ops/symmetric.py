@@ -75,17 +75,17 @@ def self_squared_distances(x: Array, mask: Array | None = None) -> Array:
     require(x.ndim == 2, "x", got=f"shape {x.shape}", wanted="[n, d]")
     x = sanitize(x, mask)
     factor = unit_factor(x)
-    x = x * factor
+    scaled = x * factor
     # A common shift changes no distance and limits the cancellation; it needs no gradient.
-    centre = jnp.mean(x, axis=0) if mask is None else x.sum(0) / jnp.maximum(mask.sum(), 1).astype(x.dtype)
-    products = gram(sanitize(x - lax.stop_gradient(centre), mask))
+    centre = jnp.mean(scaled, axis=0) if mask is None else scaled.sum(0) / jnp.maximum(mask.sum(), 1).astype(x.dtype)
+    products = gram(sanitize(scaled - lax.stop_gradient(centre), mask))
     # Lengths from the products' own diagonal, rounded alike. The diagonal is cut off from the gradient: what a narrow kernel says
     # there is large, cancels, and leaves its rounding.
     lengths = jnp.diagonal(products)[:, None] + jnp.diagonal(products)[None, :]
     same = jnp.eye(x.shape[0], dtype=bool)
     if mask is not None:
         same = same | ~(mask[:, None] & mask[None, :])
-    return without_cancellation(lengths - 2.0 * products, lengths, x, x, same) / factor / factor
+    return without_cancellation(lengths - 2.0 * products, lengths, factor, x, x, same)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
