@@ -24,7 +24,8 @@ def squared_distances(x: Any, y: Any = None) -> Array:
     Products of rows that were shifted by a common centre give the distances, but for rows that have a neighbour nearer than
     NEAR^(1/2) = 1 / 23 of their lengths from the centre: theirs are sums of squared differences, computed in blocks under
     `lax.while_loop`, so that clusters, outliers and duplicates cost time (n m d for such rows) and no digits. Up to 8 columns all
-    are sums of squared differences. Equal rows give 0, and NumPy rows in float64 are shifted before they become float32.
+    are sums of squared differences. Equal rows give 0, and NumPy rows in float64 are shifted before they become float32, which
+    must hold them then.
 
     Args:
       x: [..., n, d].

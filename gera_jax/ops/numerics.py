@@ -52,13 +52,13 @@ def safe_normalize(x: Array, *, axis: int = -1, eps: float = 0.0) -> Array:
 
 
 def unit_factor(x: Array, *, axis: int | tuple[int, ...] | None = None) -> Array:
-    """The power of two, without gradient, that brings the largest magnitude of `x` along `axis` into [1/2, 1); 1 for zeros.
+    """The power of two, without gradient, that brings the largest magnitude of `x` along `axis` into [1/2, 1), reduced axes kept; 1 for zeros.
 
     Multiplying by it is exact, and squares and products of the result stay within float32.
 
     >>> import jax.numpy as jnp
-    >>> float(unit_factor(jnp.array([3.0, 1e-9])))
-    0.25
+    >>> unit_factor(jnp.array([3.0, 1e-9])).tolist()
+    [0.25]
     """
     largest = jnp.max(jnp.abs(lax.stop_gradient(x)), axis=axis, keepdims=True, initial=0.0)
     usable = (largest > 0) & jnp.isfinite(largest)
