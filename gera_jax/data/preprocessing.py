@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from gera_jax.checks import fail, require, require_known
-from gera_jax.data.tables import to_float32
 
 BLOCK_BYTES = 32 * 2**20
 CACHE_BYTES = 2**20  # a block that stays in the cache through all steps: three times as fast as a large one
@@ -25,13 +24,17 @@ class Preprocessor:
 
     Args:
       center: subtract the mean of the training rows.
-      standardize: divide each dimension by its standard deviation (centres too); constant dimensions stay as they are.
+      standardize: divide each dimension by its standard deviation (centres too), however small beside the others'; dimensions
+        that are constant up to the rounding of the caller's dtype, a deviation of at most eps |mean|, stay as they are.
       pca: number of principal directions to keep, or as many as the training rows have if that is less; 0 = all dimensions
         as they are. Without centring they are those of the second moment.
-      l2: scale rows to length 1; a zero row stays zero.
+      l2: scale rows to length 1, whatever their magnitude; a zero row stays zero.
       filter: `strength` b of x <- l2((1 - b) x + b P x) with P the softmax at `temperature` over the `k` nearest training
         rows (at most `max_pool` of them), 0 = off; `concatenate` gives l2([x, filter(x)]), twice as wide.
       name: the modality, used in every message.
+
+    Statistics and features are computed in float64 from the caller's dtype and become float32 at the end: a common offset costs
+    no digits.
 
     Raises:
       InputError: an unknown option, or one out of range.
@@ -77,7 +80,8 @@ class Preprocessor:
           seed: which rows are drawn where PCA (50,000) or the filter (`max_pool`) look at a sample.
 
         Raises:
-          InputError: fewer training rows than the filter has neighbours.
+          InputError: NaN or infinite training rows, by their number in `rows`; fewer training rows than the filter has
+            neighbours.
         """
         index = np.arange(len(rows)) if index is None else np.sort(np.asarray(index, dtype=np.int64))
         options, self.width = self.options, rows.shape[1]
@@ -85,14 +89,15 @@ class Preprocessor:
         self.mean = self.scale = self.components = self.pool = self.pool_rows = None
         self.explained_variance = 1.0
         if options["center"] or options["standardize"]:
-            mean = sum(block.sum(0) for block in _blocks(rows, index)) / len(index)
-            self.mean = mean.astype(np.float32)
+            # Sums of differences from one of the rows: what all rows share does not round what tells them apart.
+            origin = _wide(rows[index[:1]])[0]
+            self.mean = origin + sum((block - origin).sum(0) for block in self._blocks(rows, index)) / len(index)
             if options["standardize"]:
-                variance = sum(np.square(block - mean).sum(0) for block in _blocks(rows, index)) / len(index)
+                variance = sum(np.square(block - self.mean).sum(0) for block in self._blocks(rows, index)) / len(index)
                 deviation = np.sqrt(variance)
                 # A dimension that is constant up to rounding holds no information; dividing would blow up its noise.
-                constant = deviation <= 1e-6 * np.maximum(np.abs(mean), deviation.max(initial=0.0))
-                self.scale = np.where(constant, 1.0, 1.0 / np.where(constant, 1.0, deviation)).astype(np.float32)
+                constant = deviation <= _grain(rows.dtype) * np.abs(self.mean)
+                self.scale = np.where(constant, 1.0, 1.0 / np.where(constant, 1.0, deviation))
         if options["pca"]:
             self._fit_pca(rows, index, seed)
         if options["filter"]["strength"]:
@@ -102,7 +107,7 @@ class Preprocessor:
     def _fit_pca(self, rows: np.ndarray, index: np.ndarray, seed: int) -> None:
         keep = min(self.options["pca"], self.width, len(index))
         sample = _sample(index, PCA_ROWS, [seed, 21])
-        moment = sum(block.T @ block for block in map(self._affine, _blocks(rows, sample)))
+        moment = sum(block.T @ block for block in map(self._affine, self._blocks(rows, sample)))
         values, vectors = np.linalg.eigh(moment)
         vectors = vectors[:, ::-1][:, :keep]
         # Eigenvectors have no sign of their own: the largest entry is positive, so that every machine agrees.
@@ -116,7 +121,7 @@ class Preprocessor:
         sample = _sample(index, options["max_pool"], [seed, 22])
         require(options["k"] < len(sample), f"preprocess.{self.name}.filter.k", got=options["k"],
                 wanted=f"fewer neighbours than the {len(sample)} training rows", remedy="Lower it.")
-        self.pool = np.concatenate([self._project(block) for block in _blocks(rows, sample, np.float32)])
+        self.pool = np.concatenate([self._project(block).astype(np.float32) for block in self._blocks(rows, sample)])
         self.pool_rows = sample
 
     def __call__(self, rows: np.ndarray, *, row_numbers: np.ndarray | None = None) -> np.ndarray:
@@ -127,7 +132,8 @@ class Preprocessor:
             its own neighbours, as it does for a row that it has never seen.
 
         Raises:
-          InputError: another width than that of the rows that `fit` saw, or no `fit` yet.
+          InputError: another width than that of the rows that `fit` saw, NaN or infinite rows, features beyond float32 (with
+            l2=False), or no `fit` yet.
         """
         self._require_fitted()
         rows = np.asanyarray(rows)
@@ -135,13 +141,34 @@ class Preprocessor:
                 wanted=f"width {self.width}, as in training", remedy="Use embeddings of the encoder that was trained on.")
         flat = rows.reshape(-1, self.width)
         out = np.empty((len(flat), self.dim), np.float32)
-        step = FILTER_BLOCK if self.pool is not None else max(1, CACHE_BYTES // (4 * self.width))
+        step = FILTER_BLOCK if self.pool is not None else max(1, CACHE_BYTES // (8 * self.width))
         numbers = None if row_numbers is None else np.asarray(row_numbers).reshape(-1)
         for start in range(0, len(flat), step):
             part = slice(start, start + step)
-            block = self._project(to_float32(flat[part], copy=True))
+            block = _wide(flat[part])
+            self._require_finite(block, np.arange(len(flat))[part] if numbers is None else numbers[part])
+            with np.errstate(over="ignore"):
+                block = self._project(block).astype(np.float32)
             out[part] = block if self.pool is None else self._filter(block, None if numbers is None else numbers[part])
+        if not self.options["l2"]:
+            require(bool(np.isfinite(out).all()), f"{self.name} features", got="values beyond float32",
+                    wanted="magnitudes below 3e38", remedy="Set l2=True or standardize=True.")
         return out.reshape(*rows.shape[:-1], self.dim)
+
+    def _blocks(self, rows: np.ndarray, index: np.ndarray) -> Iterator[np.ndarray]:
+        """Float64 copies of the rows at the sorted `index`, a block at a time: a table on disk is never whole in memory."""
+        step = max(1, BLOCK_BYTES // (8 * rows.shape[1]))
+        for start in range(0, len(index), step):
+            block = _wide(rows[index[start : start + step]])
+            self._require_finite(block, index[start : start + step])
+            yield block
+
+    def _require_finite(self, block: np.ndarray, numbers: np.ndarray) -> None:
+        if not np.isfinite(block).all():
+            wrong = numbers[~np.isfinite(block).all(axis=1)]
+            more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+            fail(f"{self.name} rows", got=f"NaN or infinity in row {wrong[0]}{more}", wanted="finite numbers",
+                 remedy="Embed these rows again, or leave them out.")
 
     def _affine(self, block: np.ndarray) -> np.ndarray:
         """In place: each block is a copy of its rows."""
@@ -199,17 +226,21 @@ class Preprocessor:
 
 
 def _unit(block: np.ndarray) -> np.ndarray:
-    """Rows of length 1, in place."""
-    norm = np.sqrt(np.einsum("nd,nd->n", block, block))[:, None]
-    block /= np.where(norm > 1e-12, norm, np.float32(1))
+    """Rows of length 1, whatever their magnitude, in place."""
+    largest = np.abs(block).max(axis=1, keepdims=True, initial=0.0)
+    block /= np.where(largest > 0, largest, 1)
+    block /= np.where(largest > 0, np.sqrt(np.einsum("nd,nd->n", block, block))[:, None], 1)
     return block
 
 
-def _blocks(rows: np.ndarray, index: np.ndarray, dtype: Any = np.float64) -> Iterator[np.ndarray]:
-    """Rows at the sorted `index`, a block at a time, so that a table on disk is never whole in memory."""
-    step = max(1, BLOCK_BYTES // (8 * rows.shape[1]))
-    for start in range(0, len(index), step):
-        yield to_float32(rows[index[start : start + step]]).astype(dtype, copy=False)
+def _wide(rows: np.ndarray) -> np.ndarray:
+    """A float64 copy."""
+    return np.array(rows, np.float64)
+
+
+def _grain(dtype: np.dtype) -> float:
+    """Distance of the floats at 1; of float64 for integers, which have none."""
+    return float(np.finfo(dtype).eps) if dtype.kind == "f" else float(np.finfo(np.float64).eps)
 
 
 def _sample(index: np.ndarray, most: int, seed: list[int]) -> np.ndarray:

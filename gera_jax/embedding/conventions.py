@@ -89,7 +89,8 @@ def _array(x: Any, who: str) -> np.ndarray:
     if np.iscomplexobj(x):
         raise ValueError(f"Complex data not supported\n{x}\n")
     if x.dtype not in (np.float32, np.float64):
-        x = x.astype(np.float64)
+        # 64-bit integers keep their last digits until they are shifted.
+        x = x.astype(np.longdouble if x.dtype.kind in "iu" and x.dtype.itemsize == 8 else np.float64)
     if x.ndim != 2:
         raise ValueError(f"Expected 2D array, got {x.ndim}D array instead (shape {x.shape}). Reshape your data either using "
                          "array.reshape(-1, 1) if it has a single feature or array.reshape(1, -1) if it is a single sample.")

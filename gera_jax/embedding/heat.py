@@ -19,6 +19,7 @@ from gera_jax.embedding.conventions import Estimator
 from gera_jax.embedding.mds import metric_mds
 from gera_jax.graphs import component_count, knn
 from gera_jax.graphs.heat_distance import FLOOR, check_parameters
+from gera_jax.graphs.screens import middle_row, power_of_two
 
 AUTO_LANDMARKS = 2_000
 NEIGHBORS = 10
@@ -122,7 +123,7 @@ class HeatGeodesicEmbedding(Estimator):
         """Learn the places of the rows of X [n, d]; y is ignored."""
         del y
         self._check_parameters()
-        x = self._read(X, fitting=True)
+        x, dtype = self._moved(self._read(X, fitting=True), fitting=True)
         self._check_size(len(x))
         seed = _seed(self.random_state)
         with _progress(self.verbose) as advance:
@@ -133,18 +134,18 @@ class HeatGeodesicEmbedding(Estimator):
             heat, times = self.heat_, self._times
             self.distances_ = stages.node_distances(heat, times, sigma=self.sigma, rho=self.rho, floor=FLOOR)
             if self.paths is not None:
-                self.distances_ = stages.path_distances(self.distances_, self._cells, gate=self.paths)
+                self.distances_ = self._unit * stages.path_distances(self.distances_, self._cells, gate=self.paths)
             advance("embedding")
             found = metric_mds(
-                jnp.asarray(self.distances_, jnp.float32), dim=self.n_components, solver=self.mds,
+                jnp.asarray(self.distances_ / self._unit, jnp.float32), dim=self.n_components, solver=self.mds,
                 weights=self._pair_weights(heat), key=jax.random.key(seed),
             )  # fmt: skip
-            self._nodes, self.stress_ = np.asarray(found.points, np.float64), float(found.stress)
+            self._nodes, self.stress_ = np.asarray(found.points, np.float64), self._unit**2 * float(found.stress)
             advance("places")
-            self.embedding_ = self._nodes.astype(x.dtype)
+            self.embedding_ = (self._unit * self._nodes).astype(dtype)
             if self.landmarks_ is not None:
-                self.embedding_ = self._place(self._own_shares()).astype(x.dtype)
-                self.embedding_[self.landmarks_] = self._nodes
+                self.embedding_ = (self._unit * self._place(self._own_shares())).astype(dtype)
+                self.embedding_[self.landmarks_] = self._unit * self._nodes
         return self
 
     def fit_transform(self, X: Any, y: Any = None) -> np.ndarray:
@@ -154,7 +155,7 @@ class HeatGeodesicEmbedding(Estimator):
     def transform(self, X: Any) -> np.ndarray:
         """Places [q, n_components] of new rows; a row equal to a training point gets that point's place."""
         self._require_fitted()
-        x = self._read(X, fitting=False)
+        x, dtype = self._moved(self._read(X, fitting=False), fitting=False)
         k = self._k(len(self._x))
         indices, distances = knn(x, self._x, k=k, metric=self.metric)
         share = np.exp(-((distances / np.maximum(distances[:, -1:], 1e-30)) ** 2).astype(np.float64))
@@ -163,7 +164,7 @@ class HeatGeodesicEmbedding(Estimator):
         member = stages.sp.csr_array(
             (share.ravel(), (rows, self._cells.cell[indices.ravel()])), shape=(len(x), len(self._nodes))
         )
-        out = self._place(member).astype(x.dtype)
+        out = (self._unit * self._place(member)).astype(dtype)
         same = (distances[:, 0] == 0) & (self._x[indices[:, 0]] == x).all(axis=1)
         out[same] = self.embedding_[indices[same, 0]]
         return out
@@ -183,6 +184,18 @@ class HeatGeodesicEmbedding(Estimator):
         ax.set_xlabel("heat-geodesic 1")
         ax.set_ylabel("heat-geodesic 2")
         return ax
+
+    def _moved(self, x: np.ndarray, *, fitting: bool) -> tuple[np.ndarray, np.dtype]:
+        """Rows in float64, shifted to the middle of the training points and scaled to about 1, and the dtype of results.
+
+        What follows then loses no digits to a common offset (which cosines depend on, so that they keep it) or to a small unit.
+        """
+        if fitting:
+            self._origin = middle_row(x, np.result_type(x, np.float64)) * (self.metric == "euclidean")
+            self._factor = power_of_two(x - self._origin)
+            self._unit = 1.0 if self.paths is None else 1 / self._factor  # of the results: paths alone are in those of X
+        moved = (x.astype(np.result_type(x, np.float64)) - self._origin).astype(np.float64) * self._factor
+        return moved, np.dtype(np.float32 if x.dtype == np.float32 else np.float64)
 
     def _fit_graph(self, x: np.ndarray, seed: int, advance: Any) -> tuple:
         """Graph and Laplacian, unless they are those of the last fit; returns what they depend on."""
@@ -250,8 +263,9 @@ class HeatGeodesicEmbedding(Estimator):
                 stages.node_distances(h[None], t[None], sigma=self.sigma, rho=0.0, floor=FLOOR)
                 for h, t in zip(self.heat_, self._times, strict=True)
             ])  # fmt: skip
+        paths = None if self.paths is None else self.distances_ / self._unit
         return stages.place_points(share, self.heat_, self._times, self._nodes, sigma=self.sigma, rho=self.rho, floor=FLOOR,
-                                   reference=reference, paths=None if self.paths is None else self.distances_)  # fmt: skip
+                                   reference=reference, paths=paths)  # fmt: skip
 
     def _k(self, n: int) -> int:
         return min(NEIGHBORS, n - 1) if self.n_neighbors is None else int(self.n_neighbors)
@@ -266,6 +280,9 @@ class HeatGeodesicEmbedding(Estimator):
         require_known(self.laplacian, stages.FORMS, "laplacian")
         require_known(self.mds, ("sgd", "smacof", "classical"), "mds")
         require_known(self.kernel, ("exact", "chebyshev", "euler", "lowrank"), "kernel")
+        require(self.laplacian != "random_walk" or self.kernel in ("chebyshev", "euler"), "kernel",
+                got=f'"{self.kernel}" with laplacian="random_walk"', wanted='"chebyshev" or "euler"',
+                remedy='Set kernel="chebyshev": this Laplacian is not symmetric.')  # fmt: skip
         require(self.weights in WEIGHTS, "weights", got=repr(self.weights), wanted='None, "heat" or "inverse"')
         if isinstance(self.t, str):
             require_known(self.t, RULES, "t")

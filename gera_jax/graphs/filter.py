@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from gera_jax.checks import require
-from gera_jax.graphs.knn import knn, unit_rows
+from gera_jax.graphs.knn import knn
+from gera_jax.graphs.screens import unit_rows
 
 
 def diffusion_filter(
@@ -58,6 +59,6 @@ def diffusion_filter(
         # Distances are sorted, so subtracting the first one keeps the largest weight at 1 for any temperature.
         weights = np.exp((distances[rows, :1] - distances[rows]) / temperature)
         weights /= weights.sum(axis=1, keepdims=True)
-        average = np.einsum("nk,nkd->nd", weights, np.asarray(pool[indices[rows]], np.float32))
-        out[rows] = unit_rows((1.0 - strength) * np.asarray(x[rows], np.float32) + strength * average)
+        average = np.einsum("nk,nkd->nd", weights, np.asarray(pool[indices[rows]], np.float64))
+        out[rows] = unit_rows((1.0 - strength) * np.asarray(x[rows], np.float64) + strength * average)
     return out

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from gera_jax.checks import fail, require
-from gera_jax.ops import safe_normalize, sanitize, squared_distances
+from gera_jax.ops import at_least_float32, safe_normalize, sanitize, squared_distances, unit_factor
 
 
 def geodesic_similarity(
@@ -51,7 +51,8 @@ def geodesic_similarity(
     """
     v, source = jnp.asarray(v), jnp.asarray(source)
     _check(v, source, k, cutoff, mask)
-    v = lax.stop_gradient(sanitize(v, mask))
+    v = lax.stop_gradient(sanitize(at_least_float32(v), mask))
+    v = v * unit_factor(v)  # nothing here depends on the unit, and squares of any then stay within float32
     neighbours, length = _edges(v, k, mask)
     reached = _relax(neighbours, length, source, v.shape[0], cutoff)
     g = jnp.where(reached <= cutoff, 1.0 - reached, 0.0)

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from gera_jax.checks import require, require_known
-from gera_jax.graphs.knn import knn
+from gera_jax.graphs.knn import nearest
 
 Graph = Literal["alpha_decay", "self_tuning", "knn", "fuzzy"]
 
@@ -68,8 +68,7 @@ def neighbour_graph(
             remedy="Lower k or give more points.")  # fmt: skip
     # Twice as many neighbours as asked: "alpha_decay" reaches a little beyond the k-th.
     reach = min(2 * k, n - 1) if kind == "alpha_decay" else k
-    indices, distances = knn(x, k=reach, metric=metric)
-    distances = distances.astype(np.float64)
+    indices, distances = nearest(x, k=reach, metric=metric)
     length = _lengths(distances[:, k - 1])
     w = _KINDS[kind](x, indices, distances, length, k=k, decay=decay, floor=floor, metric=metric)
     if lengths == "global":
@@ -142,8 +141,7 @@ def _alpha_decay(x, indices, distances, length, *, k, decay, floor, metric) -> s
         if not len(rows):
             break
         wider = min(4 * indices.shape[1], n - 1)
-        indices, distances = knn(x[rows], x, k=wider, metric=metric, exclude_self=rows)
-        distances = distances.astype(np.float64)
+        indices, distances = nearest(x[rows], x, k=wider, metric=metric, exclude_self=rows)
     data, row, col = (np.concatenate(part) for part in zip(*parts, strict=True))
     return _mean(sp.csr_array((data, (row, col)), shape=(n, n)))
 

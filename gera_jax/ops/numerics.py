@@ -25,13 +25,13 @@ def at_least_float32(x: Array) -> Array:
     return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
 
 
-def safe_normalize(x: Array, *, axis: int = -1, eps: float = 1e-12) -> Array:
-    """x / |x|; a row that is shorter than `eps` becomes a zero row with a zero gradient.
+def safe_normalize(x: Array, *, axis: int = -1, eps: float = 0.0) -> Array:
+    """x / |x|; a row that is no longer than `eps` becomes a zero row with a zero gradient.
 
     Args:
-      x: [..., d]; bfloat16 is computed in float32.
+      x: [..., d] of any magnitude; bfloat16 is computed in float32.
       axis: axis of the norm.
-      eps: length under which a row counts as zero.
+      eps: length up to which a row counts as zero.
 
     Returns:
       Same shape, float32 or better; lengths are 1 or 0.
@@ -42,10 +42,28 @@ def safe_normalize(x: Array, *, axis: int = -1, eps: float = 1e-12) -> Array:
            [0. , 0. ]], dtype=float32)
     """
     x = at_least_float32(x)
+    # The length does not change the direction, so neither value nor gradient needs the factor's own gradient.
+    factor = unit_factor(x, axis=axis)
+    x = x * factor
     squared = jnp.sum(x * x, axis=axis, keepdims=True)
-    # "not long enough" is written as `squared > eps^2` so that a NaN stays a NaN instead of becoming a zero row.
-    short = squared <= eps * eps
+    # "not long enough" is written as `squared <= eps^2` so that a NaN stays a NaN instead of becoming a zero row.
+    short = squared <= jnp.square(jnp.minimum(eps * factor, 1e18))
     return x * jnp.where(short, 0.0, lax.rsqrt(jnp.where(short, 1.0, squared)))
+
+
+def unit_factor(x: Array, *, axis: int | tuple[int, ...] | None = None) -> Array:
+    """The power of two, without gradient, that brings the largest magnitude of `x` along `axis` into [1/2, 1), reduced axes kept; 1 for zeros.
+
+    Multiplying by it is exact, and squares and products of the result stay within float32.
+
+    >>> import jax.numpy as jnp
+    >>> unit_factor(jnp.array([3.0, 1e-9])).tolist()
+    [0.25]
+    """
+    largest = jnp.max(jnp.abs(lax.stop_gradient(x)), axis=axis, keepdims=True, initial=0.0)
+    usable = (largest > 0) & jnp.isfinite(largest)
+    exponent = jnp.clip(-jnp.frexp(jnp.where(usable, largest, 1.0))[1], jnp.finfo(x.dtype).minexp, jnp.finfo(x.dtype).maxexp - 1)
+    return jnp.where(usable, jnp.ldexp(jnp.ones((), x.dtype), exponent), 1.0)
 
 
 def sanitize(x: Array, mask: Array | None) -> Array:

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from gera_jax.checks import require
-from gera_jax.ops.numerics import sanitize
+from gera_jax.ops.distances import without_cancellation
+from gera_jax.ops.numerics import sanitize, unit_factor
 
 Array = jax.Array
 _BLOCK = 256  # rows of a strip: below it the saving is smaller than the cost of cutting
@@ -61,7 +62,7 @@ gram.defvjp(lambda x: (symmetric_product(x, x), x), lambda x, g: (_product(g + _
 def self_squared_distances(x: Array, mask: Array | None = None) -> Array:
     """d2_ij = |x_i - x_j|^2 of the rows of one set, never below 0, the diagonal exactly 0.
 
-    As `squared_distances(x)`, with half of the products forward and backward; for 2-D arrays only.
+    As `squared_distances(x)`, and as exact, with half of the products forward and backward; for 2-D arrays only.
 
     Args:
       x: [n, d] float32 or better.
@@ -72,14 +73,19 @@ def self_squared_distances(x: Array, mask: Array | None = None) -> Array:
     [[0.0, 1.0, 9.0], [1.0, 0.0, 4.0], [9.0, 4.0, 0.0]]
     """
     require(x.ndim == 2, "x", got=f"shape {x.shape}", wanted="[n, d]")
+    x = sanitize(x, mask)
+    factor = unit_factor(x)
+    scaled = x * factor
     # A common shift changes no distance and limits the cancellation; it needs no gradient.
-    centre = jnp.mean(x, axis=0) if mask is None else sanitize(x, mask).sum(0) / jnp.maximum(mask.sum(), 1).astype(x.dtype)
-    products = gram(sanitize(x - lax.stop_gradient(centre), mask))
-    # Lengths from the products' own diagonal: rounded alike, so that equal rows are (nearly) 0 apart. The diagonal is cut off
-    # from the gradient: what a narrow kernel says there is large, cancels, and leaves its rounding.
-    squared = jnp.diagonal(products)
-    distances = jnp.maximum(squared[:, None] + squared[None, :] - 2.0 * products, 0.0)
-    return jnp.where(jnp.eye(x.shape[0], dtype=bool), 0.0, distances)
+    centre = jnp.mean(scaled, axis=0) if mask is None else scaled.sum(0) / jnp.maximum(mask.sum(), 1).astype(x.dtype)
+    products = gram(sanitize(scaled - lax.stop_gradient(centre), mask))
+    # Lengths from the products' own diagonal, rounded alike. The diagonal is cut off from the gradient: what a narrow kernel says
+    # there is large, cancels, and leaves its rounding.
+    lengths = jnp.diagonal(products)[:, None] + jnp.diagonal(products)[None, :]
+    same = jnp.eye(x.shape[0], dtype=bool)
+    if mask is not None:
+        same = same | ~(mask[:, None] & mask[None, :])
+    return without_cancellation(lengths - 2.0 * products, lengths, factor, x, x, same)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))

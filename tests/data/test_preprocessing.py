@@ -184,3 +184,56 @@ def test_unfitted_other_width_and_foreign_arrays():
         Preprocessor().fit(rows_of())(rows_of(d=5))
     with pytest.raises(InputError, match="to_arrays"):
         Preprocessor.from_arrays({"mean": np.zeros(3)})
+
+
+@pytest.mark.parametrize("offset", [0.0, 4.6e6, 1.7e9, 1e12])
+@pytest.mark.parametrize("scale", [1e-30, 1e-13, 1.0, 1e20, 1e30])
+def test_a_shift_and_a_scale_change_no_feature(offset, scale):
+    rows = rows_of()
+    want = unit(rows - rows.mean(0))
+    shifted = (rows + offset) * scale
+    out = Preprocessor().fit(shifted)(shifted)
+    np.testing.assert_allclose(out, want, atol=1e-6 + 1e-15 * offset)
+    cast = (rows + offset).astype(np.float32).astype(np.float64)  # the companion: cast before it is centred
+    assert offset < 1e6 or np.abs(unit(cast - cast.mean(0) + 1e-30) - want).max() > 1e-2
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_each_column_is_standardised_by_its_own_magnitude(dtype):
+    rows = (np.random.default_rng(0).normal(size=(500, 4)) * [1e7, 1.0, 1e-3, 1e-25]).astype(dtype)
+    out = Preprocessor(standardize=True, l2=False).fit(rows)(rows)
+    np.testing.assert_allclose(out.std(0), 1, atol=1e-5)
+    np.testing.assert_allclose(out, (rows - rows.mean(0, dtype=np.float64)) / rows.std(0, dtype=np.float64), atol=1e-4)
+    deviation = rows.std(0, dtype=np.float64)
+    by_the_largest = np.where(deviation <= 1e-6 * deviation.max(), deviation, 1)  # the companion: the rule of before
+    assert by_the_largest.min() < 0.5
+
+
+def test_a_time_stamp_is_standardised_and_a_constant_one_is_not():
+    rows = rows_of(n=500, d=3)
+    rows[:, 0] = 1.7e9 + np.arange(500) * 1e-3
+    rows[:, 1] = 14.62
+    out = Preprocessor(standardize=True, l2=False).fit(rows)(rows)
+    np.testing.assert_allclose(out[:, 0].std(), 1, atol=1e-4)
+    assert not out[:, 1].any()
+    single = (14.62 + 1e-7 * rows_of(n=500, d=1)).astype(np.float32)  # two neighbouring floats: rounding, no information
+    assert np.abs(Preprocessor(standardize=True, l2=False).fit(single)(single)).max() < 1e-5
+
+
+def test_broken_rows_are_named_before_anything_is_computed():
+    rows = rows_of()
+    rows[17, 2], rows[23] = np.nan, np.inf
+    for options in ({}, dict(standardize=True), dict(center=False, filter=FILTER), dict(pca=2)):
+        with pytest.raises(InputError, match="image rows: got NaN or infinity in row 17 and 1 more; wanted finite"):
+            Preprocessor(**options, name="image").fit(rows)
+        made = Preprocessor(**options, name="image").fit(rows, np.arange(17))
+        with pytest.raises(InputError, match="image rows: got NaN or infinity in row 23; wanted finite"):
+            made(rows[20:], row_numbers=np.arange(20, 60))
+        assert np.isfinite(made(rows[:17])).all()
+
+
+def test_features_beyond_float32_are_refused():
+    rows = rows_of() * 1e60
+    with pytest.raises(InputError, match="x features: got values beyond float32"):
+        Preprocessor(l2=False).fit(rows)(rows)
+    np.testing.assert_allclose(np.linalg.norm(Preprocessor().fit(rows)(rows), axis=1), 1, atol=1e-6)

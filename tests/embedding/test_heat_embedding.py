@@ -286,3 +286,34 @@ def test_places_among_some_of_the_nodes_are_those_among_all(monkeypatch, fitted)
         monkeypatch.setattr(stages, "ANCHORS", anchors)
         gap = np.linalg.norm(fitted.transform(new) - few, axis=1).mean() / few.std()
         assert gap < close or close == 0 < gap
+
+
+@pytest.mark.parametrize(("shift", "scale"), [(1e7, 1.0), (1.7e9, 1.0), (0.0, 1e-30), (0.0, 1e30), (1e5, 1e-25)])
+def test_a_shift_and_a_unit_change_nothing(shift, scale):
+    x = np.random.default_rng(5).normal(size=(40, 3))
+    new = x[:4] + 0.01
+    moved = [(rows + shift) * scale for rows in (x, new)]
+    for paths in (None, 1.5):
+        options = dict(n_neighbors=5, random_state=0, paths=paths)
+        one, other = HeatGeodesicEmbedding(**options).fit(x), HeatGeodesicEmbedding(**options).fit(moved[0])
+        unit = 1.0 if paths is None else scale  # paths are as long as X says
+        reach = np.abs(one.embedding_).max()
+        np.testing.assert_allclose(other.embedding_ / unit, one.embedding_, atol=1e-3 * reach)
+        np.testing.assert_allclose(other.distances_ / unit, one.distances_, atol=1e-3 * reach)
+        np.testing.assert_allclose(other.transform(moved[1]) / unit, one.transform(new), atol=1e-2 * reach)
+        np.testing.assert_allclose(other.stress_, one.stress_ * unit**2, rtol=1e-2)
+        assert np.abs(one.embedding_ - np.roll(one.embedding_, 1, axis=0)).max() > 0.1 * reach
+
+
+def test_integers_above_2_to_the_53():
+    x = np.random.default_rng(5).integers(-99, 99, size=(40, 3))
+    places = [HeatGeodesicEmbedding(n_neighbors=5, random_state=0).fit_transform(x + shift) for shift in (0, 2**60)]
+    np.testing.assert_array_equal(*places)
+
+
+@pytest.mark.parametrize("kernel", ["exact", "lowrank"])
+def test_a_random_walk_names_the_kernel_it_needs(kernel):
+    x = np.random.default_rng(5).normal(size=(40, 3))
+    with pytest.raises(ValueError, match='kernel: got "' + kernel + '" with laplacian="random_walk".*Set kernel="chebyshev"'):
+        HeatGeodesicEmbedding(laplacian="random_walk", kernel=kernel).fit(x)
+    HeatGeodesicEmbedding(laplacian="random_walk", kernel="chebyshev", n_neighbors=5, random_state=0).fit(x)  # the remedy

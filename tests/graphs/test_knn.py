@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
-from gera_jax.graphs import knn
+from gera_jax.graphs import knn, screens
 
 
 def _rows(n, d=6, seed=0):
@@ -47,7 +47,7 @@ def test_equals_brute_force_and_sklearn(metric, backend):
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 def test_pool_of_its_own_over_several_blocks(metric, monkeypatch):
-    monkeypatch.setattr(sys.modules[knn.__module__], "_POOL_BLOCK", 16)
+    monkeypatch.setattr(screens, "POOL_BLOCK", 16)
     x, pool = _rows(21), _rows(50, seed=1) + 3
     indices, distances = knn(x, pool, k=12, metric=metric, block_size=8)
     order, sorted_distances = _brute(x, pool, metric)
@@ -105,13 +105,19 @@ def test_memory_map_and_float16(tmp_path):
     [
         (dict(k=6), "k: got 6; wanted 1 to 5, for 6 rows without the row itself. Lower k or give more rows."),
         (dict(k=0), "k: got 0"),
+        (dict(k=2.0), "k: got 2.0; wanted an integer"),
+        (dict(k=True), "k: got True; wanted an integer"),
+        (dict(k=1, block_size=2.5), "block_size: got 2.5; wanted an integer"),
+        (dict(k=1, exclude_self=np.full(6, 2**40)), "exclude_self: got positions"),
+        (dict(k=1, pool=np.ones((3, 6), complex)), "pool: got rows of dtype complex128; wanted real numbers"),
+        (dict(k=1, pool=np.full((3, 6), "a")), "pool: got rows of dtype <U1; wanted real numbers"),
         (dict(k=7, exclude_self=False), "k: got 7; wanted 1 to 6, for 6 rows."),
         (dict(k=1, metric="cosin"), 'Did you mean "cosine"'),
         (dict(k=1, backend="fais"), 'Did you mean "faiss"'),
         (dict(k=1, pool=np.ones((3, 2))), "pool: got rows of width 2; wanted width 6, as in x"),
         (dict(k=1, pool=np.ones((3, 6)), exclude_self=True), "Give an int array"),
         (dict(k=1, exclude_self=np.zeros(2, int)), "wanted an int array [6] of pool positions"),
-        (dict(k=1, pool=np.ones((3, 6)), exclude_self=np.full(6, 3)), "exclude_self: got position 3; wanted below 3"),
+        (dict(k=1, pool=np.ones((3, 6)), exclude_self=np.full(6, 3)), "exclude_self: got positions 3 to 3; wanted -1 to 2"),
         (dict(k=1, block_size=0), "block_size: got 0"),
     ],
 )
@@ -124,8 +130,12 @@ def test_bad_input_says_what_to_do(arguments, words):
 def test_non_finite_rows_and_missing_faiss(monkeypatch):
     x = _rows(6)
     x[4, 1] = np.nan
-    with pytest.raises(ValueError, match="in 1 of rows 0 to 5, first in row 4"):
+    with pytest.raises(ValueError, match="x: got NaN or infinity in 1 of 6 rows, first in row 4"):
         knn(x, k=2)
+    with pytest.raises(ValueError, match="x: got NaN or infinity in 1 of 6 rows, first in row 4"):
+        knn(x, _rows(9), k=2)
+    with pytest.raises(ValueError, match="pool: got NaN or infinity in 1 of 6 rows, first in row 4"):
+        knn(_rows(9), x, k=2)
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(ImportError, match=r'pip install "gera_jax\[knn\]"'):
         knn(_rows(6), k=2, backend="faiss")
@@ -134,8 +144,8 @@ def test_non_finite_rows_and_missing_faiss(monkeypatch):
 def test_a_tree_is_taken_near_a_surface_of_few_dimensions(monkeypatch):
     module, taken = sys.modules[knn.__module__], []
     monkeypatch.setattr(module, "TREE_ROWS", 1_000)
-    for name, search in list(module._BACKENDS.items()):
-        monkeypatch.setitem(module._BACKENDS, name, lambda *a, name=name, search=search: (taken.append(name), search(*a))[1])
+    for name, search in list(module._SCREENS.items()):
+        monkeypatch.setitem(module._SCREENS, name, lambda *a, name=name, search=search: (taken.append(name), search(*a))[1])
     cloud = _rows(1_500, d=12)
     plane = cloud[:, :2] @ _rows(2, d=12, seed=1)
     plane[700:720] = plane[3]  # equal rows, more of them than candidates
@@ -148,7 +158,7 @@ def test_a_tree_is_taken_near_a_surface_of_few_dimensions(monkeypatch):
     assert np.all(zero == 0) and own.dtype == np.int32
     bad = plane.copy()
     bad[5, 0] = np.nan
-    with pytest.raises(ValueError, match="pool: got NaN or infinity in 1 of rows"):
+    with pytest.raises(ValueError, match="x: got NaN or infinity in 1 of 1500 rows, first in row 5"):
         knn(bad, k=2)
     with pytest.raises(ValueError, match='backend: got "tree" with metric="cosine"'):
         knn(plane, k=2, metric="cosine", backend="tree")

@@ -106,7 +106,7 @@ def test_bad_input(options, message):
 
 
 def test_bad_points():
-    with pytest.raises(ValueError, match="NaN or infinity in 1 of rows"):
+    with pytest.raises(ValueError, match="x: got NaN or infinity in 1 of 40 rows, first in row 3"):
         neighbour_graph(np.where(np.arange(40)[:, None] == 3, np.nan, X), k=3)
     with pytest.raises(ValueError, match=r"w: got shape \(2, 3\)"):
         sparse_laplacian(sp.csr_array(np.ones((2, 3))))
