@@ -43,7 +43,8 @@ def check_real(value: Array, name: str) -> None:
 def check_shape(value: Array | None, shape: tuple[int, ...], name: str, remedy: str = "") -> None:
     """Raise unless an optional array has exactly `shape`."""
     if value is not None and not hasattr(value, "shape"):
-        checks.fail(name, got=f"a {type(value).__name__}", wanted=f"an array of shape {shape}", remedy=f"Pass np.asarray({name}).")
+        got = f"a {type(value).__name__}"
+        checks.fail(name, got=got, wanted=f"an array of shape {shape}", remedy=f"Pass np.asarray({name}).")
     if value is not None and jnp.shape(value) != shape:
         checks.fail(name, got=f"shape {jnp.shape(value)}", wanted=f"shape {shape}", remedy=remedy)
 
@@ -81,7 +82,7 @@ def scalar(value: ArrayLike, dtype: jnp.dtype, name: str, *, positive: bool) -> 
 
 
 def not_negative(value: Array | None, name: str, counts: Array | None = None) -> Array | None:
-    """`value`, with NaN for what is below 0 or NaN where it is traced; known numbers like that raise, except where nothing counts.
+    """`value`, with NaN for what is below 0 where it is traced; known numbers below 0 or NaN raise, except where nothing counts.
 
     >>> not_negative(jnp.array([1.0, -1.0]), "weights")
     Traceback (most recent call last):
