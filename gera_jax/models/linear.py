@@ -23,6 +23,9 @@ def affine_start(weights: np.ndarray, offset: np.ndarray, dim: int) -> dict[str,
 
     Rows of z are normalised, so c > 0 changes no result; it gives the weights a root mean square of 1 / sqrt(d), that of a random
     start, so that one learning rate means the same for both, whatever the unit of the features was.
+
+    >>> affine_start(1e-30 * np.eye(2), np.zeros(2), 3)["kernel"].tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
     """
     weights, offset = np.asarray(weights, np.float64)[:, :dim], np.asarray(offset, np.float64)[:dim]
     finite = bool(np.isfinite(weights).all() and np.isfinite(offset).all())
