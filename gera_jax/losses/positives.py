@@ -106,15 +106,15 @@ def _one_type(x_groups: Array, y_groups: Array) -> list[Array]:
 
 def _items(groups: Array, name: str) -> Array:
     """Item numbers in a type that JAX has: it would cut known 64-bit ones to 32 bits without a word, and items would merge."""
-    groups = groups if hasattr(groups, "dtype") else np.asarray(groups)
-    dtype = jax.dtypes.canonicalize_dtype(groups.dtype)
-    if dtype == groups.dtype:
-        return groups
     given = known(groups)
-    limits = np.iinfo(dtype)
-    far = given[(given < limits.min) | (given > limits.max)]
-    checks.require(far.size == 0, name, got=f"{far[:1]} as {groups.dtype}", wanted=f"numbers that {dtype} holds", remedy=RENUMBER)
-    return given.astype(dtype)
+    if given is None:
+        return groups
+    types = [jax.dtypes.canonicalize_dtype(dtype) for dtype in (np.int64, np.uint64)]
+    for limits in map(np.iinfo, types):
+        if given.size == 0 or (int(given.min()) >= limits.min and int(given.max()) <= limits.max):
+            return given.astype(limits.dtype)
+    far = given[(given < np.iinfo(types[0]).min) | (given > np.iinfo(types[0]).max)]
+    checks.fail(name, got=f"{far[:1]} as {given.dtype}", wanted=f"numbers that {types[0]} holds", remedy=RENUMBER)
 
 
 def positive_cells(positives: Positives, shape: tuple[int, int], axis: int = 1) -> Array:
