@@ -91,7 +91,7 @@ def test_sets_in_any_unit(name):
     want = getattr(density, function)(x, y, **options)
     run = jax.jit(jax.value_and_grad(partial(getattr(losses, function), **options)))
     slope = np.asarray(run(jnp.asarray(x, "float32"), jnp.asarray(y, "float32"))[1], np.float64)
-    for power in (-18, -10, 10, 18) if function == "semantic_density" else (-30, -20, 18, 20, 30):
+    for power in (-16, -10, 10, 16) if function == "semantic_density" else (-30, -20, 18, 20, 30):
         value, gradient = run(*(jnp.asarray(10.0**power * v, "float32") for v in (x, y)))
         squared = 10.0 ** (2 * power) if function == "semantic_density" else 1.0
         assert matches(np.float64(value) * squared, want, 1e-4), power

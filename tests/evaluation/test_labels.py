@@ -66,7 +66,7 @@ def test_labels_that_mean_nothing(labels, words):
 ], ids=lambda s: str(s.dtype))  # fmt: skip
 def test_near_scores_are_no_ties(scores):
     assert evaluation.retrieval_metrics_from_scores(scores)["x_to_y/mean_rank"] == 1
-    if scores.max() > 2**20 or scores.dtype == np.longdouble:  # what a cast to float32 makes of them
+    if scores.dtype in (np.int64, np.uint64, np.longdouble):  # what a cast to float32 makes of them
         assert evaluation.retrieval_metrics_from_scores(scores.astype(np.float32))["x_to_y/mean_rank"] == 1.25
     spans = np.array([[0.0, 1.0], [2.0, 3.0]])
     assert evaluation.temporal_nms(spans, scores[:, ::-1], keep=1).tolist() == [[1], [0]]
