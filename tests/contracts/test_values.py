@@ -154,14 +154,15 @@ def test_weights_below_zero(case, name, value):
     broken[0, ...] = value
     arrays = {**case.arrays, name: broken}
     assert np.isnan(evaluate(case, x, y, arrays, dtype="float32")[0])
-    shapes = [jax.ShapeDtypeStruct(v.shape, "float32") for v in (x, y)]
+    if case.inputs != ("x", "y"):
+        return  # they end in the same `row_weights`, and take long without compilation
+    rows = [jnp.asarray(v, "float32") for v in (x, y)]
     with pytest.raises(ValueError, match=rf"{name}: got (nan|-1.0) at 0.*; wanted numbers of at least 0"):
-        jax.eval_shape(lambda *v: call(case, *v, cast(arrays, "float32")), *shapes)
-    masks = {"x_mask", "mask"} & set(case.arrays)
-    if masks and case.arrays[masks.pop()].ndim == 1:
+        call(case, *rows, cast(arrays, "float32"))
+    if case.masks:
         masked = case.arrays[name].copy()
         masked[2, ...] = value  # MASK[2] is False
-        jax.eval_shape(lambda *v: call(case, *v, cast({**case.arrays, name: masked}, "float32")), *shapes)
+        assert np.isfinite(call(case, *rows, cast({**case.arrays, name: masked}, "float32")))
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if "weights" in c.arrays], ids=lambda c: c.name)
