@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
 from gera_jax.checks import require
+from gera_jax.evaluation.inputs import real
 
 
 def alignment(x: ArrayLike, y: ArrayLike, *, mask: ArrayLike | None = None) -> Array:
@@ -139,7 +141,9 @@ def effective_rank(x: ArrayLike, *, mask: ArrayLike | None = None) -> Array:
 
 
 def _rows(x: ArrayLike, name: str, least: int = 1) -> Array:
-    x = jnp.asarray(x)
+    x = x if isinstance(x, jax.Array) else real(x, name)
+    require(not jnp.issubdtype(x.dtype, jnp.complexfloating), name, got=f"dtype {x.dtype}", wanted="real numbers")
+    x = jnp.asarray(x if x.dtype != np.longdouble else x.astype(np.float64))
     require(x.ndim == 2, name, got=f"shape {x.shape}", wanted="[rows, width]")
     require(x.shape[0] >= least, name, got=f"{x.shape[0]} rows", wanted=f"at least {least}")
     return x if x.dtype in (jnp.float32, jnp.float64) else x.astype(jnp.float32)

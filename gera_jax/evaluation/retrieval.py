@@ -28,8 +28,8 @@ def retrieval_metrics(x: Any, y: Any, *, x_groups: Any = None, y_groups: Any = N
 
     Returns:
       "x_to_y/R@1" ... in [0, 1] (chance k / m); "x_to_y/median_rank", "x_to_y/mean_rank" (1 = best, chance
-      (m + 1) / 2; `chance_level` for several right rows); the same under "y_to_x/" and, averaged over the two, "mean/". Rows tied with the right one
-      cost half a rank each. A NaN score ranks last and is never a success, so a model of NaN gets R@k = 0.
+      (m + 1) / 2; `chance_level` for several right rows); the same under "y_to_x/" and, averaged, "mean/". Rows tied with the
+      right one cost half a rank each. A NaN score ranks last and is never a success, so a model of NaN gets R@k = 0.
 
     Cost: O(n m d) twice. Memory: one block.
 

@@ -75,6 +75,11 @@ def semantic_density(
     h = lax.stop_gradient(scalar(bandwidth, dtype, "bandwidth", positive=True))
     x, y = sanitize(x.astype(dtype), x_mask), sanitize(y.astype(dtype), y_mask)
     n, m = (_count(v, mask, axis_name) for v, mask in ((x, x_mask), (y, y_mask)))
+    # In units of the largest entry squares neither overflow nor vanish; the value has the unit 1 / length^2.
+    largest = jnp.maximum(*(jnp.max(jnp.abs(lax.stop_gradient(v)), initial=0.0) for v in (x, y)))
+    largest = largest if axis_name is None else lax.pmax(largest, axis_name)
+    unit = jnp.where(largest == 0, jnp.ones_like(largest), largest)
+    x, y = x / unit, y / unit
     # Everything below depends on differences of rows alone; about the middle of all rows they lose the fewest digits.
     middle = lax.stop_gradient(global_sum(x.sum(0) + y.sum(0), axis_name) / jnp.maximum(n + m, 1))
     x, y = sanitize(x - middle, x_mask), sanitize(y - middle, y_mask)
@@ -98,10 +103,10 @@ def semantic_density(
     there = _divergence(at_x[0] - shift[0], at_x[1] - shift[1], x_mask, n, alone, axis_name)
     back = _divergence(at_y[0] - shift[2], at_y[1] - shift[3], y_mask, m, alone, axis_name)
 
-    some = (jnp.minimum(n, m) > 1) & (jnp.minimum(x_spread, y_spread) > 0)
+    some = (jnp.minimum(n, m) > 1) & (jnp.minimum(x_spread, y_spread) != 0)  # a spread of NaN spoils the loss
     floor = jnp.maximum(TIGHTEST * whole, jnp.finfo(dtype).tiny ** 0.5)
     value = (there + back) * (1 / jnp.maximum(x_spread, floor) + 1 / jnp.maximum(y_spread, floor))
-    value = jnp.where(some, value, jnp.zeros_like(value))
+    value = jnp.where(some, value, jnp.zeros_like(value)) / unit / unit
     # Every device holds the whole loss. The mean leaves the value and makes `pmean` of the gradients right.
     return value if axis_name is None else lax.pmean(value, axis_name)
 

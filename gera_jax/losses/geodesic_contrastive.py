@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from gera_jax import checks
-from gera_jax.losses.inputs import scalar
+from gera_jax.losses.inputs import scalar, spoiled
 from gera_jax.losses.moments import cells, check_cells, check_moments, floor, masks, unit_rows
 from gera_jax.ops import gather_rows, global_sum, row_offset
 
@@ -102,9 +102,9 @@ def geodesic_guided_contrastive(
         losses, weight = _released(own, far, other, g, u, top, at, exists, tau, jnp.einsum("isd,ijd->isj", target, v),
                                   jnp.einsum("isd,md->ism", target, everything))  # fmt: skip
     weight = jnp.where(s_mask, weight, 0.0)
-    total = global_sum((weight * losses).sum(), axis_name)
+    total = global_sum(spoiled((weight * losses).sum(), g, u), axis_name)
     count = global_sum(weight.sum(), axis_name)
-    return jnp.where(count > 0, total / jnp.maximum(count, 1.0), 0.0)
+    return total / jnp.maximum(count, 1.0)
 
 
 def _clean(own, far, other, g, u, top, at, exists, tau, direction) -> tuple[Array, Array]:

@@ -8,7 +8,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from gera_jax import checks
-from gera_jax.losses.inputs import check_shape, scalar
+from gera_jax.losses.inputs import check_shape, scalar, spoiled
 from gera_jax.losses.moments import cells, check_cells, check_moments, floor, masks, unit_rows
 from gera_jax.ops import gather_rows, global_sum, masked_mean, row_offset
 
@@ -130,7 +130,8 @@ def moment_to_sentence(
     tau = scalar(temperature, s.dtype, "temperature", positive=True)
     s_mask, v_mask = masks(s, v, s_mask, v_mask)
     r, sentences, _ = s.shape
-    best, at = lax.top_k(cells(iou, s_mask[:, :, None] & v_mask[:, None, :], s.dtype, -1.0), min(positives, v.shape[1]))
+    overlap = cells(iou, s_mask[:, :, None] & v_mask[:, None, :], s.dtype, -1.0)
+    best, at = lax.top_k(overlap, min(positives, v.shape[1]))
     queries = jnp.take_along_axis(v[:, None], at[..., None], axis=2)  # [r, S, p, d]
     everyone = gather_rows(s, axis_name)  # [R, S, d]
     logits = jnp.einsum("ispd,qkd->ispqk", queries, everyone) / tau
@@ -142,9 +143,11 @@ def moment_to_sentence(
     others = jax.nn.logsumexp(jnp.where(candidate[:, :, None], logits, floor(s.dtype)), axis=(-2, -1))
     losses = jnp.logaddexp(own, others) - own
     counts = (best >= 0) & s_mask[..., None]
-    total = global_sum(jnp.where(counts, losses, 0.0).sum(), axis_name)
+    both = s_mask[:, :, None] & s_mask[:, None, :]
+    total = spoiled(jnp.where(counts, losses, 0.0).sum(), cells(sentence_iou, both, s.dtype), overlap)
+    total = global_sum(total, axis_name)
     count = global_sum(counts.sum().astype(s.dtype), axis_name)
-    return jnp.where(count > 0, total / jnp.maximum(count, 1.0), 0.0)
+    return total / jnp.maximum(count, 1.0)
 
 
 def _bias(value: ArrayLike, s: Array, v: Array, v_mask: Array) -> Array:

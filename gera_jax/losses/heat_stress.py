@@ -99,7 +99,7 @@ def _distances(x: Array, mask: Array | None, t: Array, sigma: Array, bandwidth: 
     w = jnp.where(jnp.eye(m, dtype=bool), jnp.zeros((), w.dtype), w)
     count = jnp.full(x.shape[:1], m, w.dtype) if mask is None else jnp.maximum(mask.sum(1), 1).astype(w.dtype)
     degree = w.sum((1, 2)) / count
-    matrix = laplacian(w, normalization="none") / jnp.where(degree > 0, degree, jnp.ones_like(degree))[:, None, None]
+    matrix = laplacian(w, normalization="none") / jnp.where(degree == 0, jnp.ones_like(degree), degree)[:, None, None]
     heat = _heat(matrix, t)
     distance = jax.vmap(lambda h: heat_geodesic_distance(h, t=t, sigma=sigma))(heat)
     return 0.5 * (distance + jnp.swapaxes(distance, 1, 2))
@@ -133,8 +133,8 @@ def _centred(points: Array, mask: Array | None) -> Array:
 
 def _lengths(z: Array, mask: Array | None) -> Array:
     squared = squared_distances(_centred(z, mask))
-    apart = squared > 0
-    return jnp.where(apart, jnp.sqrt(jnp.where(apart, squared, jnp.ones_like(squared))), jnp.zeros_like(squared))
+    same = squared == 0  # and not "> 0" for the others: a length of NaN stays NaN
+    return jnp.where(same, jnp.zeros_like(squared), jnp.sqrt(jnp.where(same, jnp.ones_like(squared), squared)))
 
 
 def _pairs(x: Array, mask: Array | None) -> Array:
@@ -154,11 +154,11 @@ def _stress(length: Array, wanted: Array, pairs: Array, normalization: str) -> A
         return mean((length - wanted) ** 2)
     # Lengths in units of the largest one: their squares then stay in range.
     unit = lax.stop_gradient(jnp.max(pairs * length, axis=(1, 2), keepdims=True))
-    length = length / jnp.where(unit > 0, unit, jnp.ones_like(unit))
+    length = length / jnp.where(unit == 0, jnp.ones_like(unit), unit)
     own, target = mean(length**2), mean(wanted**2)
-    scale = jnp.where(own > 0, mean(length * wanted) / jnp.where(own > 0, own, jnp.ones_like(own)), jnp.zeros_like(own))
+    scale = jnp.where(own == 0, jnp.zeros_like(own), mean(length * wanted) / jnp.where(own == 0, jnp.ones_like(own), own))
     residual = mean((scale[:, None, None] * length - wanted) ** 2)
-    return residual / jnp.where(target > 0, target, jnp.ones_like(target))
+    return residual / jnp.where(target == 0, jnp.ones_like(target), target)
 
 
 def _check(x, z, form, t, sigma, bandwidth, normalization, mask, weights, reduction) -> None:

@@ -84,8 +84,8 @@ def _within(mixture: Mixture, x: Array, weights: Array, scale: Array, *, gradien
         value, slope = mixture.value_and_slope(squared, scale)
         total = total + _weighted_sum(value, weights[first:last], weights[first:] * once)
         if gradient:
-            # A row's pull on itself is none: of a narrow kernel it is large, cancels, and leaves its rounding.
-            slope = jnp.where(own, jnp.zeros((), x.dtype), slope)
+            # Rows at one place do not pull: of a narrow kernel their slope is large, cancels, and leaves its rounding.
+            slope = jnp.where(squared == 0, jnp.zeros((), x.dtype), slope)
             w = _once(slope * weights[first:last, None] * weights[None, first:])
             mass, pull = mass.at[first:last].add(w.sum(1)), pull.at[first:last].add(_product(w, b))
             if last < len(x):
@@ -127,8 +127,7 @@ def _between(mixture, same, x, y, x_weights, y_weights, scale, first_row, *, gra
         value, slope = mixture.value_and_slope(squared, scale)
         total = total + _weighted_sum(value, x_weights[first:last], y_weights)
         if gradient:
-            if same:
-                slope = jnp.where(own, jnp.zeros((), x.dtype), slope)
+            slope = jnp.where(squared == 0, jnp.zeros((), x.dtype), slope)
             w = _once(slope * x_weights[first:last, None] * y_weights[None, :])
             x_slopes.append(2 * (w.sum(1)[:, None] * a - _product(w, y)))
             y_mass, y_pull = y_mass + w.sum(0), y_pull + _transposed_product(w, a)
@@ -156,7 +155,7 @@ def _squared_distances(a: Array, b: Array, drop_rounding: bool) -> Array:
     lengths = (a * a).sum(1)[:, None] + (b * b).sum(1)[None, :]
     squared = lengths - 2 * product
     if drop_rounding:
-        return jnp.where(squared > 4 * jnp.finfo(a.dtype).eps * lengths, squared, jnp.zeros_like(squared))
+        return jnp.where(squared <= 4 * jnp.finfo(a.dtype).eps * lengths, jnp.zeros_like(squared), squared)  # NaN stays NaN
     return jnp.maximum(squared, 0)
 
 

@@ -62,7 +62,8 @@ def mmd(
     """
     x, y = _prepare(x, y, estimator, x_mask, y_mask)
     width = lax.stop_gradient(scalar(bandwidth, x.dtype, "bandwidth", positive=True))
-    return _Sets(x, y, x_mask, y_mask, axis_name).discrepancy(Mixture((1.0,), 1.0), width**2, estimator)
+    sets = _Sets(x, y, x_mask, y_mask, axis_name)
+    return sets.discrepancy(Mixture((1.0,), 1.0), sets.variance(width), estimator)
 
 
 def mk_mmd(
@@ -114,15 +115,19 @@ def mk_mmd(
     if isinstance(bandwidths, str):
         checks.require_known(bandwidths, BANDWIDTHS, "bandwidths")
     factors = RELEASED_VARIANCES if released else _positive(multipliers, "multipliers")
-    if not isinstance(bandwidths, str):
+    lengths = not isinstance(bandwidths, str)
+    if lengths:
         factors = tuple(length**2 for length in _positive(bandwidths, "bandwidths"))
     x, y = _prepare(x, y, estimator, x_mask, y_mask)
     sets = _Sets(x, y, x_mask, y_mask, axis_name)
-    scale = sets.scale(bandwidths) if bandwidths in ("mean", "median") else jnp.ones((), x.dtype)
-    some = scale > 0  # all rows equal: every kernel is 1, whatever its width
-    mixture = Mixture(factors, 1.0 if released else 1.0 / len(factors), drop_rounding=released)  # narrow kernels see rounding
-    value = sets.discrepancy(mixture, jnp.where(some, scale, jnp.ones_like(scale)), estimator)
-    value = jnp.where(some, value, jnp.zeros_like(value))
+    # Lengths are told apart by their ratio to the longest: their squares need not fit.
+    longest = max(factors) ** 0.5 if lengths else 1.0
+    scale = sets.scale(bandwidths) if bandwidths in ("mean", "median") else sets.variance(jnp.asarray(longest, x.dtype))
+    equal = scale == 0  # all rows equal: every kernel is 1, whatever its width
+    mixture = Mixture(tuple(factor / longest**2 for factor in factors), 1.0 if released else 1.0 / len(factors),
+                      drop_rounding=released)  # fmt: skip  # narrow kernels see rounding
+    value = sets.discrepancy(mixture, jnp.where(equal, jnp.ones_like(scale), scale), estimator)
+    value = jnp.where(equal, jnp.zeros_like(value), value)
     # Every device holds the whole loss. The mean leaves the value and makes `pmean` of the gradients right.
     return value if axis_name is None else lax.pmean(value, axis_name)
 
@@ -134,10 +139,19 @@ class _Sets:
         self.axis_name, masks = axis_name, (x_mask, y_mask)
         self.here = [jnp.ones(len(v), v.dtype) if m is None else m.astype(v.dtype) for v, m in zip((x, y), masks, strict=True)]
         self.counts = [global_sum(m.sum(), axis_name) for m in self.here]
+        # In units of the largest entry squares neither overflow nor vanish, whatever the rows' unit was.
+        largest = jnp.maximum(*(jnp.max(jnp.abs(lax.stop_gradient(v)), initial=0.0) for v in (x, y)))
+        largest = largest if axis_name is None else lax.pmax(largest, axis_name)
+        self.unit = jnp.where(largest == 0, jnp.ones_like(largest), largest)
+        x, y = x / self.unit, y / self.unit
         # Both sets are moved alike, to the middle of all rows: the products below then lose the fewest digits.
         middle = global_sum(x.sum(0) + y.sum(0), axis_name) / jnp.maximum(self.counts[0] + self.counts[1], 1)
         self.rows = [sanitize(v - lax.stop_gradient(middle), m) for v, m in zip((x, y), masks, strict=True)]
         self.all_rows, self.everywhere = ([gather_rows(v, axis_name) for v in values] for values in (self.rows, self.here))
+
+    def variance(self, length: Array) -> Array:
+        """The square of a length in these units; one so short that only equal rows are near is as short as squares can be."""
+        return jnp.maximum((length / self.unit) ** 2, jnp.asarray(float(jnp.finfo(length.dtype).tiny) ** 0.5, length.dtype))
 
     def discrepancy(self, mixture: Mixture, scale: Array, estimator: str) -> Array:
         """mean k(x, x') + mean k(y, y') - 2 mean k(x, y)."""
@@ -160,7 +174,7 @@ class _Sets:
         return jnp.where(n * m > 0, value, jnp.zeros_like(value))
 
     def scale(self, kind: str) -> Array:
-        """Mean or median of d^2 over the pairs of different rows of both sets together, a constant."""
+        """Mean or median of d^2 over the pairs of different rows of both sets together, a constant; in units of `unit`."""
         if kind == "mean":
             # sum_ij |u_i - u_j|^2 = 2 N sum |u|^2 - 2 |sum u|^2 over all N rows: no matrix is needed.
             count = self.counts[0] + self.counts[1]

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from gera_jax import checks
-from gera_jax.losses.inputs import check_mask, check_shape, compute_dtype
+from gera_jax.losses.inputs import check_mask, check_real, check_shape, compute_dtype
 from gera_jax.ops import safe_normalize, sanitize
 
 
@@ -23,6 +23,8 @@ def check_moments(s: Array, v: Array, *, rank: int | None, s_mask: Array | None,
     if jnp.shape(s)[-1] != jnp.shape(v)[-1]:
         checks.fail("v", got=f"width {jnp.shape(v)[-1]}", wanted=f"the width {jnp.shape(s)[-1]} of s",
                     remedy="Project both modalities into one shared space first.")  # fmt: skip
+    for name, value in (("s", s), ("v", v)):
+        check_real(value, name)
     check_mask(s_mask, jnp.shape(s)[:-1], "s_mask")
     check_mask(v_mask, jnp.shape(v)[:-1], "v_mask")
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from gera_jax import checks
-from gera_jax.losses.inputs import check_mask, check_rank, check_shape
+from gera_jax.losses.inputs import check_mask, check_rank, check_shape, not_negative
 from gera_jax.ops import gather_rows, row_offset
+from gera_jax.ops.known import known
+
+RENUMBER = "Number the items of both sides together, 0, 1, ...: np.unique(items, return_inverse=True)[1]."
 
 
 class Positives(NamedTuple):
@@ -47,17 +52,18 @@ def find_positives(
         valid = x_mask if y_mask is None else y_mask if x_mask is None else x_mask & y_mask
         return Positives(row_offset(n, axis_name) + jnp.arange(n, dtype=jnp.int32), None, valid)
     if targets is None:
+        x_groups, y_groups = _one_type(x_groups, y_groups)
         mass = x_groups[:, None] == gather_rows(y_groups, axis_name)[None, :]
         if exists is not None:
             mass &= exists[None, :]
         valid = mass.any(1)
     else:
-        mass = targets.astype(dtype)
+        mass = not_negative(targets, "targets", _cells(targets, x_mask, exists)).astype(dtype)
         if exists is not None:
             mass = jnp.where(exists[None, :], mass, jnp.zeros((), dtype))
         if x_mask is not None:
             mass = jnp.where(x_mask[:, None], mass, jnp.zeros((), dtype))
-        valid = mass.sum(1) > 0
+        valid = mass.sum(1) != 0  # a row with NaN counts, and spoils the loss
     return Positives(None, mass, valid if x_mask is None else valid & x_mask)
 
 
@@ -75,8 +81,40 @@ def positive_mean(values: Array, positives: Positives, axis: int = 1) -> Array:
         total, count = jnp.where(mass, values, zero).sum(axis), mass.sum(axis).astype(values.dtype)
     else:
         total, count = (mass * values).sum(axis), mass.sum(axis)
-    some = count > 0
-    return jnp.where(some, total, zero) / jnp.where(some, count, jnp.ones_like(count))
+    none = count == 0
+    return jnp.where(none, zero, total) / jnp.where(none, jnp.ones_like(count), count)
+
+
+def _cells(targets: Array, x_mask: Array | None, exists: Array | None) -> Array | None:
+    """[n, m] bool: targets of rows and candidates that are there; None for all."""
+    if x_mask is None and exists is None:
+        return None
+    rows, columns = (jnp.ones(count, bool) if mask is None else jnp.asarray(mask)
+                     for mask, count in zip((x_mask, exists), jnp.shape(targets), strict=True))  # fmt: skip
+    return rows[:, None] & columns[None, :]
+
+
+def _one_type(x_groups: Array, y_groups: Array) -> list[Array]:
+    """Both as integers of one type that holds all of them, so that equal items stay equal and others do not meet."""
+    sides = [(name, _items(groups, name)) for name, groups in (("x_groups", x_groups), ("y_groups", y_groups))]
+    dtype = np.promote_types(*(groups.dtype for _, groups in sides))
+    fits = dtype.kind in "iu" and jax.dtypes.canonicalize_dtype(dtype) == dtype
+    checks.require(fits, "y_groups", got=" beside ".join(str(groups.dtype) for _, groups in sides),
+                   wanted="integers of one type", remedy=RENUMBER)  # fmt: skip
+    return [jnp.asarray(groups).astype(dtype) for _, groups in sides]
+
+
+def _items(groups: Array, name: str) -> Array:
+    """Item numbers in a type that JAX has: it would cut known 64-bit ones to 32 bits without a word, and items would merge."""
+    given = known(groups)
+    if given is None:
+        return groups
+    types = [jax.dtypes.canonicalize_dtype(dtype) for dtype in (np.int64, np.uint64)]
+    for limits in map(np.iinfo, types):
+        if given.size == 0 or (int(given.min()) >= limits.min and int(given.max()) <= limits.max):
+            return given.astype(limits.dtype)
+    far = given[(given < np.iinfo(types[0]).min) | (given > np.iinfo(types[0]).max)]
+    checks.fail(name, got=f"{far[:1]} as {given.dtype}", wanted=f"numbers that {types[0]} holds", remedy=RENUMBER)
 
 
 def positive_cells(positives: Positives, shape: tuple[int, int], axis: int = 1) -> Array:
@@ -108,9 +146,12 @@ def check_matching(
         missing, given = ("x_groups", "y_groups") if x_groups is None else ("y_groups", "x_groups")
         checks.fail(missing, got=f"{given} alone", wanted="x_groups and y_groups", remedy=f"Pass {missing} as well.")
     for name, value, rows in (("x_groups", x_groups, n), ("y_groups", y_groups, m)):
+        if value is None:
+            continue
+        value = value if hasattr(value, "dtype") else np.asarray(value)
         check_shape(value, (rows,), name, "One integer per row.")
-        if value is not None and not jnp.issubdtype(jnp.asarray(value).dtype, jnp.integer):
-            checks.fail(name, got=f"dtype {jnp.asarray(value).dtype}", wanted="integers", remedy="Number the items 0, 1, ...")
+        checks.require(jnp.issubdtype(value.dtype, jnp.integer), name, got=f"dtype {value.dtype}", wanted="integers",
+                       remedy=RENUMBER)  # fmt: skip
     for name, value, rows in (("x_mask", x_mask, n), ("y_mask", y_mask, m)):
         check_mask(value, (rows,), name)
     check_shape(weights, (n,), "weights", "One weight per row of x.")

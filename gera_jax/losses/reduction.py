@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from gera_jax import checks
+from gera_jax.losses.inputs import not_negative
 from gera_jax.ops import global_sum
 
 Reduction = Literal["mean", "sum", "none"]
@@ -15,9 +16,12 @@ REDUCTIONS = ("mean", "sum", "none")
 
 
 def row_weights(valid: Array | None, weights: Array | None, n: int, dtype: jnp.dtype) -> Array | None:
-    """Weight [n] of each row, 0 where a row does not count; None stands for all ones."""
+    """Weight [n] of each row, 0 where a row does not count; None stands for all ones.
+
+    A known weight below 0 or NaN raises, a traced one becomes NaN, and the loss with it.
+    """
     if weights is not None:
-        weights = jnp.asarray(weights).astype(dtype)
+        weights = not_negative(weights, "weights", valid).astype(dtype)
     if valid is None:
         return weights
     # `where`, not a product: the weight of a masked row may be NaN.
@@ -42,8 +46,8 @@ def reduce_rows(losses: Array, weights: Array | None, reduction: Reduction, axis
         count = global_sum(jnp.full((), losses.shape[0], losses.dtype), axis_name)
     else:
         count = global_sum(weights.sum(), axis_name)
-    some = count > 0
-    return jnp.where(some, total, jnp.zeros_like(total)) / jnp.where(some, count, jnp.ones_like(count))
+    none = count == 0  # "== 0" and not "> 0": a count of NaN stays NaN
+    return jnp.where(none, jnp.zeros_like(total), total) / jnp.where(none, jnp.ones_like(count), count)
 
 
 def check_reduction(reduction: str) -> None:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gera_jax import checks
+from gera_jax.models.linear import affine_start
 from gera_jax.models.proposals import Proposals
 from gera_jax.ops import sanitize
 
@@ -176,16 +177,8 @@ class ProposalMap:
         return self._sentences.apply({"params": params["sentences"]}, x, train=train, rngs=_rngs(train, key))
 
     def start_at(self, params: dict[str, Any], name: str, weights: np.ndarray, offset: np.ndarray) -> dict[str, Any]:
-        """Parameters whose affine part of "clips" or "sentences" is z = c (x weights + offset) in both spaces.
-
-        Columns are cut or filled with zeros to `dim`; c > 0 gives the weights a root mean square of 1 / sqrt(d), that of a random
-        start, and changes no cosine.
-        """
-        width = min(self.dim, weights.shape[1])
-        kernel, bias = np.zeros((weights.shape[0], self.dim), np.float32), np.zeros(self.dim, np.float32)
-        kernel[:, :width], bias[:width] = weights[:, :width], offset[:width]
-        scale = np.float32(1 / max(float(np.sqrt(np.mean(kernel[:, :width] ** 2) * weights.shape[0])), 1e-12))
-        base = {"kernel": jnp.asarray(kernel * scale), "bias": jnp.asarray(bias * scale)}
+        """Parameters whose affine part of "clips" or "sentences" is z = c (x weights + offset): `affine_start`."""
+        base = affine_start(weights, offset, self.dim)
         return {**params, name: {**params[name], **{f"base_{head}": base for head in HEADS}}}
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gera_jax import checks
-from gera_jax.models.linear import Identity, Linear
+from gera_jax.models.linear import Identity, Linear, affine_start
 from gera_jax.models.residual import LowRankResidual, ProjectionMLP, ResidualMLP
 from gera_jax.ops import safe_normalize
 
@@ -122,10 +122,7 @@ class TwoTower:
         return jnp.minimum(jnp.exp(params["log_logit_scale"]), MAX_LOGIT_SCALE)
 
     def start_at(self, params: dict[str, Any], name: str, weights: np.ndarray, offset: np.ndarray) -> dict[str, Any]:
-        """Parameters whose affine part is z = c (x weights + offset), cut or filled with zeros to `dim`.
-
-        Rows of z are normalised, so c > 0 changes no result; it gives the weights a root mean square of 1 / sqrt(d), that of a
-        random start, so that one learning rate means the same for both.
+        """Parameters whose affine part is z = c (x weights + offset), see `affine_start`.
 
         Args:
           weights: [d, r], columns in falling order of importance.
@@ -133,13 +130,7 @@ class TwoTower:
         """
         checks.require("base" in params[name], "model.init", got=f'a closed-form start for head "{self.head}"',
                        wanted="a head with an affine part", remedy='Use init="random".')
-        width = min(self.dim, weights.shape[1])
-        kernel = np.zeros((weights.shape[0], self.dim), np.float32)
-        bias = np.zeros(self.dim, np.float32)
-        kernel[:, :width], bias[:width] = weights[:, :width], offset[:width]
-        scale = 1 / max(float(np.sqrt(np.mean(kernel[:, :width] ** 2) * weights.shape[0])), 1e-12)
-        kernel, bias = kernel * np.float32(scale), bias * np.float32(scale)
-        base = {"kernel": jnp.asarray(kernel), "bias": jnp.asarray(bias)}
+        base = affine_start(weights, offset, self.dim)
         made = {**params, name: {**params[name], "base": base}}
         # A copy, as a step that gives its buffers away must not be handed one twice.
         return {**made, "teacher": {**made["teacher"], name: jax.tree.map(jnp.copy, base)}} if self.teacher else made

@@ -60,8 +60,8 @@ def multi_assignment(
 
     Returns:
       `MultiAssignment(codes [b, K] in [0, 1] (before rescaling up to about 1.01, row sums R), row_error, column_error)`, float32
-      (float64 for float64 scores). The errors are relative and over all devices; with delta = 0 they go to 0 as the iterations
-      go on. 0 without rows.
+      (float64 for float64 scores); NaN if an unmasked score is. The errors are relative and over all devices; with
+      delta = 0 they go to 0 as the iterations go on. 0 without rows.
 
     Raises:
       ValueError: for a wrong rank, assignments outside 1 .. K - 1, epsilon <= 0, high <= low, delta < 0, iterations < 1.
@@ -124,13 +124,15 @@ def _min_max(codes: Array) -> Array:
     least = codes.min(1, keepdims=True)
     span = codes.max(1, keepdims=True) - least
     # Codes that differ by rounding alone say nothing: scaled up, they would be noise in [0, 1].
-    some = span > 64 * float(jnp.finfo(codes.dtype).eps)
-    return jnp.where(some, (codes - least) / jnp.where(some, span, jnp.ones_like(span)), jnp.zeros_like(codes))
+    flat = span <= 64 * float(jnp.finfo(codes.dtype).eps)
+    return jnp.where(flat, jnp.zeros_like(codes), (codes - least) / jnp.where(flat, jnp.ones_like(span), span))
 
 
 def _check(scores, assignments, epsilon, iterations, low, high, delta, mask) -> None:
     checks.require(jnp.ndim(scores) == 2, "scores", got=f"shape {jnp.shape(scores)}", wanted="[rows, anchors]")
     anchors = jnp.shape(scores)[1]
+    for name, value in (("assignments", assignments), ("iterations", iterations)):
+        checks.require(isinstance(value, int | np.integer), name, got=value, wanted="a whole number")
     checks.require(1 <= assignments < anchors, "assignments", got=f"{assignments} of {anchors} anchors",
                    wanted=f"1 to {anchors - 1}", remedy="Half of the anchors is usual; all of them would tell no rows apart.")
     for name, value in (("epsilon", epsilon), ("low", low), ("high", high), ("delta", delta)):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
 from gera_jax import checks
 from gera_jax.ops import at_least_float32
+from gera_jax.ops.known import known
 
 
 class Sinkhorn(NamedTuple):
@@ -38,12 +38,16 @@ def sinkhorn(
     """The plan P with given row and column sums that maximises <P, scores> + epsilon H(P), H(P) = -sum P (log P - 1).
 
     Rows, then columns are scaled in turn, as potentials: f_i = epsilon (log row_mass_i - logsumexp_j (g_j + scores_ij) /
-    epsilon), and g alike. Column sums hold exactly, row sums up to `row_error`. With tolerance = 0 gradients reach scores,
+    epsilon), and g alike. Column sums hold to rounding at every epsilon, row sums up to `row_error`. Entries have a relative
+    error of about |scores| / epsilon roundings: an epsilon below one rounding of the scores, where the plan no longer tells near
+    scores apart, is refused where the numbers are known. With tolerance = 0 gradients reach scores,
     epsilon and the masses through all iterations (each recomputed: memory n m + iterations (n + m)); with a tolerance the number
     of iterations depends on the values, and the result is a constant.
 
     Args:
-      scores: [n, m] similarities (for costs pass their negative).
+      scores: [n, m] similarities (for costs pass their negative); -inf is a cell that gets nothing. A row or column of -inf alone
+        can have no mass: an error where the numbers are known; traced, it is left out, the others keep their plan, and
+        `row_error` counts its mass.
       epsilon: > 0, in units of the scores; small is close to a matching and needs more iterations.
       row_mass: [n] >= 0; None = 1 / n each. A row of mass 0 is a masked row.
       column_mass: [m] >= 0 with the same total as row_mass; None = 1 / m each.
@@ -57,7 +61,9 @@ def sinkhorn(
       potential 0 and a log_plan so low (half of the lowest number) that its exp is 0. O(iterations n m) time, O(n m) memory.
 
     Raises:
-      ValueError: for wrong ranks or shapes, epsilon <= 0, tolerance < 0, iterations < 1.
+      InputError: for wrong ranks or shapes, no row or column, epsilon <= 0, tolerance < 0, iterations < 1; where the numbers are
+        known, for +inf, rows or columns of -inf, masses below 0 or of unequal totals, epsilon below the scores' rounding. NaN in
+        the scores, and a traced mass below 0, make the plan NaN.
 
     >>> import jax.numpy as jnp
     >>> plan = jnp.exp(sinkhorn(jnp.array([[0.9, 0.1], [0.2, 0.4]]), epsilon=0.5).log_plan)
@@ -72,7 +78,8 @@ def sinkhorn(
     epsilon = jnp.asarray(epsilon).astype(dtype)
     a, x_mask = _masses(row_mass, x_mask, scores.shape[0], dtype)
     b, y_mask = _masses(column_mass, y_mask, scores.shape[1], dtype)
-    cells = x_mask[:, None] & y_mask[None, :]
+    cells = x_mask[:, None] & y_mask[None, :] & (scores != -jnp.inf)
+    x_there, x_mask, y_mask = x_mask, x_mask & cells.any(1), y_mask & cells.any(0)
     floor = jnp.asarray(jnp.finfo(dtype).min / 2, dtype)
     zero = jnp.zeros((), dtype)
     scaled = jnp.where(cells, jnp.where(cells, scores, zero) / epsilon, floor)
@@ -91,7 +98,7 @@ def sinkhorn(
     def error(potentials):
         u, v = potentials
         # sum_j P_ij = exp(u_i + logsumexp_j (s_ij + v_j)), and the latter is log_a_i minus the next u_i
-        return jnp.abs(jnp.where(x_mask, jnp.exp(log_a + u - rows(v)) - a, zero)).sum()
+        return jnp.abs(jnp.where(x_mask, jnp.exp(log_a + u - rows(v)), zero) - jnp.where(x_there, a, zero)).sum()
 
     start = (jnp.zeros_like(scaled[:, 0]), jnp.zeros_like(scaled[0]))
     if tolerance:
@@ -100,8 +107,10 @@ def sinkhorn(
     else:
         (u, v), _ = lax.scan(lambda potentials, _: (jax.checkpoint(sweep)(potentials), None), start, length=iterations)
     some = x_mask.any() & y_mask.any()
-    log_plan = jnp.where(cells, scaled + u[:, None] + v[None, :], floor)
-    row_error = jnp.where(some, error((u, v)), zero)
+    # The last columns as shares: they sum up whatever rounding the potentials have.
+    log_plan = jnp.where(cells, jax.nn.log_softmax(scaled + u[:, None], axis=0) + log_b[None, :], floor)
+    missed = jnp.where(cells, jnp.exp(log_plan), zero).sum(1) - jnp.where(x_there, a, zero)
+    row_error = jnp.where(some, jnp.abs(missed).sum(), zero)
     scale = lax.stop_gradient(epsilon) if tolerance else epsilon
     return Sinkhorn(log_plan, scale * u, scale * v, row_error)
 
@@ -124,19 +133,55 @@ def _masses(mass: Array | None, mask: Array | None, n: int, dtype) -> tuple[Arra
         count = jnp.maximum(mask.sum(), 1).astype(dtype)
         return jnp.where(mask, 1 / count, jnp.zeros((), dtype)), mask
     mass = jnp.where(mask, jnp.asarray(mass).astype(dtype), jnp.zeros((), dtype))
-    return mass, mask & (mass > 0)
+    mass = jnp.where(mass >= 0, mass, jnp.asarray(jnp.nan, dtype))
+    return mass, mask & (mass != 0)
 
 
 def _check(scores, epsilon, row_mass, column_mass, iterations, tolerance, x_mask, y_mask) -> None:
     checks.require(jnp.ndim(scores) == 2, "scores", got=f"shape {jnp.shape(scores)}", wanted="[rows, columns]")
     n, m = jnp.shape(scores)
+    checks.require(n > 0 and m > 0, "scores", got=f"shape {(n, m)}", wanted="at least one row and one column")
     for name, value, rows in (("row_mass", row_mass, n), ("column_mass", column_mass, m), ("x_mask", x_mask, n),
                               ("y_mask", y_mask, m)):  # fmt: skip
         if value is not None:
             checks.require(jnp.shape(value) == (rows,), name, got=f"shape {jnp.shape(value)}", wanted=f"shape ({rows},)")
             checks.require("mask" not in name or jnp.asarray(value).dtype == jnp.bool_, name,
                            got=f"dtype {jnp.asarray(value).dtype}", wanted="bool (True = a real row)")  # fmt: skip
-    if isinstance(epsilon, numbers.Real):
-        checks.require(math.isfinite(epsilon) and epsilon > 0, "epsilon", got=f"{epsilon:g}", wanted="a positive finite number")
+    width = known(epsilon)
+    if width is not None:
+        checks.require(bool(np.isfinite(width) and width > 0), "epsilon", got=f"{width:g}", wanted="a positive finite number")
     checks.require(tolerance >= 0, "tolerance", got=f"{tolerance:g}", wanted="at least 0")
-    checks.require(iterations >= 1, "iterations", got=iterations, wanted="at least 1")
+    whole = isinstance(iterations, int | np.integer)
+    checks.require(whole and iterations >= 1, "iterations", got=iterations, wanted="at least 1" if whole else "a whole number")
+    values = (scores, row_mass, column_mass, x_mask, y_mask)
+    given = [None if value is None else known(value) for value in values]
+    if all(value is None or seen is not None for value, seen in zip(values, given, strict=True)):
+        _check_numbers(at_least_float32(scores).dtype, width, *given)
+
+
+def _check_numbers(dtype, epsilon, scores, row_mass, column_mass, x_mask, y_mask) -> None:
+    """What only an eager call can see."""
+    a = _known_mass("row_mass", row_mass, x_mask, scores.shape[0])
+    b = _known_mass("column_mass", column_mass, y_mask, scores.shape[1])
+    cells = scores[a > 0][:, b > 0]
+    if cells.size == 0:
+        return
+    checks.require(bool(np.isclose(a.sum(), b.sum(), rtol=1e-3)), "column_mass", got=f"a total of {b.sum():g}",
+                   wanted=f"the total {a.sum():g} of row_mass", remedy="Divide both by their sums.")  # fmt: skip
+    checks.require(not (cells == np.inf).any(), "scores", got="+inf", wanted="finite scores, or -inf where nothing goes")
+    for axis, side, mass in ((1, "row", a), (0, "column", b)):
+        empty = (cells == -np.inf).all(axis)
+        checks.require(not empty.any(), "scores", got=f"-inf alone in {side} {np.flatnonzero(mass)[empty.argmax()]}",
+                       wanted="a cell for the mass of each row and column", remedy=f"Mask that {side}.")  # fmt: skip
+    finest = float(jnp.finfo(dtype).eps) * float(np.abs(cells[np.isfinite(cells)]).max(initial=0))
+    checks.require(epsilon is None or float(epsilon) >= finest, "epsilon", got=f"{float(epsilon or 0):g}",
+                   wanted=f"at least {finest:.2g}, the rounding of these scores in {dtype}",
+                   remedy="Raise it, subtract what all scores share, or use float64 (jax.enable_x64).")  # fmt: skip
+
+
+def _known_mass(name: str, mass: np.ndarray | None, mask: np.ndarray | None, count: int) -> np.ndarray:
+    keep = np.ones(count, bool) if mask is None else mask
+    mass = np.where(keep, 1 / max(keep.sum(), 1) if mass is None else mass, 0.0)
+    wrong = ~((mass >= 0) & np.isfinite(mass))
+    checks.require(not wrong.any(), name, got=f"{mass[wrong][:1]}", wanted="finite numbers of at least 0")
+    return mass

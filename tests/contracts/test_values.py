@@ -132,6 +132,39 @@ def test_all_masked_is_zero(case, filler):
     assert not np.any(grads[0]) and not np.any(grads[1])
 
 
+@every_case
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_broken_row_is_never_a_number(case, side):
+    """NaN or infinity in a row that counts: the loss is not finite, in particular not the 0 of an empty batch."""
+    for filler in (np.nan, np.inf, -np.inf):
+        data = [v.copy() for v in case.data()]
+        data[side][0] = filler
+        assert not np.isfinite(evaluate(case, *data, dtype="float32")[0]), filler
+
+
+WEIGHED = [(case, name) for case in CASES for name in ("weights", "targets") if name in case.arrays]
+
+
+@pytest.mark.parametrize(("case", "name"), WEIGHED, ids=lambda v: getattr(v, "name", v))
+@pytest.mark.parametrize("value", [-1.0, np.nan])
+def test_weights_below_zero(case, name, value):
+    """An error where they are known, NaN where they are traced; in a masked row they mean nothing."""
+    x, y = case.data()
+    broken = case.arrays[name].copy()
+    broken[0, ...] = value
+    arrays = {**case.arrays, name: broken}
+    assert np.isnan(evaluate(case, x, y, arrays, dtype="float32")[0])
+    if case.inputs != ("x", "y"):
+        return  # they end in the same `row_weights`, and take long without compilation
+    rows = [jnp.asarray(v, "float32") for v in (x, y)]
+    with pytest.raises(ValueError, match=rf"{name}: got (nan|-1.0) at 0.*; wanted numbers of at least 0"):
+        call(case, *rows, cast(arrays, "float32"))
+    if case.masks:
+        masked = case.arrays[name].copy()
+        masked[2, ...] = value  # MASK[2] is False
+        assert np.isfinite(call(case, *rows, cast({**case.arrays, name: masked}, "float32")))
+
+
 @pytest.mark.parametrize("case", [c for c in CASES if "weights" in c.arrays], ids=lambda c: c.name)
 def test_all_weights_zero_is_zero(case):
     value, grads = evaluate(case, *case.data(), {**case.arrays, "weights": np.zeros(8)})

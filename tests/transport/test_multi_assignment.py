@@ -138,3 +138,10 @@ def test_memory_does_not_grow_with_slices():
 def test_bad_input(scores, options, words):
     with pytest.raises(ValueError, match=words):
         multi_assignment(jnp.asarray(scores, "float32"), **options)
+
+
+@pytest.mark.parametrize("rescale", [False, True])
+def test_a_broken_score_is_no_code(rescale):
+    scores = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    scores[1, 2] = np.nan
+    assert np.isnan(multi_assignment(jnp.asarray(scores), assignments=2, rescale=rescale).codes).any()

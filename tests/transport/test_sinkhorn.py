@@ -91,6 +91,60 @@ def test_cold_scores_stay_finite():
         assert not np.isfinite(np.exp(100 * SCORES.astype(np.float32) / np.float32(1e-3))).all()
 
 
+def test_columns_sum_up_at_any_epsilon():
+    """Below the scores' rounding the plan is arbitrary, and says so in `row_error`; known numbers are refused."""
+    scores = jnp.asarray(SCORES, "float32")
+    for epsilon in (1e-2, 1e-5, 1e-8):
+        got = jax.jit(lambda s, e=epsilon: sinkhorn(s, epsilon=e, iterations=300))(scores)
+        plan = np.exp(np.asarray(got.log_plan, np.float64))
+        assert np.abs(plan.sum(0) - 0.2).max() < 1e-6
+        assert got.row_error == pytest.approx(np.abs(plan.sum(1) - 0.25).sum(), abs=1e-5)
+        potentials = np.asarray(got.f)[:, None] + np.asarray(got.g) + SCORES
+    assert np.abs(np.exp(potentials / epsilon).sum(0) - 0.2).max() > 1e-3  # the sum of three roundings
+    with pytest.raises(ValueError, match="epsilon: got 1e-08; wanted at least .*, the rounding of these scores in float32"):
+        sinkhorn(scores, epsilon=1e-8)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_nothing_fits_a_row_or_column(axis):
+    """An error where it is known; traced, the others keep their plan and the missed mass is in the error."""
+    there = np.arange(SCORES.shape[axis]) != 1
+    scores = np.where(np.expand_dims(there, 1 - axis), SCORES, -np.inf).astype(np.float32)
+    with pytest.raises(ValueError, match=f"scores: got -inf alone in {'row' if axis == 0 else 'column'} 1; wanted a cell"):
+        sinkhorn(scores, epsilon=0.3)
+    value = jax.jit(lambda s: sinkhorn(s, epsilon=0.3))
+    got, mask = value(scores), {("x_mask", "y_mask")[axis]: jnp.asarray(there)}
+    plan, short = np.exp(got.log_plan), np.exp(sinkhorn(jnp.asarray(SCORES, "float32"), epsilon=0.3, **mask).log_plan)
+    assert not plan[~there].any() if axis == 0 else not plan[:, ~there].any()
+    assert matches(plan / plan.sum(), short, 1e-4)
+    assert got.row_error > 0.3 if axis == 0 else got.row_error > 0.1
+    slope = jax.grad(lambda s: jnp.exp(sinkhorn(s, epsilon=0.3).log_plan)[0, 0])(jnp.asarray(scores))
+    assert np.isfinite(slope).all()
+
+
+def test_a_single_forbidden_cell():
+    scores = SCORES.copy()
+    scores[0, 1] = -np.inf
+    want = oracle(np.where(np.isinf(scores), -60.0, scores), epsilon=0.3, iterations=100)
+    assert matches(plan(scores.astype(np.float32), epsilon=0.3), want.plan, 1e-4)
+
+
+def test_what_is_wrong_shows():
+    broken = SCORES.astype(np.float32)
+    broken[0, 0] = np.nan
+    assert np.isnan(sinkhorn(broken, epsilon=0.3).log_plan).all()
+    for mass in (ROWS * np.array([1, 1, 1, -1]), ROWS * np.array([1, np.nan, 1, 1])):
+        with pytest.raises(ValueError, match="row_mass: got .*; wanted finite numbers of at least 0"):
+            sinkhorn(SCORES, epsilon=0.3, row_mass=mass)
+        assert np.isnan(jax.jit(lambda m: sinkhorn(SCORES.astype("f4"), epsilon=0.3, row_mass=m))(mass).row_error)
+    with pytest.raises(ValueError, match="column_mass: got a total of 1; wanted the total 7 of row_mass"):
+        sinkhorn(SCORES, epsilon=0.3, row_mass=ROWS / ROWS.sum() * 7)
+    with pytest.raises(ValueError, match=r"scores: got \+inf"):
+        sinkhorn(np.where(np.isnan(broken), np.inf, broken), epsilon=0.3)
+    with pytest.raises(ValueError, match=r"scores: got shape \(0, 3\); wanted at least one row"):
+        sinkhorn(np.zeros((0, 3)), epsilon=0.3)
+
+
 @pytest.mark.parametrize(("options", "words"), [
     (dict(epsilon=0.0), "epsilon: got 0; wanted a positive finite number"),
     (dict(epsilon=0.1, tolerance=-1.0), "tolerance: got -1; wanted at least 0"),
