@@ -59,17 +59,18 @@ def read_annotations(path: str | Path, format: str, *, durations: str | Path | M
         found = READERS[format](path)
     ids = list(found)
     seconds, recording, spans, texts = [], [], [], []
-    for number, (name, entry) in enumerate(found.items()):
-        duration = known.get(name, entry["duration"])
-        require(duration is not None, "durations", got=f"none for {name}", wanted=f"seconds of every recording of {path.name}",
-                remedy="Set data.annotations.durations to a CSV with the columns id and length.")
-        require(len(entry["spans"]) == len(entry["texts"]), f"{path.name} {name}", got=f"{len(entry['spans'])} spans and "
-                f"{len(entry['texts'])} sentences", wanted="one span a sentence")
-        seconds.append(float(duration))
-        recording += [number] * len(entry["texts"])
-        spans += entry["spans"]
-        texts += entry["texts"]
     with _shaped(path):
+        for number, (name, entry) in enumerate(found.items()):
+            duration = known.get(name, entry["duration"])
+            require(duration is not None, "durations", got=f"none for {name}",
+                    wanted=f"seconds of every recording of {path.name}",
+                    remedy="Set data.annotations.durations to a CSV with the columns id and length.")
+            require(len(entry["spans"]) == len(entry["texts"]), f"{path.name} {name}", got=f"{len(entry['spans'])} spans and "
+                    f"{len(entry['texts'])} sentences", wanted="one span a sentence")
+            seconds.append(float(duration))
+            recording += [number] * len(entry["texts"])
+            spans += entry["spans"]
+            texts += entry["texts"]
         # a span, or where a sentence is true in several windows a list of them
         true = [np.array(span, np.float64).reshape(-1, 2) for span in spans]
         windows = np.full((len(true), max(map(len, true), default=1), 2), np.nan)

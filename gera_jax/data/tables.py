@@ -97,7 +97,8 @@ class Table:
 
     def __repr__(self) -> str:
         n, d = self.rows.shape
-        return f"Table({self.name}: {n} x {d} {self.rows.dtype.name}, ids {self.ids[0]} ... {self.ids[-1]})"
+        ids = "without ids" if self.numbered else f"ids {self.ids[0]} ... {self.ids[-1]}"
+        return f"Table({self.name}: {n} x {d} {self.rows.dtype.name}, {ids})"
 
     @property
     def dim(self) -> int:
@@ -350,6 +351,6 @@ def check_unique(table: Table) -> None:
     """Raise `InputError` when an id comes twice."""
     again = duplicate_rows(table.ids)
     if len(again):
-        fail(f"{table.name} ids", got=f"{len(again)} repeated rows ({first_ids(table.ids[again])})",
+        fail(f"{table.name} ids", got=f"{len(again)} repeated rows ({first_ids(table.ids[again])}), the first in row {again[0]}",
              wanted="each id once",
              remedy="Remove the repeats, or set data.captions=True if one item has many rows.")

@@ -70,14 +70,17 @@ def validate_table(
     require(block_rows >= 1, "block_rows", got=block_rows, wanted="at least 1")
     n, d = table.rows.shape
     finite, nonzero = np.ones(n, bool), np.ones(n, bool)
-    low, high = np.full(d, np.inf, np.float32), np.full(d, -np.inf, np.float32)
+    low, high = np.full(d, np.inf), np.full(d, -np.inf)
     for start in range(0, n, block_rows):
-        block = to_float32(table.rows[start : start + block_rows])
+        own = table.rows[start : start + block_rows]
+        block = to_float32(own)
         here = slice(start, start + len(block))
         finite[here] = np.isfinite(block).all(axis=1)
         nonzero[here] = block.any(axis=1)
         # fmin and fmax pass over NaN: one broken row must not hide a constant column
-        low, high = np.fmin(low, np.fmin.reduce(block, axis=0)), np.fmax(high, np.fmax.reduce(block, axis=0))
+        # as exact as they are stored: in float32 a column of time stamps seems constant
+        exact = own if own.dtype.itemsize > 4 else block
+        low, high = np.fmin(low, np.fmin.reduce(exact, axis=0)), np.fmax(high, np.fmax.reduce(exact, axis=0))
     constant = np.flatnonzero(~(low < high)) if n > 1 else np.zeros(0, np.int64)
     repeated = np.zeros(0, np.int64) if captions else duplicate_rows(table.ids)
     bad, zero = np.flatnonzero(~finite), np.flatnonzero(~nonzero)

@@ -133,3 +133,15 @@ def test_a_foreign_data_set_needs_no_position(tmp_path):
 def test_an_empty_directory(tmp_path):
     with pytest.raises(InputError, match=r"which holds 0 TFDS data sets; wanted a directory with features.json"):
         load_table(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "old", "new"), [
+    ("features.json", "{", "[" * 9000), ("features.json", '"featuresDict"', '"features"'), ("dataset_info.json", '"shardLengths"', '"lengths"'),
+    ("dataset_info.json", '"10"', '"ten"'), ("dataset_info.json", '"splits": [', '"splits": 7, "x": [')])  # fmt: skip
+def test_damaged_headers_are_told_in_a_sentence(name, old, new, tmp_path):
+    path = build_dataset(table(10), tmp_path)
+    text = (path / name).read_text()
+    assert old in text
+    (path / name).write_text(text.replace(old, new, 1))
+    with pytest.raises(InputError, match="a truncated or damaged TFDS directory"):
+        load_table(path)

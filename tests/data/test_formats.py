@@ -315,3 +315,16 @@ def test_two_columns_of_one_name(tmp_path):
     parquet(tmp_path / "a.parquet", pa.Table.from_arrays([pa.array(IDS), lists(), lists()], ["id", "e", "e"]))
     with pytest.raises(InputError, match=r"names of two columns or more \(e\)"):
         load_table(tmp_path / "a.parquet", key="e")
+
+
+def test_hdf5_strings_that_say_to_be_longer_than_the_file(tmp_path):
+    import h5py
+
+    write_h5(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5") as file:
+        start = file["ids"].id.get_offset()
+    data = bytearray((tmp_path / "a.h5").read_bytes())
+    data[start + 16 + 3] = 0x90  # the second id now has 2.4 billion letters
+    (tmp_path / "a.h5").write_bytes(data)
+    with pytest.raises(InputError, match="strings longer than the file"):
+        load_table(tmp_path / "a.h5")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -283,3 +284,39 @@ def test_sizes_below_their_minimum():
         with pytest.raises(InputError) as error:
             GroundingSampler(build(), seed=0, **options)
         assert str(error.value) == words
+
+
+def qvhighlights(path, windows):
+    lines = [dict(qid=i, vid=f"v{i // 2}", query=f" query {i} ", duration=150, relevant_windows=each) for i, each in enumerate(windows)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_a_query_of_qvhighlights_is_true_in_several_windows(tmp_path):
+    windows = [[[0, 10], [20, 60], [70, 80]], [[5, 9]], [[100, 150], [2, 4]]]
+    found = read_annotations(qvhighlights(tmp_path / "a.jsonl", windows), "qvhighlights")
+    assert found.ids.tolist() == ["v0", "v1"] and found.recording.tolist() == [0, 0, 1] and found.texts[0] == "query 0"
+    assert found.spans.tolist() == [[20, 60], [5, 9], [100, 150]]  # the longest, to train on
+    assert [[list(w) for w in query if not np.isnan(w).any()] for query in found.windows] == windows
+    assert read_annotations(qvhighlights(tmp_path / "b.jsonl", [[[0, 1]], [[2, 3]]]), "qvhighlights").windows is None
+    for bad in ([[[0, 10]], []], [[[0, 10]], [[1, 2, 3]]], [[[0, 10]], [["a", 2]]], [[[0, 10]], 7]):
+        with pytest.raises(InputError, match="a.jsonl"):
+            read_annotations(qvhighlights(tmp_path / "a.jsonl", bad), "qvhighlights")
+    (tmp_path / "a.jsonl").write_text('{"vid": "a"}\n')
+    with pytest.raises(InputError, match="a.jsonl line 1: got no query, duration, relevant_windows"):
+        read_annotations(tmp_path / "a.jsonl", "qvhighlights")
+
+
+def test_windows_reach_what_measures_them():
+    rng = np.random.default_rng(0)
+    windows = np.array([[[0, 4], [6, 8]], [[1, 2], [np.nan, np.nan]]])
+    raw = Recordings(ids=np.array(["a", "b"]), clips=[rng.normal(size=(8, 3)) for _ in range(2)], durations=np.array([10.0, 10.0]),
+                     sentences=rng.normal(size=(2, 5)), recording=np.array([0, 1]), spans=windows[:, 0], texts=["x", "y"],
+                     split=np.array(["train", "train"]), windows=windows)
+    data = build_grounding(dict(source="arrays"), recordings=raw)
+    np.testing.assert_array_equal(data.truth, windows)
+    np.testing.assert_array_equal(data.spans, windows[:, 0])
+    for outside, words in ((np.array([[[0, 4], [6, 18]], [[1, 2], [np.nan, np.nan]]]), "1 outside of their recording .a at 6-18 s"),
+                           (np.array([[[0, 4], [7, 6]], [[1, 2], [np.nan, np.nan]]]), "1 that do not end after they start .a at 7-6 s")):
+        with pytest.raises(InputError, match=words):
+            build_grounding(dict(source="arrays"), recordings=dataclasses.replace(raw, windows=outside))

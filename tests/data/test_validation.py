@@ -139,3 +139,12 @@ def test_a_memory_mapped_table_is_never_loaded(tmp_path):
     assert counts["rows"] == n
     # the table is 15.4 MB; a copy of it, or its finite mask (3.8 MB) at once, would show
     assert peak < 3.5e6
+
+
+def test_columns_that_vary_below_float32_are_not_constant():
+    rows = np.random.default_rng(0).normal(size=(20, 3))
+    rows[:, 1] += 1.7e9  # time stamps
+    rows[:, 2] = 1.7e9
+    report = validate_table(Table(rows, list(range(20)), "image"))
+    assert report.counts["constant_columns"] == 1 and "(first: 2)" in report.warnings[0]
+    assert np.ptp(rows[:, 1].astype(np.float32)) == 0  # the companion: in float32 it is constant too

@@ -155,7 +155,7 @@ def reading(path: Path, kind: str) -> Iterator[None]:
     """
     try:
         yield
-    except (InputError, ImportError, PermissionError, IsADirectoryError):
+    except (InputError, PermissionError, IsADirectoryError):
         raise
     except Exception as error:
         said = " ".join(str(error).split())[:200] or type(error).__name__

@@ -53,8 +53,26 @@ class Hdf5Source(Source):
         with reading(self.path, "HDF5 file"), library.File(self.path, "r") as file:
             node = file[name]
             text = library.check_string_dtype(node.dtype) is not None
+            self._check_strings(node)
             values = node[()]
         return np.asarray(values, object) if text and np.ndim(values) else np.asarray(values)
+
+
+    def _check_strings(self, node: Any) -> None:
+        """Refuse strings that say to be longer than the file: the library takes the memory before it looks.
+
+        Each is stored as 16 bytes, of which the first four are its length; those in chunks are not looked at.
+        """
+        start = node.id.get_offset()
+        if node.dtype.kind == "O" and start is not None:
+            with self.path.open("rb") as file:
+                file.seek(start)
+                stored = file.read(16 * node.size)
+            lengths = np.frombuffer(stored[: len(stored) // 16 * 16], "<u4")[::4]
+            size = self.path.stat().st_size
+            require(int(lengths.sum(dtype=np.uint64)) <= size, str(self.path),
+                    got="a damaged HDF5 file (strings longer than the file)",
+                    wanted="a whole HDF5 file", remedy=WRITE_AGAIN)
 
 
 class AnnDataSource(Hdf5Source):

@@ -27,6 +27,8 @@ class CsvSource(ArrowSource):
         text = read_text(path, str(path))
         tabs = ".tsv" in (suffix.lower() for suffix in path.suffixes)
         first = text.partition("\n")[0]
+        require(not first.startswith(("{", "[")), str(path), got="JSON", wanted="columns of text",
+                remedy="If it is an object a line, call it .jsonl.")
         delimiter = "\t" if tabs else max(",;\t", key=first.count)
         names, headed = _heading(path, text, delimiter, quoted=not tabs)
         with reading(path, "table of text"):
@@ -86,8 +88,8 @@ def _is_number(cell: str) -> bool:
 def _typed(column: Any, name: str, partly: dict[str, str]) -> Any:
     """A column of text as float64 where every cell is a number or missing, as lists where every cell is a list."""
     pa = library()
-    missing = pa.compute.is_in(column, value_set=pa.array(MISSING))
-    cells = pa.compute.if_else(missing, pa.scalar(None, pa.string()), column)
+    cells = pa.compute.utf8_trim_whitespace(column)
+    cells = pa.compute.if_else(pa.compute.is_in(cells, value_set=pa.array(MISSING)), pa.scalar(None, pa.string()), cells)
     try:
         numbers = cells.cast(pa.float64())
         return numbers if numbers.null_count < len(numbers) else column
@@ -98,6 +100,8 @@ def _typed(column: Any, name: str, partly: dict[str, str]) -> Any:
     if first.startswith("[") and first.endswith("]"):
         return pa.array([_list(word, name, row) for row, word in enumerate(words)])
     wrong = [row for row, word in enumerate(words) if word is not None and not _is_number(word)]
+    if not wrong:  # numbers as Python writes them
+        return pa.array([None if word is None else float(word) for word in words], pa.float64())
     if len(wrong) < len(words) / 2:  # most are numbers: one wrong cell must not take the column out of the vector
         partly[name] = f'"{words[wrong[0]][:40]}" in row {wrong[0]}'
     return column

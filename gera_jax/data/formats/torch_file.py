@@ -24,10 +24,9 @@ class TorchSource(Source):
             import torch
         except ImportError as error:
             raise ImportError('Files of PyTorch need torch: pip install torch, or save the rows with np.save') from error
-        if zipfile.is_zipfile(path):
-            with reading(path, "file of PyTorch"), zipfile.ZipFile(path) as archive:
-                sizes = [(info.file_size, info.compress_size) for info in archive.infolist()]
-            check_unpacked(path, "an archive", sum(size for size, _ in sizes), sum(size for _, size in sizes))
+        with reading(path, "file of PyTorch"):
+            archive = _members(path)
+        check_unpacked(path, "an archive", sum(info.file_size for info in archive), sum(info.compress_size for info in archive))
         with reading(path, "file of PyTorch"):
             try:
                 stored = torch.load(path, map_location="cpu", weights_only=True)
@@ -79,3 +78,11 @@ class TorchSource(Source):
     def ids(self, name: str, key: str) -> Any:
         value = self.content[name]
         return list(value) if isinstance(value, list | tuple) else self.array(name)
+
+
+def _members(path: Path) -> list[zipfile.ZipInfo]:
+    """What the archive holds; the oldest files are none."""
+    if not zipfile.is_zipfile(path):
+        return []
+    with zipfile.ZipFile(path) as archive:
+        return archive.infolist()
