@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -46,37 +47,52 @@ def log_without_time(workdir: Path) -> list[dict]:
             for row in read_json_lines(workdir / "metrics.jsonl")]
 
 
+def kill_until(start: Callable[[], subprocess.Popen], *, kills: int, life: float, rng: random.Random,
+               through: Callable[[], None]) -> list[float]:
+    """Start a command again and again and kill it at random moments of its `life` seconds; the moments.
+
+    Args:
+      through: called where the command ended before its time: compares what it made, and clears it away.
+    """
+    moments: list[float] = []
+    while len(moments) < kills:
+        process, moment = start(), rng.uniform(0.25, 0.95) * life
+        try:
+            _, errors = process.communicate(timeout=moment)
+            assert process.returncode == 0, errors.decode()[-2000:]
+            through()
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            moments.append(round(moment, 2))
+            print(f"kill {len(moments)} after {moment:.1f} s", file=sys.stderr, flush=True)
+    return moments
+
+
+def finish(process: subprocess.Popen) -> None:
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors.decode()[-2000:]
+
+
 def run(kills: int, steps: int, seed: int) -> dict:
-    rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
         whole, broken = Path(folder) / "whole", Path(folder) / "broken"
         began = time.monotonic()
-        process = launch(whole, steps)
-        _, errors = process.communicate()
-        assert process.returncode == 0, errors.decode()[-2000:]
+        finish(launch(whole, steps))
         life = time.monotonic() - began
         wanted = final_state(whole), log_without_time(whole)
-        done, moments = 0, []
-        while done < kills:
-            process = launch(broken, steps)
-            moment = rng.uniform(0.25, 0.95) * life
-            try:
-                process.wait(moment)
-                assert process.returncode == 0, process.stderr.read().decode()[-2000:]
-                _require_equal((final_state(broken), log_without_time(broken)), wanted)
-                shutil.rmtree(broken)  # through before its time: begin another run
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-                done += 1
-                moments.append(round(moment, 2))
-                print(f"kill {done} after {moment:.1f} s", file=sys.stderr, flush=True)
-            process.stderr.close()
-        process = launch(broken, steps)
-        _, errors = process.communicate()
-        assert process.returncode == 0, errors.decode()[-2000:]
-        _require_equal((final_state(broken), log_without_time(broken)), wanted)
-    return dict(kills=done, seconds_of_a_life=round(life, 1), moments=moments, identical=True)
+
+        def compare() -> None:
+            _require_equal((final_state(broken), log_without_time(broken)), wanted)
+
+        def through() -> None:
+            compare()
+            shutil.rmtree(broken)
+
+        moments = kill_until(lambda: launch(broken, steps), kills=kills, life=life, rng=random.Random(seed), through=through)
+        finish(launch(broken, steps))
+        compare()
+    return dict(kills=len(moments), seconds_of_a_life=round(life, 1), moments=moments, identical=True)
 
 
 def _require_equal(a: tuple, b: tuple) -> None:

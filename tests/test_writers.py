@@ -87,6 +87,40 @@ def test_tensorboard_writes_numbers_and_skips_the_rest(tmp_path):
     assert b"loss" in content and b"note" not in content and b"nan" not in content
 
 
+def test_tensorboard_takes_every_name_and_opens_nothing_before_the_first_step(tmp_path, capfd, caplog):
+    writer = writers.TensorBoardWriter(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    writer.write(3, {"val/x_to_y/R@10": 0.5, "a b": 1.0})
+    writer.close()
+    content = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    assert b"val/x_to_y/R_at_10" in content and b"a_b" in content
+    assert "illegal" not in "".join(capfd.readouterr()) + caplog.text
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_reader_that_has_gone_does_not_end_the_run(terminal):
+    class Gone(io.StringIO):
+        def isatty(self):
+            return terminal
+
+        def write(self, text):
+            raise BrokenPipeError(32, "Broken pipe")
+
+    with writers.ProgressWriter(10, stream=Gone()) as writer:
+        for step in (1, 10):
+            writer.write(step, {"loss": 0.5})
+
+
+def test_truncate_drops_what_is_no_line_of_metrics(tmp_path, caplog):
+    path = tmp_path / "m.jsonl"
+    path.write_bytes(b'{"step": 1, "loss": 0.5}\n\x00\x00\n[3]\n{"step": "x"}\n{"step": 2}\n{"step": 3}\n')
+    with writers.JsonLinesWriter(path) as writer:
+        assert writer.truncate(2) == 4
+        writer.write(3, {})
+    assert [row["step"] for row in writers.read_json_lines(path)] == [1, 2, 3]
+    assert "3 lines were not whole and are dropped" in caplog.text
+
+
 def test_tensorboard_may_be_absent_only_on_auto(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)  # what an uninstalled package looks like
     assert writers.tensorboard_writer(tmp_path, "auto") is None

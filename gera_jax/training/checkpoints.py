@@ -123,7 +123,9 @@ def _checkpointer(ocp: Any) -> Any:
     if jax.process_count() > 1:
         me = jax.process_index()
         alone = ocp.options.MultiprocessingOptions(primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"gera{me}")
-    return ocp.Checkpointer(ocp.PyTreeCheckpointHandler(multiprocessing_options=alone), multiprocessing_options=alone)
+    # Weights hardly compress (8 %), and compressing them takes longer than the digests.
+    handler = ocp.PyTreeCheckpointHandler(use_compression=False, multiprocessing_options=alone)
+    return ocp.Checkpointer(handler, multiprocessing_options=alone)
 
 
 class Checkpoints:

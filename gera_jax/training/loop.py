@@ -92,7 +92,7 @@ def train(config: ConfigDict, workdir: str | Path | None = None, *, tables: tupl
         state = experiment.init_state()
         loop = dict(best_metric=-np.inf, best_step=0, stale=0, last_metric=-np.inf)
         if writes:
-            runs.write_header(workdir, experiment)
+            runs.require_same_data(workdir, experiment)
             checkpoints = Checkpoints(workdir / runs.CHECKPOINTS, latest=config.checkpoint.latest, best=config.checkpoint.best,
                                       made_of=runs.made_of(experiment))
             closing.callback(checkpoints.close)
@@ -100,6 +100,7 @@ def train(config: ConfigDict, workdir: str | Path | None = None, *, tables: tupl
             if found is not None:
                 state, loop = found.state, found.loop
                 logger.info("going on at step %d of %d", found.step, experiment.total_steps)
+            runs.write_header(workdir, experiment)  # once the checkpoints are known to be of this run
             log = JsonLinesWriter(workdir / "metrics.jsonl")
             closing.callback(log.close)
             log.truncate(-1 if found is None else found.step)  # what came after the checkpoint will come again
@@ -181,7 +182,7 @@ class _Loop:
         wanted = self.experiment.config.evals.metric
         if metrics:
             checks.require_known(wanted, metrics, "evals.metric")
-        value = metrics.get(wanted, float(done))  # with no validation rows the newest parameters are the best
+        value = float(metrics.get(wanted, done))  # with no validation rows the newest parameters are the best
         better = value > self.loop["best_metric"]
         self.loop.update(last_metric=value, stale=0 if better else self.loop["stale"] + 1)
         if better:

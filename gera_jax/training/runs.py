@@ -49,19 +49,23 @@ def _changed(info: Mapping[str, Any], fingerprints: Mapping[str, str]) -> list[s
     return sorted(name for name in {*old, *fingerprints} if old.get(name) != fingerprints.get(name))
 
 
+def require_same_data(workdir: Path, experiment: Any) -> None:
+    """Refuse a folder whose run had other data, even where the config names the same files; the message says which."""
+    try:
+        info = files.read_json(workdir / HEADER)
+    except (FileNotFoundError, files.DamagedError):  # then the checkpoints know
+        return
+    changed = _changed(info, experiment.info.get("fingerprints", {}))
+    checks.require(not changed, "workdir", got=f"{workdir}, which holds a run on other rows of {', '.join(changed)}",
+                   wanted="an empty folder or one of the same data", remedy="Choose another folder, or put the old data back.")
+
+
 def write_header(workdir: Path, experiment: Any) -> None:
     """preprocess.npz, config.json, and last run.json: versions, data fingerprints, counts, and the digests of the other two.
 
     Written once for each run; where one of the three is damaged or missing, all are written again, as this very run builds them.
-
-    Raises:
-      InputError: the folder's run had other data, even where the config names the same files; the message says which.
     """
     try:
-        changed = _changed(files.read_json(workdir / HEADER), experiment.info.get("fingerprints", {}))
-        checks.require(not changed, "workdir", got=f"{workdir}, which holds a run on other rows of {', '.join(changed)}",
-                       wanted="an empty folder or one of the same data",
-                       remedy="Choose another folder, or put the old data back.")
         read_header(workdir)
         return
     except FileNotFoundError:

@@ -1,11 +1,15 @@
-"""Two processes of two devices each end with the parameters of one."""
+"""Two processes of two devices each end with the parameters of one, and neither waits for one that is gone."""
 
 import os
 import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
+import pytest
+
+from gera_jax import training
 
 SCRIPT = """
 import sys
@@ -25,15 +29,32 @@ if int(number) == 0:
 """
 
 
-def parameters(tmp_path, mode, count):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    target = tmp_path / f"{mode}-{count}.npz"
+TRAIN = """
+import sys
+import jax
+port, number, workdir = sys.argv[1:]
+jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=int(number))
+from gera_jax import training
+from tests.training.helpers import small_config
+training.train(small_config("contrastive", parallel="pmap", total_steps=10**6), workdir)
+"""
+
+
+def launch(script, *arguments):
     environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2"}
     environment["PYTHONPATH"] = os.pathsep.join([os.getcwd(), environment.get("PYTHONPATH", "")])
-    processes = [subprocess.Popen([sys.executable, "-c", SCRIPT, mode, str(port), str(count), str(i), str(target)], env=environment,
-                                  stderr=subprocess.PIPE, text=True) for i in range(count)]
+    return subprocess.Popen([sys.executable, "-c", script, *map(str, arguments)], env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def parameters(tmp_path, mode, count):
+    target, port = tmp_path / f"{mode}-{count}.npz", free_port()
+    processes = [launch(SCRIPT, mode, port, count, i, target) for i in range(count)]
     try:
         for process in processes:
             _, errors = process.communicate(timeout=180)
@@ -43,6 +64,27 @@ def parameters(tmp_path, mode, count):
             process.kill()
     with np.load(target) as arrays:
         return [arrays[name] for name in arrays]
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_when_one_of_two_processes_dies_the_other_ends_in_words(tmp_path, lost):
+    port = free_port()
+    processes = [launch(TRAIN, port, number, tmp_path / "run") for number in range(2)]
+    try:
+        for _ in range(1200):
+            if any(path.name.isdigit() for path in (tmp_path / "run" / "checkpoints").glob("*")):
+                break
+            time.sleep(0.1)
+            assert all(process.poll() is None for process in processes)
+        processes[lost].kill()
+        _, errors = processes[1 - lost].communicate(timeout=60)  # JAX alone takes more than 90 seconds
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+    assert f"process {lost} of 2 is gone" in errors and "go on from the newest checkpoint" in errors, errors[-2000:]
+    assert processes[1 - lost].returncode == 1
+    assert int(training.load_run(tmp_path / "run").state.step) > 0
 
 
 def test_two_processes_agree_with_one(tmp_path):
