@@ -99,7 +99,7 @@ def fields(data: bytes, rng: Random) -> bytes:
             parts[at] = fields(parts[at], rng)
             return b"\n".join(parts)
         document = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):  # spoiled before
         return word(data, rng)
     deep = rng.random() < 0.15
     new = "@deep@" if deep else copy.deepcopy(rng.choice(WRONG))
@@ -129,6 +129,8 @@ AS_TEXT: tuple[Mutation, ...] = (word, word, line_ends, lines, other_encoding)
 
 def rows_of_another_kind(rows: np.ndarray, rng: Random) -> np.ndarray:
     """The array with another type, shape or values that are no numbers."""
+    rows = np.atleast_1d(rows)
+
     def spoiled(value: float) -> np.ndarray:
         new = np.array(rows, np.float64 if rows.dtype.kind != "U" else rows.dtype)
         new.reshape(-1)[rng.randrange(max(new.size, 1))] = value
@@ -222,7 +224,7 @@ def _once(path: Path, rng: Random, others: list[Path]) -> str:
         try:
             act(path, rng)
             return act.__name__
-        except (ValueError, OSError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, KeyError, IndexError):
+        except (ValueError, OSError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, KeyError, IndexError, TypeError):
             path.write_bytes(data)  # already spoiled: then by bytes
     ways: tuple[Mutation, ...] = BYTES
     if data.lstrip()[:1] in (b"{", b"[") and rng.random() < 0.7:

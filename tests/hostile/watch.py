@@ -50,7 +50,7 @@ def worker(seed: int, numbers: Sequence[int], base: Path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu", "PYTHONDONTWRITEBYTECODE": "1",
                    "JAX_COMPILATION_CACHE_DIR": str(base / "xla"), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "tests.hostile.watch", str(seed), json.dumps(list(numbers)), str(base)]
-    last_words = tempfile.TemporaryFile()
+    last_words = tempfile.TemporaryFile()  # noqa: SIM115
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=last_words)
     current, since, spent = None, time.monotonic(), 0.0
     buffer = b""
