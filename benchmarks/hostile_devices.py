@@ -95,7 +95,8 @@ def _mode(mode: str, world: Path) -> int:
 def _line(mode: str, told: str, done: subprocess.CompletedProcess, path: Path, wanted: list[np.ndarray] | None, step: int) -> int:
     """Print one line of the table; 1 where it is wrong."""
     if not path.is_file():
-        print(f"{mode}: {told}: exit code {done.returncode}: {(done.stderr.strip() or done.stdout.strip()).splitlines()[-1][:160]}")
+        words = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        print(f"{mode}: {told}: exit code {done.returncode}: {words[-1][:160] if words else 'no words'}")
         return 1
     at, found = parameters(path)
     path.unlink()

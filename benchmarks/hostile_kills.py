@@ -28,16 +28,17 @@ from typing import Any
 
 import numpy as np
 
-from tests.hostile.ground import FIT, ROOT, TRAIN, X, Y, ground, inside
+from tests.hostile.ground import FIT, ROOT, SPLIT, TRAIN, X, Y, ground, inside
 from tests.hostile.mutate import whole_copy
 
 LONG_TRAIN = (*TRAIN, "--config.total_steps=60", "--config.checkpoint.every_steps=5", "--config.evals.every_steps=5")
 JOBS: dict[str, tuple[str, ...]] = {
     "train": (*LONG_TRAIN, "--workdir", "out/run"),
     "fit": (*FIT, "--output", "out/fit"),
-    "trained fit": ("fit", "--method", "contrastive", *X, *Y, "--set", "total_steps=40", "--set", "checkpoint.every_steps=5", "--output", "out/fit"),
-    "compare": ("compare", *X, *Y, "--val", "10", "--test", "20", "--methods", "ridge_cca,procrustes,kernel_cca,asif", "--seeds", "3",
-                "--budget", "2", "--counts", "10,20", "--jobs", "2", "--output", "out/cmp"),
+    "trained fit": ("fit", "--method", "contrastive", *X, *Y, "--set", "total_steps=40", "--set", "checkpoint.every_steps=5",
+                    "--output", "out/fit"),
+    "compare": ("compare", *X, *Y, *SPLIT, "--methods", "ridge_cca,procrustes,kernel_cca,asif", "--seeds", "3", "--budget", "2",
+                "--counts", "10,20", "--jobs", "2", "--output", "out/cmp"),
     "embed": ("embed", "--workdir", "in/fit", "--modality", "x", "--input", "in/long.npy", "--output", "out/z.npy"),
     "data build": ("data", "build", "in/x.npz:image", "out/built"),
     "select-layers": ("select-layers", "--x", "in/layers.npz:image", "--y", "in/layers.npz:image", "--pairs", "0",
@@ -64,8 +65,8 @@ def lay_out(world: Path) -> None:
 def alive(argv: tuple[str, ...], world: Path) -> Iterator[subprocess.Popen]:
     """The command in a session of its own; whatever is left of it goes at the end."""
     said = (world / "said").open("w+")
-    process = subprocess.Popen([sys.executable, "-m", "gera_jax", *argv], cwd=world, env=ENVIRONMENT, start_new_session=True, stdout=said,
-                               stderr=said)
+    process = subprocess.Popen([sys.executable, "-m", "gera_jax", *argv], cwd=world, env=ENVIRONMENT, start_new_session=True,
+                               stdout=said, stderr=said)
     try:
         yield process
     finally:
