@@ -1,5 +1,6 @@
 """Hostile use in its long forms; each prints its faults and ends with 1 where there was one.
 
+    python -m benchmarks.hostile                        # all of them, one after the other: hours
     python -m benchmarks.hostile fuzz --cases 10000     # mutated files and configs through the command line
     python -m benchmarks.hostile flips --flips 1000     # one bit of one stored file
     python -m benchmarks.hostile kills --kills 100      # over all commands, or --only train,fit
@@ -15,7 +16,7 @@ import sys
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("fuzz", "flips", "kills", "disks", "devices"))
+    parser.add_argument("what", nargs="?", choices=("all", *PARTS), default="all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cases", type=int, default=10_000)
     parser.add_argument("--flips", type=int, default=1_000)
@@ -23,25 +24,47 @@ def main() -> int:
     parser.add_argument("--fulls", type=int, default=30)
     parser.add_argument("--only", default="", help="commands to kill, comma-separated")
     args = parser.parse_args()
-    if args.what == "fuzz":
-        from tests.hostile.ground import ROOT
-        from tests.hostile.watch import watch
+    return int(any([PARTS[name](args) for name in (PARTS if args.what == "all" else [args.what])]))
 
-        return watch(args.seed, range(args.cases), ROOT / ".cache" / "hostile")
-    if args.what == "flips":
-        from tests.hostile.flips import report
 
-        return report(args.seed, args.flips)
-    if args.what == "devices":
-        from benchmarks.hostile_devices import table
+def fuzz(args: argparse.Namespace) -> int:
+    from tests.hostile.ground import ROOT
+    from tests.hostile.watch import watch
 
-        return table()
-    from benchmarks import hostile_kills as kills
+    return watch(args.seed, range(args.cases), ROOT / ".cache" / "hostile")
 
-    names = args.only.split(",") if args.only else list(kills.JOBS)
-    disturb, count = (kills.kill_once, args.kills) if args.what == "kills" else (kills.fill_once, args.fulls)
-    return bool(kills.each(disturb, count, args.seed, names))
 
+def flips(args: argparse.Namespace) -> int:
+    from tests.hostile.flips import report
+
+    return report(args.seed, args.flips)
+
+
+def kills(args: argparse.Namespace) -> int:
+    from benchmarks import hostile_kills
+
+    return hostile_kills.each(hostile_kills.kill_once, args.kills, args.seed, names(args))
+
+
+def disks(args: argparse.Namespace) -> int:
+    from benchmarks import hostile_kills
+
+    return hostile_kills.each(hostile_kills.fill_once, args.fulls, args.seed, names(args))
+
+
+def names(args: argparse.Namespace) -> list[str]:
+    from benchmarks.hostile_kills import JOBS
+
+    return args.only.split(",") if args.only else list(JOBS)
+
+
+def devices(args: argparse.Namespace) -> int:
+    from benchmarks.hostile_devices import table
+
+    return table()
+
+
+PARTS = dict(fuzz=fuzz, flips=flips, kills=kills, disks=disks, devices=devices)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -232,6 +232,7 @@ def clear(folder: Path) -> None:
 
 def each(disturb: Callable[..., tuple[str, list[str]]], count: int, seed: int, names: list[str]) -> int:
     """Disturb the commands in turn `count` times, let each go on, and print what was wrong; returns how many were."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing that was started here is left when this is ended
     rng, faults, done, late = random.Random(seed), 0, 0, 0
     with tempfile.TemporaryDirectory(prefix="hostile-") as folder:
         world = Path(folder).resolve()
