@@ -22,9 +22,9 @@ def main() -> int:
     parser.add_argument("--flips", type=int, default=1_000)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--fulls", type=int, default=30)
-    parser.add_argument("--only", default="", help="commands to kill, comma-separated")
+    parser.add_argument("--only", default="", help="commands to kill, or ways to be parallel, comma-separated")
     args = parser.parse_args()
-    return int(any([PARTS[name](args) for name in (PARTS if args.what == "all" else [args.what])]))
+    return int(sum(PARTS[name](args) for name in (PARTS if args.what == "all" else [args.what])) > 0)
 
 
 def fuzz(args: argparse.Namespace) -> int:
@@ -41,27 +41,27 @@ def flips(args: argparse.Namespace) -> int:
 
 
 def kills(args: argparse.Namespace) -> int:
-    from benchmarks import hostile_kills
+    from benchmarks import _hostile_kills
 
-    return hostile_kills.each(hostile_kills.kill_once, args.kills, args.seed, names(args))
+    return _hostile_kills.each(_hostile_kills.kill_once, args.kills, args.seed, names(args))
 
 
 def disks(args: argparse.Namespace) -> int:
-    from benchmarks import hostile_kills
+    from benchmarks import _hostile_kills
 
-    return hostile_kills.each(hostile_kills.fill_once, args.fulls, args.seed, names(args))
+    return _hostile_kills.each(_hostile_kills.fill_once, args.fulls, args.seed, names(args))
 
 
 def names(args: argparse.Namespace) -> list[str]:
-    from benchmarks.hostile_kills import JOBS
+    from benchmarks._hostile_kills import JOBS
 
     return args.only.split(",") if args.only else list(JOBS)
 
 
 def devices(args: argparse.Namespace) -> int:
-    from benchmarks.hostile_devices import table
+    from benchmarks._hostile_devices import MODES, table
 
-    return table()
+    return table(args.only.split(",") if args.only else MODES)
 
 
 PARTS = dict(fuzz=fuzz, flips=flips, kills=kills, disks=disks, devices=devices)

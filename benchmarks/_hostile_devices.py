@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ def stop(self, step, metrics):
         os.kill(os.getpid(), signal.SIGTERM)
 loop._Loop.write = stop
 """
-TOLERANCE = 1e-5
+TOLERANCE, MODES = 1e-5, ("pmap", "shard_map", "jit")
 
 
 def command(devices: int, world: Path, argv: tuple[str, ...], target: str, *, before: str = "") -> subprocess.CompletedProcess:
@@ -61,10 +62,10 @@ def parameters(path: Path) -> tuple[int, list[np.ndarray]]:
         return int(stored["step"]), [stored[name] for name in sorted(stored.files) if name != "step"]
 
 
-def table() -> int:
+def table(modes: Sequence[str] = MODES) -> int:
     """Print the table for each way to be parallel; returns 1 where a line is wrong."""
     wrong = 0
-    for mode in ("pmap", "shard_map", "jit"):
+    for mode in modes:
         with tempfile.TemporaryDirectory(prefix="hostile-") as folder, inside(Path(folder)):
             world = Path(folder).resolve()
             whole_copy(ground() / "in", world / "in")
