@@ -8,6 +8,7 @@ import json
 import os
 import resource
 import selectors
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,16 +19,18 @@ from pathlib import Path
 from tests.hostile.ground import ROOT, TRAIN, ground, inside
 
 MEMORY = 2 << 30  # bytes of a worker
-SECONDS, WALL = 20.0, 90.0  # of CPU, and of the clock for one that waits for ever
+SECONDS, WALL = 20.0, 90.0  # of CPU; and of the clock, for one that waits and does nothing
 LIFE = 400  # cases of a worker: compiled programs pile up
 
 
 def watch(seed: int, numbers: Sequence[int], base: Path, output: Path | None = None) -> int:
     """Run the cases, print each fault and a table of kinds; returns 1 where there was one."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     began, faults, cpu, todo = time.monotonic(), [], 0.0, list(numbers)
+    done = 0
     with contextlib.ExitStack() as closing:
+        closing.callback(lambda: summary(faults, done, cpu, time.monotonic() - began))  # also of what was interrupted
         file = closing.enter_context(output.open("w")) if output else None
-        done = 0
         while todo:
             for told in worker(seed, todo[:LIFE], base):
                 done, cpu = done + 1, cpu + told["seconds"]
@@ -38,11 +41,15 @@ def watch(seed: int, numbers: Sequence[int], base: Path, output: Path | None = N
                     if file:
                         file.write(json.dumps(told) + "\n")
                         file.flush()
+    return bool(faults)
+
+
+def summary(faults: Sequence[dict], done: int, cpu: float, seconds: float) -> None:
+    """Faults by kind and place, and what the cases took."""
     kinds = collections.Counter((f["fault"].split(":")[0].split(" (")[0], f["where"]) for f in faults)
     for (kind, where), count in kinds.most_common():
         print(f"{count:>6}  {kind:<34} {where}")
-    print(f"{done} cases, {len(faults)} faults of {len(kinds)} kinds, {cpu:.0f} s of CPU in cases, {time.monotonic() - began:.0f} s")
-    return bool(faults)
+    print(f"{done} cases, {len(faults)} faults of {len(kinds)} kinds, {cpu:.0f} s of CPU in cases, {seconds:.0f} s", flush=True)
 
 
 def worker(seed: int, numbers: Sequence[int], base: Path):
@@ -72,7 +79,7 @@ def worker(seed: int, numbers: Sequence[int], base: Path):
                     continue
                 reasons = {f"memory over {MEMORY >> 30} GiB": resident(process.pid) > MEMORY,
                            f"time over {SECONDS:.0f} s": cpu_seconds(process.pid) - spent > SECONDS + 10,
-                           "hangs": time.monotonic() - since > WALL}
+                           "hangs": time.monotonic() - since > WALL and cpu_seconds(process.pid) - spent < 1}
                 if reason := next((text for text, true in reasons.items() if true), ""):
                     process.kill()
                     yield dict(current, fault=reason, where="", seconds=time.monotonic() - since)
