@@ -3,6 +3,7 @@
 #   make test            all tests and the examples in the docstrings
 #   make bench           speed and memory against named peers
 #   make bench-label-efficiency   every table on few pairs, from its rows; runs what they lack
+#   make hostile         spoiled files, flipped bits, kills, full disks, other device counts: hours; ARGS="fuzz --cases 500" for one
 #   make lint            ruff
 #   make notebook        notebooks from their .py sources, run
 # Another environment: make test VENV=.venv312 PYTHON=python3.12
@@ -20,7 +21,7 @@ RUN = $(VENV)/bin/python
 INSTALL = $(RUN) -m pip install --quiet --quiet --disable-pip-version-check
 SETUP = pyproject.toml setup.py
 
-.PHONY: quickstart test bench bench-label-efficiency lint notebook clean
+.PHONY: quickstart test bench bench-label-efficiency hostile lint notebook clean
 .DEFAULT_GOAL := quickstart
 
 quickstart: $(VENV)/.installed-plots
@@ -34,6 +35,9 @@ bench: $(VENV)/.installed-dev
 
 bench-label-efficiency: $(VENV)/.installed-dev
 	$(RUN) -m benchmarks.label_efficiency_tables $(ARGS)
+
+hostile: $(VENV)/.installed-dev
+	$(RUN) -m benchmarks.hostile $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(RUN) -m ruff check .
