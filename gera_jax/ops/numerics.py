@@ -52,7 +52,9 @@ def safe_normalize(x: Array, *, axis: int = -1, eps: float = 0.0) -> Array:
 
 
 def unit_factor(x: Array, *, axis: int | tuple[int, ...] | None = None) -> Array:
-    """The power of two, without gradient, that brings the largest magnitude of `x` along `axis` into [1/2, 1), reduced axes kept; 1 for zeros.
+    """The power of two, without gradient, that brings the largest magnitude of `x` along `axis` into [1/2, 1); 1 for zeros.
+
+    Axes that are reduced stay, with length 1.
 
     Multiplying by it is exact, and squares and products of the result stay within float32.
 
