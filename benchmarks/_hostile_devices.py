@@ -33,10 +33,11 @@ sys.exit(code)
 STOP = """
 import os, signal
 from gera_jax.training import loop
-write = loop._Loop.write
+write, sent = loop._Loop.write, []
 def stop(self, step, metrics):
     write(self, step, metrics)
-    if step >= {after}:
+    if step >= {after} and not sent:
+        sent.append(step)
         os.kill(os.getpid(), signal.SIGTERM)
 loop._Loop.write = stop
 """

@@ -39,10 +39,11 @@ class Stored:
     commands: tuple[Command, ...]
     result: tuple[str, ...]
     without: str = ""
+    state: bool = False  # whether all that a run's checkpoint holds is compared, beside what the commands make of it
 
 
 KINDS: dict[str, Stored] = {
-    "checkpoints": Stored(OF_RUN[5:], 6, (EVALUATE, EMBED_RUN), ("out/z.npy",)),
+    "checkpoints": Stored(OF_RUN[5:], 6, (EVALUATE, EMBED_RUN), ("out/z.npy",), state=True),
     "header of a run": Stored(OF_RUN[:3], 4, (EVALUATE, EMBED_RUN), ("out/z.npy",)),
     "neighbour cache": Stored(("run/cache/**/*",), 2, ((*TRAIN, "--workdir", "in/run"), EMBED_RUN), ("out/z.npy",), without="run/checkpoints"),
     "a fit": Stored(("fit/*",), 4, (EMBED_FIT,), ("out/z.npy",)),
@@ -76,10 +77,21 @@ def output(kind: Stored, world: Path, main: Main) -> tuple[list[Any], list[Any],
                 except Exception as error:
                     print(f"{type(error).__name__}: {error}")
                     codes.append("a traceback")
+            state = whole_state() if kind.state and codes == [0] * len(codes) else None
         said.seek(0)
         words = said.read().decode(errors="replace")
-    results = [value(world / name) for name in kind.result] + [value(line) for line in words.splitlines() if line.startswith("{")]
+    results = [state] + [value(world / name) for name in kind.result] + [value(line) for line in words.splitlines() if line.startswith("{")]
     return codes, results, words
+
+
+def whole_state() -> list[str]:
+    """Every array of the checkpoint that a reader takes, the optimiser's too."""
+    import jax
+
+    from gera_jax.files import digest
+    from gera_jax.training import load_run
+
+    return [digest(np.asarray(leaf)) for leaf in jax.tree.leaves(load_run("in/run").state)]
 
 
 def value(source: Path | str) -> Any:
