@@ -106,7 +106,7 @@ def not_negative(value: Array | None, name: str, counts: Array | None = None) ->
 def spoiled(total: Array, *inputs: Array) -> Array:
     """`total`, or NaN where an input holds NaN or infinity that a comparison may have passed over in silence."""
     for values in inputs:
-        total = total + jnp.asarray(0, total.dtype) * lax.stop_gradient(values).sum().astype(total.dtype)
+        total = total + (0 * lax.stop_gradient(values)).sum().astype(total.dtype)
     return total
 
 
