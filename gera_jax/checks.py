@@ -25,6 +25,13 @@ class InputError(ValueError):
         self.name, self.got, self.wanted, self.remedy = name, got, wanted, remedy
         super().__init__(f"{name}: got {got}; wanted {wanted}." + (f" {remedy}" if remedy else ""))
 
+    def __reduce__(self) -> tuple:  # an exception is rebuilt from its positional arguments, and this one has keywords
+        return _input_error, (type(self), self.name, str(self.got), self.wanted, self.remedy)
+
+
+def _input_error(kind: type[InputError], name: str, got: str, wanted: str, remedy: str) -> InputError:
+    return kind(name, got=got, wanted=wanted, remedy=remedy)
+
 
 class RunError(RuntimeError):
     """A run could not go on; the message says what is saved and how to continue (exit code 1)."""

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import secrets
 import socket
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -50,7 +51,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     for left in path.parent.glob(f".{glob_escape(path.stem)}.*.part{glob_escape(path.suffix)}"):
         if not _alive(left.name.removesuffix(path.suffix).removesuffix(".part").rpartition(".")[2]):
             left.unlink(missing_ok=True)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    partial = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.{os.getpid()}.part{path.suffix}")
     try:
         yield partial
         with partial.open("rb+") as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 
@@ -112,3 +113,18 @@ def test_a_dead_process_holds_no_folder(tmp_path):
     holder.stdout.close()
     with files.one_writer(tmp_path):
         assert str(os.getpid()) in (tmp_path / files.LOCK).read_text()
+
+
+def test_threads_that_write_one_file_do_not_share_a_partial_one(tmp_path):
+    with files.replacing(tmp_path / "a.txt") as first, files.replacing(tmp_path / "a.txt") as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert (tmp_path / "a.txt").read_text() == "first"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_an_error_with_words_crosses_processes():
+    error = pickle.loads(pickle.dumps(files.DamagedError("a.npz", got=np.int64(3), wanted="4", remedy="Copy it.")))
+    assert type(error) is files.DamagedError
+    assert str(error) == "a.npz: got 3; wanted 4. Copy it."
+    assert error.remedy == "Copy it."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
     from gera_jax.comparison.results import QuickstartResults
     from gera_jax.training import TrainResult
+
+
+logger = logging.getLogger("gera_jax")
 
 
 def use_compilation_cache() -> None:
@@ -108,7 +112,10 @@ def evaluate(workdir: str | Path, *, split: str = "test") -> dict[str, float]:
     checks.require(not _is_model(workdir), "workdir", got=f"{workdir}, a model of `gera-jax fit`, which held out no rows",
                    wanted="the folder of a run of `gera-jax train`",
                    remedy="`gera-jax compare` measures methods on held-out rows; `gera-jax embed` projects rows with this one.")
-    return load_run(workdir).evaluate(split)
+    run = load_run(workdir)
+    if run.best_is_start:
+        logger.info("the best step of %s is its start: no step of training was better on the validation rows", workdir)
+    return run.evaluate(split)
 
 
 def _is_model(folder: str | Path) -> bool:

@@ -87,8 +87,9 @@ class ClosedForm:
         """Fit on the raw rows of all of `data` and write the folder."""
         del seed
         names = data.names[:2]
-        paired = [data.tables[name].take(data.pairs[:, side]) for side, name in enumerate(names)]
-        unpaired = [data.tables[name].take(data.unpaired[name]) for name in names]
+        # the caller's own numbers: float32 would cut the digits of rows that lie far from 0 before anything is centred
+        paired = [data.tables[name].rows[data.pairs[:, side]] for side, name in enumerate(names)]
+        unpaired = [data.tables[name].rows[data.unpaired[name]] for name in names]
         aligner = estimators.Aligner(
             self.name, settings=setting, preprocess={side: task.block["preprocess"][side] for side in "xy"}
         )

@@ -111,8 +111,8 @@ def masked_mean(
     values, weights = sanitize(values, mask), sanitize(weights, mask)
     total = global_sum(jnp.sum(weights), axis_name)
     weighted = global_sum(jnp.sum(weights * values), axis_name)
-    some = total > 0
-    return jnp.where(some, weighted / jnp.where(some, total, 1.0), 0.0)
+    none = total == 0  # NaN or negative weights are no "nothing": they must show
+    return jnp.where(none, 0.0, weighted / jnp.where(none, 1.0, total))
 
 
 def median_of_nonnegative(values: Array, mask: Array | None = None) -> Array:

@@ -68,7 +68,7 @@ def found_spans(
     known = np.isfinite(found).all(axis=1)
     first_known = next((q for q in order if known[q]), None)  # its bar carries the name into the legend
     for line, q in enumerate(order):
-        y, overlap = len(texts) - 1 - line, float(temporal_iou(truth[q], np.nan_to_num(found[q])))
+        y, overlap = len(texts) - 1 - line, float(temporal_iou(truth[q], found[q])) if known[q] else 0.0
         axes.barh(y + 0.17, np.ptp(truth[q]), 0.3, left=truth[q, 0], color=SERIES[0], label="true" if not line else None)
         if known[q]:
             name = "found" if q == first_known else None
