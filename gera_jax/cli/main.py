@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import logging
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -131,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
 def _own(args: argparse.Namespace) -> dict[str, Any]:
     """What `commands.train` and `check` take of own data, from the arguments."""
     sides = {f"{side}{ids}": getattr(args, f"{side}{ids}") or "" for side in config_lib.SLOTS for ids in ("", "_ids")}
-    if args.pairs is None or args.pairs.strip().isdigit():
+    if args.pairs is None or re.fullmatch(r"\s*-?\d{1,18}\s*", args.pairs, re.ASCII):
         return dict(**sides, pairs=args.pairs and int(args.pairs))
     from gera_jax.comparison import methods
 

@@ -22,7 +22,7 @@ from gera_jax.cli import commands
 
 GONE = object()
 VALUES = (GONE, None, "", "x", -1, 0, 0.5, 1e400, float("nan"), [], {}, [1], {"a": 1}, 10**30, -(10**30), True, 2**31 - 1, 1e38)
-SAMPLE = 60
+SAMPLE = 24
 SLOW = 60.0  # seconds of the process; a check takes about one
 
 
