@@ -38,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for noisy in ("absl", "jax", "orbax", "matplotlib"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     try:
+        for name in ("workdir", "output"):  # an empty path is the folder that one stands in
+            checks.require(getattr(args, name, None) != "", f"--{name}", got="nothing", wanted="a path")
         result, text = args.act(args, overrides)
         shown = json.dumps(result, default=float) if args.json else text
     except (Exception, KeyboardInterrupt) as error:

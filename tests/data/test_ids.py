@@ -133,8 +133,8 @@ def test_ids_in_memory():
                       ([b"a", "ä".encode()], ["a", "ä"]), (np.array([b"a", b"b"], object), ["a", "b"]),
                       (np.array(["a", "b"], np.dtypes.StringDType()), ["a", "b"]), ([np.uint64(2**63), np.int8(3)], [2**63, 3])):
         assert check_ids("x", ids, len(ids)).tolist() == want
-    for ids, words in ((["a", ""], "1 rows with an empty id .first: row 1"), ([1.0, np.nan], "1 rows without an id .first: row 1"),
-                       (np.array([np.nan, 2.0]), "1 rows without an id .first: row 0"), (["a", None, np.nan], "2 rows without an id .first: row 1, row 2"),
+    for ids, words in ((["a", ""], "1 row with an empty id .first: row 1"), ([1.0, np.nan], "1 row without an id .first: row 1"),
+                       (np.array([np.nan, 2.0]), "1 row without an id .first: row 0"), (["a", None, np.nan], "2 rows without an id .first: row 1, row 2"),
                        ([True, False], "dtype bool"), ([1.5, 2.5], "dtype float64"), (["a", 3], "strings and numbers together"),
                        (["x" * 10**7] * 60, "an id of 10000000 letters")):
         with pytest.raises(InputError, match=f"x ids: got {words}"):
