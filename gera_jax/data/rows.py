@@ -126,7 +126,8 @@ def _from_arrow(rows: Any, name: str) -> np.ndarray:
         vectors = _from_column(columns[0], name)
         return vectors if vectors.ndim > 1 or vectors.dtype.kind not in "biuf" else vectors[:, None]
     numeric = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal)
-    _require_numeric([(word, any(test(column.type) for test in numeric)) for word, column in zip(names, columns, strict=True)], name)
+    good = [any(test(column.type) for test in numeric) for column in columns]
+    _require_numeric(list(zip(names, good, strict=True)), name)
     return np.stack([_from_column(column, name) for column in columns], axis=1) if columns else np.empty((0, 0))
 
 
