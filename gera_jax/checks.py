@@ -108,8 +108,23 @@ def refusing(name: str, *, got: Any, wanted: str, remedy: str = "") -> Iterator[
         yield
     except (InputError, RunError, ImportError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(name, got=f"{got} ({in_words(error)})", wanted=wanted, remedy=remedy) from error
+
+
+def unique_fields(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An `object_pairs_hook` for `json.loads`: of a field that is given twice JSON would keep the last one in silence.
+
+    >>> unique_fields([("seed", 0), ("seed", 1)])
+    Traceback (most recent call last):
+    ...
+    ValueError: the field "seed" is given twice
+    """
+    found = dict(fields)
+    if len(found) < len(fields):
+        names = [name for name, _ in fields]
+        raise ValueError(f'the field "{next(name for name in names if names.count(name) > 1)}" is given twice')
+    return found
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -91,6 +91,8 @@ def train(config: Any = "gera", workdir: str | Path | None = None, *, overrides:
     Returns:
       the run: `.evaluate()`, `.project(name, features)`, `.history`, `.params`.
     """
+    checks.require(workdir is None or not Path(workdir).is_file(), "workdir", got=f"{workdir}, a file", wanted="a folder",
+                   remedy="Choose another path.")
     use_compilation_cache()
     from gera_jax import training
     from gera_jax.training.hooks import progress_hook, tensorboard_hook
@@ -154,7 +156,7 @@ def embed(workdir: str | Path, modality: str, source: Any, *, key: str = "", ids
     table = load_table(source, key=key or None, ids_key=ids, name=modality) if isinstance(source, str | Path) else None
     z = model.embed(modality, as_rows(source if table is None else table.rows, f"rows of {modality}"))
     if output is not None:
-        vectors.write(output, z, None if table is None or vectors.is_numbered(table) else table.ids)
+        vectors.write(output, z, None if table is None or table.numbered else table.ids)
     return z
 
 
