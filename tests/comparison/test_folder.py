@@ -139,10 +139,10 @@ def test_another_folder_is_refused_before_the_first_fit(whole, tmp_path, monkeyp
 @pytest.mark.parametrize(("change", "words"), [
     (dict(metric="nope"), 'metric: got "nope"; wanted a known name'),
     (dict(metric="mean/R@2"), 'metric: got "mean/R@2"; wanted a known name. Did you mean "mean/R@'),
-    (dict(seeds=2.5), "seeds: got 2.5; wanted at least 1"),
-    (dict(jobs=True), "jobs: got True; wanted at least 1"),
-    (dict(counts=("a",)), "pairs: got a; wanted at least 2 pairs"),
-    (dict(val="many"), "val: got many; wanted a whole number of items"),
+    (dict(seeds=2.5), "seeds: got 2.5; wanted a whole number, at least 1"),
+    (dict(jobs=True), "jobs: got True; wanted a whole number, at least 1"),
+    (dict(counts=("a",)), "pairs: got a; wanted a whole number, at least 2"),
+    (dict(val="many"), "val: got many; wanted a whole number, at least 0"),
     (dict(x_unpaired_ids=["a"]), "x_unpaired_ids: got ids without rows; wanted x_unpaired with them"),
     (dict(config="c.py"), "config: got a config and x, y, seeds, budget, counts, methods; wanted one of them"),
 ])  # fmt: skip

@@ -193,7 +193,7 @@ def test_a_damaged_header_is_refused_by_readers_and_written_again_by_train(run, 
     path = copy / name
     {"empty": lambda: path.write_bytes(b""), "flipped": lambda: flip(path, path.stat().st_size // 2, 0), "gone": path.unlink}[how]()
     was = tree(copy)
-    with pytest.raises(checks.InputError, match=rf"{name}.*Run the same gera-jax train command on the folder again"):
+    with pytest.raises(checks.InputError, match=rf"{name}.*Run the command that made the run again"):
         training.load_run(copy)
     assert tree(copy) == was
     if (name, how) == ("config.json", "flipped"):  # a field has another name or value
