@@ -62,7 +62,9 @@ def run_compare(
     for name in ("val", "test"):
         checks.require(task.block["split"][name] >= 2, name, got=task.block["split"][name], wanted="at least 2 items")
     numbers = tuple(range(seeds))
-    asked, counts = counts, task.counts(counts, numbers)
+    with checks.refusing("counts", got=counts, wanted="numbers of known pairs"):
+        asked = tuple(counts)
+    counts = task.counts(asked, numbers)
     data = task.data(counts[-1], 0)
     scoring.require_metric(metric, data.names[:2])
     folder = None if output is None else Path(output)

@@ -69,7 +69,7 @@ class Task:
             wanted="at least 2 pairs",
             remedy="Give more pairs, or lower --val and --test.",
         )
-        if not len(asked):
+        if not asked:
             usual = [count for count in COUNTS if count <= most]
             return tuple(usual if self.tables is None else sorted({*usual, most}))
         counts = sorted({whole(count, "pairs", least=2) for count in asked})
