@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import errno
+import numbers
 import os
 import shlex
 from collections.abc import Iterable, Iterator
@@ -52,6 +53,19 @@ def require(condition: bool, name: str, *, got: Any, wanted: str, remedy: str = 
     """
     if not condition:
         raise InputError(name, got=got, wanted=wanted, remedy=remedy)
+
+
+def whole(value: Any, name: str, *, least: int = 0) -> int:
+    """A whole number of Python or NumPy as an int.
+
+    >>> whole(2.5, "seeds", least=1)
+    Traceback (most recent call last):
+    ...
+    gera_jax.checks.InputError: seeds: got 2.5; wanted a whole number, at least 1.
+    """
+    fine = isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= least
+    require(fine, name, got=value, wanted=f"a whole number, at least {least}")
+    return int(value)
 
 
 @contextlib.contextmanager

@@ -54,6 +54,8 @@ def run_quickstart(
 
     Hyper-parameters of the closed forms are chosen on the validation rows, as the trained systems choose their best step.
     """
+    checks.require(len(pairs) > 0, "pairs", got="no number", wanted="numbers of known pairs")
+    pairs = [checks.whole(count, "pairs", least=2) for count in pairs]
     with checks.disk_room(output), one_writer(output):
         return _quickstart(output, source=source, pairs=pairs, progress=progress, smoke=smoke)
 

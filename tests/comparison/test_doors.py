@@ -188,6 +188,13 @@ def test_a_killed_quickstart_goes_on(tmp_path, monkeypatch):
         quickstart.run_quickstart(tmp_path, **options)
 
 
+@pytest.mark.parametrize(("pairs", "words"), [((), "no number"), ((0,), "0"), (("a",), "a"), ((2.5,), "2.5")])
+def test_a_quickstart_of_no_pairs_is_refused(tmp_path, pairs, words):
+    with pytest.raises(InputError, match=f"pairs: got {words}; wanted"):
+        quickstart.run_quickstart(tmp_path / "new", source="emoji", pairs=pairs, progress=False)
+    assert not (tmp_path / "new").exists()
+
+
 def test_the_time_left_counts_what_the_other_methods_took():
     """Nine cheap cells, then one that takes a hundred times as long, in each of three seeds: the estimate must not jump."""
     field = find(["procrustes", "ridge_cca", "gera"])
