@@ -8,6 +8,7 @@ import io
 import json
 import os
 import secrets
+import shutil
 import socket
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -54,18 +55,35 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path = Path(os.path.realpath(path))
     require(path.is_file() or not path.exists(), str(path), got="something that is no file", wanted="the path of a file",
             remedy="Choose another path.")
-    for left in path.parent.glob(f".{glob_escape(path.stem)}.{HOST}.*.part{glob_escape(path.suffix)}"):
-        if not _alive(left.name.removesuffix(path.suffix).removesuffix(".part").rpartition(".")[2]):
-            left.unlink(missing_ok=True)
-    partial = path.with_name(f".{path.stem}.{HOST}.{secrets.token_hex(4)}.{os.getpid()}.part{path.suffix}")
-    try:
+    with beside(path) as partial:
         yield partial
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(partial, path)
         sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """A name beside `path` for a file or folder that is not whole yet; what bears it at the end of the block is removed.
+
+    So is what a killed process left there.
+    """
+    for left in path.parent.glob(f".{glob_escape(path.stem)}.{HOST}.*.part{glob_escape(path.suffix)}"):
+        if not _alive(left.name.removesuffix(path.suffix).removesuffix(".part").rpartition(".")[2]):
+            _remove(left)
+    partial = path.with_name(f".{path.stem}.{HOST}.{secrets.token_hex(4)}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield partial
     finally:
-        partial.unlink(missing_ok=True)
+        _remove(partial)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def glob_escape(text: str) -> str:
