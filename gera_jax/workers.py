@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -65,11 +66,12 @@ def each(jobs: Sequence[Any], begin: Callable[..., Callable[[Any], Any]], *argum
     context = multiprocessing.get_context("spawn")
     waiting, tries = collections.deque(range(len(jobs))), [0] * len(jobs)
     workers: dict[connection.Connection, _Worker] = {}
+    packed = pickle.dumps((begin, arguments))  # unpacked, with seconds of imports, by a process that ends with this one already
     failed_starts = 0
 
     def hire(slot: int) -> None:
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, begin, arguments, slot), daemon=True)
+        process = context.Process(target=_serve, args=(theirs, packed, slot), daemon=True)
         process.start()
         theirs.close()  # else its death would not close the pipe
         workers[ours] = _Worker(process, ours, slot)
@@ -126,12 +128,13 @@ def each(jobs: Sequence[Any], begin: Callable[..., Callable[[Any], Any]], *argum
             let_go(worker)
 
 
-def _serve(pipe: connection.Connection, begin: Callable, arguments: tuple, slot: int) -> None:
+def _serve(pipe: connection.Connection, packed: bytes, slot: int) -> None:
     """A worker: says that it is there, then does jobs until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt from the keyboard reaches the parent too, which ends this
     end_with_parent()
     message = None
     try:
+        begin, arguments = pickle.loads(packed)
         work = begin(*arguments, slot)
         while True:
             pipe.send(message)

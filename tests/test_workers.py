@@ -69,6 +69,29 @@ def test_processes_that_cannot_start_are_told_and_not_tried_for_ever():
         list(workers.each([Square(1)], dies_at_once, processes=1))
 
 
+def death_signal():
+    """The signal that this process gets when its parent ends, by the system's word."""
+    import ctypes
+
+    found = ctypes.c_int()
+    ctypes.CDLL(None).prctl(2, ctypes.byref(found))
+    return found.value
+
+
+class Unpacked:
+    def __reduce__(self):
+        return death_signal, ()
+
+
+def what_came(argument, slot):
+    return lambda job: argument
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a signal at a parent's death")
+def test_a_worker_ends_with_its_parent_before_it_imports_what_it_works_with():
+    assert list(workers.each([0], what_came, Unpacked(), processes=1)) == [(0, signal.SIGKILL)]
+
+
 def test_no_worker_outlives_its_consumer(tmp_path):
     pids = []
     for _, pid in workers.each([Pid(), Pid(), Sleep()], begin, str(tmp_path), processes=1):

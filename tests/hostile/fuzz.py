@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import re
 import sys
@@ -85,15 +86,18 @@ class Writes:
 
 @contextlib.contextmanager
 def listening(file: Any) -> Iterator[None]:
-    """Both streams of this process into `file`, of Python and of what lies under it."""
+    """Both streams of this process and its log into `file`, of Python and of what lies under it."""
     sys.stdout.flush(), sys.stderr.flush()
     kept = os.dup(1), os.dup(2)
     text = open(file.fileno(), "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    log = logging.getLogger()
+    handlers, log.handlers = log.handlers, [logging.StreamHandler(text)]  # not those of the test session, nor of the call before
     os.dup2(file.fileno(), 1), os.dup2(file.fileno(), 2)
     try:
         with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
             yield
     finally:
+        log.handlers = handlers
         text.flush()
         os.dup2(kept[0], 1), os.dup2(kept[1], 2)
         os.close(kept[0]), os.close(kept[1])
