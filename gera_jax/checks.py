@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import errno
+import numbers
 import os
 import shlex
 from collections.abc import Iterable, Iterator
@@ -52,6 +53,19 @@ def require(condition: bool, name: str, *, got: Any, wanted: str, remedy: str = 
     """
     if not condition:
         raise InputError(name, got=got, wanted=wanted, remedy=remedy)
+
+
+def whole(value: Any, name: str, *, least: int = 0) -> int:
+    """A whole number of Python or NumPy as an int.
+
+    >>> whole(2.5, "seeds", least=1)
+    Traceback (most recent call last):
+    ...
+    gera_jax.checks.InputError: seeds: got 2.5; wanted a whole number, at least 1.
+    """
+    fine = isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= least
+    require(fine, name, got=value, wanted=f"a whole number, at least {least}")
+    return int(value)
 
 
 @contextlib.contextmanager
@@ -108,8 +122,23 @@ def refusing(name: str, *, got: Any, wanted: str, remedy: str = "") -> Iterator[
         yield
     except (InputError, RunError, ImportError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(name, got=f"{got} ({in_words(error)})", wanted=wanted, remedy=remedy) from error
+
+
+def unique_fields(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An `object_pairs_hook` for `json.loads`: of a field that is given twice JSON would keep the last one in silence.
+
+    >>> unique_fields([("seed", 0), ("seed", 1)])
+    Traceback (most recent call last):
+    ...
+    ValueError: the field "seed" is given twice
+    """
+    found = dict(fields)
+    if len(found) < len(fields):
+        names = [name for name, _ in fields]
+        raise ValueError(f'the field "{next(name for name in names if names.count(name) > 1)}" is given twice')
+    return found
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import secrets
+import shutil
 import socket
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -16,11 +17,12 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from gera_jax.checks import InputError
+from gera_jax.checks import InputError, require
 
 DIGEST_BYTES = 16
 SEAL = b"gera_jax blake2b "  # stands in the comment of an .npz, before the digest of all that comes before it
 LOCK = ".lock"
+HOST = hashlib.blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()  # process numbers mean something on one machine
 
 
 class DamagedError(InputError):
@@ -38,7 +40,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """A path beside `path` to write to; the file takes the name `path` when the block ends, and is gone when it fails.
 
     Nobody ever sees a half-written `path`: the bytes are on disk before the name is, and an older file stays until then.
-    What a killed writer left beside `path` is removed.
+    A link stays, and what it points to is replaced. What a killed writer left beside `path` is removed.
+
+    Raises:
+      InputError: `path` is there and is no file (a folder, /dev/null).
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -47,19 +52,38 @@ def replacing(path: str | Path) -> Iterator[Path]:
     ...     os.listdir(folder)
     ['a.txt']
     """
-    path = Path(path)
-    for left in path.parent.glob(f".{glob_escape(path.stem)}.*.part{glob_escape(path.suffix)}"):
-        if not _alive(left.name.removesuffix(path.suffix).removesuffix(".part").rpartition(".")[2]):
-            left.unlink(missing_ok=True)
-    partial = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.{os.getpid()}.part{path.suffix}")
-    try:
+    path = Path(os.path.realpath(path))
+    require(path.is_file() or not path.exists(), str(path), got="something that is no file", wanted="the path of a file",
+            remedy="Choose another path.")
+    with beside(path) as partial:
         yield partial
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(partial, path)
         sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """A name beside `path` for a file or folder that is not whole yet; what bears it at the end of the block is removed.
+
+    So is what a killed process left there.
+    """
+    for left in path.parent.glob(f".{glob_escape(path.stem)}.{HOST}.*.part{glob_escape(path.suffix)}"):
+        if not _alive(left.name.removesuffix(path.suffix).removesuffix(".part").rpartition(".")[2]):
+            _remove(left)
+    partial = path.with_name(f".{path.stem}.{HOST}.{secrets.token_hex(4)}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield partial
     finally:
-        partial.unlink(missing_ok=True)
+        _remove(partial)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def glob_escape(text: str) -> str:

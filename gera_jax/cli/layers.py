@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -123,7 +124,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def act(args: argparse.Namespace, overrides: Mapping[str, str]) -> tuple[dict[str, Any], str]:
     """Run the command; returns the result and its text."""
-    k = int(args.k) if args.k.lstrip("-").isdigit() else args.k
+    k = int(args.k) if re.fullmatch(r"-?\d{1,18}", args.k, re.ASCII) else args.k
     found = select_layers(args.x, args.y, x_ids=args.x_ids, y_ids=args.y_ids, measure=args.measure, k=k, config=args.config,
                           pairs=args.pairs, output=args.output, plot=args.plot)
     return found, _text(found, args)

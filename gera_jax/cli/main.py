@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import logging
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -37,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for noisy in ("absl", "jax", "orbax", "matplotlib"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     try:
+        for name in ("workdir", "output"):  # an empty path is the folder that one stands in
+            checks.require(getattr(args, name, None) != "", f"--{name}", got="nothing", wanted="a path")
         result, text = args.act(args, overrides)
         shown = json.dumps(result, default=float) if args.json else text
     except (Exception, KeyboardInterrupt) as error:
@@ -131,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
 def _own(args: argparse.Namespace) -> dict[str, Any]:
     """What `commands.train` and `check` take of own data, from the arguments."""
     sides = {f"{side}{ids}": getattr(args, f"{side}{ids}") or "" for side in config_lib.SLOTS for ids in ("", "_ids")}
-    if args.pairs is None or args.pairs.strip().isdigit():
+    if args.pairs is None or re.fullmatch(r"\s*-?\d{1,18}\s*", args.pairs, re.ASCII):
         return dict(**sides, pairs=args.pairs and int(args.pairs))
     from gera_jax.comparison import methods
 

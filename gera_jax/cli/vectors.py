@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from gera_jax import checks
+from gera_jax.data.formats.arrow import library
 from gera_jax.files import replacing
 
 
@@ -28,20 +28,11 @@ def _write_npz(path: Path, z: np.ndarray, ids: np.ndarray | None) -> None:
 
 
 def _write_parquet(path: Path, z: np.ndarray, ids: np.ndarray | None) -> None:
-    pyarrow = _pyarrow()
+    pyarrow = library()
     columns = {} if ids is None else {"ids": pyarrow.array(ids.tolist())}
     columns["z"] = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(z.reshape(-1)), z.shape[1])
     with replacing(path) as partial:
         pyarrow.parquet.write_table(pyarrow.table(columns), partial)
-
-
-def _pyarrow() -> Any:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ImportError('Parquet files need pyarrow: pip install "gera_jax[formats]"') from error
-    return pyarrow
 
 
 WRITERS = {".npy": _write_npy, ".npz": _write_npz, ".parquet": _write_parquet}
@@ -53,15 +44,9 @@ def require_writable(path: str | Path) -> None:
     checks.require(path.suffix in WRITERS, "output", got=f'"{path.name}"', wanted=f"a name that ends in {', '.join(WRITERS)}")
     checks.require_place(path, "output")
     if path.suffix == ".parquet":
-        _pyarrow()
+        library()
 
 
 def write(path: str | Path, z: np.ndarray, ids: np.ndarray | None) -> None:
     """Write rows [n, dim] and their ids, whole or not at all."""
     WRITERS[Path(path).suffix](Path(path), z, ids)
-
-
-def is_numbered(table: Any) -> bool:
-    """Whether the ids of a table are only its row numbers."""
-    ids = np.asarray(table.ids)
-    return getattr(table, "numbered", ids.dtype.kind in "iu" and bool(np.array_equal(ids, np.arange(len(ids)))))

@@ -56,17 +56,17 @@ def run_compare(
       InputError: whatever is wrong with the arguments, the data or the folder, before the first fit.
     """
     began = time.monotonic()
-    for name, value in (("seeds", seeds), ("jobs", 1 if jobs is None else jobs)):
-        checks.require(_is_whole(value, 1), name, got=value, wanted="at least 1")
-    checks.require(_is_whole(budget, 1), "budget", got=budget, wanted="at least 1 trial, a method's default")
+    seeds, budget = checks.whole(seeds, "seeds", least=1), checks.whole(budget, "budget", least=1)
+    jobs = cores() if jobs is None else checks.whole(jobs, "jobs", least=1)
     field = field_lib.find(methods)
     for name in ("val", "test"):
         checks.require(task.block["split"][name] >= 2, name, got=task.block["split"][name], wanted="at least 2 items")
     numbers = tuple(range(seeds))
-    asked, counts = counts, task.counts(counts, numbers)
+    with checks.refusing("counts", got=counts, wanted="numbers of known pairs"):
+        asked = tuple(counts)
+    counts = task.counts(asked, numbers)
     data = task.data(counts[-1], 0)
     scoring.require_metric(metric, data.names[:2])
-    jobs = jobs or cores()
     folder = None if output is None else Path(output)
     seen = overview(data)
     if progress:
@@ -116,10 +116,6 @@ def run_compare(
             write_compare_report(folder / "report.html", found)
             found.info["report"] = str(folder / "report.html")
     return found
-
-
-def _is_whole(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 @contextlib.contextmanager

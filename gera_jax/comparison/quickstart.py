@@ -16,7 +16,7 @@ from gera_jax import baselines, checks, training
 from gera_jax import config as config_lib
 from gera_jax.comparison.report import write_report
 from gera_jax.comparison.results import QuickstartResults, Row
-from gera_jax.data import AlignmentData, build_data, catalog
+from gera_jax.data import AlignmentData, build_data, catalog, inspect_data
 from gera_jax.files import one_writer
 from gera_jax.training.evaluate import alignment_metrics, split_rows
 from gera_jax.training.overview import guessing, overview, overview_text
@@ -24,6 +24,7 @@ from gera_jax.writers import duration
 
 SYSTEMS = ("gera", "contrastive")
 STARTS = ("ridge_cca", "random")
+COUNTS = (100, 300, 1000)
 REGULARIZATIONS = (0.1, 0.3, 1.0, 3.0)
 
 
@@ -52,8 +53,15 @@ def run_quickstart(
 ) -> QuickstartResults:
     """Train, fit, measure and write `output/report.html`; runs lie in `output/runs` and are resumed, not repeated.
 
+    Without `pairs` there are 100, 300 and 1,000 of them, or all in place of more than the set has.
     Hyper-parameters of the closed forms are chosen on the validation rows, as the trained systems choose their best step.
     """
+    pairs = [checks.whole(count, "pairs", least=2) for count in pairs]
+    if not pairs:
+        most = len(build_data(config_lib.embedding_pair(source, pairs=0).to_dict()).pairs)
+        pairs = sorted({min(count, most) for count in COUNTS})
+    for count in pairs:  # before one of them is trained
+        inspect_data(config_lib.embedding_pair(source, pairs=count).to_dict())
     with checks.disk_room(output), one_writer(output):
         return _quickstart(output, source=source, pairs=pairs, progress=progress, smoke=smoke)
 

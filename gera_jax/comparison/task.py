@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gera_jax.checks import fail, require
+from gera_jax.checks import fail, require, whole
 from gera_jax.data import AlignmentData, Table, as_rows, build_data, catalog, join, load_table
 from gera_jax.data.blocks import complete
 from gera_jax.data.features import fingerprint
@@ -72,9 +72,8 @@ class Task:
         if not asked:
             usual = [count for count in COUNTS if count <= most]
             return tuple(usual if self.tables is None else sorted({*usual, most}))
-        for count in asked:
-            whole = isinstance(count, int) and not isinstance(count, bool)
-            require(whole and count >= 2, "pairs", got=count, wanted="at least 2 pairs")
+        counts = sorted({whole(count, "pairs", least=2) for count in asked})
+        for count in counts:
             require(
                 count <= most,
                 "pairs",
@@ -83,7 +82,7 @@ class Task:
                 f"{self.block['split']['val']} and {self.block['split']['test']} items)",
                 remedy="Lower it, or --val and --test.",
             )
-        return tuple(sorted(set(asked)))
+        return tuple(counts)
 
     @property
     def options(self) -> str:
@@ -156,9 +155,7 @@ def make_task(
         got="both data and own tables" if x is not None else "nothing",
         wanted="data=NAME of a bundled set, or own x and y",
     )
-    for name, size in (("val", val), ("test", test)):
-        whole = size is None or (isinstance(size, int) and not isinstance(size, bool) and size >= 0)
-        require(whole, name, got=size, wanted="a whole number of items")
+    val, test = (size if size is None else whole(size, name) for name, size in (("val", val), ("test", test)))
     ids = dict(zip(SIDES, (x_ids, y_ids, x_unpaired_ids, y_unpaired_ids), strict=True))
     rows = dict(zip(SIDES, (x, y, x_unpaired, y_unpaired), strict=True))
     for side in SIDES:

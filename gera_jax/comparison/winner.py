@@ -28,8 +28,7 @@ def fit_winner(method: str, output: Path, *, settings: Mapping[str, Any], seed: 
     held = [words for name, words in HELD.items() if (output / name).exists() and name != chosen.goes_on_from]
     checks.require(not held, "output", got=f"{output}, which holds {held[0] if held else ''}", wanted="an empty folder",
                    remedy="Choose another --output.")
-    checks.require(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0, "seed", got=seed,
-                   wanted="a whole number, at least 0")
+    seed = checks.whole(seed, "seed")
     task = make_task(**source, test=0, **({} if chosen.needs_validation else dict(val=0)))
     data = task.data(0, seed)
     seen = overview(data)

@@ -31,7 +31,16 @@ from gera_jax.config.blocks import (
 )
 from gera_jax.config.fields import require_fields
 from gera_jax.config.files import load, names, read
-from gera_jax.config.values import differences, name_and_argument, override, parse_arg, path_and_key, to_json, with_arguments
+from gera_jax.config.values import (
+    differences,
+    literal,
+    name_and_argument,
+    override,
+    parse_arg,
+    path_and_key,
+    to_json,
+    with_arguments,
+)
 
 __all__ = [
     "DURATIONS",
@@ -46,6 +55,7 @@ __all__ = [
     "graph",
     "graph_filter",
     "grounding",
+    "literal",
     "load",
     "matched_pairs",
     "modalities",

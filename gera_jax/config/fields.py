@@ -6,7 +6,6 @@ optimiser can say of its own arguments is said by them when they are built, whic
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -161,7 +160,8 @@ def _require_finite(value: Any, path: str, depth: int = 0) -> None:
         for name, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
             _require_finite(inner, f"{path}.{name}", depth + 1)
     elif isinstance(value, float):
-        checks.require(math.isfinite(value) and abs(value) <= 1e38, path, got=value, wanted="a finite number that float32 holds")
+        checks.require(value == 0 or 1e-37 <= abs(value) <= 1e38, path, got=value, wanted="a finite number that float32 holds",
+                       remedy="It would become 0 or infinity on a device.")
     elif isinstance(value, int):
         checks.require(abs(value) <= MOST, path, got=_shown(value), wanted="a whole number below 2^31")
 

@@ -58,7 +58,7 @@ def read(spec: Any) -> ConfigDict:
 
 def _read_json(path: Path) -> Any:
     try:
-        found = json.loads(path.read_text(encoding="utf-8-sig"))
+        found = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=checks.unique_fields)
     except (ValueError, RecursionError) as error:  # JSON and encodings are both ValueErrors
         checks.fail("config", got=f"{path} with {checks.in_words(error)}", wanted="JSON as a run writes it to config.json")
     if not isinstance(found, Mapping) or "digest" not in found:

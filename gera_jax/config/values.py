@@ -129,10 +129,10 @@ def _quoted(text: str) -> str:
 
 def _unquoted(text: str) -> str:
     quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" and ARGUMENT.fullmatch(text)
-    return str(_literal(text)) if quoted else text
+    return str(literal(text)) if quoted else text
 
 
-def _literal(text: str) -> Any:
+def literal(text: str) -> Any:
     """The Python value that `text` writes, else the text itself."""
     try:
         return ast.literal_eval(text)
@@ -144,7 +144,7 @@ def _parse_value(text: str, *, like: Any, name: str) -> Any:
     """`text` as a value of the type of `like`; of any type where that is None."""
     if isinstance(like, str):
         return text
-    value = _literal(text.title() if text in ("true", "false") else text)
+    value = literal(text.title() if text in ("true", "false") else text)
     if like is None:
         return value
     if isinstance(like, bool) or isinstance(value, bool):

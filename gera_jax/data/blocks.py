@@ -10,7 +10,7 @@ from typing import Any
 from gera_jax.checks import fail, require, require_known
 from gera_jax.data import catalog, preprocessing, synthetic
 from gera_jax.data.splits import part_sizes
-from gera_jax.data.tables import Table, inspect_table, load_table
+from gera_jax.data.tables import Table, check_shape, inspect_table, load_table
 
 SYNTHETIC = {"sphere": synthetic.sphere, "swiss_roll": synthetic.swiss_roll_pair,
              "gaussian_mixture": synthetic.gaussian_mixture}
@@ -164,7 +164,9 @@ def _open_file(file: Mapping, at: str, name: str) -> Table:
 
 def _inspect_file(file: Mapping, at: str) -> tuple[int, ...]:
     _require_path(file, at)
-    return tuple(inspect_table(file["path"], file["key"], file["layer"])[0])
+    shape, dtype = inspect_table(file["path"], file["key"], file["layer"])
+    check_shape(at, shape, dtype)
+    return tuple(shape)
 
 
 def _require_path(file: Mapping, at: str) -> None:

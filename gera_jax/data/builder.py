@@ -9,15 +9,17 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from gera_jax import files
 from gera_jax.checks import did_you_mean, fail, require
 from gera_jax.data.formats.base import WRITE_AGAIN, Header, Loaded, Source, choose_key, near_names, reading
-from gera_jax.data.tables import Table
+from gera_jax.data.tables import Table, load_table
 
 POSITION, META = "position", "meta_json"
 KEY = "embedding"
@@ -56,8 +58,7 @@ def build_dataset(tables: Table | Mapping[str, Table], directory: str | Path, *,
             wanted="the same in each split", remedy="Build a data set for each kind of table.")
     require(first.rows.dtype.kind == "f", f"{first.name} rows", got=f"dtype {first.rows.dtype.name}",
             wanted="float16, float32 or float64", remedy="Convert them with rows.astype('float32'), which loses nothing.")
-    name = name or _snake(first.name)
-    path = Path(directory).resolve() / name / "1.0.0"
+    path = _place(directory, name or _snake(first.name))
     require(not path.exists(), "directory", got=f'"{path}", which is there already', wanted="a new data set",
             remedy="Remove it, or give another name.")
 
@@ -71,9 +72,13 @@ def build_dataset(tables: Table | Mapping[str, Table], directory: str | Path, *,
     if has_meta:
         features[META] = tfds.features.Text()
 
+    class Info(tfds.core.DatasetInfo):
+        def initialize_from_bucket(self) -> None:
+            """There is no published copy: TFDS would look for one, and leave a folder in the system's temporary one."""
+
     def info(self: Any) -> Any:
-        return tfds.core.DatasetInfo(builder=self, description="Embeddings with ids, in the order of `position`.",
-                                     features=tfds.features.FeaturesDict(features))
+        return Info(builder=self, description="Embeddings with ids, in the order of `position`.",
+                    features=tfds.features.FeaturesDict(features))
 
     def examples(self: Any, table: Table) -> Any:
         for start in range(0, len(table), BLOCK_ROWS):
@@ -86,15 +91,36 @@ def build_dataset(tables: Table | Mapping[str, Table], directory: str | Path, *,
 
     # A class of its own for each call: TFDS takes the data set's name from it.
     # pkg_dir_path and code_path are None because no source file belongs to it (TFDS would look for checksums there).
-    body = dict(VERSION=tfds.core.Version("1.0.0"), pkg_dir_path=None, code_path=None, name=name, _info=info,
+    body = dict(VERSION=tfds.core.Version(path.name), pkg_dir_path=None, code_path=None, name=path.parent.name, _info=info,
                 _split_generators=lambda self, _: {split: examples(self, t) for split, t in splits.items()},
                 _generate_examples=examples, __module__=__name__)
-    builder_class = type(name, (tfds.core.GeneratorBasedBuilder,), body, skip_registration=True)
-    builder = builder_class(data_dir=str(Path(directory).resolve()), file_format="array_record")
+    builder_class = type(path.parent.name, (tfds.core.GeneratorBasedBuilder,), body, skip_registration=True)
     tfds.disable_progress_bar()
-    with contextlib.redirect_stdout(io.StringIO()):  # it announces a download, and there is none
-        builder.download_and_prepare()
+    with files.beside(path.parent) as partial, contextlib.redirect_stdout(io.StringIO()):  # it announces a download
+        builder = builder_class(data_dir=str(partial), file_format="array_record")
+        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+        whole = partial / path.parent.name / path.name
+        for file in whole.iterdir():
+            files.file_digest(file, sync=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.rename(whole, path)
+        files.sync_folder(path.parent)
     return path
+
+
+def holds(table: Table, directory: str | Path) -> Path | None:
+    """The path of the data set of `table` in `directory` where it is there already, row for row; None otherwise."""
+    path = _place(directory, _snake(table.name))
+    if not path.exists():
+        return None
+    there = load_table(path)
+    same = (there.rows.dtype == table.rows.dtype and np.array_equal(there.rows, table.rows, equal_nan=True)
+            and there.ids.tolist() == table.ids.tolist() and there.meta == table.meta)
+    return path if same else None
+
+
+def _place(directory: str | Path, name: str) -> Path:
+    return Path(directory).resolve() / name / "1.0.0"
 
 
 def _snake(name: str) -> str:

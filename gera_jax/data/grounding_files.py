@@ -13,6 +13,7 @@ import numpy as np
 from gera_jax.checks import InputError, did_you_mean, fail, require, require_known
 from gera_jax.data.formats import NpzSource, open_source
 from gera_jax.data.formats.base import reading
+from gera_jax.data.formats.hdf5 import h5py
 from gera_jax.data.formats.ids_files import parse_json, read_text
 
 
@@ -129,13 +130,10 @@ def read_clips(path: str | Path, ids: Iterable[str]) -> list[np.ndarray]:
         _require_ids(ids, set(archive.keys), path)
         return [archive.array(name) for name in ids]
     require(path.suffix in (".h5", ".hdf5"), "data.clips.path", got=path.name, wanted=".h5, .hdf5, .npz or a folder of .npy")
-    try:
-        import h5py
-    except ImportError as error:
-        raise ImportError('HDF5 files need h5py: pip install "gera_jax[hdf5]"') from error
-    with reading(path, "HDF5 file"), h5py.File(path, "r") as file:
+    library = h5py()
+    with reading(path, "HDF5 file"), library.File(path, "r") as file:
         _require_ids(ids, set(file), path)
-        return [_dataset(file[name], h5py.Dataset, name) for name in ids]
+        return [_dataset(file[name], library.Dataset, name) for name in ids]
 
 
 def clip_header(path: str | Path, name: str) -> tuple[int, ...]:

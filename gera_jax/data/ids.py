@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,8 @@ def check_ids(name: str, ids: Any, n: int) -> np.ndarray:
     >>> check_ids("image", [1, 2**64 - 1], 2).dtype, check_ids("image", [b"a", b"b"], 2).tolist()
     (dtype('uint64'), ['a', 'b'])
     """
+    require(not isinstance(ids, str | bytes | set | frozenset), f"{name} ids", got=f"a {type(ids).__name__}",
+            wanted="a list of ids in the order of the rows")
     # NumPy turns whole numbers below and above 2^63 into rounded floats, so lists are looked at one by one
     array = ids if isinstance(ids, np.ndarray) or hasattr(ids, "__array__") else _object_array(list(ids))
     array = np.asarray(array)
@@ -57,7 +60,8 @@ def _object_array(values: list) -> np.ndarray:
 
 def _require_each(name: str, fine: np.ndarray, what: str) -> None:
     rows = np.flatnonzero(~fine)
-    require(not len(rows), f"{name} ids", got=f"{len(rows)} rows {what} ({first_ids([f'row {row}' for row in rows])})",
+    count = f"{len(rows)} row{'s' if len(rows) != 1 else ''}"
+    require(not len(rows), f"{name} ids", got=f"{count} {what} ({first_ids([f'row {row}' for row in rows])})",
             wanted="one id a row", remedy="Give each row an id, or leave those rows out.")
 
 
@@ -85,6 +89,7 @@ def _exact(name: str, ids: np.ndarray) -> np.ndarray:
     longest = max(map(len, text))
     require(4 * longest * len(text) <= MOST_BYTES, f"{name} ids", got=f"an id of {longest} letters", wanted="ids, not texts",
             remedy="Name another column as the ids.")
+    _require_each(name, np.array([not value.endswith("\0") for value in text]), "with a zero byte at the end of its id")
     return np.array(text, dtype=str)
 
 
@@ -148,6 +153,7 @@ def check_meets(tables: Sequence[Table], codes: Sequence[np.ndarray]) -> None:
 def _almost(table: Table, others: set[str]) -> str:
     """A word on ids that differ in a way that often happens."""
     changes = {"without folders and endings": lambda i: i.replace("\\", "/").rpartition("/")[2].rpartition(".")[0] or i,
+               "in one form of Unicode": lambda i: unicodedata.normalize("NFKC", i),
                "in small letters": str.lower, "without blanks around them": str.strip,
                "without leading zeros": lambda i: i.lstrip("0")}
     for words, change in changes.items():

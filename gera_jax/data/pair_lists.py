@@ -64,8 +64,8 @@ def _lines(source: Any) -> list[list[str]]:
     if isinstance(source, str | Path):
         return _file_lines(Path(source))
     if isinstance(source, Mapping):
-        several = [(key, partners if isinstance(partners, list | tuple | set | frozenset | np.ndarray) else [partners])
-                   for key, partners in source.items()]
+        several = [(key, sorted(partners, key=str) if isinstance(partners, set | frozenset) else partners
+                    if isinstance(partners, list | tuple | np.ndarray) else [partners]) for key, partners in source.items()]
         source = [(key, partner) for key, partners in several for partner in partners]
     elif hasattr(source, "columns") and not isinstance(source, np.ndarray):
         return _columns(open_frame(source, "pairs"))
@@ -104,7 +104,9 @@ def _file_lines(path: Path) -> list[list[str]]:
 def _csv_lines(path: Path, text: str) -> list[list[str]]:
     limit = csv.field_size_limit(sys.maxsize)  # ids may be long; the limit is one for the whole process, so it is put back
     try:
-        lines = list(csv.reader(text.splitlines(keepends=True), strict=True))
+        first = text.partition("\n")[0]
+        delimiter = next((mark for mark in ",;\t" if len(next(csv.reader([first], delimiter=mark), [])) == 2), ",")
+        lines = list(csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True))
     except csv.Error as error:
         fail("pairs", got=f'"{path.name}", which is no .csv ({error})', wanted="two ids a line",
              remedy='Close every quote, write a quote inside of one as "", or save the list as .tsv, where quotes are letters.')
@@ -148,6 +150,9 @@ def tables_with_pairs(x: Table, y: Table, pairs: np.ndarray) -> PairedTables:
     if headed and all(HEADING.fullmatch(word) for word in pairs[0].tolist()):
         pairs, headed = pairs[1:], False
     require(len(pairs) >= 2, "pairs", got=f"{len(pairs)} pairs", wanted="at least 2 pairs")
+    swapped = all(a not in numbers[0] and b not in numbers[1] and a in numbers[1] and b in numbers[0] for a, b in pairs.tolist())
+    require(not swapped, "pairs", got=f"ids of {y.name} before those of {x.name}", wanted=f"ids of {x.name} first",
+            remedy="Exchange the two columns.")
     rows = [_rows(table, number, pairs[:, column], headed)
             for column, (table, number) in enumerate(zip((x, y), numbers, strict=True))]
     _, first, times = np.unique(rows[0] * len(y) + rows[1], return_index=True, return_counts=True)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gera_jax.checks import InputError, fail, require
+from gera_jax.data.formats.base import ID_WORDS
 
 EXACT = 2**53
 BLOCK_BYTES = 8 * 2**20  # of rows whose finiteness is looked at together, so that a table on disk is never whole in memory
@@ -103,7 +104,7 @@ def _from_pandas(rows: Any, name: str) -> np.ndarray:
         return _array(rows.to_numpy() if _is_number(rows.dtype) else rows.tolist(), name)
     if rows.shape[1] == 1 and not _is_number(rows.dtypes.iloc[0]):
         return _from_pandas(rows.iloc[:, 0], name)
-    _require_numeric({column: _is_number(kind) for column, kind in rows.dtypes.items()}, name)
+    _require_numeric([(column, _is_number(kind)) for column, kind in rows.dtypes.items()], name)
     kinds = [np.dtype(getattr(kind, "numpy_dtype", kind)) for kind in rows.dtypes]
     common = np.result_type(*kinds) if kinds else np.dtype(np.float64)
     return rows.to_numpy(dtype=common if common.kind in "fc" else np.float64, na_value=np.nan)
@@ -120,14 +121,15 @@ def _from_arrow(rows: Any, name: str) -> np.ndarray:
     chunked = pa.chunked_array(rows) if hasattr(rows, "__arrow_c_stream__") else pa.chunked_array([pa.array(rows)])
     if not pa.types.is_struct(chunked.type):
         return _from_column(chunked, name)
-    columns = dict(zip([field.name for field in chunked.type], pa.Table.from_batches(
-        map(pa.RecordBatch.from_struct_array, chunked.chunks), pa.schema(list(chunked.type))).columns, strict=True))
+    names = [field.name for field in chunked.type]
+    columns = pa.Table.from_batches(map(pa.RecordBatch.from_struct_array, chunked.chunks), pa.schema(list(chunked.type))).columns
     if len(columns) == 1:
-        vectors = _from_column(*columns.values(), name)
+        vectors = _from_column(columns[0], name)
         return vectors if vectors.ndim > 1 or vectors.dtype.kind not in "biuf" else vectors[:, None]
     numeric = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal)
-    _require_numeric({word: any(test(column.type) for test in numeric) for word, column in columns.items()}, name)
-    return np.stack([_from_column(column, name) for column in columns.values()], axis=1) if columns else np.empty((0, 0))
+    good = [any(test(column.type) for test in numeric) for column in columns]
+    _require_numeric(list(zip(names, good, strict=True)), name)
+    return np.stack([_from_column(column, name) for column in columns], axis=1) if columns else np.empty((0, 0))
 
 
 def _from_column(column: Any, name: str) -> np.ndarray:
@@ -155,10 +157,11 @@ def _from_column(column: Any, name: str) -> np.ndarray:
     return _from_column(pa.chunked_array([column.flatten()]), name).reshape(len(column), *widths[:1])
 
 
-def _require_numeric(columns: dict[Any, bool], name: str) -> None:
-    other = [f'"{column}"' for column, good in columns.items() if not good]
+def _require_numeric(columns: list[tuple[Any, bool]], name: str) -> None:
+    """Of each column its name, and whether it holds numbers."""
+    other = [f'"{column}"' for column, good in columns if not good or ID_WORDS.search(str(column))]
     if other:
-        fail(name, got=f"{len(other)} of {len(columns)} columns that hold no numbers ({', '.join(other[:3])})",
+        fail(name, got=f"{len(other)} of {len(columns)} columns that hold ids or no numbers ({', '.join(other[:3])})",
              wanted="numeric columns, or one column of vectors", remedy="Give the columns of the embedding alone.")
 
 

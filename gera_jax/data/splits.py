@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from gera_jax.checks import fail, require
+from gera_jax.checks import require
+from gera_jax.data.formats.ids_files import read_ids_file
 
 # One stream of random numbers for each decision, so that a change of one leaves the others as they were.
 SPLIT_STREAM, PAIR_STREAM = 1, 2
@@ -127,17 +127,10 @@ def read_ids(source: str | Path | Sequence, name: str) -> np.ndarray:
     if not str(source):
         return np.zeros(0, str)
     path = Path(source)
-    require(path.is_file(), name, got=f"no file {path}", wanted="a .txt, .json or .npy file of ids")
-    readers = {".txt": lambda: path.read_text(encoding="utf-8-sig").split("\n"),
-               ".json": lambda: json.loads(path.read_text(encoding="utf-8-sig")),
-               ".npy": lambda: np.load(path, allow_pickle=False).tolist()}
-    require(path.suffix in readers, name, got=f'"{path.name}"', wanted="a .txt, .json or .npy file of ids")
-    try:
-        found = readers[path.suffix]()
-    except (ValueError, EOFError, OSError, RecursionError) as error:
-        fail(name, got=f"{path.name}: {error}", wanted="a list of ids")
-    require(isinstance(found, list) and all(isinstance(i, str | int) for i in found), name,
-            got=f"{path.name} with something else", wanted="a list of ids")
+    require(path.suffix in (".txt", ".json", ".npy"), name, got=f'"{path.name}"', wanted="a .txt, .json or .npy file of ids")
+    found = list(read_ids_file(path, name))
+    require(all(isinstance(i, str | int | np.integer) and not isinstance(i, bool) for i in found), name,
+            got=f"{path.name} with something else", wanted="a list of ids: strings or whole numbers")
     return np.asarray([text for text in (str(i).strip() for i in found) if text], dtype=str)
 
 

@@ -43,7 +43,7 @@ def saved_steps(folder: Path) -> list[int]:
     """The steps in a folder of checkpoints, newest first; [] where there is no folder."""
     if not folder.is_dir():
         return []
-    return sorted((int(path.name) for path in folder.iterdir() if path.name.isdigit()), reverse=True)
+    return sorted((int(path.name) for path in folder.iterdir() if path.name.isdecimal()), reverse=True)
 
 
 def newest(folder: Path, abstract: Any, *, damaged: Callable[[int, files.DamagedError], None]) -> Checkpoint | None:
@@ -79,6 +79,8 @@ def read(path: Path, abstract: Any) -> Checkpoint:
       InputError: all files are as written, and do not fit `abstract`, or this version of orbax.
     """
     head = _head(path)
+    if str(head["step"]) != path.name:
+        files.damaged(path, f"it holds step {head['step']}: the folder was renamed or copied")
     for name, seal in head["files"].items():
         if _readable(path / name, files.file_digest) != seal:
             files.damaged(path / name, "its digest does not fit its content")
@@ -183,6 +185,8 @@ class Checkpoints:
             _checkpointer(ocp).save(partial / STATE, args=ocp.args.PyTreeSave(state))
             seals = {path.relative_to(partial).as_posix(): files.file_digest(path, sync=True)
                      for path in sorted(partial.rglob("*")) if path.is_file()}
+            for path in partial.rglob("*/"):
+                files.sync_folder(path)
             files.write_json(partial / HEAD, dict(step=step, loop=loop, made_of=self._made_of, files=seals))
             os.rename(partial, self._folder / str(step))
             files.sync_folder(self._folder)

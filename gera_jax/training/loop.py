@@ -209,9 +209,11 @@ class _Loop:
             raise checks.RunError(f"{name}: stopped after step {done}; nothing was saved, as {why}.")
         self.save(done)
         self.checkpoints.wait()
-        raise checks.RunError(
-            f"{name}: stopped after step {done} of {self.experiment.total_steps}, all saved. Go on with: gera-jax train "
-            f"--config {shlex.quote(str(self.workdir / runs.CONFIG))} --workdir {shlex.quote(str(self.workdir))}")
+        again = (f"Go on with: gera-jax train --config {shlex.quote(str(self.workdir / runs.CONFIG))} "
+                 f"--workdir {shlex.quote(str(self.workdir))}")
+        if self.experiment.config.data.get("source") == "arrays":  # a config does not hold them
+            again = "Go on with the same command or call."
+        raise checks.RunError(f"{name}: stopped after step {done} of {self.experiment.total_steps}, all saved. {again}")
 
 
 class _Interrupt:

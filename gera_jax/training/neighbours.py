@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Mapping
@@ -24,7 +23,6 @@ def neighbour_table(data: AlignmentData, name: str, graph: Mapping, *, seed: int
         since an exact search costs N^2 d).
       cache_dir: folder of the cache, or None.
     """
-    checks.require(graph["on"] == f"features.{name}", f"graphs.{name}.on", got=f'"{graph["on"]}"', wanted=f'"features.{name}"')
     pool = data.pool[name]
     if len(pool) > graph["max_rows"]:
         logger.info("graphs.%s: %d of %d training rows, drawn by the seed", name, graph["max_rows"], len(pool))
@@ -34,11 +32,13 @@ def neighbour_table(data: AlignmentData, name: str, graph: Mapping, *, seed: int
     rows = data.features[name].take(pool)
     path = None
     if cache_dir is not None:
-        digest = hashlib.sha256(json.dumps([dict(graph), rows.shape], sort_keys=True).encode())
-        digest.update(np.ascontiguousarray(rows).data)
-        path = Path(cache_dir) / "graphs" / f"{digest.hexdigest()[:32]}.npz"
+        key = files.digest(json.dumps([dict(graph), files.digest(rows)], sort_keys=True).encode())
+        path = Path(cache_dir) / "graphs" / f"{key}.npz"
         try:
-            return pool[files.load_npz(path)["table"]]
+            kept = files.load_npz(path)
+            if kept["key"] != key:
+                files.damaged(path, "it holds the neighbours of other rows")
+            return pool[kept["table"]]
         except FileNotFoundError:
             pass
         except files.DamagedError as error:
@@ -47,5 +47,5 @@ def neighbour_table(data: AlignmentData, name: str, graph: Mapping, *, seed: int
     local = np.concatenate([np.arange(len(pool), dtype=np.int32)[:, None], indices], axis=1)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        files.save_npz(path, {"table": local})
+        files.save_npz(path, {"table": local, "key": np.array(key)})
     return pool[local]

@@ -100,7 +100,7 @@ class Watch:
                 while len(self._peers) < count - 1:
                     peer, _ = listener.accept()
                     peer.settimeout(PATIENCE)
-                    word, _, number = peer.makefile().readline().partition(" ")
+                    word, _, number = peer.makefile(errors="replace").readline(100).partition(" ")
                     if word == address["word"]:
                         self._peers[int(number)] = peer
             except OSError:
@@ -135,9 +135,11 @@ class Watch:
         words = f"process {number} of {jax.process_count()} is gone ({why}): this process, {jax.process_index()}, ends as well. "
         logger.error("%s", words + "Start all processes again with the same command: they go on from the newest checkpoint.")
         self._tell(f"{FAILED}{words}")
-        logger.error("%s", self._finish())
-        logging.shutdown()
-        os._exit(1)
+        try:
+            logger.error("%s", self._finish())
+            logging.shutdown()
+        finally:  # whatever else goes wrong now, such as a full disk
+            os._exit(1)
 
     def _tell(self, word: str) -> None:
         for peer in self._peers.values():

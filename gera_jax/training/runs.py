@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -23,7 +24,7 @@ logger = logging.getLogger("gera_jax")
 
 PACKAGES = ("gera_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 HEADER, CONFIG, PREPROCESS, CHECKPOINTS = "run.json", "config.json", "preprocess.npz", "checkpoints"
-AGAIN = "Run the same gera-jax train command on the folder again: it writes the file anew and goes on from the newest checkpoint."
+AGAIN = "Run the command that made the run again: it writes the file anew and goes on from the newest checkpoint."
 
 
 def require_same_config(workdir: Path, config: ConfigDict) -> None:
@@ -32,6 +33,9 @@ def require_same_config(workdir: Path, config: ConfigDict) -> None:
         old = json.loads((workdir / CONFIG).read_bytes())
     except (OSError, ValueError, RecursionError):  # not there, or damaged: then the checkpoints know
         return
+    with contextlib.suppress(FileNotFoundError, files.DamagedError):
+        if files.read_json(workdir / HEADER)["files"][CONFIG] != files.file_digest(workdir / CONFIG):
+            return
     lines = config_lib.differences(old, json.loads(config_lib.to_json(config))) if isinstance(old, dict) else []
     checks.require(not lines, "workdir", got=f"{workdir}, which holds a run of another config ({'; '.join(lines[:6])})",
                    wanted="an empty folder or one of the same config", remedy="Choose another --workdir.")
@@ -166,7 +170,7 @@ def load_run(workdir: str | Path) -> Run:
     told = "; ".join(damaged)
     checks.require(found is not None, "workdir", got=f"{workdir} without a whole checkpoint ({told or 'there is none'})",
                    wanted="a run that has saved",
-                   remedy="Put back a copy, or run the same gera-jax train command again." if damaged else "Train it first.")
+                   remedy="Put back a copy, or run the command that made the run again." if damaged else "Train it first.")
     if damaged:
         logger.warning("%s: the checkpoint of step %d is used, as a newer one is damaged (%s)", workdir, found.step, told)
     return Run(workdir, config, info, task, model, found.state.best, found.loop["best_step"], found.state, arrays)

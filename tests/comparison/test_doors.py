@@ -188,6 +188,23 @@ def test_a_killed_quickstart_goes_on(tmp_path, monkeypatch):
         quickstart.run_quickstart(tmp_path, **options)
 
 
+@pytest.mark.parametrize(("pairs", "words"), [((0,), "0"), (("a",), "a"), ((2.5,), "2.5")])
+def test_a_quickstart_of_no_number_is_refused(tmp_path, pairs, words):
+    with pytest.raises(InputError, match=f"pairs: got {words}; wanted"):
+        quickstart.run_quickstart(tmp_path / "new", source="emoji", pairs=pairs, progress=False, smoke=True)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_quickstart_counts_pairs_before_it_trains(tmp_path, monkeypatch):
+    """The emoji set has 846 pairs besides those that validate and test: the default takes them all, 1,000 are refused at once."""
+    monkeypatch.setattr(quickstart, "_quickstart", lambda output, *, pairs, **rest: list(pairs))
+    options = dict(source="emoji", smoke=True, progress=False)
+    assert quickstart.run_quickstart(tmp_path, pairs=(), **options) == [100, 300, 846]
+    assert quickstart.run_quickstart(tmp_path, pairs=(40, 50), **options) == [40, 50]
+    with pytest.raises(InputError, match=r"data.pairs: got 1000; wanted at most 846"):
+        quickstart.run_quickstart(tmp_path, pairs=(40, 1000), **options)
+
+
 def test_the_time_left_counts_what_the_other_methods_took():
     """Nine cheap cells, then one that takes a hundred times as long, in each of three seeds: the estimate must not jump."""
     field = find(["procrustes", "ridge_cca", "gera"])

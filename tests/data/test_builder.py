@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import tempfile
 
 import numpy as np
 import pytest
@@ -45,6 +48,23 @@ def test_rows_are_stored_in_another_order(tmp_path):
     positions = [record["position"] for record in stored.__getitems__(range(300))]
     assert sorted(positions) == list(range(300))
     assert positions != list(range(300))
+
+
+def test_nothing_else_is_left(tmp_path, monkeypatch):
+    """Neither in the folder nor in the system's temporary one, by a build that ended, failed or was killed."""
+    temporary, folder = tmp_path / "temporary", tmp_path / "folder"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    (folder / f".my_image.0a1b2c3d.{dead.pid}.part" / "my_image").mkdir(parents=True)
+    (folder / f".my_image.0a1b2c3d.{os.getpid()}.part").mkdir()  # of one that is alive
+    unreadable = Table(np.ones((3, 2)), [1, 2, 3], "My image", [{"no": object()}] * 3)
+    with pytest.raises(TypeError, match="JSON"):
+        build_dataset(unreadable, folder)
+    build_dataset(table(10), folder)
+    assert sorted(path.name for path in folder.iterdir()) == [f".my_image.0a1b2c3d.{os.getpid()}.part", "my_image"]
+    assert list(temporary.iterdir()) == []
 
 
 def test_splits_are_named_like_folders(tmp_path):

@@ -133,8 +133,8 @@ def test_ids_in_memory():
                       ([b"a", "ä".encode()], ["a", "ä"]), (np.array([b"a", b"b"], object), ["a", "b"]),
                       (np.array(["a", "b"], np.dtypes.StringDType()), ["a", "b"]), ([np.uint64(2**63), np.int8(3)], [2**63, 3])):
         assert check_ids("x", ids, len(ids)).tolist() == want
-    for ids, words in ((["a", ""], "1 rows with an empty id .first: row 1"), ([1.0, np.nan], "1 rows without an id .first: row 1"),
-                       (np.array([np.nan, 2.0]), "1 rows without an id .first: row 0"), (["a", None, np.nan], "2 rows without an id .first: row 1, row 2"),
+    for ids, words in ((["a", ""], "1 row with an empty id .first: row 1"), ([1.0, np.nan], "1 row without an id .first: row 1"),
+                       (np.array([np.nan, 2.0]), "1 row without an id .first: row 0"), (["a", None, np.nan], "2 rows without an id .first: row 1, row 2"),
                        ([True, False], "dtype bool"), ([1.5, 2.5], "dtype float64"), (["a", 3], "strings and numbers together"),
                        (["x" * 10**7] * 60, "an id of 10000000 letters")):
         with pytest.raises(InputError, match=f"x ids: got {words}"):
@@ -170,3 +170,69 @@ def test_rows_that_were_left_out_keep_their_place():
     ("video", [1, 1], False), ("video_id", [1, 1], True), ("Unnamed: 0", [0, 1], False), ("file_name", ["a", "a"], True)])  # fmt: skip
 def test_like_an_id(name, values, want):
     assert like_an_id(name, values) is want
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.npz", "a.h5", "b.npz"])
+@pytest.mark.parametrize(("column", "values"), [("ids", [7.0, 8.0, 9.0, 4.0, 5.0, 6.0]), ("image_id", [7.0, 8.0, 9.0, 4.0, 5.0, 6.0]),
+                                                ("id", [True] * 6)])
+def test_ids_of_another_kind_are_refused_and_not_passed_over(name, column, values, tmp_path):
+    """Whole numbers beside a missing one are floats in pandas: their rows were numbered in silence."""
+    WRITERS[name](tmp_path / name, **{column: values})
+    with pytest.raises(InputError, match="ids: got"):
+        load_table(tmp_path / name)
+    with pytest.raises(InputError, match="ids: got dtype (float64|bool)"):
+        load_table(tmp_path / name, ids_key=column)
+    assert load_table(tmp_path / name, ids_key=ROW_NUMBERS).numbered
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.h5"])
+def test_ids_in_a_matrix_are_refused_and_another_modality_is_no_id(name, tmp_path):
+    WRITERS[name](tmp_path / name, ids=np.arange(6)[:, None] + 3)
+    with pytest.raises(InputError, match=r"e ids: got shape \(6, 1\)"):
+        load_table(tmp_path / name)
+    WRITERS[name](tmp_path / name, words=ROWS)
+    assert load_table(tmp_path / name, key="e").numbered
+
+
+def test_ids_of_json_lines_stay_what_they_are(tmp_path):
+    def write(ids):
+        (tmp_path / "a.jsonl").write_text("\n".join(json.dumps(dict(id=i, e=row)) for i, row in zip(ids, ROWS.tolist(), strict=True)))
+
+    for ids in ([2**53 + 1, 5, 3, 2, 1, 2**64 - 1], IDS):
+        write(ids)
+        assert load_table(tmp_path / "a.jsonl").ids.tolist() == ids
+    write([2**70, 5, 3, 2, 1, 0])
+    assert load_table(tmp_path / "a.jsonl").ids[0] == str(2**70)
+    for ids, words in (([7, "a", 1, 2, 3, 4], "strings and numbers together"), ([0.5] * 6, "dtype float64"), ([{"$oid": "x"}] * 6, "dtype dict")):
+        write(ids)
+        with pytest.raises(InputError, match=words):
+            load_table(tmp_path / "a.jsonl")
+    (tmp_path / "a.jsonl").write_text('{"id": "a", "id": "b", "e": [0.5, 1.0]}')
+    with pytest.raises(InputError, match='the field "id" is given twice'):
+        load_table(tmp_path / "a.jsonl")
+
+
+def test_a_column_of_ids_is_no_dimension(tmp_path):
+    rows = "\n".join(",".join(map(str, [100 + i, *row])) for i, row in enumerate(ROWS.tolist()))
+    for heading in ("", "code,a,b,c,d\n"):
+        (tmp_path / "a.csv").write_text(heading + rows)
+        with pytest.raises(InputError, match=r"(column_0|code): got whole numbers without a repeat.*call it \"id\""):
+            load_table(tmp_path / "a.csv")
+    (tmp_path / "a.csv").write_text("id,a,b,c,d\n" + rows)  # the remedy
+    table = load_table(tmp_path / "a.csv")
+    assert table.ids.tolist() == list(range(100, 106)) and table.dim == 4
+    (tmp_path / "a.csv").write_text("id,a,a,c,d\n" + rows)
+    with pytest.raises(InputError, match="1 names of two columns"):
+        load_table(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("ids", ["abc", b"abc", {"a", "b", "c"}, frozenset("abc"), ["a\0", "b", "c"]])
+def test_what_has_no_order_or_loses_a_letter_is_no_list_of_ids(ids):
+    with pytest.raises(InputError, match="image ids"):
+        check_ids("image", ids, 3)
+
+
+def test_accents_written_in_two_ways_are_told():
+    x, y = Table(ROWS[:2], ["caf\u00e9", "x"]), Table(ROWS[:2], ["cafe\u0301", "y"])
+    with pytest.raises(InputError, match="in one form of Unicode 1 would meet"):
+        join(x, y)

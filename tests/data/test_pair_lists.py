@@ -43,7 +43,7 @@ def test_files(name, data, want, tmp_path):
     ("a.csv", "café,x1\ndog,chien\n".encode("latin-1"), "which is no UTF-8 .byte 0xe9 at 3, as in Latin-1"),
     ("a.csv", "cat,chat\ndog,chien\n".encode("utf-16-le"), "zero bytes: no text, or UTF-16 without a byte-order mark"),
     ("a.csv", b'a,b\n"c,d\ne,f\n', "which is no .csv .unexpected end of data.*Close every quote"),
-    ("a.csv", b"a;b\nc;d\n", r"2 lines that are no two ids \(first: \['a;b'\]"),
+    ("a.csv", b"a|b\nc|d\n", r"2 lines that are no two ids \(first: \['a\|b'\]"),
     ("a.tsv", b"a\tb\nc\t\n", "1 lines that are no two ids"),
     ("a.jsonl", b'{"x": "a"}\n', "columns x; wanted two columns"),
     ("a.xlsx", b"PK", "wanted a .csv, .tsv"),
@@ -153,3 +153,23 @@ def test_a_parquet_list(tmp_path):
     pq.write_table(pa.table({"image": ["a", "b"], "text": pa.array([2**64 - 1, 3], pa.uint64())}), tmp_path / "p.parquet")
     assert read_pairs(tmp_path / "p.parquet").tolist() == [["a", str(2**64 - 1)], ["b", "3"]]
     assert json.dumps(read_pairs(tmp_path / "p.parquet").tolist())
+
+
+def test_columns_the_other_way_round_are_told(tmp_path):
+    x, y = Table(np.eye(3), ["a", "b", "c"], "image"), Table(np.eye(3), ["1", "2", "3"], "text")
+    pairs = [("a", "2"), ("b", "1")]
+    with pytest.raises(InputError, match="ids of text before those of image.*Exchange the two columns"):
+        tables_with_pairs(x, y, read_pairs([pair[::-1] for pair in pairs]))
+    assert tables_with_pairs(x, y, read_pairs(pairs)).x.ids.tolist() == ["a = 2", "b = 1", "image: c"]
+
+
+@pytest.mark.parametrize("text", ['a;1\n"b";2\n', '"a";1\nb;2\n', "a\t1\nb\t2\n", 'a,"1"\nb,2\n'])
+def test_a_csv_of_another_spreadsheet(text, tmp_path):
+    (tmp_path / "p.csv").write_text(text)
+    assert read_pairs(tmp_path / "p.csv").tolist() == [["a", "1"], ["b", "2"]]
+
+
+def test_ids_of_two_kinds_in_json_lines_and_sets(tmp_path):
+    (tmp_path / "p.jsonl").write_text('{"x": "a", "y": 1}\n{"x": 2, "y": "b"}\n')
+    assert read_pairs(tmp_path / "p.jsonl").tolist() == [["a", "1"], ["2", "b"]]
+    assert read_pairs({"a": {"3", "1", "2"}}).tolist() == [["a", "1"], ["a", "2"], ["a", "3"]]

@@ -48,10 +48,11 @@ def test_pandas_frames():
         np.testing.assert_array_equal(as_rows(frame, "x"), TABLE)
     assert as_rows(pd.DataFrame(dict(a=[1, 2], b=[True, False])), "x").tolist() == [[1, 1], [2, 0]]
     for frame, words in (
-        (pd.DataFrame(dict(a=[1.0, 2.0], b=["u", "v"])), r'1 of 2 columns that hold no numbers \("b"\)'),
+        (pd.DataFrame(dict(a=[1.0, 2.0], b=["u", "v"])), r'1 of 2 columns that hold ids or no numbers \("b"\)'),
         (pd.DataFrame(dict(a=pd.array([1, None], dtype="Int64"), b=[1.0, 2.0])), r"1 row with NaN or infinity \(row 1\)"),
         (pd.Series([[1.0, 2.0], None]), r"rows of unequal shape \(\(2,\) in row 0, \(\) in row 1\)"),
         (pd.Series([1.0, 2.0]), r"shape \(2,\)"),
+        (pd.DataFrame(dict(image_id=[5, 6], a=[1.0, 2.0], b=[3.0, 4.0])), r'1 of 3 columns that hold ids or no numbers \("image_id"\)'),
     ):
         with pytest.raises(InputError, match=f"x: got {words}"):
             as_rows(frame, "x")
@@ -64,11 +65,12 @@ def test_arrow_tables():
              pa.array(LISTS), pa.array(LISTS + LISTS, fixed).slice(4), pa.array(LISTS + LISTS).slice(4),
              pa.chunked_array([LISTS[:1], LISTS[1:]]), pa.array(LISTS, pa.large_list(pa.float16())),
              pa.ExtensionArray.from_storage(pa.fixed_shape_tensor(pa.float32(), [3]), pa.array(LISTS, fixed))]
+    given.append(pa.Table.from_arrays([pa.array(column) for column in TABLE.T], names=["a", "b", "a"]))  # no name hides another
     for table in given:
         np.testing.assert_array_equal(as_rows(table, "x"), TABLE)
     assert as_rows(pa.table(dict(a=[1, 2, 3])), "x").shape == (3, 1)
     for table, words in (
-        (pa.table(dict(id=["u", "v"], a=[1.0, 2.0])), r'1 of 2 columns that hold no numbers \("id"\)'),
+        (pa.table(dict(id=["u", "v"], a=[1.0, 2.0])), r'1 of 2 columns that hold ids or no numbers \("id"\)'),
         (pa.array([[1.0], None, None]), r"2 rows without a vector \(first: row 1\)"),
         (pa.array([[1.0, 2.0], None], pa.list_(pa.float32(), 2)), "1 row without a vector"),
         (pa.array([[1.0, 2.0], [1.0, None]]), r"1 row with NaN or infinity \(row 1\)"),
@@ -83,7 +85,7 @@ def test_polars_frames():
     pl = pytest.importorskip("polars")
     for frame in (pl.DataFrame(TABLE), pl.DataFrame(dict(v=LISTS)), pl.Series(LISTS), pl.Series(LISTS, dtype=pl.Array(pl.Float64, 3))):
         np.testing.assert_array_equal(as_rows(frame, "x"), TABLE)
-    with pytest.raises(InputError, match=r'columns that hold no numbers \("id"\)'):
+    with pytest.raises(InputError, match=r'columns that hold ids or no numbers \("id"\)'):
         as_rows(pl.DataFrame(dict(id=["u"], a=[1.0])), "x")
 
 

@@ -79,7 +79,7 @@ def output(kind: Stored, world: Path, main: Main) -> tuple[list[Any], list[Any],
                     codes.append("a traceback")
             state = whole_state() if kind.state and codes == [0] * len(codes) else None
         said.seek(0)
-        words = said.read().decode(errors="replace")
+        words = said.read().decode(errors="replace").replace(str(world), "")
     results = [state] + [value(world / name) for name in kind.result] + [value(line) for line in words.splitlines() if line.startswith("{")]
     return codes, results, words
 

@@ -74,8 +74,11 @@ class Writes:
         if watch is None or not (writing or event in Writes.EVENTS) or not isinstance(given[0], str | bytes):
             return
         names = given[:2] if event == "os.rename" else given[1:2] if event in ("os.symlink", "os.link") else given[:1]
+        inside_open = event in ("os.mkdir", "os.remove", "os.rmdir") and given[-1] >= 0  # of a folder that is open
+        base = os.readlink(f"/proc/self/fd/{given[-1]}") if inside_open else ""
         for name in map(os.fsdecode, names):
-            where = os.path.join(os.path.realpath(os.path.dirname(os.path.abspath(name))), os.path.basename(name))
+            path = os.path.abspath(os.path.join(base, name))
+            where = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
             if not where.startswith(watch.allowed):
                 watch.found.append(f"{event} {name}")
 

@@ -9,7 +9,6 @@ import csv
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 import zipfile
 import zlib
@@ -51,13 +50,18 @@ def ground(base: Path | None = None) -> Path:
     folder = (base or ROOT / ".cache" / "hostile") / code.hexdigest()
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as made, inside(Path(made)):
-            Path("in").mkdir()
-            for name, write in WRITERS.items():
-                write(Path("in") / name)
-            _stored()
-            shutil.copytree(made, f"{made}.whole")
-            Path(f"{made}.whole").rename(folder)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as made:
+            whole = Path(made) / "whole"
+            (whole / "in").mkdir(parents=True)
+            with inside(whole):
+                for name, write in WRITERS.items():
+                    write(Path("in") / name)
+                _stored()
+            try:
+                whole.rename(folder)
+            except OSError:  # another process was as quick
+                if not folder.is_dir():
+                    raise
     return folder
 
 

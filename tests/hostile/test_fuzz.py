@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -44,6 +45,15 @@ def changes_its_input(argv):
     return 0
 
 
+def removes_a_tree(name):
+    """`shutil.rmtree` removes what lies in a folder by its open descriptor: the names that it tells are no paths."""
+    def entry(argv):
+        shutil.rmtree(name)
+        return 0
+
+    return entry
+
+
 def writes_rows_that_are_no_numbers(argv):
     np.save("out/z.npy", np.full((2, 2), np.nan))
     return 0
@@ -69,7 +79,9 @@ def busy(argv):
     (changes_its_input, "outside out: "),
     (lambda argv: Path("in/beside.txt").write_text("x") * 0, "in/beside.txt changed"),
     (lambda argv: Path("../beside.txt").write_text("x") * 0, "open ../beside.txt"),
-    (lambda argv: os.mkdir("../beside") or 0, "os.mkdir ../beside"),
+    (lambda argv: os.mkdir("../other") or 0, "os.mkdir ../other"),
+    (removes_a_tree("../beside"), "os.rmdir under"),
+    (removes_a_tree("out/beside"), ""),
     (writes_rows_that_are_no_numbers, "rows that are no numbers"),
     (lambda argv: len(np.ones(1 << 24)) * 0, "memory 0.1 GiB"),
     (busy, "time 0 s"),
@@ -77,11 +89,12 @@ def busy(argv):
 def test_the_judge_sees_each_kind_of_fault(entry, fault, tmp_path, monkeypatch):
     monkeypatch.setattr(fuzz, "GROWTH", 1 << 26)
     monkeypatch.setattr(fuzz, "SECONDS", 0.2)
-    for folder in ("w/in", "w/out", "w/temp"):
+    for folder in ("w/in", "w/out/beside/under", "w/temp", "beside/under"):
         (tmp_path / folder).mkdir(parents=True)
     np.save(tmp_path / "w/in/x.npy", np.ones(3))
     case = Case(0, 0, "x.npy", "in/x.npy", "as it is", ("data", "show", "in/x.npy"), "out")
-    assert fault in run(case, tmp_path / "w", entry).fault
+    found = run(case, tmp_path / "w", entry).fault
+    assert fault in found and bool(fault) == bool(found)
 
 
 def test_the_judge_lets_words_pass(tmp_path):

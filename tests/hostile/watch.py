@@ -35,6 +35,8 @@ def watch(seed: int, numbers: Sequence[int], base: Path, output: Path | None = N
             for told in worker(seed, todo[:LIFE], base):
                 done, cpu = done + 1, cpu + told["seconds"]
                 todo.remove(told["number"])
+                if done % 200 == 0:
+                    print(f"{done} cases, {len(faults)} faults, {cpu:.0f} s of CPU, {time.monotonic() - began:.0f} s", flush=True)
                 if told["fault"]:
                     faults.append(told)
                     print(f"{told['fault']} [{told['where']}] {told['case']}", flush=True)

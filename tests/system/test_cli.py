@@ -112,6 +112,16 @@ def test_data_list_show_build(capsys, tmp_path):
 
     path, = json.loads(out)["paths"]
     np.testing.assert_array_equal(load_table(path).rows, rows)
+    before = sorted((tmp_path / "built").rglob("*"))
+    code, out, _ = run(capsys, "data", "build", "--json", str(tmp_path / "rows.npy"), str(tmp_path / "built"))
+    assert code == 0 and json.loads(out)["paths"] == [path] and sorted((tmp_path / "built").rglob("*")) == before
+    np.save(tmp_path / "rows.npy", rows + 1)
+    code, _, err = run(capsys, "data", "build", str(tmp_path / "rows.npy"), str(tmp_path / "built"))
+    assert code == 2 and "which is there already" in err
+    for rows_, words in ((rows[:, :0], "at least one row and one column"), (rows.astype(np.int32), "got dtype int32")):
+        np.save(tmp_path / "rows.npy", rows_)
+        code, _, err = run(capsys, "check", "--x", str(tmp_path / "rows.npy"), "--y", str(tmp_path / "rows.npy"), "--pairs", "0")
+        assert code == 2 and words in err
 
 
 def test_module_and_python_functions_have_the_same_names():

@@ -22,7 +22,7 @@ from gera_jax.cli import commands
 
 GONE = object()
 VALUES = (GONE, None, "", "x", -1, 0, 0.5, 1e400, float("nan"), [], {}, [1], {"a": 1}, 10**30, -(10**30), True, 2**31 - 1, 1e38)
-SAMPLE = 60
+SAMPLE = 24
 SLOW = 60.0  # seconds of the process; a check takes about one
 
 
@@ -84,6 +84,7 @@ def test_no_mutant_ends_otherwise():
     ("model.dim", 10**30, "model.dim: got a number of 100 bits; wanted a whole number below 2"),
     ("model.dim", True, "model.dim: got True; wanted a whole number such as 256"),
     ("optimizer.lr", 1e400, "optimizer.lr: got inf; wanted a finite number"),
+    ("optimizer.lr", 1e-50, "optimizer.lr: got 1e-50; wanted a finite number that float32 holds"),
     ("losses.contrastive", 3, "losses.contrastive: got 3; wanted a block of fields"),
     ("losses.contrastive.kwargs", {"logit_scale": "x"}, "losses.contrastive"),
     ("optimizer.options", {"b1": "x"}, r"optimizer: got adamw with \{'b1': 'x'\}"),
@@ -104,9 +105,18 @@ def test_a_spoilt_field_is_named(field, value, words):
 def test_json_files_are_held_against_the_fields_too(tmp_path):
     path = tmp_path / "c.json"
     for text, words in (("[1]", "got a list"), ("{", "with Expecting"), ("[" * 100_000, "recursion"), ("\xff", "with 'utf-8' codec"),
-                        (json.dumps({"model.dim": 3}), "without dots"), ("{}", "got no such field")):
+                        (json.dumps({"model.dim": 3}), "without dots"),
+                        ('{"seed": 1, "seed": 2}', 'the field "seed" is given twice'), ("{}", "got no such field")):
         path.write_bytes(text.encode("latin-1"))
         with pytest.raises(checks.InputError, match=words):
+            commands.check(str(path))
+
+
+def test_a_config_that_leaves_is_no_success(tmp_path):
+    path = tmp_path / "c.py"
+    for text in ("raise SystemExit(0)", "def get_config(arg=None):\n    raise SystemExit(0)"):
+        path.write_text(text)
+        with pytest.raises(checks.InputError, match="config: got"):
             commands.check(str(path))
 
 

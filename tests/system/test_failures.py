@@ -153,6 +153,10 @@ def test_folders_that_cannot_be(tmp_path, capsys):
         (["check", "--config", f"{tmp_path}/{'n' * 300}.json"], "File name too long"),
         (["train", "--workdir", f"{tmp_path}/file", "--config", "gera:source=sphere,pairs=48,smoke"], "file"),
         (["evaluate", "--workdir", f"{tmp_path}/file"], "without run.json"),
+        (["train", "--workdir", "", "--config", "gera:source=sphere,pairs=48,smoke"], "--workdir: got nothing"),
+        (["fit", "--method", "asif", "--data", "clipart", "--output", ""], "--output: got nothing"),
+        (["check", "--pairs", "-5"], "data.pairs: got -5; wanted at least 0"),
+        (["check", "--pairs", "\u00b2"], 'got "\u00b2"'),
     ):
         assert main(argv) == 2, argv
         err = capsys.readouterr().err

@@ -40,7 +40,7 @@ def on(monkeypatch, mode):
 
 
 def config(**changes):
-    return small_config("contrastive", **{"checkpoint.every_steps": 2, "evals.every_steps": 3, **changes})
+    return small_config("contrastive", **{"parallel": "jit", "checkpoint.every_steps": 2, "evals.every_steps": 3, **changes})
 
 
 def largest_difference(a, b):
@@ -60,9 +60,9 @@ def flip(path: Path, at: int, bit: int):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A finished run of eight devices."""
-    workdir = tmp_path_factory.mktemp("eight") / "run"
-    return training.train(config(parallel="auto"), workdir), workdir
+    """A finished run of one device."""
+    workdir = tmp_path_factory.mktemp("one") / "run"
+    return training.train(config(), workdir), workdir
 
 
 @pytest.fixture
@@ -74,34 +74,39 @@ def steps(workdir):
     return checkpoints.saved_steps(workdir / "checkpoints")
 
 
+READ = """
+import sys, jax, numpy as np
+from gera_jax import training, config
+assert jax.device_count() == 1
+run = training.load_run(sys.argv[1])
+np.savez(sys.argv[2], *jax.tree.leaves(run.params))
+assert run.evaluate("test")["mean/R@10"] >= 0
+again = training.train(config.load(sys.argv[1] + "/config.json"), sys.argv[1])
+assert not again.history and int(again.state.step) == 12
+"""
+
+
 def test_devices_may_change_between_the_lives_of_a_run(run, tmp_path, monkeypatch, caplog):
+    workdir, auto = tmp_path / "run", config(parallel="auto")
     for mode, stop in (("shard_map", 5), ("jit", 9)):
         on(monkeypatch, mode)
         with pytest.raises(Stop):
-            training.train(config(parallel="auto"), tmp_path / "run", hooks=[stop_at(stop)])
-    earlier = training.load_run(tmp_path / "run").state
+            training.train(auto, workdir, hooks=[stop_at(stop)])
+    earlier = training.load_run(workdir).state
     on(monkeypatch, "pmap")
     with caplog.at_level(logging.INFO, logger="gera_jax"):
-        last = training.train(config(parallel="auto"), tmp_path / "run")
+        last = training.train(auto, workdir)
     assert "going on at step 8 of 12" in caplog.text
     assert largest_difference(last.state, run[0].state) < 1e-5
     assert largest_difference(earlier.params, run[0].state.params) > 1e-5, "fewer steps must not pass for the same"
 
-
-def test_what_eight_devices_trained_one_device_reads_and_goes_on_with(run, copy):
-    code = ("import sys, jax, numpy as np\nfrom gera_jax import training, config\n"
-            "assert jax.device_count() == 1\nrun = training.load_run(sys.argv[1])\n"
-            "np.savez(sys.argv[2], *jax.tree.leaves(run.params))\n"
-            "assert run.evaluate('test')['mean/R@10'] >= 0\n"
-            "again = training.train(config.load(sys.argv[1] + '/config.json'), sys.argv[1])\n"
-            "assert not again.history and int(again.state.step) == 12\n")
-    before = tree(copy / "checkpoints")
-    found = subprocess.run([sys.executable, "-c", code, str(copy), str(copy / "params.npz")], capture_output=True, text=True,
+    before = tree(workdir / "checkpoints")  # which eight devices wrote; a process of one reads them and has nothing left to do
+    found = subprocess.run([sys.executable, "-c", READ, str(workdir), str(tmp_path / "params.npz")], capture_output=True, text=True,
                            env={**os.environ, "JAX_NUM_CPU_DEVICES": "1"}, check=False)
     assert found.returncode == 0, found.stderr[-2000:]
-    with np.load(copy / "params.npz") as stored:
-        assert largest_difference([stored[name] for name in stored], run[0].params) == 0
-    assert tree(copy / "checkpoints") == before
+    with np.load(tmp_path / "params.npz") as stored:
+        assert largest_difference([stored[name] for name in stored], last.params) == 0
+    assert tree(workdir / "checkpoints") == before
 
 
 def test_every_flipped_bit_of_a_checkpoint_is_found(copy):
@@ -136,13 +141,22 @@ def test_a_reader_uses_the_newest_whole_checkpoint_and_changes_nothing(run, copy
     assert how != "no head" or "an older version wrote it" in caplog.text
 
 
+def test_a_step_under_another_number_is_damaged(run, copy):
+    newest, before = steps(copy)[:2]
+    (copy / "checkpoints" / str(newest)).rename(copy / "checkpoints" / "99")
+    (copy / "checkpoints" / "²").mkdir()  # a digit, and no number
+    told = []
+    found = checkpoints.newest(copy / "checkpoints", run[0].state, damaged=lambda step, error: told.append((step, str(error))))
+    assert found.step == before and told[0][0] == 99 and f"it holds step {newest}" in told[0][1]
+
+
 def test_train_keeps_damaged_checkpoints_aside_and_goes_back(run, copy, caplog):
     first = steps(copy)
     for step in first:
         (copy / "checkpoints" / str(step) / "state" / "manifest.ocdbt").write_bytes(b"")
     (copy / "checkpoints.damaged" / str(first[0])).mkdir(parents=True)  # one of before
     with caplog.at_level(logging.WARNING, logger="gera_jax"):
-        again = training.train(config(parallel="auto"), copy)
+        again = training.train(config(), copy)
     assert largest_difference(again.state, run[0].state) == 0
     kept = {path.name for path in (copy / "checkpoints.damaged").iterdir()}
     assert kept == {str(step) for step in first} | {f"{first[0]}.1"}
@@ -163,7 +177,7 @@ def test_without_a_whole_checkpoint_a_reader_says_which_are_damaged(copy):
 
 def test_what_does_not_fit_is_not_called_damaged(copy):
     path = copy / "checkpoints" / str(steps(copy)[0])
-    wanted = training.build(config(parallel="jit", **{"model.dim": 5})).init_state()
+    wanted = training.build(config(**{"model.dim": 5})).init_state()
     with pytest.raises(checks.InputError, match="as the config says") as error:
         checkpoints.read(path, wanted)
     assert not isinstance(error.value, files.DamagedError)
@@ -173,7 +187,7 @@ def test_what_does_not_fit_is_not_called_damaged(copy):
 
 
 def test_a_checkpoint_that_a_run_removes_meanwhile_is_not_damaged(copy, monkeypatch):
-    real, state = checkpoints.read, training.build(config(parallel="jit")).init_state()
+    real, state = checkpoints.read, training.build(config()).init_state()
     newest, before = steps(copy)[:2]
 
     def removed(path, abstract):
@@ -193,13 +207,11 @@ def test_a_damaged_header_is_refused_by_readers_and_written_again_by_train(run, 
     path = copy / name
     {"empty": lambda: path.write_bytes(b""), "flipped": lambda: flip(path, path.stat().st_size // 2, 0), "gone": path.unlink}[how]()
     was = tree(copy)
-    with pytest.raises(checks.InputError, match=rf"{name}.*Run the same gera-jax train command on the folder again"):
+    with pytest.raises(checks.InputError, match=rf"{name}.*Run the command that made the run again"):
         training.load_run(copy)
     assert tree(copy) == was
-    if (name, how) == ("config.json", "flipped"):  # a field has another name or value
-        path.write_bytes(b"{")
     with caplog.at_level(logging.WARNING, logger="gera_jax"):
-        again = training.train(config(parallel="auto"), copy)
+        again = training.train(config(), copy)
     assert "are written anew" in caplog.text and not again.history, "it goes on from the newest checkpoint"
     assert largest_difference(training.load_run(copy).params, run[0].params) == 0
 
@@ -210,10 +222,10 @@ def test_a_folder_without_a_header_still_knows_its_config_and_data(copy):
     was = tree(copy / "checkpoints")
     for changes, words in (({"optimizer.lr": 0.5}, "other config"), ({"data.pairs": 40}, "other config")):
         with pytest.raises(checks.InputError, match=f"which holds a run of {words}; wanted"):
-            training.train(config(parallel="auto", **changes), copy)
+            training.train(config(**changes), copy)
         assert not (copy / "config.json").exists(), "the header of the run that was refused"
     assert tree(copy / "checkpoints") == was
-    assert not training.train(config(parallel="auto"), copy).history
+    assert not training.train(config(), copy).history
 
 
 def test_a_kill_while_the_header_is_written_is_no_end(run, tmp_path, monkeypatch):
@@ -239,14 +251,14 @@ def test_a_kill_while_the_header_is_written_is_no_end(run, tmp_path, monkeypatch
 
 def test_a_second_train_in_the_folder_is_refused(run, copy):
     with files.one_writer(copy), pytest.raises(checks.InputError, match=f"in which process {os.getpid()} on .* writes"):
-        training.train(config(parallel="auto"), copy)
-    assert not training.train(config(parallel="auto"), copy).history
+        training.train(config(), copy)
+    assert not training.train(config(), copy).history
 
 
 def test_what_a_killed_save_left_is_removed(run, copy):
     left = copy / "checkpoints" / ".14.part" / "state"
     left.mkdir(parents=True)
-    training.train(config(parallel="auto"), copy)
+    training.train(config(), copy)
     assert not left.parent.exists()
 
 
@@ -262,11 +274,12 @@ def test_best_and_newest_steps_stay(tmp_path):
 
 def test_a_damaged_neighbour_cache_is_computed_again(tmp_path, caplog):
     kept = training.build(small_config(parallel="jit"), cache_dir=tmp_path).batch(0)
-    for path in (tmp_path / "graphs").iterdir():
-        flip(path, path.stat().st_size // 2, 1)
+    first, second = (tmp_path / "graphs").iterdir()
+    second.write_bytes(first.read_bytes())  # whole, and of other rows
+    flip(first, first.stat().st_size // 2, 1)
     with caplog.at_level(logging.WARNING, logger="gera_jax"):
         again = training.build(small_config(parallel="jit"), cache_dir=tmp_path).batch(0)
-    assert caplog.text.count("its neighbours are computed again") == 2
+    assert caplog.text.count("its neighbours are computed again") == 2 and "it holds the neighbours of other rows" in caplog.text
     for name, rows in kept.items():
         np.testing.assert_array_equal(again[name], rows)
     caplog.clear()
@@ -276,7 +289,7 @@ def test_a_damaged_neighbour_cache_is_computed_again(tmp_path, caplog):
 
 def test_a_run_whose_best_step_is_its_start_says_so(copy, caplog):
     with caplog.at_level(logging.INFO, logger="gera_jax"):
-        result = training.train(config(parallel="auto"), copy)
+        result = training.train(config(), copy)
     assert result.best_is_start == training.load_run(copy).best_is_start == ("the best step is the start" in caplog.text)
     assert dataclasses.replace(result, best_step=0).best_is_start
     assert not dataclasses.replace(result, best_step=3).best_is_start

@@ -5,15 +5,18 @@ import logging
 import os
 import shutil
 import signal
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from gera_jax import checks, training
 from gera_jax.data import Table
 from gera_jax.estimators import Aligner
 from gera_jax.training import checkpoints as checkpoints_file
+from gera_jax.training import loop
 from gera_jax.writers import read_json_lines
 from tests.training.helpers import small_config
 
@@ -187,3 +190,15 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(checks.InputError, match="workdir: got .* without run.json"):
         training.load_run(tmp_path)
     shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize(("source", "words"), [("sphere", "gera-jax train --config '{folder}/config.json' --workdir '{folder}'"),
+                                               ("arrays", "the same command or call.")])
+def test_the_way_on_can_be_gone(tmp_path, source, words):
+    """A config of rows in memory does not hold them, so no `gera-jax train` reads it."""
+    experiment = SimpleNamespace(config=ConfigDict(dict(data=dict(source=source))), total_steps=9)
+    saving = SimpleNamespace(save=lambda *_: None, wait=lambda: None)
+    run = loop._Loop(experiment, None, {}, saving, None, (), tmp_path / "a b")
+    with pytest.raises(checks.RunError) as error:
+        run.stop(3, "SIGTERM")
+    assert str(error.value).endswith(words.format(folder=tmp_path / "a b"))

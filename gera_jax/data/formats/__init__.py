@@ -11,14 +11,14 @@ from gera_jax.data.formats.arrow import ParquetSource, open_arrow, open_folder
 from gera_jax.data.formats.base import PICKLED, ROW_NUMBERS, WRITE_AGAIN, Source, near_names
 from gera_jax.data.formats.faiss_index import FaissSource
 from gera_jax.data.formats.hdf5 import AnnDataSource, Hdf5Source
-from gera_jax.data.formats.text import CsvSource, WordVectors, open_json_lines
+from gera_jax.data.formats.text import CsvSource, JsonLines, WordVectors
 from gera_jax.data.formats.torch_file import TorchSource
 
 __all__ = ["READERS", "ROW_NUMBERS", "NpzSource", "open_source"]
 
 READERS: dict[str, Callable[[Path], Source]] = {
     ".npy": NpySource, ".npz": NpzSource, ".safetensors": SafetensorsSource, ".parquet": ParquetSource,
-    ".csv": CsvSource, ".tsv": CsvSource, ".jsonl": open_json_lines, ".ndjson": open_json_lines,
+    ".csv": CsvSource, ".tsv": CsvSource, ".jsonl": JsonLines, ".ndjson": JsonLines,
     ".arrow": open_arrow, ".feather": open_arrow, ".ipc": open_arrow,
     ".h5": Hdf5Source, ".hdf5": Hdf5Source, ".h5ad": AnnDataSource, ".pt": TorchSource, ".pth": TorchSource,
     ".vec": WordVectors, ".txt": WordVectors, ".faiss": FaissSource, ".index": FaissSource,

@@ -13,7 +13,17 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gera_jax.checks import InputError, fail, require
-from gera_jax.data.formats.base import ID_WORDS, PICKLED, WRITE_AGAIN, Header, Source, check_unpacked, choose_key, reading
+from gera_jax.data.formats.base import (
+    ID_WORDS,
+    PICKLED,
+    WRITE_AGAIN,
+    Header,
+    Source,
+    check_unpacked,
+    choose_key,
+    may_hold_ids,
+    reading,
+)
 from gera_jax.data.formats.ids_files import parse_ids
 
 
@@ -141,16 +151,16 @@ class NpzSource(Source):
         return None
 
     def id_names(self, key: str) -> list[str]:
-        fields = dict.fromkeys(field for entry in self.meta(key) or () for field, value in entry.items()
-                               if isinstance(value, str | int) and not isinstance(value, bool))
-        return list(dict.fromkeys([*filter(self._may_be_ids, self.keys), *fields]))
+        fields = [field for entry in self.meta(key) or () for field, value in entry.items()
+                  if type(value) in (str, int) or ID_WORDS.search(field)]
+        arrays = [name for name in self.keys if name != key and self._may_hold_ids(name)]
+        return list(dict.fromkeys([*arrays, *fields]))
 
-    def _may_be_ids(self, name: str) -> bool:
+    def _may_hold_ids(self, name: str) -> bool:
         try:
-            shape, dtype = self.header(name)
+            return may_hold_ids(name, *self.header(name))
         except InputError:  # pickled strings, say: where they are called like ids they are refused, not passed over
             return bool(ID_WORDS.search(name))
-        return dtype.kind in "USiu" and len(shape) == 1
 
     def ids(self, name: str, key: str) -> Any:
         if name in self.members:

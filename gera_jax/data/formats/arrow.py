@@ -175,13 +175,19 @@ class ArrowSource(Source):
             table = self.columns(names)
             for column, name in enumerate(names):
                 rows[:, column] = table.column(name).to_numpy()
+        whole = (rows == np.rint(rows)).all(axis=0)
+        for column in np.flatnonzero(whole if self.n > 4 and not whole.all() else []):
+            require(len(np.unique(rows[:, column])) < self.n, f"{self.path.name} {names[column]}",
+                    got="whole numbers without a repeat beside columns of fractions", wanted="a part of the vector, not ids",
+                    remedy='If it holds the ids, call it "id" in the heading; else leave it out, or save the rows as .npy.')
         return rows
 
     def id_names(self, key: str) -> list[str]:
         inside = {column for columns in self.wide.values() for column in columns}
         types = library().types
-        return [name for name in self.schema.names if name not in inside
-                and (self._is_text(name) or types.is_integer(self._kind(name)) or types.is_binary(self._kind(name)))]
+        return [name for name in self.schema.names if name != key and name not in inside
+                and (self._is_text(name) or types.is_integer(self._kind(name)) or types.is_binary(self._kind(name))
+                     or (ID_WORDS.search(name) and self._width(name) is None))]
 
     def find_ids(self, key: str, ids_key: str, n: int) -> Any:
         return super().find_ids(key, ids_key or self._pandas_index(), n)
@@ -195,11 +201,11 @@ class ArrowSource(Source):
             stored = json.loads((self.schema.metadata or {}).get(b"pandas", b"{}"))["index_columns"]
         except (ValueError, KeyError, TypeError, RecursionError):
             stored = []
-        levels = [name for name in self.schema.names if name in stored] or [name for name in self.schema.names
-                                                                            if name == "__index_level_0__"]
-        only = levels[0] if len(levels) == 1 else ""
-        named = bool(only) and not only.startswith("__index_level_") and self.schema.field(only) is not None
-        return only if only and (self._is_text(only) or (named and only in self.id_names(""))) else ""
+        levels = [name for name in self.schema.names if name in stored] or sorted({"__index_level_0__"} & set(self.schema.names))
+        if len(levels) != 1:
+            return ""
+        named = not levels[0].startswith("__index_level_") and levels[0] in self.id_names("")
+        return levels[0] if named or self._is_text(levels[0]) else ""
 
     def ids(self, name: str, key: str) -> Any:
         with reading(self.path, self.kind):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from gera_jax.checks import InputError, did_you_mean, fail, require
 from gera_jax.data.formats.ids_files import PICKLED, WRITE_AGAIN, ids_beside, read_ids_file
 
 __all__ = ["PICKLED", "ROW_NUMBERS", "WRITE_AGAIN", "Header", "Loaded", "Source", "check_unpacked", "choose_key", "like_an_id",
-           "near_names", "reading"]
+           "may_hold_ids", "near_names", "reading"]
 
 Header = tuple[tuple[int, ...], np.dtype]
 Loaded = tuple[np.ndarray, Any, "list[dict[str, Any]] | None"]  # rows, ids or None, meta or None
@@ -49,8 +50,8 @@ class Source:
         """Raise `InputError` where the file cannot hold what the header says of an array."""
 
     def id_names(self, key: str) -> list[str]:
-        """Names of what may hold the ids of `key`: lists of strings or of whole numbers."""
-        return [name for name, (shape, dtype) in self.headers().items() if len(shape) == 1 and dtype.kind in "USOTiu"]
+        """Names of what may hold the ids of `key`."""
+        return [name for name, (shape, dtype) in self.headers().items() if name != key and may_hold_ids(name, shape, dtype)]
 
     def ids(self, name: str, key: str) -> Any:
         """The values of one of `id_names`."""
@@ -105,6 +106,18 @@ class Source:
              wanted="the name of the ids, as rows of two files are paired by them",
              remedy=f'Name it: ids_key="{first}", --x-ids {first} or --y-ids {first}; or give {ROW_NUMBERS} as the name, if both '
                     "files hold the same items in the same order.")
+
+
+def may_hold_ids(name: str, shape: tuple[int, ...], dtype: np.dtype) -> bool:
+    """A list of strings or of whole numbers, or a column of whatever kind that is called like ids.
+
+    Ids as floats or in a matrix [n, 1] are none; they are looked at all the same, so that they are refused and not passed over.
+
+    >>> may_hold_ids("code", (5,), np.dtype(int)), may_hold_ids("image_id", (5, 1), np.dtype(float))
+    (True, True)
+    """
+    listed = len(shape) == 1 and dtype.kind in "USOTiu"
+    return listed or (len(shape) > 0 and math.prod(shape[1:]) == 1 and bool(ID_WORDS.search(name)))
 
 
 def _word(value: Any) -> str:

@@ -57,7 +57,6 @@ class Hdf5Source(Source):
             values = node[()]
         return np.asarray(values, object) if text and np.ndim(values) else np.asarray(values)
 
-
     def _check_strings(self, node: Any) -> None:
         """Refuse strings that say to be longer than the file: the library takes the memory before it looks.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gera_jax.checks import fail, require
+from gera_jax.checks import fail, require, unique_fields
 
 WRITE_AGAIN = "The copy or the writing of it was cut short: copy or write it again."
 PICKLED = "Pickled objects can run code, so they are never loaded: save numbers and strings only, np.array(ids, dtype=str)."
@@ -63,32 +63,32 @@ def read_text(path: Path, name: str) -> str:
 
 
 def parse_json(text: str, name: str, where: str) -> Any:
-    """`json.loads`, with damage and brackets without end told in a sentence."""
+    """`json.loads`, with damage, a field given twice and brackets without end told in a sentence."""
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=unique_fields)
     except (ValueError, RecursionError) as error:
         said = "brackets nested too deep" if isinstance(error, RecursionError) else error
         fail(name, got=f'"{where}", which is no JSON ({said})', wanted="JSON", remedy="Write it with json.dump.")
 
 
-def parse_ids(text: str, where: str) -> list:
+def parse_ids(text: str, where: str, name: str = "ids") -> list:
     """Ids from a JSON list."""
-    ids = parse_json(text, "ids", where)
-    require(isinstance(ids, list), "ids", got=f'a {type(ids).__name__} in "{where}"', wanted="a list of ids")
+    ids = parse_json(text, name, where)
+    require(isinstance(ids, list), name, got=f'a {type(ids).__name__} in "{where}"', wanted="a list of ids")
     return ids
 
 
-def read_ids_file(path: Path) -> Any:
-    """Ids from .npy, .txt (one a line) or .json (a list)."""
-    require(path.is_file(), "ids", got=f'"{path}", which is not there', wanted="a file of ids",
+def read_ids_file(path: Path, name: str = "ids") -> Any:
+    """Ids from .npy, .txt (one a line) or .json (a list); `name` is what messages call them."""
+    require(path.is_file(), name, got=f'"{path}", which is not there', wanted="a file of ids",
             remedy="Give a .npy, .txt (one id a line) or .json (a list) file.")
     if path.suffix.lower() == ".npy":
         from gera_jax.data.formats.arrays import NpySource
 
         return np.array(NpySource(path).array(""))
-    text = read_text(path, "ids")
+    text = read_text(path, name)
     if path.suffix.lower() == ".json":
-        return parse_ids(text, str(path))
+        return parse_ids(text, str(path), name)
     return text.removesuffix("\n").split("\n") if text else []
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from gera_jax.checks import InputError, fail, require
 from gera_jax.data.formats.arrow import ArrowSource, library
 from gera_jax.data.formats.base import Header, Source, reading
-from gera_jax.data.formats.ids_files import read_bytes, read_text
+from gera_jax.data.formats.ids_files import parse_json, read_bytes, read_text
 
 MISSING = ("", "NA", "N/A", "na", "null", "NULL", "None", "NaN", "nan")
 
@@ -40,7 +40,7 @@ class CsvSource(ArrowSource):
                                                   newlines_in_values=True),
                 convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False))
         partly: dict[str, str] = {}
-        columns = [_typed(self.table.column(name), name, partly) for name in names]
+        columns = [_typed(column, name, partly) for name, column in zip(names, self.table.columns, strict=True)]
         table = pa.table(columns, names=names)
         super().__init__(path, table.schema, table.num_rows, table.select, partly)
 
@@ -69,9 +69,9 @@ def _heading(path: Path, text: str, delimiter: str, *, quoted: bool) -> tuple[li
         line = next(csv.reader(io.StringIO(text), delimiter=delimiter, quoting=quoting), [])
     require(bool(line), str(path), got="no line", wanted="a heading and a row a line")
     numbers = [_is_number(cell) for cell in line]
-    counted = re.fullmatch(r"(0|1)( \d+)*", " ".join(line[1:] if not numbers[0] else line))
-    counts = [int(cell) for cell in (line[1:] if not numbers[0] else line)] if counted else []
-    if not any(numbers[1:] or numbers) or (len(counts) > 2 and counts == list(range(counts[0], counts[0] + len(counts)))):
+    cells = line if numbers[0] else line[1:]
+    counts = len(cells) > 2 and any(cells == [str(i + start) for i in range(len(cells))] for start in (0, 1))
+    if counts or not any(numbers[1:] or numbers):
         return [name or f"unnamed {i}" for i, name in enumerate(line)], True
     names = [f"column_{i}" for i in range(len(line))]
     return (names if numbers[0] else ["id", *names[1:]]), False
@@ -115,24 +115,24 @@ def _list(word: str | None, name: str, row: int) -> list[float]:
              remedy="Write whole lists: NumPy shortens long ones to \"...\"; better, save the rows as .npz.")
 
 
-def open_json_lines(path: Path) -> ArrowSource:
-    """`.jsonl`: an object a line; lists of numbers are vectors, whole numbers stay exact."""
-    pa = library()
-    rows = []
-    for number, line in enumerate(read_text(path, str(path)).split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            said = "brackets nested too deep" if isinstance(error, RecursionError) else str(error)
-            fail(str(path), got=f"line {number}, which is no JSON ({said})", wanted="an object a line")
-        require(isinstance(row, dict), str(path), got=f"a JSON {type(row).__name__} in line {number}", wanted="an object a line")
-        rows.append({name: _vector(value) for name, value in row.items()})
-    require(bool(rows), str(path), got="no line", wanted="an object a line")
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    columns = [_column(path, name, [row.get(name) for row in rows]) for name in names]
-    return ArrowSource.of(pa.table(columns, names=names), path)
+class JsonLines(ArrowSource):
+    """`.jsonl`: an object a line; lists of numbers are vectors, ids stay what JSON says they are."""
+
+    def __init__(self, path: Path):
+        rows = []
+        for number, line in enumerate(read_text(path, str(path)).split("\n"), 1):
+            if line.strip():
+                row = parse_json(line, str(path), f"{path.name} line {number}")
+                require(isinstance(row, dict), str(path), got=f"a JSON {type(row).__name__} in line {number}",
+                        wanted="an object a line")
+                rows.append({name: _vector(value) for name, value in row.items()})
+        require(bool(rows), str(path), got="no line", wanted="an object a line")
+        self.values = {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
+        table = library().table({name: _column(path, name, values) for name, values in self.values.items()})
+        super().__init__(path, table.schema, table.num_rows, table.select)
+
+    def ids(self, name: str, key: str) -> Any:
+        return self.values[name]
 
 
 def _vector(value: Any) -> Any:
@@ -153,14 +153,10 @@ def _column(path: Path, name: str, values: list) -> Any:
             row = next(row for row, value in enumerate(values) if not isinstance(value, np.ndarray))
             fail(f"{path.name} {name}", got=f"{str(values[row])[:40]} in row {row}", wanted="a list of numbers in each row")
         return pa.array(values, pa.list_(pa.float64()))
-    numbers = [value for value in values if isinstance(value, int) and not isinstance(value, bool)]
-    if numbers and not -(2**63) <= min(numbers) <= max(numbers) < 2**63 and len(numbers) == len(values):
-        fits = min(numbers) >= 0 and max(numbers) < 2**64
-        return pa.array(values, pa.uint64()) if fits else pa.array([str(value) for value in values])
     try:
         return pa.array(values)
-    except (pa.ArrowException, OverflowError, ValueError, TypeError):  # kinds together: kept as they would be printed
-        return pa.array([None if value is None else json.dumps(value) for value in values])
+    except (pa.ArrowException, OverflowError, ValueError, TypeError):  # of many kinds, or too large: as it would be printed
+        return pa.array([value if value is None or isinstance(value, str) else json.dumps(value) for value in values])
 
 
 class WordVectors(Source):
