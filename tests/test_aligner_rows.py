@@ -10,6 +10,7 @@ import pytest
 
 from gera_jax import Aligner, estimators
 from gera_jax.checks import InputError, RunError
+from gera_jax.data import as_rows
 
 
 def views(n: int = 120):
@@ -132,3 +133,11 @@ def test_copies_and_words():
     assert repr(aligner) == "Aligner('ridge_cca', settings={'dim': 3})"
     for other in (copy.copy(aligner), copy.deepcopy(aligner), pickle.loads(pickle.dumps(aligner))):
         np.testing.assert_array_equal(other.transform_x(x), aligner.transform_x(x))
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+def test_integers_that_float64_would_round_are_refused(dtype):
+    rows = np.array([[2**53 + 1], [2**53 + 2]], dtype)
+    with pytest.raises(InputError, match="integers up to 9007199254740994.*Subtract what they share"):
+        as_rows(rows, "x")
+    assert as_rows(rows - rows.min(axis=0), "x").tolist() == [[0.0], [1.0]]

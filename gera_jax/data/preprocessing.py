@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gera_jax.checks import fail, require, require_known
+from gera_jax.data.rows import real_numbers
 
 BLOCK_BYTES = 32 * 2**20
 CACHE_BYTES = 2**20  # a block that stays in the cache through all steps: three times as fast as a large one
@@ -90,11 +91,12 @@ class Preprocessor:
         self.explained_variance = 1.0
         if options["center"] or options["standardize"]:
             # Sums of differences from one of the rows: what all rows share does not round what tells them apart.
-            origin = _wide(rows[index[:1]])[0]
+            origin = self._wide(rows[index[:1]])[0]
             self.mean = origin + sum((block - origin).sum(0) for block in self._blocks(rows, index)) / len(index)
             if options["standardize"]:
-                variance = sum(np.square(block - self.mean).sum(0) for block in self._blocks(rows, index)) / len(index)
-                deviation = np.sqrt(variance)
+                factor = _power(self._reach(rows, index))
+                variance = sum(np.square((block - self.mean) * factor).sum(0) for block in self._blocks(rows, index)) / len(index)
+                deviation = np.sqrt(variance) / factor
                 # A dimension that is constant up to rounding holds no information; dividing would blow up its noise.
                 constant = deviation <= _grain(rows.dtype) * np.abs(self.mean)
                 self.scale = np.where(constant, 1.0, 1.0 / np.where(constant, 1.0, deviation))
@@ -107,7 +109,9 @@ class Preprocessor:
     def _fit_pca(self, rows: np.ndarray, index: np.ndarray, seed: int) -> None:
         keep = min(self.options["pca"], self.width, len(index))
         sample = _sample(index, PCA_ROWS, [seed, 21])
-        moment = sum(block.T @ block for block in map(self._affine, self._blocks(rows, sample)))
+        factor = 1.0 if self.options["standardize"] else _power(self._reach(rows, sample).max())
+        blocks = (self._affine(block) * factor for block in self._blocks(rows, sample))
+        moment = sum(block.T @ block for block in blocks)
         values, vectors = np.linalg.eigh(moment)
         vectors = vectors[:, ::-1][:, :keep]
         # Eigenvectors have no sign of their own: the largest entry is positive, so that every machine agrees.
@@ -145,7 +149,7 @@ class Preprocessor:
         numbers = None if row_numbers is None else np.asarray(row_numbers).reshape(-1)
         for start in range(0, len(flat), step):
             part = slice(start, start + step)
-            block = _wide(flat[part])
+            block = self._wide(flat[part])
             self._require_finite(block, np.arange(len(flat))[part] if numbers is None else numbers[part])
             with np.errstate(over="ignore"):
                 block = self._project(block).astype(np.float32)
@@ -159,9 +163,18 @@ class Preprocessor:
         """Float64 copies of the rows at the sorted `index`, a block at a time: a table on disk is never whole in memory."""
         step = max(1, BLOCK_BYTES // (8 * rows.shape[1]))
         for start in range(0, len(index), step):
-            block = _wide(rows[index[start : start + step]])
+            block = self._wide(rows[index[start : start + step]])
             self._require_finite(block, index[start : start + step])
             yield block
+
+    def _reach(self, rows: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """Largest distance of each column's entries from its mean, or from 0 where nothing is centred."""
+        mean = 0.0 if self.mean is None else self.mean
+        return np.max([np.abs(block - mean).max(axis=0) for block in self._blocks(rows, index)], axis=0)
+
+    def _wide(self, rows: np.ndarray) -> np.ndarray:
+        """A float64 copy."""
+        return np.array(real_numbers(np.asarray(rows), f"{self.name} rows"), np.float64)
 
     def _require_finite(self, block: np.ndarray, numbers: np.ndarray) -> None:
         if not np.isfinite(block).all():
@@ -233,9 +246,9 @@ def _unit(block: np.ndarray) -> np.ndarray:
     return block
 
 
-def _wide(rows: np.ndarray) -> np.ndarray:
-    """A float64 copy."""
-    return np.array(rows, np.float64)
+def _power(largest: np.ndarray) -> np.ndarray:
+    """Powers of two that bring magnitudes into [1/2, 1): exact factors that keep squares in range; 1 for 0."""
+    return np.where(largest > 0, np.ldexp(1.0, np.clip(-np.frexp(largest)[1], -1000, 1000)), 1.0)
 
 
 def _grain(dtype: np.dtype) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 from gera_jax.checks import InputError, fail, require
 from gera_jax.data.formats.base import ID_WORDS
 
+EXACT = 2**53
 BLOCK_BYTES = 8 * 2**20  # of rows whose finiteness is looked at together, so that a table on disk is never whole in memory
 WANTED = "real numbers [n, d]"
 
@@ -29,8 +30,8 @@ def as_rows(rows: Any, name: str, *, width: int | None = None, least: int = 1, w
       exactly; whole numbers and bool become float64.
 
     Raises:
-      InputError: complex numbers, texts, objects, masked or sparse arrays, rows of unequal width, no matrix, another width, too
-        few rows, or rows with a missing, NaN or infinite entry (how many, and the first).
+      InputError: complex numbers, texts, objects, masked or sparse arrays, integers above 2^53, rows of unequal width, no matrix,
+        another width, too few rows, or rows with a missing, NaN or infinite entry (how many, and the first).
 
     >>> as_rows([[1, 2], [3, 4]], "x").tolist()
     [[1.0, 2.0], [3.0, 4.0]]
@@ -39,7 +40,7 @@ def as_rows(rows: Any, name: str, *, width: int | None = None, least: int = 1, w
     ...
     gera_jax.checks.InputError: x: got 1 row with NaN or infinity (row 1); wanted finite numbers. Drop or repair it.
     """
-    found = _numbers(_array(rows, name), name)
+    found = real_numbers(_array(rows, name), name)
     if not found.size and found.ndim == 1 and least == 0:
         found = found.reshape(0, width or 0)
     require(found.ndim == 2, name, got=f"shape {found.shape}", wanted=WANTED, remedy=_reshaping(found.ndim))
@@ -173,12 +174,16 @@ READERS = {  # an attribute that only one family of libraries has -> how their r
 }
 
 
-def _numbers(rows: np.ndarray, name: str) -> np.ndarray:
-    """`rows` in a float type of this machine, or an error for what are no real numbers."""
+def real_numbers(rows: np.ndarray, name: str) -> np.ndarray:
+    """`rows` in a float type of this machine, or an error for what are no real numbers and for integers that it would round."""
     kind, word = rows.dtype.kind, rows.dtype.name
     if kind == "f" and rows.dtype.itemsize <= 8:
         return rows if rows.dtype.isnative else rows.astype(rows.dtype.newbyteorder("="))
     if kind in "fiub":
+        if kind in "iu" and rows.dtype.itemsize == 8 and rows.size:
+            largest = max(abs(int(rows.min())), abs(int(rows.max())))
+            require(largest <= EXACT, name, got=f"integers up to {largest}", wanted="integers up to 2^53, which float64 holds",
+                    remedy="Subtract what they share first, such as rows - rows.min(axis=0).")
         with np.errstate(over="ignore"):  # of a long double: found below as infinite
             return rows.astype(np.float64)
     if kind == "V" and rows.dtype.names is None and word.startswith(("bfloat", "float", "int", "uint")):

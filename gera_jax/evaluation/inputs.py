@@ -68,8 +68,9 @@ def whole(value: Any, name: str, least: int = 1) -> int:
 
 def counts(ks: Sequence[int]) -> tuple[int, ...]:
     """The k of a metric at k."""
-    fine = len(ks) > 0 and all(isinstance(k, int | np.integer) and not isinstance(k, bool) and k >= 1 for k in ks)
-    require(fine, "ks", got=tuple(ks), wanted="one or more whole numbers, each at least 1")
+    fine = isinstance(ks, Sequence | np.ndarray) and len(ks) > 0
+    fine = fine and all(isinstance(k, int | np.integer) and not isinstance(k, bool) and k >= 1 for k in ks)
+    require(fine, "ks", got=ks, wanted="a sequence of one or more whole numbers, each at least 1")
     return tuple(int(k) for k in ks)
 
 

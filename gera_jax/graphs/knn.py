@@ -79,6 +79,9 @@ def nearest(
     require_known(backend, ("auto", *_SCREENS), "backend")
     excluded = _excluded(x, pool, exclude_self)
     pool = x if pool is None else pool
+    for name, rows in (("x", x), ("pool", pool)):
+        require(not isinstance(rows, np.ma.MaskedArray), name, got="a masked array", wanted="an array of real numbers",
+                remedy="Drop the rows with masked entries, or fill them.")
     x, pool = (a if isinstance(a, np.ndarray) else np.asarray(a) for a in ((x, x) if pool is x else (x, pool)))
     x, pool = (a.astype(np.float32) if a.dtype.kind == "V" else a for a in (x, pool))  # bfloat16
     _check(x, pool, k, excluded, block_size)
