@@ -147,6 +147,8 @@ def fit(
     from gera_jax.cli.commands import use_compilation_cache
     from gera_jax.comparison.winner import fit_winner
 
+    checks.require(settings is None or isinstance(settings, Mapping), "settings", got=repr(settings), wanted="names with values",
+                   remedy="Give a dictionary: settings=dict(width=512).")
     use_compilation_cache()
     return fit_winner(
         method,
@@ -231,7 +233,7 @@ def _compare(args: argparse.Namespace, overrides: Mapping[str, str]) -> tuple[An
     found = compare(
         pairs=listed,
         counts=counts,
-        methods=tuple(m for m in args.methods.split(",") if m),
+        methods=tuple(args.methods.split(",")) if args.methods else (),
         seeds=args.seeds,
         budget=args.budget,
         metric=args.metric,

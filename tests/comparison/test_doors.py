@@ -220,3 +220,9 @@ def test_the_time_left_counts_what_the_other_methods_took():
             estimates.append((show.left(spent, done) + spent) / total)
     assert max(estimates) < 1.01 and min(estimates) > 0.99
     assert not re.search("nan", str(estimates))
+
+
+def test_settings_are_names_with_values(tmp_path):
+    with pytest.raises(InputError, match=r"settings: got \['dim=3'\]; wanted names with values"):
+        gera_jax.fit("ridge_cca", tmp_path / "m", data="emoji", settings=["dim=3"])
+    assert not (tmp_path / "m").exists()
