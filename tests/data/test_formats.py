@@ -97,7 +97,7 @@ def write_h5(path):
 
 
 def write_h5ad(path):
-    anndata = pytest.importorskip("anndata")
+    import anndata
     import pandas as pd
 
     obs = pd.DataFrame({"label": list("aabbab")}, index=IDS)
@@ -105,12 +105,12 @@ def write_h5ad(path):
 
 
 def write_pt(path):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="an extra of some GiB")
     torch.save({"rows": torch.tensor(ROWS, requires_grad=True), "ids": IDS}, path)
 
 
 def write_pt_by_id(path):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="an extra of some GiB")
     torch.save({i: torch.tensor(row) for i, row in zip(IDS, ROWS, strict=True)}, path)
 
 
@@ -119,7 +119,8 @@ def write_vec(path, heading="6 4\n"):
 
 
 def write_faiss(path):
-    faiss = pytest.importorskip("faiss")
+    import faiss
+
     index = faiss.IndexFlatIP(4)
     index.add(ROWS)
     faiss.write_index(index, str(path))
@@ -161,7 +162,8 @@ def test_a_cut_file_is_told_in_a_sentence(name, tmp_path):
 
 
 def test_an_id_map_of_faiss_gives_its_numbers(tmp_path):
-    faiss = pytest.importorskip("faiss")
+    import faiss
+
     index = faiss.IndexIDMap(faiss.IndexFlatL2(4))
     index.add_with_ids(ROWS, np.array([2**62 + 1, 5, 0, 7, 8, 9]))
     faiss.write_index(index, str(tmp_path / "a.index"))
@@ -222,7 +224,9 @@ def test_a_quote_that_is_never_closed_swallows_no_line(tmp_path):
 
 
 def test_data_frames(tmp_path):
-    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    import pandas
+    import polars
+
     listed = pandas.DataFrame({"id": IDS, "e": list(ROWS)})
     wide = pandas.DataFrame(ROWS, columns=[f"f{i}" for i in range(4)], index=IDS)
     for source in (listed, listed.set_index("id"), wide, polars.from_pandas(listed), frame(e=lists()),
@@ -241,7 +245,7 @@ def test_pickles_are_never_loaded(tmp_path):
         (tmp_path / name).write_bytes(b"cos\nsystem\n(S'touch boom'\ntR.")
         with pytest.raises(InputError, match=r"a pickle; .*Pickled objects can run code.*np.savez"):
             load_table(tmp_path / name)
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="an extra of some GiB")
     torch.save({"rows": np.ones(3), "f": print}, tmp_path / "a.pt")
     with pytest.raises(InputError, match="objects that only running code can load|damaged file of PyTorch"):
         load_table(tmp_path / "a.pt")

@@ -78,7 +78,8 @@ def test_several_likely_ids_are_all_named(tmp_path):
 
 
 def test_pandas_index_is_the_ids_where_it_is_one_of_names(tmp_path):
-    pandas = pytest.importorskip("pandas")
+    import pandas
+
     frame = pandas.DataFrame({"e": list(ROWS)})
     for index, ids in ((IDS, IDS), (pandas.Index([9, 7, 5, 3, 1, 0], name="image"), [9, 7, 5, 3, 1, 0])):
         frame.set_axis(index).to_parquet(tmp_path / "a.parquet")

@@ -30,7 +30,7 @@ def test_arrays_and_lists(given):
 
 
 def test_tensors():
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="an extra of some GiB")
     tensor = torch.tensor(TABLE)
     for given in (tensor, tensor.bfloat16(), tensor.half(), tensor.clone().requires_grad_(), list(tensor.bfloat16()), tensor.T.contiguous().T):
         np.testing.assert_array_equal(as_rows(given, "x").astype(np.float64), TABLE)
@@ -41,7 +41,8 @@ def test_tensors():
 
 
 def test_pandas_frames():
-    pd = pytest.importorskip("pandas")
+    import pandas as pd
+
     given = [pd.DataFrame(TABLE, index=[7, 3, 1, 9], columns=list("aab")), pd.DataFrame(TABLE).astype("Float32"),
              pd.DataFrame(dict(v=LISTS)), pd.Series(LISTS, index=[4, 3, 2, 1])]  # an index is no column
     for frame in given:
@@ -59,7 +60,8 @@ def test_pandas_frames():
 
 
 def test_arrow_tables():
-    pa = pytest.importorskip("pyarrow")
+    import pyarrow as pa
+
     fixed = pa.list_(pa.float32(), 3)
     given = [pa.table(dict(zip("abc", TABLE.T, strict=True))), pa.table(dict(v=LISTS)), pa.RecordBatch.from_pydict(dict(v=LISTS)),
              pa.array(LISTS), pa.array(LISTS + LISTS, fixed).slice(4), pa.array(LISTS + LISTS).slice(4),
@@ -82,7 +84,8 @@ def test_arrow_tables():
 
 
 def test_polars_frames():
-    pl = pytest.importorskip("polars")
+    import polars as pl
+
     for frame in (pl.DataFrame(TABLE), pl.DataFrame(dict(v=LISTS)), pl.Series(LISTS), pl.Series(LISTS, dtype=pl.Array(pl.Float64, 3))):
         np.testing.assert_array_equal(as_rows(frame, "x"), TABLE)
     with pytest.raises(InputError, match=r'columns that hold ids or no numbers \("id"\)'):
