@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
+import warnings
 import zipfile
 
 import numpy as np
@@ -101,7 +102,9 @@ def write_h5ad(path):
     import pandas as pd
 
     obs = pd.DataFrame({"label": list("aabbab")}, index=IDS)
-    anndata.AnnData(np.ones((6, 9), np.float32), obs=obs, obsm={"X_clip": ROWS}).write_h5ad(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what anndata thinks of its pandas
+        anndata.AnnData(np.ones((6, 9), np.float32), obs=obs, obsm={"X_clip": ROWS}).write_h5ad(path)
 
 
 def write_pt(path):
