@@ -88,20 +88,32 @@ class AnnDataSource(Hdf5Source):
         return choose_key(self.path, key if key in known or f"obsm/{key}" not in known else f"obsm/{key}", known)
 
     def id_names(self, key: str) -> list[str]:
-        return [name.removeprefix("obs/") for name, (shape, dtype) in self.found.items()
-                if name.startswith("obs/") and len(shape) == 1 and dtype.kind in "USOiu" and name.count("/") == 1]
+        plain = [name.removeprefix("obs/") for name, (shape, dtype) in self.found.items()
+                 if name.startswith("obs/") and len(shape) == 1 and dtype.kind in "USOiu"]
+        # a column that may lack values, or that has few, is a group of arrays
+        columns = [name.removesuffix("/values").removesuffix("/categories") for name in plain if not name.endswith("/codes")]
+        return [name for name in columns if "/" not in name]
 
     def find_ids(self, key: str, ids_key: str, n: int) -> Any:
         return super().find_ids(key, ids_key or self._index(), n)
 
     def ids(self, name: str, key: str) -> Any:
-        return self.array(f"obs/{name}")
+        column = f"obs/{name}"
+        if column in self.found:
+            return self.array(column)
+        with reading(self.path, "AnnData file"):
+            if f"{column}/codes" in self.found:
+                codes = self.array(f"{column}/codes")
+                values, missing = self.array(f"{column}/categories")[np.maximum(codes, 0)], codes < 0
+            else:
+                values, missing = self.array(f"{column}/values"), self.array(f"{column}/mask")
+            return [None if lost else value for value, lost in zip(values.tolist(), missing, strict=True)]
 
     def _index(self) -> str:
         with reading(self.path, "AnnData file"), h5py().File(self.path, "r") as file:
             obs = file["obs"]
             name = obs.attrs.get("_index", "_index")
             name = name.decode() if isinstance(name, bytes) else str(name)
-        require(f"obs/{name}" in self.found, str(self.path), got=f"no names of rows (obs/{name})", wanted="an AnnData file",
+        require(name in self.id_names(""), str(self.path), got=f"no names of rows (obs/{name})", wanted="an AnnData file",
                 remedy=WRITE_AGAIN)
         return name
