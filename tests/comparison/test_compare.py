@@ -185,10 +185,10 @@ X, Y = np.arange(240.0).reshape(60, 4) % 17, np.arange(180.0).reshape(60, 3) % 1
 
 @pytest.mark.parametrize(("options", "words"), [
     (dict(data="clipart", methods=["ridge_ca"]), 'method: got "ridge_ca"; wanted a known name. Did you mean "ridge_cca" or "gera"?'),
-    (dict(data="clipart", counts=(1,)), "pairs: got 1; wanted at least 2 pairs."),
+    (dict(data="clipart", counts=(1,)), "pairs: got 1; wanted a whole number, at least 2."),
     (dict(data="clipart", pairs=(20, 9999)), "pairs: got 9999; wanted at most 2212, the pairs that train (validation and test take 300 and 500 items). Lower it, or --val and --test."),
-    (dict(data="clipart", budget=0), "budget: got 0; wanted at least 1 trial, a method's default."),
-    (dict(data="clipart", seeds=0), "seeds: got 0; wanted at least 1."),
+    (dict(data="clipart", budget=0), "budget: got 0; wanted a whole number, at least 1."),
+    (dict(data="clipart", seeds=0), "seeds: got 0; wanted a whole number, at least 1."),
     (dict(data="clipart", split="radnom"), 'split: got "radnom"; wanted "random" or "grouped".'),
     (dict(data="emoji3"), 'data: got "emoji3" of 3 modalities; wanted a set of two modalities.'),
     (dict(x=X), "x, y: got one of them; wanted both, or neither and data=NAME."),
