@@ -13,6 +13,7 @@ import pytest
 from gera_jax.checks import InputError
 from gera_jax.data.builder import build_dataset
 from gera_jax.data.tables import Table, inspect_table, load_table
+from gera_jax.files import HOST
 
 
 def table(n=300, dtype=np.float32, text=True):
@@ -57,13 +58,13 @@ def test_nothing_else_is_left(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     dead = subprocess.Popen(["true"])
     dead.wait()
-    (folder / f".my_image.0a1b2c3d.{dead.pid}.part" / "my_image").mkdir(parents=True)
-    (folder / f".my_image.0a1b2c3d.{os.getpid()}.part").mkdir()  # of one that is alive
+    (folder / f".my_image.{HOST}.0a1b2c3d.{dead.pid}.part" / "my_image").mkdir(parents=True)
+    (folder / f".my_image.{HOST}.0a1b2c3d.{os.getpid()}.part").mkdir()  # of one that is alive
     unreadable = Table(np.ones((3, 2)), [1, 2, 3], "My image", [{"no": object()}] * 3)
     with pytest.raises(TypeError, match="JSON"):
         build_dataset(unreadable, folder)
     build_dataset(table(10), folder)
-    assert sorted(path.name for path in folder.iterdir()) == [f".my_image.0a1b2c3d.{os.getpid()}.part", "my_image"]
+    assert sorted(path.name for path in folder.iterdir()) == [f".my_image.{HOST}.0a1b2c3d.{os.getpid()}.part", "my_image"]
     assert list(temporary.iterdir()) == []
 
 
