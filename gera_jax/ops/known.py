@@ -11,7 +11,7 @@ import numpy as np
 def known(value: Any) -> np.ndarray | None:
     """The numbers of `value`, or None where they are traced or lie on other hosts.
 
-    >>> known([1, 2]).tolist(), jax.jit(lambda v: v + (known(v) is None))(1).item()
+    >>> known([1, 2]).tolist(), jax.jit(lambda v: v + int(known(v) is None))(1).item()
     ([1, 2], 2)
     """
     if isinstance(value, jax.core.Tracer) or (isinstance(value, jax.Array) and not value.is_fully_addressable):

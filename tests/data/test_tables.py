@@ -55,7 +55,7 @@ def test_bad_rows(array, words):
     [
         (["a", "b"], r"image ids: got shape \(2,\); wanted one id a row, \(3,\)"),
         ([1.0, 2.0, 3.0], "got dtype float64; wanted strings or whole numbers"),
-        (["a", None, "b"], "image ids: got 1 rows without an id .first: row 1.; wanted one id a row"),
+        (["a", None, "b"], "image ids: got 1 row without an id .first: row 1.; wanted one id a row"),
         (np.array([b"a", b"caf\xe9", b"b"]), "image ids: got bytes that are no UTF-8"),
         (["a", 1, "b"], "got strings and numbers together; wanted one kind. Make every id a string"),
     ],

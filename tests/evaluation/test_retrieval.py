@@ -194,7 +194,7 @@ def test_a_block_never_holds_the_whole_matrix(monkeypatch):
      r"x_groups: got shape \(3,\); wanted one item number for each of the 2 rows"),
     (dict(x=np.ones((2, 2)), y=np.ones((2, 2)), x_groups=[0, 7], y_groups=[0, 0]),
      r"x_groups: got 1 of 2 queries with no right row among y \(first: row \[1\]\).*Drop those queries"),
-    (dict(x=np.ones((2, 2)), y=np.ones((2, 2)), ks=(0,)), r"ks: got \(0,\); wanted one or more whole numbers"),
+    (dict(x=np.ones((2, 2)), y=np.ones((2, 2)), ks=(0,)), r"ks: got \(0,\); wanted a sequence of one or more whole numbers"),
     (dict(x=np.ones((2, 2)), y=np.ones((2, 2)), block_size=0), "block_size: got 0; wanted at least 1"),
 ])
 def test_bad_input(kwargs, words):

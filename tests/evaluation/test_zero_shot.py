@@ -51,5 +51,5 @@ def test_bad_input():
         evaluation.zero_shot_accuracy(np.eye(2), np.eye(2), [0, 1], class_labels=[0])
     with pytest.raises(InputError, match="class_embeddings width: got 3 against 2 of x"):
         evaluation.zero_shot_accuracy(np.eye(2), np.eye(3), [0, 1])
-    with pytest.raises(InputError, match=r"ks: got \(\); wanted one or more"):
+    with pytest.raises(InputError, match=r"ks: got \(\); wanted a sequence of one or more"):
         evaluation.zero_shot_accuracy(np.eye(2), np.eye(2), [0, 1], ks=())

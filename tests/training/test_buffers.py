@@ -114,7 +114,7 @@ def test_a_killed_run_has_the_same_queue_to_the_bit(tmp_path):
 
 
 @pytest.mark.parametrize(("block", "words"), [
-    (dict(length=-1, of=["z.x"]), "buffers.length: got -1; wanted 0"),
+    (dict(length=-1, of=["z.x"]), "buffers.length: got -1; wanted at least 0"),
     (dict(length=49, of=["z.x"]), "buffers.length: got 49; wanted at most 48, the examples that there are. Set it to 48"),
     (dict(length=4, of=[]), "buffers.of: got no key; wanted keys to keep"),
     (dict(length=4, of=["z.xx"]), 'buffers.of: got "z.xx".*Did you mean "z.x"'),

@@ -182,7 +182,7 @@ def test_embedding_from_the_folder_equals_the_result(whole):
     raw = np.asarray(data.tables[name].rows[:5])
     np.testing.assert_allclose(training.load_run(workdir).embed(name, raw), result.project(name, data.features[name].take(np.arange(5))),
                                atol=1e-6)
-    with pytest.raises(checks.InputError, match=r"rows of .*: got shape \[5, 1\]; wanted \[n, "):
+    with pytest.raises(checks.InputError, match=r"rows of .*: got width 1; wanted width "):
         training.load_run(workdir).embed(name, raw[:, :1])
 
 
