@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from gera_jax.checks import InputError, fail, require
-from gera_jax.files import replacing
 
 logger = logging.getLogger("gera_jax")
 
@@ -86,6 +85,8 @@ class JsonLinesWriter(Writer):
         if None in steps:
             logger.warning("%s: %d lines were not whole and are dropped", self.path, steps.count(None))
         if len(kept) < len(lines):
+            from gera_jax.files import replacing  # with NumPy, which `import gera_jax.writers` is to do without
+
             with replacing(self.path) as partial:
                 partial.write_bytes(b"".join(kept))
         self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115
