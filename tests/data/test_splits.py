@@ -75,7 +75,7 @@ def test_read_ids(tmp_path):
     assert read_ids("", "ids").tolist() == [] and read_ids([3], "ids").tolist() == ["3"]
     (tmp_path / "a.csv").write_text("a")
     (tmp_path / "bad.json").write_text("{")
-    for name, words in (("none.txt", "which is not there"), ("a.csv", "a .txt, .json or .npy"), ("bad.json", "a list of ids")):
+    for name, words in (("none.txt", "which is not there"), ("a.csv", "a .txt, .json or .npy"), ("bad.json", "which is no JSON")):
         with pytest.raises(InputError, match=words):
             read_ids(tmp_path / name, "data.split.val_ids")
 
