@@ -143,19 +143,18 @@ def median_of_nonnegative(values: Array, mask: Array | None = None) -> Array:
     # A masked entry sorts behind everything, infinity and NaN included.
     bits = jnp.where(mask, lax.bitcast_convert_type(values, integer), jnp.iinfo(integer).max)
     count = jnp.sum(mask, axis=-1, dtype=jnp.int32)
-    rank = (count + 1) // 2  # 1-based rank of the lower middle entry
+    # 1-based ranks of the two middle entries. Both are counted inside the loop, which reads one stored copy of the entries: what
+    # stands outside may be computed again, rounded otherwise, and must not be compared with it.
+    ranks = jnp.stack([(count + 1) // 2, count // 2 + 1])
 
     def halve(_, bounds):
         low, high = bounds
         middle = low + (high - low) // 2
-        enough = jnp.sum(bits <= middle[..., None], axis=-1, dtype=jnp.int32) >= rank
+        enough = jnp.sum(bits <= middle[..., None], axis=-1, dtype=jnp.int32) >= ranks
         return jnp.where(enough, low, middle + 1), jnp.where(enough, middle, high)
 
     # The bounds come from the data, not from constants: under shard_map they then carry the data's mapped axes.
-    steps = jnp.iinfo(integer).bits
-    _, lower = lax.fori_loop(0, steps, halve, (jnp.min(bits, axis=-1), jnp.max(bits, axis=-1)))
-    within = jnp.sum(bits <= lower[..., None], axis=-1, dtype=jnp.int32)
-    above = jnp.min(jnp.where(bits > lower[..., None], bits, jnp.iinfo(integer).max), axis=-1)
-    upper = jnp.where(within >= count // 2 + 1, lower, above)
-    lower, upper = (lax.bitcast_convert_type(b, values.dtype) for b in (lower, upper))
+    bounds = (jnp.broadcast_to(edge(bits, axis=-1), ranks.shape) for edge in (jnp.min, jnp.max))
+    _, middle = lax.fori_loop(0, jnp.iinfo(integer).bits, halve, tuple(bounds))
+    lower, upper = lax.bitcast_convert_type(middle, values.dtype)
     return jnp.where(count > 0, 0.5 * lower + 0.5 * upper, 0.0)
