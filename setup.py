@@ -5,10 +5,7 @@ setup(
     packages=[
         *find_packages(include=["gera_jax", "gera_jax.*"]),
         "gera_jax.configs",
-        *(
-            "gera_jax.configs." + name
-            for name in find_namespace_packages("configs", exclude=["*__pycache__*"])
-        ),
+        *("gera_jax.configs." + name for name in find_namespace_packages("configs", exclude=["*__pycache__*"])),
     ],
     package_dir={"gera_jax.configs": "configs"},
 )

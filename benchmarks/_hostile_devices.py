@@ -1,6 +1,6 @@
 """Trained on 8 devices, read on 1, 2 and 8, resumed on 8, then 2, then 1: the table of parameter differences.
 
-    python -m benchmarks.hostile devices
+python -m benchmarks.hostile devices
 """
 
 from __future__ import annotations
@@ -49,13 +49,21 @@ def command(devices: int, world: Path, argv: tuple[str, ...], target: str, *, be
     flags = f"--xla_force_host_platform_device_count={devices}"
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     environment.pop("JAX_NUM_CPU_DEVICES", None)
-    return subprocess.run([sys.executable, "-c", before + SCRIPT, target, *argv], cwd=world, env=environment, capture_output=True,
-                          text=True)
+    return subprocess.run(
+        [sys.executable, "-c", before + SCRIPT, target, *argv], cwd=world, env=environment, capture_output=True, text=True
+    )
 
 
 def train(steps: int, folder: str, mode: str) -> tuple[str, ...]:
-    return (*TRAIN, "--config.batch.pairs=24", "--config.batch.anchors=8", f"--config.parallel={mode}",
-            f"--config.total_steps={steps}", "--workdir", folder)
+    return (
+        *TRAIN,
+        "--config.batch.pairs=24",
+        "--config.batch.anchors=8",
+        f"--config.parallel={mode}",
+        f"--config.total_steps={steps}",
+        "--workdir",
+        folder,
+    )
 
 
 def parameters(path: Path) -> tuple[int, list[np.ndarray]]:
@@ -105,6 +113,8 @@ def _line(mode: str, told: str, done: subprocess.CompletedProcess, path: Path, w
     going_on = next((line for line in done.stderr.splitlines() if "going on at step" in line), "")
     gap = max(float(np.abs(a - b).max()) for a, b in zip(found, wanted, strict=True)) if wanted else 0.0
     fine = at == step and gap <= TOLERANCE
-    print(f"{mode}: {told}: exit code {done.returncode}, step {at} (wanted {step}), largest difference "
-          f"{f'{gap:.1e}' if wanted else '-'} {going_on}{'' if fine else '  WRONG'}")
+    print(
+        f"{mode}: {told}: exit code {done.returncode}, step {at} (wanted {step}), largest difference "
+        f"{f'{gap:.1e}' if wanted else '-'} {going_on}{'' if fine else '  WRONG'}"
+    )
     return int(not fine)

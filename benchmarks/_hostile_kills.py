@@ -65,8 +65,9 @@ def lay_out(world: Path) -> None:
 def alive(argv: tuple[str, ...], world: Path) -> Iterator[subprocess.Popen]:
     """The command in a session of its own; whatever is left of it goes at the end."""
     said = (world / "said").open("w+")
-    process = subprocess.Popen([sys.executable, "-m", "gera_jax", *argv], cwd=world, env=ENVIRONMENT, start_new_session=True,
-                               stdout=said, stderr=said)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gera_jax", *argv], cwd=world, env=ENVIRONMENT, start_new_session=True, stdout=said, stderr=said
+    )
     try:
         yield process
     finally:
@@ -132,8 +133,11 @@ def content(path: Path) -> Any:
 
 def without_times(node: Any) -> Any:
     if isinstance(node, dict):
-        return {key: [trial[:2] for trial in value] if key == "trials" else without_times(value) for key, value in node.items()
-                if not any(word in key.lower() for word in ("second", "time", "digest", "downloadsize"))}
+        return {
+            key: [trial[:2] for trial in value] if key == "trials" else without_times(value)
+            for key, value in node.items()
+            if not any(word in key.lower() for word in ("second", "time", "digest", "downloadsize"))
+        }
     return [without_times(value) for value in node] if isinstance(node, list) else str(node) if node != node else node
 
 
@@ -152,8 +156,11 @@ def parameters(folder: Path) -> str:
 
 def differences(got: dict[str, Any], want: dict[str, Any]) -> list[str]:
     """Files that are missing, left over or other, in words."""
-    return [f"{name}: {'missing' if name not in got else 'left over' if name not in want else 'other content'}"
-            for name in sorted({*got, *want}) if got.get(name) != want.get(name)]
+    return [
+        f"{name}: {'missing' if name not in got else 'left over' if name not in want else 'other content'}"
+        for name in sorted({*got, *want})
+        if got.get(name) != want.get(name)
+    ]
 
 
 def changes(folder: Path) -> int:
@@ -277,8 +284,9 @@ def disk(folder: Path, disturb: Callable) -> Iterator[dict[str, Any]]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def fill_once(argv: tuple[str, ...], world: Path, whole: Undisturbed, rng: random.Random, *, resize: Callable
-              ) -> tuple[str, list[str]]:
+def fill_once(
+    argv: tuple[str, ...], world: Path, whole: Undisturbed, rng: random.Random, *, resize: Callable
+) -> tuple[str, list[str]]:
     """Run the command on a disk that is too small; it must end in words. Then there is room again."""
     size = rng.randrange(1, max(2, whole.size // 4096)) * 4096
     resize(size)

@@ -1,6 +1,6 @@
 """The first rows of the large molecule set as they ship: rows are in random order, so they are a fair smaller set.
 
-    python -m benchmarks._molecule_large molecule_name_large.npz --rows 6000
+python -m benchmarks._molecule_large molecule_name_large.npz --rows 6000
 """
 
 from __future__ import annotations

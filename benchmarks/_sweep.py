@@ -12,8 +12,14 @@ from gera_jax.cli.commands import use_compilation_cache
 from gera_jax.comparison.outcome import Interval
 
 LARGE, SMALL = dict(val=300, test=500), dict(val=150, test=400)
-SETS = {"clipart": LARGE, "clipart_dinov2": LARGE, "emoji": SMALL, "emoji_speech": SMALL, "emoji_speech_image": SMALL,
-        "molecule": LARGE}
+SETS = {
+    "clipart": LARGE,
+    "clipart_dinov2": LARGE,
+    "emoji": SMALL,
+    "emoji_speech": SMALL,
+    "emoji_speech_image": SMALL,
+    "molecule": LARGE,
+}
 
 
 def possible(source: str, pairs: int) -> bool:

@@ -28,8 +28,10 @@ from gera_jax.training import checkpoints
 def state_of(parameters: int) -> dict[str, dict[str, np.ndarray]]:
     rng = np.random.default_rng(0)
     width = int((parameters / 2) ** 0.5)
-    return {part: {name: rng.normal(size=(width, width)).astype(np.float32) for name in ("x", "y")}
-            for part in ("params", "mu", "nu", "best")}
+    return {
+        part: {name: rng.normal(size=(width, width)).astype(np.float32) for name in ("x", "y")}
+        for part in ("params", "mu", "nu", "best")
+    }
 
 
 def timed(act: Callable[[], object]) -> tuple[float, float]:

@@ -20,13 +20,18 @@ from gera_jax.comparison.learning_curve import ROUGHNESS, Hidden, coverage, hide
 METRICS = ("R@1", "R@10")
 OFFERED = (0.05, 0.075, 0.1, 0.125, 0.15, 0.175, 0.2, 0.225, 0.25)
 CHOSEN_ON = ("clipart", "emoji", "molecule")  # the sets that told ROUGHNESS; the other three check it
-GROUPS = {"all sets and methods": lambda key: True, "sets that told roughness": lambda key: key[0] in CHOSEN_ON,
-          "other sets": lambda key: key[0] not in CHOSEN_ON, "auto": lambda key: key[1] == "auto",
-          "other methods": lambda key: key[1] != "auto"}
+GROUPS = {
+    "all sets and methods": lambda key: True,
+    "sets that told roughness": lambda key: key[0] in CHOSEN_ON,
+    "other sets": lambda key: key[0] not in CHOSEN_ON,
+    "auto": lambda key: key[1] == "auto",
+    "other methods": lambda key: key[1] != "auto",
+}
 
 
-def hidden(rows: list[dict], metric: str, seeds: int | None = None, roughness: float = ROUGHNESS, further: int = 0
-           ) -> dict[tuple[str, str], Hidden]:
+def hidden(
+    rows: list[dict], metric: str, seeds: int | None = None, roughness: float = ROUGHNESS, further: int = 0
+) -> dict[tuple[str, str], Hidden]:
     """The check of every (set, method) that has at least 4 pair counts; `further` counts below the last are left out too."""
     cells, found = collect(rows, "field"), {}
     for source in SETS:
@@ -74,8 +79,10 @@ def main() -> None:
             chosen = [check for key, check in checks.items() if wanted(key)]
             if chosen:
                 c = coverage(chosen)
-                print(f"| {metric} | {label} | {c['hidden']} | {100 * c['means']:.0f} % | {100 * c['runs']:.0f} % | "
-                      f"{100 * c['error']:.1f} | {100 * c['bias']:+.1f} | {100 * c['width']:.1f} |")
+                print(
+                    f"| {metric} | {label} | {c['hidden']} | {100 * c['means']:.0f} % | {100 * c['runs']:.0f} % | "
+                    f"{100 * c['error']:.1f} | {100 * c['bias']:+.1f} | {100 * c['width']:.1f} |"
+                )
     used = {row["seed"] for row in rows if row["group"] == "field"}
     print(f"\nSeeds used: {args.seeds or len(used)} at most.")
 

@@ -107,7 +107,9 @@ def main() -> None:
     step = jax.jit(jax.value_and_grad(shapley_interaction, argnums=(0, 1)))
     cosines = np.asarray(rng.uniform(-1, 1, size=(SENTENCES, 14 * SENTENCES)))
     result = dict(
-        moments=v.shape[1], reached=float(np.mean(np.asarray(one(v[0], source[0])) > 0)), largest_difference=float(off.max()),
+        moments=v.shape[1],
+        reached=float(np.mean(np.asarray(one(v[0], source[0])) > 0)),
+        largest_difference=float(off.max()),
         ours_ms=cpu_ms(lambda: jax.block_until_ready(one(v[0], source[0]))),
         ours_8_recordings_ms=cpu_ms(lambda: jax.block_until_ready(every(v, source))) / RECORDINGS,
         scipy_dense_ms=cpu_ms(lambda: similarity(dense(v[0]), source[0]), 5),

@@ -25,8 +25,15 @@ METRICS = ("mean/R@1", "mean/R@10", "foscttm")
 
 def variants() -> dict[str, dict]:
     """Keyword arguments of the term; the default and the readings that the paper's reviewers could not tell apart."""
-    return {"default": {}, "row": dict(form="row"), "log_euclidean": dict(form="log_euclidean"), "batch": dict(form="batch"),
-            "markov t=2": dict(operator="markov", t=2), "self_tuning": dict(bandwidth="self_tuning"), "knn 32": dict(knn=32)}
+    return {
+        "default": {},
+        "row": dict(form="row"),
+        "log_euclidean": dict(form="log_euclidean"),
+        "batch": dict(form="batch"),
+        "markov t=2": dict(operator="markov", t=2),
+        "self_tuning": dict(bandwidth="self_tuning"),
+        "knn 32": dict(knn=32),
+    }
 
 
 def run(source: str, pairs: int, start: str, seed: int, weight: float, variant: str) -> dict:
@@ -49,27 +56,51 @@ def run(source: str, pairs: int, start: str, seed: int, weight: float, variant: 
             del c.losses[f"geometry_{name}"]
         c.batch.anchors = 0
     result = training.train(c)
-    return dict(source=source, pairs=pairs, start=start, seed=seed, weight=weight, variant=variant, best_step=result.best_step,
-                seconds=round(result.seconds, 2), val=result.best_metric,
-                test={name: value for name, value in result.evaluate("test").items() if name in METRICS})
+    return dict(
+        source=source,
+        pairs=pairs,
+        start=start,
+        seed=seed,
+        weight=weight,
+        variant=variant,
+        best_step=result.best_step,
+        seconds=round(result.seconds, 2),
+        val=result.best_metric,
+        test={name: value for name, value in result.evaluate("test").items() if name in METRICS},
+    )
 
 
 def grid(variant: str) -> list[tuple]:
     if variant != "default":  # only where the default does nothing, with the weight that needs no choice
-        return [(source, 100, "ridge_cca", seed, weight, variant) for source in VARIANT_SETS for seed in SEEDS
-                for weight in (1.0, 10.0)]
-    return [(source, pairs, start, seed, weight, variant) for source in sweep.SETS for pairs in PAIRS for start in STARTS
-            for seed in SEEDS for weight in WEIGHTS]
+        return [
+            (source, 100, "ridge_cca", seed, weight, variant)
+            for source in VARIANT_SETS
+            for seed in SEEDS
+            for weight in (1.0, 10.0)
+        ]
+    return [
+        (source, pairs, start, seed, weight, variant)
+        for source in sweep.SETS
+        for pairs in PAIRS
+        for start in STARTS
+        for seed in SEEDS
+        for weight in WEIGHTS
+    ]
 
 
 def table(rows: list[dict], variant: str) -> str:
-    lines = ["| set | pairs | start | twin R@10 | chosen weight: R@10 | R@1 | FOSCTTM | fixed 1: R@10 | FOSCTTM |",
-             "|---|---|---|---|---|---|---|---|---|"]
+    lines = [
+        "| set | pairs | start | twin R@10 | chosen weight: R@10 | R@1 | FOSCTTM | fixed 1: R@10 | FOSCTTM |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
     for source in sweep.SETS:
         for pairs in PAIRS:
             for start in STARTS:
-                cell = {(r["seed"], r["weight"]): r for r in rows if (r["source"], r["pairs"], r["start"], r["variant"])
-                        == (source, pairs, start, variant)}
+                cell = {
+                    (r["seed"], r["weight"]): r
+                    for r in rows
+                    if (r["source"], r["pairs"], r["start"], r["variant"]) == (source, pairs, start, variant)
+                }
                 seeds = [s for s in SEEDS if all((s, w) in cell for w in WEIGHTS)]
                 if len(seeds) < len(SEEDS):
                     continue
@@ -88,8 +119,11 @@ def table(rows: list[dict], variant: str) -> str:
 
 def variant_table(rows: list[dict]) -> str:
     """Each variant minus the default's twin, 100 pairs, ridge-CCA start."""
-    cell = {(r["source"], r["variant"], r["seed"], r["weight"]): r["test"] for r in rows
-            if r["pairs"] == 100 and r["start"] == "ridge_cca"}
+    cell = {
+        (r["source"], r["variant"], r["seed"], r["weight"]): r["test"]
+        for r in rows
+        if r["pairs"] == 100 and r["start"] == "ridge_cca"
+    }
     lines = ["| variant | set | weight | R@10 | R@1 | FOSCTTM |", "|---|---|---|---|---|---|"]
     for variant in variants():
         for source in VARIANT_SETS:

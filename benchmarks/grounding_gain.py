@@ -38,8 +38,15 @@ def run(arm: str, seed: int) -> dict:
     began = time.process_time()
     name = ARMS[arm] + ("," if ":" in ARMS[arm] else ":") + f"seed={seed}"
     result = training.train(config.load(name))
-    return dict(arm=arm, seed=seed, best_step=result.best_step, steps=int(result.state.step), val=result.best_metric,
-                cpu_seconds=round(time.process_time() - began, 1), test=result.evaluate("test"))
+    return dict(
+        arm=arm,
+        seed=seed,
+        best_step=result.best_step,
+        steps=int(result.state.step),
+        val=result.best_metric,
+        cpu_seconds=round(time.process_time() - began, 1),
+        test=result.evaluate("test"),
+    )
 
 
 class Untrained:

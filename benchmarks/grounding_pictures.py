@@ -1,6 +1,6 @@
 """Score map of a test sentence, and the true and found spans of a test recording, of a finished run.
 
-    python -m benchmarks.grounding_pictures runs/g2l docs/results       # writes g2l_score_map.png, g2l_spans.png
+python -m benchmarks.grounding_pictures runs/g2l docs/results       # writes g2l_score_map.png, g2l_spans.png
 """
 
 from __future__ import annotations

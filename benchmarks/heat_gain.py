@@ -34,8 +34,15 @@ def run(arm: str, seed: int, weight: float) -> dict:
             del c.losses[term]
         c.batch.anchors = 0
     result = training.train(c)
-    return dict(arm=arm, seed=seed, weight=weight, best_step=result.best_step, seconds=round(result.seconds, 1),
-                val=result.best_metric, test={m: result.evaluate("test")[m] for m in METRICS})
+    return dict(
+        arm=arm,
+        seed=seed,
+        weight=weight,
+        best_step=result.best_step,
+        seconds=round(result.seconds, 1),
+        val=result.best_metric,
+        test={m: result.evaluate("test")[m] for m in METRICS},
+    )
 
 
 def table(rows: list[dict]) -> str:

@@ -1,11 +1,11 @@
 """Hostile use in its long forms; each prints its faults and ends with 1 where there was one.
 
-    python -m benchmarks.hostile                        # all of them, one after the other: hours
-    python -m benchmarks.hostile fuzz --cases 10000     # mutated files and configs through the command line
-    python -m benchmarks.hostile flips --flips 1000     # one bit of one stored file
-    python -m benchmarks.hostile kills --kills 100      # over all commands, or --only train,fit
-    python -m benchmarks.hostile disks --fulls 30       # full disks; needs the right to mount a tmpfs
-    python -m benchmarks.hostile devices                # trained on 8 devices, read and resumed on 8, 2, 1
+python -m benchmarks.hostile                        # all of them, one after the other: hours
+python -m benchmarks.hostile fuzz --cases 10000     # mutated files and configs through the command line
+python -m benchmarks.hostile flips --flips 1000     # one bit of one stored file
+python -m benchmarks.hostile kills --kills 100      # over all commands, or --only train,fit
+python -m benchmarks.hostile disks --fulls 30       # full disks; needs the right to mount a tmpfs
+python -m benchmarks.hostile devices                # trained on 8 devices, read and resumed on 8, 2, 1
 """
 
 from __future__ import annotations

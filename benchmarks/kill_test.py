@@ -21,14 +21,26 @@ from pathlib import Path
 import numpy as np
 
 # Evaluations and saves every few steps, so that kills fall into them as well; more steps than one life has time for.
-COMMAND = ("-m", "gera_jax", "train", "--json", "--config", "gera:pairs=300",
-           "--config.evals.every_steps=7", "--config.checkpoint.every_steps=5", "--config.log_every_steps=3",
-           "--config.tensorboard=off")
+COMMAND = (
+    "-m",
+    "gera_jax",
+    "train",
+    "--json",
+    "--config",
+    "gera:pairs=300",
+    "--config.evals.every_steps=7",
+    "--config.checkpoint.every_steps=5",
+    "--config.log_every_steps=3",
+    "--config.tensorboard=off",
+)
 
 
 def launch(workdir: Path, steps: int) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, *COMMAND, f"--config.total_steps={steps}", "--workdir", str(workdir)],
-                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, *COMMAND, f"--config.total_steps={steps}", "--workdir", str(workdir)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
 
 
 def final_state(workdir: Path) -> list[np.ndarray]:
@@ -43,12 +55,15 @@ def final_state(workdir: Path) -> list[np.ndarray]:
 def log_without_time(workdir: Path) -> list[dict]:
     from gera_jax.writers import read_json_lines
 
-    return [{k: v for k, v in row.items() if "time" not in k and "second" not in k}
-            for row in read_json_lines(workdir / "metrics.jsonl")]
+    return [
+        {k: v for k, v in row.items() if "time" not in k and "second" not in k}
+        for row in read_json_lines(workdir / "metrics.jsonl")
+    ]
 
 
-def kill_until(start: Callable[[], subprocess.Popen], *, kills: int, life: float, rng: random.Random,
-               through: Callable[[], None]) -> list[float]:
+def kill_until(
+    start: Callable[[], subprocess.Popen], *, kills: int, life: float, rng: random.Random, through: Callable[[], None]
+) -> list[float]:
     """Start a command again and again and kill it at random moments of its `life` seconds; the moments.
 
     Args:

@@ -78,9 +78,12 @@ def main() -> None:
     args = parser.parse_args()
     for rows in args.rows:
         result = measure(rows, args.dim, args.k, args.repeats)
-        print(f"{rows} x {args.dim}, k {args.k}: plain {result['plain']:.2f} s, jax {result['jax']:.2f} s, faiss "
-              f"{result['faiss']:.2f} s, jax / plain {result['jax'] / result['plain']:.2f}, equal neighbours "
-              f"{result['plain = jax']:.4f} and {result['faiss = jax']:.4f}", flush=True)
+        print(
+            f"{rows} x {args.dim}, k {args.k}: plain {result['plain']:.2f} s, jax {result['jax']:.2f} s, faiss "
+            f"{result['faiss']:.2f} s, jax / plain {result['jax'] / result['plain']:.2f}, equal neighbours "
+            f"{result['plain = jax']:.4f} and {result['faiss = jax']:.4f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

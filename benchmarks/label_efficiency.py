@@ -58,8 +58,12 @@ def table(results: dict[str, Comparison]) -> str:
     """R@10 in per cent, methods x counts for each set, and a last line of the reference of each count."""
     lines = []
     for name, found in results.items():
-        lines += [f"### {name}", "", "| method | " + " | ".join(f"{c:,}" for c in found.counts) + " | CPU s |",
-                  "|---|" + "---|" * (len(found.counts) + 1)]
+        lines += [
+            f"### {name}",
+            "",
+            "| method | " + " | ".join(f"{c:,}" for c in found.counts) + " | CPU s |",
+            "|---|" + "---|" * (len(found.counts) + 1),
+        ]
         for method, label in found.labels.items():
             cells, seconds = [], []
             for count in found.counts:
@@ -69,8 +73,13 @@ def table(results: dict[str, Comparison]) -> str:
                 text = f"{100 * at.mean:.1f}" if there else "-"
                 cells.append(f"{text} ({100 * gain.mean:+.1f} ± {100 * gain.half:.1f})" if gain else text)
             lines.append(f"| {label} | " + " | ".join(cells) + f" | {sum(seconds) / max(len(seconds), 1):.1f} |")
-        lines += ["", "Best published by the validation rows: " + ", ".join(
-            f"{found.labels.get(found.reference(c), '-')} ({c:,})" for c in found.counts) + ".", ""]
+        lines += [
+            "",
+            "Best published by the validation rows: "
+            + ", ".join(f"{found.labels.get(found.reference(c), '-')} ({c:,})" for c in found.counts)
+            + ".",
+            "",
+        ]
     return "\n".join(lines)
 
 
@@ -88,7 +97,8 @@ def summary(results: dict[str, Comparison], method: str) -> str:
             lines.append(
                 f"Learning curve of {key}, largest count hidden: {of['hidden']:.0f} curves, means inside {of['means']:.2f}, "
                 f"single runs inside {of['runs']:.2f} (0.95 promised), off by {100 * of['error']:.1f} points, "
-                f"bias {100 * of['bias']:+.1f}.")
+                f"bias {100 * of['bias']:+.1f}."
+            )
     return "\n".join(lines)
 
 
@@ -108,8 +118,15 @@ def add_rows(file: Path, name: str, cells: Sequence[Cell]) -> None:
     rows = read_rows(file)
     for cell in (cell for cell in cells if not cell.error):
         rows[name, cell.pairs, cell.method, cell.seed] = dict(
-            set=name, pairs=cell.pairs, method=cell.method, seed=cell.seed, setting=cell.setting, validation=cell.validation,
-            cpu_seconds=round(cell.cpu_seconds, 2), **{key: round(cell.metrics[key], 5) for key in POINTS})
+            set=name,
+            pairs=cell.pairs,
+            method=cell.method,
+            seed=cell.seed,
+            setting=cell.setting,
+            validation=cell.validation,
+            cpu_seconds=round(cell.cpu_seconds, 2),
+            **{key: round(cell.metrics[key], 5) for key in POINTS},
+        )
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("".join(json.dumps(rows[key]) + "\n" for key in sorted(rows)))
 
@@ -127,8 +144,7 @@ def run_missing(args: argparse.Namespace, methods: Sequence[str], counts: Sequen
             began = time.monotonic()
             task = make_task(name, split=args.split, unpaired=args.unpaired, **SETS[name])
             cells = args.output / f"{name}-{args.split}-{args.unpaired}" / "cells.jsonl"
-            found = sweep(task, field, lacking, [seed], budget=args.budget, metric=METRIC, cells=cells,
-                          jobs=args.jobs or cores())
+            found = sweep(task, field, lacking, [seed], budget=args.budget, metric=METRIC, cells=cells, jobs=args.jobs or cores())
             add_rows(args.rows, name, found)
             print(f"seed {seed}, {name}, {len(field)} methods at {lacking}: {time.monotonic() - began:.0f} s", flush=True)
             failed = next((cell for cell in found if cell.error), None)
@@ -143,16 +159,20 @@ def field_table(rows: dict[tuple, dict], method: str, seeds: int, against: str =
     for (name, pairs, other, seed), row in sorted(rows.items()):
         if seed < seeds:
             values.setdefault((name, pairs), {}).setdefault(other, []).append(100 * row["mean/R@10"])
-    cells = {key: whole for key, found in values.items()
-             if {method, against or method} <= (whole := {m: v for m, v in found.items() if len(v) == seeds}).keys()
-             and len(whole) > 1}
+    cells = {
+        key: whole
+        for key, found in values.items()
+        if {method, against or method} <= (whole := {m: v for m, v in found.items() if len(v) == seeds}).keys() and len(whole) > 1
+    }
     others = sorted({m for found in cells.values() for m in found} - {method})
     known = gera_jax.comparison.methods()
     label = {name: known[name].label if name in known else name for name in (*others, method)}
     own = label[method]
     rival = label[against] if against else "best of the others"
-    lines = [f"| set | pairs | {' | '.join(label[m] for m in others)} | {own} | {own} - {rival} | |",
-             "|---" * (len(others) + 5) + "|"]
+    lines = [
+        f"| set | pairs | {' | '.join(label[m] for m in others)} | {own} | {own} - {rival} | |",
+        "|---" * (len(others) + 5) + "|",
+    ]
     words, rivals, gains = [], [], {}
     for name in SETS:
         for pairs, found in sorted((pairs, found) for (of, pairs), found in cells.items() if of == name):
@@ -167,11 +187,17 @@ def field_table(rows: dict[tuple, dict], method: str, seeds: int, against: str =
             lines.append(f"| {name} | {pairs} | {' | '.join(numbers)} |")
     counted = ", ".join(f"{words.count(word)} {word}" for word in ("won", "tied", "lost"))
     every = [gain for found in gains.values() for gain in found]
-    return "\n".join([
-        *lines, "", f"{counted}; the higher mean in {sum(gain > 0 for gain in every)}.",
-        "Mean difference: " + ", ".join(f"{pairs} pairs {np.mean(gain):+.1f}" for pairs, gain in sorted(gains.items()))
-        + (f"; all cells {np.mean(every):+.1f}." if every else "."),
-        "Best of the others: " + ", ".join(f"{rival} {n}" for rival, n in Counter(rivals).most_common()) + "."])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"{counted}; the higher mean in {sum(gain > 0 for gain in every)}.",
+            "Mean difference: "
+            + ", ".join(f"{pairs} pairs {np.mean(gain):+.1f}" for pairs, gain in sorted(gains.items()))
+            + (f"; all cells {np.mean(every):+.1f}." if every else "."),
+            "Best of the others: " + ", ".join(f"{rival} {n}" for rival, n in Counter(rivals).most_common()) + ".",
+        ]
+    )
 
 
 def main() -> None:
@@ -203,10 +229,22 @@ def main() -> None:
         run_missing(args, methods, counts)
         return
     began = time.monotonic()
-    results = {name: gera_jax.compare(
-        name, methods=methods, counts=counts, seeds=args.seeds, budget=args.budget, split=args.split, unpaired=args.unpaired,
-        jobs=args.jobs, progress=True, output=args.output / f"{name}-{args.split}-{args.unpaired}", **SETS[name])
-        for name in args.sets}
+    results = {
+        name: gera_jax.compare(
+            name,
+            methods=methods,
+            counts=counts,
+            seeds=args.seeds,
+            budget=args.budget,
+            split=args.split,
+            unpaired=args.unpaired,
+            jobs=args.jobs,
+            progress=True,
+            output=args.output / f"{name}-{args.split}-{args.unpaired}",
+            **SETS[name],
+        )
+        for name in args.sets
+    }
     first, *_ = results.values()
     shown = args.method if all(args.method in found.labels for found in results.values()) else next(iter(first.labels))
     print(table(results), summary(results, shown), sep="\n")

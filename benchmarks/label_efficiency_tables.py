@@ -39,8 +39,10 @@ def steps(rows: Path, large: Path | None = None) -> list[list[str]]:
         ["label_efficiency", "--table", "--seeds", "10", "--rows", field],
         ["label_efficiency", "--table", "--seeds", "20", "--rows", field],
         ["label_efficiency", "--table", "--rows", field],
-        *(["label_efficiency", "--table", "--method", method, "--against", "contrastive", "--rows", field]
-          for method in ("gera", "m3mix", "sspc", "structure", "gentle_clip")),
+        *(
+            ["label_efficiency", "--table", "--method", method, "--against", "contrastive", "--rows", field]
+            for method in ("gera", "m3mix", "sspc", "structure", "gentle_clip")
+        ),
         ["recipe_latency", "--repeats", "20"],
         ["curve_coverage", "--input", recipe],
         ["curve_coverage", "--input", recipe, "--seeds", "5"],

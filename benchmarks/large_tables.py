@@ -1,6 +1,6 @@
 """Peak memory of a run over a pair of 1,000,000 x 512 float32 memory-mapped tables, and rows per second of the sampler there.
 
-    python benchmarks/large_tables.py            # writes 4 GB into --folder (default: a temporary one)
+python benchmarks/large_tables.py            # writes 4 GB into --folder (default: a temporary one)
 """
 
 from __future__ import annotations

@@ -77,7 +77,8 @@ def mk_mmd() -> Race:
         total = sum(weight * block.detach().sum() for weight, block in zip((1, 1, 2), blocks, strict=True))
         scale = total / ((n + m) * (n + m - 1))
         within_x, within_y, between = (
-            sum(torch.exp(-block / (2 * factor * scale)) for factor in multipliers).mean() / len(multipliers) for block in blocks)
+            sum(torch.exp(-block / (2 * factor * scale)) for factor in multipliers).mean() / len(multipliers) for block in blocks
+        )
         return within_x + within_y - 2 * between
 
     return Race(losses.mk_mmd, theirs, (unit_rows(0, 2048, 512), unit_rows(1, 2048, 512, 0.3)), (0, 1))
@@ -146,8 +147,13 @@ def m2() -> Race:
 
     x = unit_rows(0, 2048, 512)
     y = F.normalize(torch.tensor(x + unit_rows(1, 2048, 512)), dim=1).numpy()
-    return Race(lambda x, y: losses.geodesic_mixup_contrastive(x, y, lam=lam, logit_scale=scale), theirs, (x, y), (0, 1),
-                products=((6, 2048, 512, 2048),))  # two matrices of logits, two gradients each
+    return Race(
+        lambda x, y: losses.geodesic_mixup_contrastive(x, y, lam=lam, logit_scale=scale),
+        theirs,
+        (x, y),
+        (0, 1),
+        products=((6, 2048, 512, 2048),),
+    )  # two matrices of logits, two gradients each
 
 
 def balanced(scores: torch.Tensor, scales: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
@@ -268,8 +274,10 @@ def main() -> None:
     print(f"{'loss':<28}{'gera_jax ms':>12}{'torch ms':>10}{'ratio':>7}{'products ms':>13}  size")
     for row in rows:
         products = "-" if row["products_ms"] is None else f"{row['products_ms']:.1f}"
-        print(f"{row['loss']:<28}{row['gera_jax_ms']:>12.1f}{row['torch_ms']:>10.1f}{row['ratio']:>7.2f}"
-              f"{products:>13}  {row['size']}")
+        print(
+            f"{row['loss']:<28}{row['gera_jax_ms']:>12.1f}{row['torch_ms']:>10.1f}{row['ratio']:>7.2f}"
+            f"{products:>13}  {row['size']}"
+        )
 
 
 if __name__ == "__main__":

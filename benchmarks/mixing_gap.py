@@ -45,8 +45,10 @@ def spaces(source: str, pairs: int, seed: int, split: str) -> tuple[dict[str, tu
         data, project = experiment.problem.data, experiment.problem.project
         states = {} if found else {"start": experiment.init_state().params}
         for label, params in (states | {name: result.state.params}).items():
-            found[label] = tuple(np.asarray(project(params, side, data.features[side].take(rows)))
-                                 for side, rows in zip(data.names, getattr(data, split).T, strict=True))
+            found[label] = tuple(
+                np.asarray(project(params, side, data.features[side].take(rows)))
+                for side, rows in zip(data.names, getattr(data, split).T, strict=True)
+            )
     return found, 1 / experiment.config.model.temperature, tuple(data.names)
 
 

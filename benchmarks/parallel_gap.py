@@ -43,8 +43,10 @@ def parameters(mode: str, devices: int, processes: int) -> list[np.ndarray]:
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices // processes)}
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "parameters.npz"
-        running = [subprocess.Popen([sys.executable, "-c", CHILD, mode, str(port), str(processes), str(i), str(target)],
-                                    env=environment) for i in range(processes)]
+        running = [
+            subprocess.Popen([sys.executable, "-c", CHILD, mode, str(port), str(processes), str(i), str(target)], env=environment)
+            for i in range(processes)
+        ]
         if sum(process.wait() != 0 for process in running):  # waits for all of them
             raise RuntimeError(f"{mode} on {devices} devices of {processes} processes failed; see above")
         with np.load(target) as arrays:

@@ -33,10 +33,12 @@ from gera_jax.data import Preprocessor, Table, build_data
 SEEDS = range(15)
 METRICS = ("R@1", "R@10", "F")
 OWN = "auto"
-FORMER = {"auto, no matching": "no matching below 100 pairs",
-          "auto, likelihood": "hubness and expansion chosen by the likelihood of held-out pairs alone",
-          "auto, cut": "256 input, 512 kernel and 192 canonical directions, a narrow kernel at every number of pairs",
-          "recipe": "three views, equal weights, two rounds"}
+FORMER = {
+    "auto, no matching": "no matching below 100 pairs",
+    "auto, likelihood": "hubness and expansion chosen by the likelihood of held-out pairs alone",
+    "auto, cut": "256 input, 512 kernel and 192 canonical directions, a narrow kernel at every number of pairs",
+    "recipe": "three views, equal weights, two rounds",
+}
 RIDGES, POWERS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0), (2.0, 4.0, 8.0)
 
 METHODS: dict[str, list[Callable]] = {
@@ -46,8 +48,9 @@ METHODS: dict[str, list[Callable]] = {
     "ASIF": [lambda p=p: baselines.ASIF(power=p) for p in POWERS],
     "CSA": [lambda d=d: baselines.RidgeCCA(dim=d, regularization=0.1) for d in (10, 20, 50, 100, 200)],
     "kernel CCA": [lambda w=w, r=r: baselines.KernelCCA(width=w, regularization=r) for w in (1.0, 0.5) for r in ("auto", 0.3)],
-    "kernel CCA, 1000 landmarks": [lambda w=w, r=r: baselines.KernelCCA(width=w, regularization=r, landmarks=1000)
-                                   for w in (1.0, 0.5) for r in ("auto", 0.3)],
+    "kernel CCA, 1000 landmarks": [
+        lambda w=w, r=r: baselines.KernelCCA(width=w, regularization=r, landmarks=1000) for w in (1.0, 0.5) for r in ("auto", 0.3)
+    ],
     "auto": [baselines.CotrainedHeads],
 }
 
@@ -90,8 +93,12 @@ def rows_of(source: str, pairs: int, seed: int) -> dict[str, np.ndarray]:
     out = {}
     for side, name in zip("xy", data.names, strict=True):
         take, column = data.features[name].take, "xy".index(side)
-        out |= {f"{side}_pairs": take(data.pairs[:, column]), side: take(data.unpaired[name]),
-                f"{side}_val": take(data.val[:, column]), f"{side}_test": take(data.test[:, column])}
+        out |= {
+            f"{side}_pairs": take(data.pairs[:, column]),
+            side: take(data.unpaired[name]),
+            f"{side}_val": take(data.val[:, column]),
+            f"{side}_test": take(data.test[:, column]),
+        }
     return out
 
 
@@ -123,10 +130,12 @@ def large_rows(file: Path, pairs: int, unpaired: int, seed: int, regime: str = "
     with np.load(file, allow_pickle=False) as arrays:
         x, y = arrays["molecule"], arrays["text"]
     paired, of_x, of_y, test = large_items(len(x), pairs, unpaired, seed, regime)
-    tables = (Table(x[np.r_[paired, of_x, test]], [*range(pairs), *range(-unpaired, 0), *range(10**6, 10**6 + 1000)],
-                    "molecule"),
-              Table(y[np.r_[paired, of_y, test]],
-                    [*range(pairs), *range(10**7, 10**7 + unpaired), *range(10**6, 10**6 + 1000)], "text"))
+    tables = (
+        Table(x[np.r_[paired, of_x, test]], [*range(pairs), *range(-unpaired, 0), *range(10**6, 10**6 + 1000)], "molecule"),
+        Table(
+            y[np.r_[paired, of_y, test]], [*range(pairs), *range(10**7, 10**7 + unpaired), *range(10**6, 10**6 + 1000)], "text"
+        ),
+    )
     out = {}
     for table, side, standardize in zip(tables, "xy", (True, False), strict=True):
         n = pairs + unpaired
@@ -182,8 +191,10 @@ def values(cell: dict[int, dict], metric: str = "R@10") -> dict[int, float]:
 
 def field_table(rows: list[dict]) -> list[str]:
     cells, others = collect(rows, "field"), [name for name in METHODS if name != OWN]
-    lines = [f"| set | pairs | {' | '.join(others)} | auto R@10 | best other | auto - best: R@10 | R@1 | FOSCTTM | |",
-             "|---" * (8 + len(others)) + "|"]
+    lines = [
+        f"| set | pairs | {' | '.join(others)} | auto R@10 | best other | auto - best: R@10 | R@1 | FOSCTTM | |",
+        "|---" * (8 + len(others)) + "|",
+    ]
     outcome, gains = {"won": 0, "tied": 0, "lost": 0}, {}
     for source in SETS:
         for pairs in COUNTS:
@@ -202,27 +213,42 @@ def field_table(rows: list[dict]) -> list[str]:
             texts = [f"{g:+.1f} ± {h:.1f}" for g, h in gaps.values()]
             lines.append(f"| {source} | {pairs} | {' | '.join(numbers)} | {best} | {' | '.join(texts)} | {word} |")
     cells_text = ", ".join(f"{n} {word}" for word, n in outcome.items())
-    lines += ["", f'Cells: {cells_text}. "Best other" is picked on the test rows, which favours the others.', "",
-              "| pairs | mean gain in R@10 over the best other |", "|---|---|"]
+    lines += [
+        "",
+        f'Cells: {cells_text}. "Best other" is picked on the test rows, which favours the others.',
+        "",
+        "| pairs | mean gain in R@10 over the best other |",
+        "|---|---|",
+    ]
     return lines + [f"| {pairs} | {np.mean(gain):+.2f} ({len(gain)} sets) |" for pairs, gain in sorted(gains.items())]
 
 
 def ablation_table(rows: list[dict]) -> list[str]:
     whole, cells = collect(rows, "field"), collect(rows, "ablation")
     counts = sorted({pairs for _, pairs, _ in cells})
-    lines = ["R@10 (FOSCTTM) of the variant minus the recipe, mean over sets; the interval is over seeds.", "",
-             "| variant | " + " | ".join(f"p = {p}" for p in counts) + " |", "|---" * (1 + len(counts)) + "|"]
+    lines = [
+        "R@10 (FOSCTTM) of the variant minus the recipe, mean over sets; the interval is over seeds.",
+        "",
+        "| variant | " + " | ".join(f"p = {p}" for p in counts) + " |",
+        "|---" * (1 + len(counts)) + "|",
+    ]
     for name in ABLATION:
         texts = []
         for pairs in counts:
-            pair = [(cells[s, pairs, name], whole[s, pairs, OWN]) for s in SETS
-                    if (s, pairs, name) in cells and (s, pairs, OWN) in whole]
+            pair = [
+                (cells[s, pairs, name], whole[s, pairs, OWN])
+                for s in SETS
+                if (s, pairs, name) in cells and (s, pairs, OWN) in whole
+            ]
             seeds = set.intersection(*(set(a) & set(b) for a, b in pair)) if pair else set()
             if len(seeds) < 2:
                 texts.append("")
                 continue
-            mean = [{seed: float(np.mean([cell[i][seed][m] for cell in pair])) for seed in seeds}
-                    for m in ("R@10", "F") for i in (0, 1)]
+            mean = [
+                {seed: float(np.mean([cell[i][seed][m] for cell in pair])) for seed in seeds}
+                for m in ("R@10", "F")
+                for i in (0, 1)
+            ]
             (gap, half), (f_gap, _) = difference(*mean[:2]), difference(*mean[2:])
             texts.append(f"{gap:+.2f} ± {half:.2f} ({f_gap:+.2f})")
         lines.append(f"| {name} | {' | '.join(texts)} |")
@@ -232,15 +258,24 @@ def ablation_table(rows: list[dict]) -> list[str]:
 def former_table(rows: list[dict], former: str) -> list[str]:
     """The recipe minus a former one, over the seeds that both have; the interval is over seeds."""
     cells = collect(rows, "field")
-    lines = [f"Against the former recipe of {FORMER[former]}:", "",
-             "| pairs | sets, seeds | auto - former: R@10 | R@1 | FOSCTTM |", "|---|---|---|---|---|"]
+    lines = [
+        f"Against the former recipe of {FORMER[former]}:",
+        "",
+        "| pairs | sets, seeds | auto - former: R@10 | R@1 | FOSCTTM |",
+        "|---|---|---|---|---|",
+    ]
     for pairs in COUNTS:
-        both = [(cells[s, pairs, OWN], cells[s, pairs, former]) for s in SETS
-                if (s, pairs, OWN) in cells and (s, pairs, former) in cells]
+        both = [
+            (cells[s, pairs, OWN], cells[s, pairs, former])
+            for s in SETS
+            if (s, pairs, OWN) in cells and (s, pairs, former) in cells
+        ]
         seeds = sorted(set.intersection(*(set(a) & set(b) for a, b in both))) if both else []
         if seeds:
-            mean = {m: [{seed: float(np.mean([pair[i][seed][m] for pair in both])) for seed in seeds} for i in (0, 1)]
-                    for m in ("R@10", "R@1", "F")}
+            mean = {
+                m: [{seed: float(np.mean([pair[i][seed][m] for pair in both])) for seed in seeds} for i in (0, 1)]
+                for m in ("R@10", "R@1", "F")
+            }
             gaps = [difference(*mean[m]) for m in mean]
             lines.append(f"| {pairs} | {len(both)}, {len(seeds)} | {' | '.join(f'{g:+.2f} ± {h:.2f}' for g, h in gaps)} |")
     return lines
@@ -248,16 +283,20 @@ def former_table(rows: list[dict], former: str) -> list[str]:
 
 def pool_table(rows: list[dict]) -> list[str]:
     cells = collect(rows, "pool")
-    lines = ["| pairs | unpaired rows a modality | of items | ridge CCA R@10 | auto R@1 | R@10 | FOSCTTM | fit, s | peak MiB |",
-             "|---" * 9 + "|"]
+    lines = [
+        "| pairs | unpaired rows a modality | of items | ridge CCA R@10 | auto R@1 | R@10 | FOSCTTM | fit, s | peak MiB |",
+        "|---" * 9 + "|",
+    ]
     pools = {pool: (regime, int(size)) for pool, size, regime in ((pool, *pool.split()) for pool, _, _ in cells)}
     for pool, pairs, name in sorted(cells, key=lambda key: (key[1], pools[key[0]])):
         if name == OWN and (pool, pairs, "ridge CCA, rule") in cells:
             cell, base = cells[pool, pairs, name].values(), cells[pool, pairs, "ridge CCA, rule"].values()
             mean = {m: np.mean([row[m] for row in cell]) for m in (*METRICS, "seconds", "peak_mib")}
             regime, unpaired = pools[pool]
-            lines.append(f"| {pairs} | {unpaired} | {regime} | {np.mean([r['R@10'] for r in base]):.1f} | {mean['R@1']:.1f} | "
-                         f"{mean['R@10']:.1f} | {mean['F']:.2f} | {mean['seconds']:.1f} | {mean['peak_mib']:.0f} |")
+            lines.append(
+                f"| {pairs} | {unpaired} | {regime} | {np.mean([r['R@10'] for r in base]):.1f} | {mean['R@1']:.1f} | "
+                f"{mean['R@10']:.1f} | {mean['F']:.2f} | {mean['seconds']:.1f} | {mean['peak_mib']:.0f} |"
+            )
     return lines
 
 
@@ -282,6 +321,7 @@ def main() -> None:
         return
     done = {tuple(row[name] for name in ("group", "set", "pairs", "seed", "method")) for row in rows}
     with args.output.open("a") as file:
+
         def write(row: dict) -> None:
             file.write(json.dumps(row) + "\n")
             file.flush()

@@ -16,9 +16,13 @@ from benchmarks._sweep import SETS, possible
 from benchmarks.recipe_gain import rows_of
 from gera_jax import baselines
 
-METHODS = {"auto": baselines.CotrainedHeads, "auto, width 512": lambda: baselines.CotrainedHeads(width=512),
-           "kernel CCA, 1000 landmarks": lambda: baselines.KernelCCA(landmarks=1000), "ridge CCA": baselines.RidgeCCA,
-           "ASIF": baselines.ASIF}
+METHODS = {
+    "auto": baselines.CotrainedHeads,
+    "auto, width 512": lambda: baselines.CotrainedHeads(width=512),
+    "kernel CCA, 1000 landmarks": lambda: baselines.KernelCCA(landmarks=1000),
+    "ridge CCA": baselines.RidgeCCA,
+    "ASIF": baselines.ASIF,
+}
 
 
 def size_bytes(model: object) -> int:
@@ -54,8 +58,11 @@ def main() -> None:
                 began = time.process_time()
                 width = model.transform_x(many).shape[1]
                 each = 1000 * (time.process_time() - began) / len(many)
-                print(f"| {source} | {pairs} | {len(rows['x']) + pairs} | {name} | {width} | {size_bytes(model) / 2**20:.1f} | "
-                      f"{np.median(spent[5:]):.2f} | {each:.3f} |", flush=True)
+                print(
+                    f"| {source} | {pairs} | {len(rows['x']) + pairs} | {name} | {width} | {size_bytes(model) / 2**20:.1f} | "
+                    f"{np.median(spent[5:]):.2f} | {each:.3f} |",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -27,8 +27,10 @@ def table(rows: list[dict]) -> str:
             two, three = ([found.get((source, pairs, seed, setting)) for seed in system_gain.SEEDS] for source in AMONG)
             if all(two) and all(three):
                 levels = [f"{100 * np.mean([t['mean/R@10'] for t in part]):.1f}" for part in (two, three)]
-                gains = [sweep.interval([b[m] - a[m] for a, b in zip(two, three, strict=True)])
-                         for m in ("mean/R@10", "mean/R@1", "foscttm")]
+                gains = [
+                    sweep.interval([b[m] - a[m] for a, b in zip(two, three, strict=True)])
+                    for m in ("mean/R@10", "mean/R@1", "foscttm")
+                ]
                 lines.append(f"| {start} | {pairs} | {' | '.join([*levels, *gains])} |")
     return "\n".join(lines)
 
@@ -40,10 +42,16 @@ def main() -> None:
     if args.table:
         print(table(sweep.read(args.output)))
         return
-    cells = [(source, pairs, seed, system_gain.started("sspc", start))
-             for start in STARTS for pairs in args.pairs for source in AMONG for seed in system_gain.SEEDS]
-    sweep.run_missing(args.output, system_gain.CELL, cells,
-                      lambda source, *cell: system_gain.run(source, *cell, among=AMONG[source]), args.part)
+    cells = [
+        (source, pairs, seed, system_gain.started("sspc", start))
+        for start in STARTS
+        for pairs in args.pairs
+        for source in AMONG
+        for seed in system_gain.SEEDS
+    ]
+    sweep.run_missing(
+        args.output, system_gain.CELL, cells, lambda source, *cell: system_gain.run(source, *cell, among=AMONG[source]), args.part
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Import time of gera_jax, and time from command to first step with a warm compilation cache; medians of fresh processes.
 
-    python benchmarks/startup.py
+python benchmarks/startup.py
 """
 
 from __future__ import annotations
@@ -48,13 +48,19 @@ def first_step(repeats: int = 4) -> list[float]:
 def main() -> None:
     bare = seconds("-c", "pass")
     cold_or_warm, *warm = first_step()
-    print(json.dumps(dict(
-        interpreter=round(bare, 3),
-        import_gera_jax=round(seconds("-c", "import gera_jax") - bare, 3),
-        import_losses=round(seconds("-c", "import gera_jax.losses") - bare, 3),
-        import_training=round(seconds("-c", "import gera_jax.training") - bare, 3),
-        first_run_to_first_step=round(cold_or_warm, 2),
-        warm_command_to_first_step=round(statistics.median(warm), 2)), indent=2))
+    print(
+        json.dumps(
+            dict(
+                interpreter=round(bare, 3),
+                import_gera_jax=round(seconds("-c", "import gera_jax") - bare, 3),
+                import_losses=round(seconds("-c", "import gera_jax.losses") - bare, 3),
+                import_training=round(seconds("-c", "import gera_jax.training") - bare, 3),
+                first_run_to_first_step=round(cold_or_warm, 2),
+                warm_command_to_first_step=round(statistics.median(warm), 2),
+            ),
+            indent=2,
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -123,8 +123,10 @@ def main() -> None:
     theirs = TorchStep([p.shape[1] for p in pairs])
 
     rng = np.random.default_rng(0)
-    tables = tuple(Table(rows=rng.normal(size=(40_000, width)).astype(np.float32), ids=np.arange(40_000), name=name)
-                   for name, width in (("image", 1280), ("text", 384)))
+    tables = tuple(
+        Table(rows=rng.normal(size=(40_000, width)).astype(np.float32), ids=np.arange(40_000), name=name)
+        for name, width in (("image", 1280), ("text", 384))
+    )
     large = gera_config(source="arrays", unpaired="same_set")
     for graph in large.graphs.values():
         graph.max_rows = 8_000
@@ -135,12 +137,14 @@ def main() -> None:
         **dict(zip(("gera_jax_step_ms", "gera_jax_batch_ms"), ours(experiment), strict=True)),
         **dict(zip(("distinct_rows_step_ms", "distinct_rows_batch_ms"), ours(distinct), strict=True)),
         rows={name: int(batch[f"rows.{name}"].shape[1]) for name in names},
-        torch_gather_ms=cpu_ms(lambda: [torch.tensor(batch[f"rows.{n}"][0])[torch.tensor(batch[f"neighbours.{n}"][0]).long()]
-                                        for n in names]),
+        torch_gather_ms=cpu_ms(
+            lambda: [torch.tensor(batch[f"rows.{n}"][0])[torch.tensor(batch[f"neighbours.{n}"][0]).long()] for n in names]
+        ),
     )
     result["ratio_step"] = result["gera_jax_step_ms"] / result["torch_step_ms"]
-    result["ratio_step_and_batch"] = ((result["gera_jax_step_ms"] + result["gera_jax_batch_ms"])
-                                      / (result["torch_step_ms"] + result["torch_gather_ms"]))
+    result["ratio_step_and_batch"] = (result["gera_jax_step_ms"] + result["gera_jax_batch_ms"]) / (
+        result["torch_step_ms"] + result["torch_gather_ms"]
+    )
     result["ratio_distinct_rows"] = result["distinct_rows_step_ms"] / result["torch_step_ms"]
     print(json.dumps(result, indent=2))
 

@@ -51,8 +51,16 @@ def run(source: str, pairs: int, seed: int, setting: str, among: str = "") -> di
         c.buffers.update(length=0, of=[])
     result = training.train(c)
     found = result.evaluate("test")
-    return dict(source=source, pairs=pairs, seed=seed, setting=setting, best_step=result.best_step,
-                seconds=round(result.seconds, 2), val=result.best_metric, test={m: found[among + m] for m in METRICS})
+    return dict(
+        source=source,
+        pairs=pairs,
+        seed=seed,
+        setting=setting,
+        best_step=result.best_step,
+        seconds=round(result.seconds, 2),
+        val=result.best_metric,
+        test={m: found[among + m] for m in METRICS},
+    )
 
 
 def grid(args: argparse.Namespace) -> list[tuple]:
@@ -60,14 +68,22 @@ def grid(args: argparse.Namespace) -> list[tuple]:
     settings = [CONTRASTIVE, *(SYSTEMS[name][1] for name in args.systems)]
     for name in args.systems:
         settings += SYSTEMS[name][0] if args.alternatives else SYSTEMS[name][0][:1]
-    return [(source, pairs, seed, started(setting, args.start))
-            for setting in dict.fromkeys(settings) for source in args.sets for pairs in args.pairs for seed in SEEDS]
+    return [
+        (source, pairs, seed, started(setting, args.start))
+        for setting in dict.fromkeys(settings)
+        for source in args.sets
+        for pairs in args.pairs
+        for seed in SEEDS
+    ]
 
 
 def table(rows: list[dict], start: str) -> str:
     found = {(r["source"], r["pairs"], r["seed"], r["setting"]): r for r in rows}
-    lines = ["| system | set | pairs | contrastive | system | start kept | minus twin: R@10 | R@1 | FOSCTTM "
-             "| minus contrastive: R@10 |", "|---|---|---|---|---|---|---|---|---|---|"]
+    lines = [
+        "| system | set | pairs | contrastive | system | start kept | minus twin: R@10 | R@1 | FOSCTTM "
+        "| minus contrastive: R@10 |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
     base_setting = started(CONTRASTIVE, start)
     for name, (settings, twin_setting) in SYSTEMS.items():
         whole, without = [started(s, start) for s in settings], started(twin_setting, start)
@@ -83,8 +99,10 @@ def table(rows: list[dict], start: str) -> str:
                 base = [cell[base_setting]["test"] for cell in cells]
                 level = [f"{100 * np.mean([t['mean/R@10'] for t in part]):.1f}" for part in (base, full)]
                 level.append(f"{sum(row['best_step'] == 0 for row in chosen)} of {len(chosen)}")
-                gains = [sweep.interval([a[m] - b[m] for a, b in zip(full, twin, strict=True)])
-                         for m in ("mean/R@10", "mean/R@1", "foscttm")]
+                gains = [
+                    sweep.interval([a[m] - b[m] for a, b in zip(full, twin, strict=True)])
+                    for m in ("mean/R@10", "mean/R@1", "foscttm")
+                ]
                 gains.append(sweep.interval([a["mean/R@10"] - b["mean/R@10"] for a, b in zip(full, base, strict=True)]))
                 lines.append(f"| {name} | {source} | {pairs} | {' | '.join([*level, *gains])} |")
     return "\n".join(lines)

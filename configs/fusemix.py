@@ -10,8 +10,20 @@ from gera_jax import config
 
 
 def get_config(arg=None):
-    arg = config.parse_arg(arg, source="clipart", x="", y="", w="", pairs=1_000, alpha=1.0, dropout=0.6, start="random",
-                           head="residual_mlp", seed=0, smoke=False)
+    arg = config.parse_arg(
+        arg,
+        source="clipart",
+        x="",
+        y="",
+        w="",
+        pairs=1_000,
+        alpha=1.0,
+        dropout=0.6,
+        start="random",
+        head="residual_mlp",
+        seed=0,
+        smoke=False,
+    )
     c = config.base()
     c.seed = arg.seed
     c.data = config.own_or_catalog(arg, preprocess={side: dict(pca=256) for side in ("x", "y", "w")})
@@ -21,8 +33,10 @@ def get_config(arg=None):
     if arg.head == "residual_mlp":
         c.model.options = dict(dropout=arg.dropout)
     c.mixed.update(on=True, alpha=arg.alpha)
-    c.losses = {name: {**term.to_dict(), "inputs": {**term.inputs.to_dict(), "logit_scale": "logit_scale"}} for name, term in
-                config.each_pair(names, "symmetric_info_nce", prefix="contrastive", space="z.mixed").items()}
+    c.losses = {
+        name: {**term.to_dict(), "inputs": {**term.inputs.to_dict(), "logit_scale": "logit_scale"}}
+        for name, term in config.each_pair(names, "symmetric_info_nce", prefix="contrastive", space="z.mixed").items()
+    }
     c.batch.pairs = 512
     c.optimizer = config.adamw(lr=1e-3 if arg.start == "random" else 1e-4, warmup_steps=20, weight_decay=0.1)
     c.total_steps = 300 if arg.start == "random" else 120

@@ -22,12 +22,18 @@ def get_config(arg=None):
         c.model.update(pooling=[3], dim=16, channels=8, layers=1)
     contrast = dict(s="s.contrast", v="v.contrast", iou="iou")
     c.losses = {
-        "overlap": dict(fn="moment_bce", inputs=dict(s="s.iou", v="v.iou", iou="iou", logit_bias="bias"), weight=1.0,
-                        kwargs=dict(iou_min=0.3, iou_max=0.7)),
-        "moment_to_sentence": dict(fn="moment_to_sentence", inputs=dict(**contrast, sentence_iou="sentence_iou"), weight=0.1,
-                                   kwargs=dict(margin=0.1)),
-        "sentence_to_moment": dict(fn="geodesic_guided_contrastive", inputs=dict(**contrast, similarity="similarity"),
-                                   weight=0.1, kwargs=dict()),
+        "overlap": dict(
+            fn="moment_bce",
+            inputs=dict(s="s.iou", v="v.iou", iou="iou", logit_bias="bias"),
+            weight=1.0,
+            kwargs=dict(iou_min=0.3, iou_max=0.7),
+        ),
+        "moment_to_sentence": dict(
+            fn="moment_to_sentence", inputs=dict(**contrast, sentence_iou="sentence_iou"), weight=0.1, kwargs=dict(margin=0.1)
+        ),
+        "sentence_to_moment": dict(
+            fn="geodesic_guided_contrastive", inputs=dict(**contrast, similarity="similarity"), weight=0.1, kwargs=dict()
+        ),
         "shapley": dict(fn="shapley_interaction", inputs=dict(s="s.players", v="v.players"), weight=0.05, kwargs=dict()),
     }
     c.batch.recordings = 8

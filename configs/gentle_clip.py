@@ -14,9 +14,25 @@ from gera_jax import config
 
 
 def get_config(arg=None):
-    arg = config.parse_arg(arg, source="clipart", x="", y="", w="", pairs=1_000, start="ridge_cca", unpaired="independent",
-                           matched=1.0, views=0.15, density=0.3, mmd=0.2, sets=1.0, form="leave_one_out", on="all", seed=0,
-                           smoke=False)
+    arg = config.parse_arg(
+        arg,
+        source="clipart",
+        x="",
+        y="",
+        w="",
+        pairs=1_000,
+        start="ridge_cca",
+        unpaired="independent",
+        matched=1.0,
+        views=0.15,
+        density=0.3,
+        mmd=0.2,
+        sets=1.0,
+        form="leave_one_out",
+        on="all",
+        seed=0,
+        smoke=False,
+    )
     c = config.base()
     c.seed = arg.seed
     c.data = config.own_or_catalog(arg, unpaired=arg.unpaired, preprocess=config.smoothed_inputs(pca=256))

@@ -13,8 +13,20 @@ from gera_jax import config
 
 
 def get_config(arg=None):
-    arg = config.parse_arg(arg, source="clipart", x="", y="", pairs=1_000, mix=0.05, alpha=0.5, head="residual_mlp",
-                           start="ridge_cca", schedule="inverse_epoch", seed=0, smoke=False)
+    arg = config.parse_arg(
+        arg,
+        source="clipart",
+        x="",
+        y="",
+        pairs=1_000,
+        mix=0.05,
+        alpha=0.5,
+        head="residual_mlp",
+        start="ridge_cca",
+        schedule="inverse_epoch",
+        seed=0,
+        smoke=False,
+    )
     c = config.base()
     c.seed = arg.seed
     c.data = config.own_or_catalog(arg, preprocess=config.smoothed_inputs(pca=256))
@@ -25,8 +37,12 @@ def get_config(arg=None):
     c.draws = {"m2": dict(kind="beta", alpha=arg.alpha, beta=arg.alpha)}  # the weight on x, drawn anew for each step
     c.losses = {
         "contrastive": dict(fn="symmetric_info_nce", inputs=z, weight=1.0, kwargs={}),
-        "m2": dict(fn="geodesic_mixup_contrastive", inputs={**z, "lam": "draws.m2"},
-                   weight=dict(kind=arg.schedule, start=arg.mix, end=arg.mix), kwargs=dict(kind="m2", logit_scale=1 / 0.07)),
+        "m2": dict(
+            fn="geodesic_mixup_contrastive",
+            inputs={**z, "lam": "draws.m2"},
+            weight=dict(kind=arg.schedule, start=arg.mix, end=arg.mix),
+            kwargs=dict(kind="m2", logit_scale=1 / 0.07),
+        ),
     }
     c.batch.pairs = 128
     c.optimizer = config.adamw(lr=1e-4 if arg.start != "random" else 3e-3)

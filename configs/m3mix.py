@@ -14,9 +14,22 @@ ALPHAS = dict(m2=0.2, v=0.5, l=0.5, vl=0.5)
 
 
 def get_config(arg=None):
-    arg = config.parse_arg(arg, source="clipart", x="", y="", pairs=1_000, mix=0.01, within=0.05, across=0.1, target="identity",
-                           head="residual_mlp", start="ridge_cca", schedule="inverse_epoch", seed=0,
-                           smoke=False)
+    arg = config.parse_arg(
+        arg,
+        source="clipart",
+        x="",
+        y="",
+        pairs=1_000,
+        mix=0.01,
+        within=0.05,
+        across=0.1,
+        target="identity",
+        head="residual_mlp",
+        start="ridge_cca",
+        schedule="inverse_epoch",
+        seed=0,
+        smoke=False,
+    )
     c = config.base()
     c.seed = arg.seed
     c.data = config.own_or_catalog(arg, preprocess=config.smoothed_inputs(pca=256))
@@ -28,9 +41,12 @@ def get_config(arg=None):
     c.losses = {"contrastive": dict(fn="symmetric_info_nce", inputs=z, weight=1.0, kwargs={})}
     scales, targets = dict(m2=dict(logit_scale=1 / 0.07)), dict(vl=dict(target=arg.target))
     for kind, weight in dict(m2=arg.mix, v=arg.within, l=arg.within, vl=arg.across).items():
-        c.losses[kind] = dict(fn="geodesic_mixup_contrastive", inputs={**z, "lam": f"draws.{kind}"},
-                              weight=dict(kind=arg.schedule, start=weight, end=weight),
-                              kwargs=dict(kind=kind, **scales.get(kind, {}), **targets.get(kind, {})))
+        c.losses[kind] = dict(
+            fn="geodesic_mixup_contrastive",
+            inputs={**z, "lam": f"draws.{kind}"},
+            weight=dict(kind=arg.schedule, start=weight, end=weight),
+            kwargs=dict(kind=kind, **scales.get(kind, {}), **targets.get(kind, {})),
+        )
     c.batch.pairs = 128
     c.optimizer = config.adamw(lr=1e-4 if arg.start != "random" else 3e-3)
     c.total_steps = 120 if arg.start != "random" else 240

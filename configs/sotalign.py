@@ -10,8 +10,19 @@ from gera_jax import config
 
 
 def get_config(arg=None):
-    arg = config.parse_arg(arg, source="clipart", x="", y="", pairs=1_000, transport=1e-3, unpaired=256, iterations=100,
-                           teacher_ridge=0.1, seed=0, smoke=False)
+    arg = config.parse_arg(
+        arg,
+        source="clipart",
+        x="",
+        y="",
+        pairs=1_000,
+        transport=1e-3,
+        unpaired=256,
+        iterations=100,
+        teacher_ridge=0.1,
+        seed=0,
+        smoke=False,
+    )
     c = config.base()
     c.seed = arg.seed
     c.data = config.own_or_catalog(arg, preprocess={side: dict(pca=256) for side in ("x", "y")})
@@ -22,8 +33,12 @@ def get_config(arg=None):
     a, b = names
     c.losses = config.each_pair(names, "sigmoid_contrastive", prefix="contrastive", logit_scale=20.0, logit_bias=-10.0)
     inputs = dict(x=f"z.unpaired.{a}", y=f"z.unpaired.{b}", x_teacher=f"teacher.unpaired.{a}", y_teacher=f"teacher.unpaired.{b}")
-    c.losses["transport"] = dict(fn="ot_alignment", inputs=inputs, weight=arg.transport,
-                                 kwargs=dict(epsilon=0.05, teacher_epsilon=0.01, iterations=arg.iterations))
+    c.losses["transport"] = dict(
+        fn="ot_alignment",
+        inputs=inputs,
+        weight=arg.transport,
+        kwargs=dict(epsilon=0.05, teacher_epsilon=0.01, iterations=arg.iterations),
+    )
     c.batch.update(pairs=512, unpaired=arg.unpaired)
     c.optimizer = config.optimizer("lion", 1e-4, weight_decay=1e-5)
     c.total_steps = 120

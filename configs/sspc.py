@@ -16,8 +16,21 @@ MINOR = 0.1  # weight of whatever involves a third modality
 
 
 def get_config(arg=None):
-    arg = config.parse_arg(arg, source="clipart", x="", y="", w="", pairs=1_000, structure=1.0, link="linear", anchors=64,
-                           queue=-1, start="ridge_cca", seed=0, smoke=False)
+    arg = config.parse_arg(
+        arg,
+        source="clipart",
+        x="",
+        y="",
+        w="",
+        pairs=1_000,
+        structure=1.0,
+        link="linear",
+        anchors=64,
+        queue=-1,
+        start="ridge_cca",
+        seed=0,
+        smoke=False,
+    )
     c = config.base()
     c.seed = arg.seed
     c.data = config.own_or_catalog(arg, preprocess=config.smoothed_inputs(pca=256))
@@ -41,8 +54,11 @@ def get_config(arg=None):
             queues = dict(x_queue=f"queue.features.{a}", z_queue=f"queue.z.{b}") if queue else {}
             anchors = dict(x_anchors=f"anchors.features.{a}", z_anchors=f"anchors.z.{a}")
             c.losses[f"anchors_{a}_{b}"] = dict(
-                fn="anchor_consistency", inputs=dict(x=f"features.{a}", z=f"z.{b}", **anchors, **queues),
-                weight=arg.structure * weight(a, b), kwargs=dict(link=arg.link))
+                fn="anchor_consistency",
+                inputs=dict(x=f"features.{a}", z=f"z.{b}", **anchors, **queues),
+                weight=arg.structure * weight(a, b),
+                kwargs=dict(link=arg.link),
+            )
     c.optimizer = config.adamw(lr=1e-4 if arg.start != "random" else 3e-3)
     c.total_steps = 120 if arg.start != "random" else 240
     c.evals.every_steps = 20

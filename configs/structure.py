@@ -14,8 +14,22 @@ from gera_jax import config
 
 
 def get_config(arg=None):
-    arg = config.parse_arg(arg, source="clipart", x="", y="", w="", pairs=1_000, start="ridge_cca", head="linear", structure=10.0,
-                           levels=1, divergence="js", rows="pairs", seed=0, smoke=False)
+    arg = config.parse_arg(
+        arg,
+        source="clipart",
+        x="",
+        y="",
+        w="",
+        pairs=1_000,
+        start="ridge_cca",
+        head="linear",
+        structure=10.0,
+        levels=1,
+        divergence="js",
+        rows="pairs",
+        seed=0,
+        smoke=False,
+    )
     c = config.base()
     c.seed = arg.seed
     c.data = config.own_or_catalog(arg, preprocess=config.smoothed_inputs(pca=256))
@@ -25,8 +39,13 @@ def get_config(arg=None):
     c.losses = config.each_pair(names, "symmetric_info_nce", prefix="contrastive")
     for name in names:
         c.losses[f"structure_{name}"] = config.structure(
-            name, rows=arg.rows, weight=dict(kind="constant", end=arg.structure, warmup_percent=20.0),
-            levels=arg.levels, divergence=arg.divergence, temperature=0.05)
+            name,
+            rows=arg.rows,
+            weight=dict(kind="constant", end=arg.structure, warmup_percent=20.0),
+            levels=arg.levels,
+            divergence=arg.divergence,
+            temperature=0.05,
+        )
     c.batch.update(pairs=512, unpaired=512 if arg.rows == "all" else 0)
     c.optimizer = config.adamw(lr=1e-4 if arg.start != "random" else 3e-3)
     c.total_steps = 120 if arg.start != "random" else 240

@@ -60,9 +60,7 @@ def __getattr__(name: str) -> Any:
         return value
     from gera_jax.checks import did_you_mean
 
-    raise AttributeError(
-        f"module {__name__!r} has no attribute {name!r}. {did_you_mean(name, [*_ROOMS, *_HOME])}"
-    )
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}. {did_you_mean(name, [*_ROOMS, *_HOME])}")
 
 
 def __dir__() -> list[str]:

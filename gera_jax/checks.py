@@ -84,18 +84,30 @@ def disk_room(folder: Any) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = f" ({error.filename})" if error.filename else ""
-        raise RunError(f"no space left in {folder}{where}. Free some space and run the same command again: it goes on from the "
-                       "last whole checkpoint, or begins anew where there is none.") from error
+        raise RunError(
+            f"no space left in {folder}{where}. Free some space and run the same command again: it goes on from the "
+            "last whole checkpoint, or begins anew where there is none."
+        ) from error
 
 
 def require_place(path: str | Path, name: str) -> None:
     """Raise `InputError` where no file `path` could be made: its folder is missing or closed, or it is a folder itself."""
     path = Path(path)
-    require(path.parent.is_dir(), name, got=f"{path}, whose folder is not there", wanted="a file in a folder that is",
-            remedy=f"Make it: mkdir -p {shlex.quote(str(path.parent))}")
+    require(
+        path.parent.is_dir(),
+        name,
+        got=f"{path}, whose folder is not there",
+        wanted="a file in a folder that is",
+        remedy=f"Make it: mkdir -p {shlex.quote(str(path.parent))}",
+    )
     require(not path.is_dir(), name, got=f"{path}, a folder", wanted="a file")
-    require(os.access(path.parent, os.W_OK), name, got=f"{path}, in a folder that may not be written", wanted="one that may",
-            remedy="Change its permissions, or choose another folder.")
+    require(
+        os.access(path.parent, os.W_OK),
+        name,
+        got=f"{path}, in a folder that may not be written",
+        wanted="one that may",
+        remedy="Change its permissions, or choose another folder.",
+    )
 
 
 def in_words(error: BaseException) -> str:

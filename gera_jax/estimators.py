@@ -22,8 +22,15 @@ __all__ = ["CLOSED_FORMS", "Aligner", "HeatGeodesicEmbedding", "method_names"]
 CLOSED_FORMS = {  # method name -> class of gera_jax.baselines
     name: getattr(baselines, kind)
     for name, kind in dict(
-        procrustes="Procrustes", ridge_cca="RidgeCCA", asif="ASIF", kernel_cca="KernelCCA", csa="CSA",
-        wasserstein_procrustes="WassersteinProcrustes", sue="SUE", auto="CotrainedHeads").items()
+        procrustes="Procrustes",
+        ridge_cca="RidgeCCA",
+        asif="ASIF",
+        kernel_cca="KernelCCA",
+        csa="CSA",
+        wasserstein_procrustes="WassersteinProcrustes",
+        sue="SUE",
+        auto="CotrainedHeads",
+    ).items()
     if hasattr(baselines, kind)
 }
 MODEL_FILE, FORM = "aligner.npz", 2  # the file of a saved closed form, and the number of its layout
@@ -67,9 +74,16 @@ class Aligner:
 
     names: tuple[str, str] = ("x", "y")
 
-    def __init__(self, method: Any = "gera", *, workdir: str | Path | None = None, validation: float = 0.15,
-                 overrides: Mapping[str, str] | None = None, settings: Mapping[str, Any] | None = None,
-                 preprocess: Mapping[str, Mapping[str, Any]] | None = None):
+    def __init__(
+        self,
+        method: Any = "gera",
+        *,
+        workdir: str | Path | None = None,
+        validation: float = 0.15,
+        overrides: Mapping[str, str] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        preprocess: Mapping[str, Mapping[str, Any]] | None = None,
+    ):
         checks.require(0 <= validation < 1, "validation", got=validation, wanted="a share in [0, 1)")
         if isinstance(method, str) and Path(method.partition(":")[0]).suffix not in (".py", ".json"):
             checks.require_known(method.partition(":")[0], method_names(), "method")
@@ -90,9 +104,13 @@ class Aligner:
         closed = isinstance(self.method, str) and self.method in CLOSED_FORMS
         unused = dict(overrides=self.overrides) if closed else dict(settings=self.settings, preprocess=self.preprocess)
         for name, value in unused.items():
-            checks.require(not value, name, got=f"{value} beside {'a closed form' if closed else 'a trained method'}",
-                           wanted=f"none: {name} are of {'trained methods' if closed else 'closed forms'}",
-                           remedy="Use settings." if closed else 'Use overrides, or arguments of the config: "gera:pairs=100".')
+            checks.require(
+                not value,
+                name,
+                got=f"{value} beside {'a closed form' if closed else 'a trained method'}",
+                wanted=f"none: {name} are of {'trained methods' if closed else 'closed forms'}",
+                remedy="Use settings." if closed else 'Use overrides, or arguments of the config: "gera:pairs=100".',
+            )
         if closed:
             for name in self.settings:
                 checks.require_known(name, inspect.signature(CLOSED_FORMS[self.method]).parameters, f"setting of {self.method}")
@@ -119,8 +137,7 @@ class Aligner:
         spec, fields = VARIANTS.get(self.method, (self.method, {})) if isinstance(self.method, str) else (self.method, {})
         config = config_lib.load(spec, {**fields, **self.overrides})
         names = (config.data.x.name, config.data.y.name)
-        tables = tuple(_table(name, paired, unpaired) for name, paired, unpaired in
-                       zip(names, given[:2], given[2:], strict=True))
+        tables = tuple(_table(name, paired, unpaired) for name, paired, unpaired in zip(names, given[:2], given[2:], strict=True))
         config.data.update(source="arrays", pairs=0)
         held = int(self.validation * len(given[0]))
         config.data.split.update(by="ratio", test=0, val=held if held > 1 else 0)  # nothing can be ranked among one
@@ -138,9 +155,13 @@ class Aligner:
             rows.append(preprocessors[-1](whole, row_numbers=np.arange(len(whole))))
         (x, y), p = rows, len(pairs[0])
         for made, name in ((x, "x_pairs"), (y, "y_pairs")):
-            checks.require(bool(np.any(made[:p] != made[:1])), name, got="rows that preprocessing makes all equal",
-                           wanted="rows that differ in direction from the mean of all rows",
-                           remedy=f"Where lengths matter, give preprocess=dict({name[0]}=dict(l2=False)).")
+            checks.require(
+                bool(np.any(made[:p] != made[:1])),
+                name,
+                got="rows that preprocessing makes all equal",
+                wanted="rows that differ in direction from the mean of all rows",
+                remedy=f"Where lengths matter, give preprocess=dict({name[0]}=dict(l2=False)).",
+            )
         self._model = CLOSED_FORMS[self.method](**self.settings).fit(x[:p], y[:p], x[p:], y[p:])
         self._preprocessors, self._run = preprocessors, None
         return self
@@ -153,14 +174,30 @@ class Aligner:
           RunError: no space is left; the folder is as it was.
         """
         folder = Path(folder)
-        checks.require(self._model is not None, "Aligner.save", got="no fitted closed form", wanted="a call after fit",
-                       remedy="A trained method is saved as it trains: give workdir.")
+        checks.require(
+            self._model is not None,
+            "Aligner.save",
+            got="no fitted closed form",
+            wanted="a call after fit",
+            remedy="A trained method is saved as it trains: give workdir.",
+        )
         checks.require(folder.is_dir() or not folder.exists(), "folder", got=f"{folder}, which is a file", wanted="a folder")
         target = folder / MODEL_FILE
-        checks.require(not target.exists() and not (folder / "run.json").exists(), "folder", got=f"{folder}, which holds a model",
-                       wanted="an empty folder")
-        stored = dict(form=FORM, method=self.method, settings=self.settings, preprocess=self.preprocess, names=list(self.names),
-                      preprocessors=[made.to_arrays() for made in self._preprocessors], model=self._model)
+        checks.require(
+            not target.exists() and not (folder / "run.json").exists(),
+            "folder",
+            got=f"{folder}, which holds a model",
+            wanted="an empty folder",
+        )
+        stored = dict(
+            form=FORM,
+            method=self.method,
+            settings=self.settings,
+            preprocess=self.preprocess,
+            names=list(self.names),
+            preprocessors=[made.to_arrays() for made in self._preprocessors],
+            model=self._model,
+        )
         with checks.disk_room(folder):
             folder.mkdir(parents=True, exist_ok=True)
             files.save_npz(target, to_arrays(stored))
@@ -180,8 +217,13 @@ class Aligner:
             made._run, made.names = run, tuple(run.info["names"][:2])
             return made
         stored = from_arrays(files.load_npz(path))
-        checks.require(isinstance(stored, dict) and stored.get("form") == FORM, str(path), got="a model of another version",
-                       wanted="one of this version of gera_jax", remedy="Fit it again, or use the version that saved it.")
+        checks.require(
+            isinstance(stored, dict) and stored.get("form") == FORM,
+            str(path),
+            got="a model of another version",
+            wanted="one of this version of gera_jax",
+            remedy="Fit it again, or use the version that saved it.",
+        )
         try:
             made = cls(stored["method"], settings=stored["settings"], preprocess=stored["preprocess"])
             made.names, made._model = tuple(stored["names"]), stored["model"]
@@ -189,8 +231,9 @@ class Aligner:
             for side in (0, 1):
                 made._transform(side, np.zeros((1, made._width(side))))
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, np.linalg.LinAlgError) as error:
-            checks.fail(str(path), got=f"a model that cannot be used ({error})", wanted="one that gera_jax saved",
-                        remedy="Fit it again.")
+            checks.fail(
+                str(path), got=f"a model that cannot be used ({error})", wanted="one that gera_jax saved", remedy="Fit it again."
+            )
         return made
 
     def transform_x(self, x: Any) -> np.ndarray:
@@ -209,8 +252,13 @@ class Aligner:
     def score(self, x: Any, y: Any) -> dict[str, float]:
         """Retrieval both ways and FOSCTTM of matching rows [n, dx], [n, dy]."""
         zx, zy = self.transform_x(x), self.transform_y(y)
-        checks.require(len(zx) == len(zy), "y", got=f"{len(zy)} rows beside {len(zx)} of x", wanted="as many rows",
-                       remedy="Row i of y must be the partner of row i.")
+        checks.require(
+            len(zx) == len(zy),
+            "y",
+            got=f"{len(zy)} rows beside {len(zx)} of x",
+            wanted="as many rows",
+            remedy="Row i of y must be the partner of row i.",
+        )
         return {**evaluation.retrieval_metrics(zx, zy), "foscttm": float(evaluation.foscttm(zx, zy))}
 
     def _transform(self, side: int, rows: Any, called: str = "") -> np.ndarray:
@@ -218,11 +266,16 @@ class Aligner:
         rows = as_rows(rows, called or "xy"[side], width=self._width(side), least=0)
         if self._model is not None:
             return (self._model.transform_x, self._model.transform_y)[side](self._preprocessors[side](rows))
-        z = self._run.embed(name, rows) if self._run is not None else \
-            self.result.project(name, self.result.experiment.data.preprocessors[name](rows))
+        z = (
+            self._run.embed(name, rows)
+            if self._run is not None
+            else self.result.project(name, self.result.experiment.data.preprocessors[name](rows))
+        )
         if not np.isfinite(z).all():
-            raise checks.RunError(f"the training of {self.method} ended in NaN: its rows of {name} are no numbers. "
-                                  "Lower optimizer.lr and train again.")
+            raise checks.RunError(
+                f"the training of {self.method} ended in NaN: its rows of {name} are no numbers. "
+                "Lower optimizer.lr and train again."
+            )
         return z
 
     def _width(self, side: int) -> int:
@@ -231,8 +284,13 @@ class Aligner:
             return self._preprocessors[side].width
         if self._run is not None:
             return self._run.info["raw_widths"][self.names[side]]
-        checks.require(self.result is not None, "Aligner", got="transform before fit", wanted="a fitted aligner",
-                       remedy="Call .fit(x_pairs, y_pairs) first.")
+        checks.require(
+            self.result is not None,
+            "Aligner",
+            got="transform before fit",
+            wanted="a fitted aligner",
+            remedy="Call .fit(x_pairs, y_pairs) first.",
+        )
         return self.result.experiment.data.preprocessors[self.names[side]].width
 
 

@@ -29,8 +29,9 @@ class DamagedError(InputError):
     """A file's content is not what its digest says; whoever can go on without the file catches this."""
 
 
-def damaged(path: Path, reason: str, *,
-            remedy: str = "Put back a copy, or run the command that wrote it again in another folder.") -> NoReturn:
+def damaged(
+    path: Path, reason: str, *, remedy: str = "Put back a copy, or run the command that wrote it again in another folder."
+) -> NoReturn:
     """Raise `DamagedError` for `path`."""
     raise DamagedError(str(path), got=f"a damaged file ({reason})", wanted="the file as gera_jax wrote it", remedy=remedy)
 
@@ -53,8 +54,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
     ['a.txt']
     """
     path = Path(os.path.realpath(path))
-    require(path.is_file() or not path.exists(), str(path), got="something that is no file", wanted="the path of a file",
-            remedy="Choose another path.")
+    require(
+        path.is_file() or not path.exists(),
+        str(path),
+        got="something that is no file",
+        wanted="the path of a file",
+        remedy="Choose another path.",
+    )
     with beside(path) as partial:
         yield partial
         with partial.open("rb+") as file:
@@ -225,7 +231,7 @@ def load_npz(path: str | Path) -> dict[str, np.ndarray]:
         tail = file.read()
         if end < len(SEAL) or not tail.startswith(SEAL):
             damaged(path, "no digest: an older version wrote it, or it was cut or altered")
-        if _file_digest(file, end).encode() != tail[len(SEAL):]:
+        if _file_digest(file, end).encode() != tail[len(SEAL) :]:
             damaged(path, "its digest does not fit its content")
         file.seek(0)
         try:
@@ -288,8 +294,12 @@ def one_writer(folder: str | Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise InputError("folder", got=f"{folder}, in which process {file.read().strip() or '(unknown)'} writes",
-                             wanted="one writer", remedy="Wait until it ends, end it, or choose another folder.") from None
+            raise InputError(
+                "folder",
+                got=f"{folder}, in which process {file.read().strip() or '(unknown)'} writes",
+                wanted="one writer",
+                remedy="Wait until it ends, end it, or choose another folder.",
+            ) from None
         except OSError:  # a file system without locks
             yield
             return

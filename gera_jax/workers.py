@@ -47,8 +47,9 @@ class _Worker:
     job: int | None = None
 
 
-def each(jobs: Sequence[Any], begin: Callable[..., Callable[[Any], Any]], *arguments: Any, processes: int
-         ) -> Iterator[tuple[int, Any]]:
+def each(
+    jobs: Sequence[Any], begin: Callable[..., Callable[[Any], Any]], *arguments: Any, processes: int
+) -> Iterator[tuple[int, Any]]:
     """Results of the jobs as they come, each with the job's number.
 
     Args:
@@ -107,7 +108,8 @@ def each(jobs: Sequence[Any], begin: Callable[..., Callable[[Any], Any]], *argum
                         if failed_starts > TRIES * processes:
                             raise RunError(
                                 f"jobs: {failed_starts} processes died before their first job (exit code {code}). "
-                                'A script needs `if __name__ == "__main__":` around the call; or use jobs=1.') from None
+                                'A script needs `if __name__ == "__main__":` around the call; or use jobs=1.'
+                            ) from None
                     elif tries[job] < TRIES:
                         waiting.appendleft(job)
                     else:

@@ -146,9 +146,7 @@ class TensorBoardWriter(Writer):
         try:
             from tensorboardX import SummaryWriter
         except ImportError as error:
-            raise ImportError(
-                'TensorBoard files need tensorboardX: pip install "gera_jax[tensorboard]"'
-            ) from error
+            raise ImportError('TensorBoard files need tensorboardX: pip install "gera_jax[tensorboard]"') from error
         # Opened with the first step: nothing is written before a run may write, and what a killed run wrote of this and later
         # steps is not shown twice.
         self._open = lambda step: SummaryWriter(str(directory), purge_step=step)
@@ -179,9 +177,7 @@ def tensorboard_tag(name: str) -> str:
     return re.sub(r"[^-/\w.]", "_", name.replace("@", "_at_")).lstrip("/")
 
 
-def tensorboard_writer(
-    directory: str | os.PathLike, enabled: bool | Literal["auto"] = "auto"
-) -> TensorBoardWriter | None:
+def tensorboard_writer(directory: str | os.PathLike, enabled: bool | Literal["auto"] = "auto") -> TensorBoardWriter | None:
     """A `TensorBoardWriter`, or None: when off, or when "auto" and tensorboardX is not installed."""
     if enabled not in (True, False, "auto"):
         fail("tensorboard", got=repr(enabled), wanted='True, False or "auto"')
@@ -246,9 +242,7 @@ class ProgressWriter(Writer):
         if done > 0 and elapsed > 0:
             rate = done / elapsed
             parts.append(f"{rate:.1f} steps/s" if rate >= 1 else f"{1 / rate:.1f} s/step")
-            parts.append(
-                f"{duration((self._total - step) / rate)} left" if step < self._total else duration(elapsed)
-            )
+            parts.append(f"{duration((self._total - step) / rate)} left" if step < self._total else duration(elapsed))
         return "  ".join(parts)
 
     def _shown(self, metrics: Mapping[str, Any]) -> Iterator[str]:

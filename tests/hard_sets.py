@@ -61,16 +61,18 @@ def hard_sets(n: int = ROWS, d: int = WIDTH, seed: int = 0) -> dict[str, np.ndar
 def exact_squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """[n, m] float64: sums of squared differences of the very numbers in the arrays, each rounded once; any float or integer."""
     others = _fractions(y)
-    return np.array([[_rounded(sum((a - b) ** 2 for a, b in zip(row, other, strict=True))) for other in others]
-                     for row in _fractions(x)])
+    return np.array(
+        [[_rounded(sum((a - b) ** 2 for a, b in zip(row, other, strict=True))) for other in others] for row in _fractions(x)]
+    )
 
 
 def exact_distances(x: np.ndarray, y: np.ndarray, metric: str = "euclidean") -> np.ndarray:
     """[n, m] float64 distances; "cosine" with 1 where a row is zero."""
     if metric == "euclidean":
         others = _fractions(y)
-        return np.array([[_root(sum((a - b) ** 2 for a, b in zip(row, other, strict=True))) for other in others]
-                         for row in _fractions(x)])
+        return np.array(
+            [[_root(sum((a - b) ** 2 for a, b in zip(row, other, strict=True))) for other in others] for row in _fractions(x)]
+        )
     zero = ~x.any(axis=1)[:, None] | ~y.any(axis=1)
     return np.where(zero, 1.0, 0.5 * exact_squares(_unit(x), _unit(y)))
 

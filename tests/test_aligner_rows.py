@@ -28,6 +28,7 @@ def with_bad(rows: np.ndarray, where, value=np.nan) -> np.ndarray:
 @pytest.fixture
 def no_work(monkeypatch):
     """Nothing may be preprocessed or trained."""
+
     def fails(*args, **options):
         raise AssertionError("work was begun")
 
@@ -98,7 +99,9 @@ def test_scale_and_offset_change_nothing(method):
 def test_pairs_that_preprocessing_makes_equal_are_told_with_a_remedy_that_works():
     _, y = views()
     one = np.concatenate([np.arange(1.0, 41.0), np.full(60, -30.0)])[:, None]  # all pairs on one side of the mean
-    with pytest.raises(InputError, match=r"x_pairs: got rows that preprocessing makes all equal; .*preprocess=dict\(x=dict\(l2=False\)\)"):
+    with pytest.raises(
+        InputError, match=r"x_pairs: got rows that preprocessing makes all equal; .*preprocess=dict\(x=dict\(l2=False\)\)"
+    ):
         Aligner("ridge_cca").fit(one[:40], y[:40], one[40:])
     assert Aligner("ridge_cca", preprocess=dict(x=dict(l2=False))).fit(one[:40], y[:40], one[40:]).transform_x(one).std() > 0
 

@@ -167,6 +167,7 @@ def test_files_stay_short():
 
 def test_the_table_has_no_circle():
     """A room's allowed rooms never lead back to it."""
+
     def reach(room, seen):
         for other in ALLOWED.get(room, set()) - seen:
             seen |= {other} | reach(other, seen | {other})

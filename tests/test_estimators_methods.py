@@ -26,7 +26,9 @@ def test_closed_forms_fit_save_and_load(views, method, tmp_path):
     aligner = Aligner(method).fit(x[:40], y[:40], x[40:70], y[70:100])
     score = aligner.score(x[100:], y[100:])
     assert score["mean/R@10"] > 0.35  # of 40 items: chance is 0.25
-    assert Aligner(method).fit(x[:40], y[:40][::-1], x[40:70], y[70:100]).score(x[100:], y[100:])["mean/R@10"] < score["mean/R@10"]
+    assert (
+        Aligner(method).fit(x[:40], y[:40][::-1], x[40:70], y[70:100]).score(x[100:], y[100:])["mean/R@10"] < score["mean/R@10"]
+    )
     aligner.save(tmp_path)
     again = Aligner.load(tmp_path)
     np.testing.assert_allclose(again.transform_x(x[100:]), aligner.transform_x(x[100:]), atol=1e-6)
@@ -38,8 +40,10 @@ def test_closed_forms_fit_save_and_load(views, method, tmp_path):
 def test_settings_and_preprocessing_reach_the_closed_form(views):
     x, y = views
     scaled = x * np.r_[1000.0, np.ones(8)]
-    plain, standard = (Aligner("ridge_cca", settings=dict(dim=3), preprocess=options).fit(scaled[:60], y[:60])
-                       for options in ({}, dict(x=dict(standardize=True))))
+    plain, standard = (
+        Aligner("ridge_cca", settings=dict(dim=3), preprocess=options).fit(scaled[:60], y[:60])
+        for options in ({}, dict(x=dict(standardize=True)))
+    )
     assert plain.transform_x(x).shape[1] == 3
     assert standard.score(scaled[100:], y[100:])["foscttm"] < plain.score(scaled[100:], y[100:])["foscttm"]
 

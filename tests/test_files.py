@@ -101,8 +101,10 @@ def test_what_a_killed_writer_left_is_removed(tmp_path):
 
 
 def test_a_dead_process_holds_no_folder(tmp_path):
-    code = ("import sys, time\nfrom gera_jax import files\nwith files.one_writer(sys.argv[1]):\n"
-            "  print('held', flush=True)\n  time.sleep(60)")
+    code = (
+        "import sys, time\nfrom gera_jax import files\nwith files.one_writer(sys.argv[1]):\n"
+        "  print('held', flush=True)\n  time.sleep(60)"
+    )
     holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"

@@ -20,7 +20,9 @@ def test_notebook_equals_its_script_and_runs(script, monkeypatch, tmp_path):
 
     source = jupytext.read(script)
     notebook = jupytext.read(script.with_suffix(".ipynb"))
-    assert [(c.cell_type, c.source) for c in notebook.cells] == [(c.cell_type, c.source) for c in source.cells], "run: make notebook"
+    assert [(c.cell_type, c.source) for c in notebook.cells] == [(c.cell_type, c.source) for c in source.cells], (
+        "run: make notebook"
+    )
     assert "pip" in notebook.cells[1].source, "the first cell installs"
     monkeypatch.setenv("CI", "true")
     monkeypatch.setenv("MPLBACKEND", "agg")

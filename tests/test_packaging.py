@@ -35,14 +35,10 @@ def test_setup_is_one_call_and_the_metadata_lives_in_pyproject():
 
 def test_every_extra_that_an_error_names_exists():
     extras = PROJECT["project"]["optional-dependencies"]
-    assert {"tensorboard", "plots", "formats", "knn", "export", "ot", "encoders", "notebooks", "dev"} <= set(
-        extras
-    )
+    assert {"tensorboard", "plots", "formats", "knn", "export", "ot", "encoders", "notebooks", "dev"} <= set(extras)
     pattern = re.compile(r"gera_jax\[([\w,-]+)\]")
     files = [*(ROOT / "gera_jax").rglob("*.py"), ROOT / "pyproject.toml"]
-    named = {
-        name for file in files for found in pattern.findall(file.read_text()) for name in found.split(",")
-    }
+    named = {name for file in files for found in pattern.findall(file.read_text()) for name in found.split(",")}
     assert {"plots", "tensorboard"} <= named  # the pattern finds something
     assert named - {"extra"} <= set(extras)
 
@@ -65,9 +61,7 @@ def test_dev_holds_what_the_tests_need():
 
 
 def test_every_lower_bound_is_the_one_that_was_tried():
-    constraints = dict(
-        re.findall(r"^([\w-]+)==([\d.]+)$", (ROOT / "constraints" / "lower.txt").read_text(), re.M)
-    )
+    constraints = dict(re.findall(r"^([\w-]+)==([\d.]+)$", (ROOT / "constraints" / "lower.txt").read_text(), re.M))
     bounds = dict(re.findall(r"^([\w-]+)>=([\d.]+)", "\n".join(PROJECT["project"]["dependencies"]), re.M))
     for name, tried in constraints.items():
         if name != "jaxlib":  # comes with jax
@@ -87,9 +81,7 @@ def test_importing_the_package_imports_nothing_heavy():
         "matplotlib",
         "ml_collections",
     }
-    loaded = run(
-        "import sys, gera_jax; dir(gera_jax); gera_jax.checks, gera_jax.writers; print(*sys.modules)"
-    ).split()
+    loaded = run("import sys, gera_jax; dir(gera_jax); gera_jax.checks, gera_jax.writers; print(*sys.modules)").split()
     assert "gera_jax.writers" in loaded  # the list is the real one
     assert heavy.isdisjoint(loaded)
 
@@ -123,9 +115,7 @@ def test_the_wheel_holds_the_package_its_configs_and_its_data(tmp_path):
     run(f"from setuptools import build_meta; build_meta.build_wheel({str(out)!r})", cwd=tree)
     (wheel,) = out.glob("gera_jax-*.whl")
     held = zipfile.ZipFile(wheel).namelist()
-    expected = {
-        "gera_jax/" + str(f.relative_to(ROOT / "gera_jax")) for f in (ROOT / "gera_jax").rglob("*.py")
-    }
+    expected = {"gera_jax/" + str(f.relative_to(ROOT / "gera_jax")) for f in (ROOT / "gera_jax").rglob("*.py")}
     expected |= {
         "gera_jax/configs/" + str(f.relative_to(ROOT / "configs"))
         for f in (ROOT / "configs").rglob("*.py")
@@ -136,9 +126,7 @@ def test_the_wheel_holds_the_package_its_configs_and_its_data(tmp_path):
     assert expected <= set(held)
     others = [name for name in held if not name.startswith("gera_jax/") and ".dist-info/" not in name]
     assert others == [] and not any("__pycache__" in name for name in held)
-    entry = (
-        zipfile.ZipFile(wheel).read(next(name for name in held if name.endswith("entry_points.txt"))).decode()
-    )
+    entry = zipfile.ZipFile(wheel).read(next(name for name in held if name.endswith("entry_points.txt"))).decode()
     assert "gera-jax = gera_jax.cli:main" in entry
 
 
@@ -146,7 +134,9 @@ def test_make_finds_a_python_that_runs_and_names_no_machine():
     text = (ROOT / "Makefile").read_text() + (ROOT / ".ci" / "run").read_text()
     assert not re.search(r"/root|/home/|/work", text)
     # make hands what it was given down to its children: this one must find a Python by itself
-    alone = {name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name not in ("MFLAGS", "PYTHON")}
+    alone = {
+        name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name not in ("MFLAGS", "PYTHON")
+    }
     dry = subprocess.run(
         ["make", "--dry-run", "test", "VENV=.venv-none"],
         env=alone,

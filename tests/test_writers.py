@@ -156,8 +156,7 @@ def test_progress_on_a_terminal_is_one_line_with_the_time_left():
     writer.close()
     writer.close()
     assert stream.getvalue() == (
-        "\r\x1b[Kstep 20/100  20%  loss 0.1235  2.0 steps/s  40s left"
-        "\r\x1b[Kstep 100/100  100%  loss 0.1  2.0 steps/s  50s\n"
+        "\r\x1b[Kstep 20/100  20%  loss 0.1235  2.0 steps/s  40s left\r\x1b[Kstep 100/100  100%  loss 0.1  2.0 steps/s  50s\n"
     )
 
 
@@ -168,9 +167,7 @@ def test_progress_elsewhere_is_plain_lines_far_apart_and_the_last_step_always():
         at(step / 10, step, other=1, loss=step)
     writer.close()
     lines = stream.getvalue().splitlines()
-    assert lines[0].startswith("step 1/100  1%  loss 1  ") and lines[-1].startswith(
-        "step 100/100  100%  loss 100"
-    )
+    assert lines[0].startswith("step 1/100  1%  loss 1  ") and lines[-1].startswith("step 100/100  100%  loss 100")
     assert len(lines) == 2 and "\r" not in stream.getvalue() and "other" not in stream.getvalue()
 
 

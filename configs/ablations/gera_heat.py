@@ -33,5 +33,6 @@ def get_config(arg=None):
 
 
 def heat_geometry(name, *, weight, t):
-    return dict(fn="heat_geodesic_stress", inputs=dict(x=f"neighbours.{name}", z=f"z.neighbours.{name}"), weight=weight,
-                kwargs=dict(t=t))
+    return dict(
+        fn="heat_geodesic_stress", inputs=dict(x=f"neighbours.{name}", z=f"z.neighbours.{name}"), weight=weight, kwargs=dict(t=t)
+    )

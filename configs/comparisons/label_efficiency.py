@@ -1,6 +1,6 @@
 """Every method on one bundled set at every pair count: what `python -m benchmarks.label_efficiency` runs for each set.
 
-    gera-jax compare --config configs/comparisons/label_efficiency.py:source=emoji --output runs/emoji
+gera-jax compare --config configs/comparisons/label_efficiency.py:source=emoji --output runs/emoji
 """
 
 from gera_jax import config

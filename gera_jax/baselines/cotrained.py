@@ -87,10 +87,21 @@ class CotrainedHeads(SharedSpace):
     np.True_
     """
 
-    def __init__(self, *, views: tuple[str, ...] = ("plain", "smoothed", "kernel", "narrow"), rounds: int = 1,
-                 pseudo_weight: float = 0.4, matching: float = 0.5, expansion: float | Literal["auto"] = "auto",
-                 hubness: float | Literal["auto"] = "auto", shrink: float = 10.0, regularization: float = 1.0, dim: int = 512,
-                 width: int | None = None, max_pool: int = 10_000):
+    def __init__(
+        self,
+        *,
+        views: tuple[str, ...] = ("plain", "smoothed", "kernel", "narrow"),
+        rounds: int = 1,
+        pseudo_weight: float = 0.4,
+        matching: float = 0.5,
+        expansion: float | Literal["auto"] = "auto",
+        hubness: float | Literal["auto"] = "auto",
+        shrink: float = 10.0,
+        regularization: float = 1.0,
+        dim: int = 512,
+        width: int | None = None,
+        max_pool: int = 10_000,
+    ):
         some = isinstance(views, list | tuple) and len(views) > 0
         require(some, "views", got=views or "none", wanted=f"some of {sorted(VIEWS)}")
         for view in views:
@@ -121,9 +132,13 @@ class CotrainedHeads(SharedSpace):
         self._widths = (x_pairs.shape[1], y_pairs.shape[1])
         self._pools = tuple(Pool(pairs, self._spread(rows, len(pairs)), self.dim) for pairs, rows in ((x_pairs, x), (y_pairs, y)))
         for pool, name in zip(self._pools, ("x_pairs", "y_pairs"), strict=True):
-            require(np.ptp(pool.rows[: pool.pairs], axis=0).max() > ONE_DIRECTION, name,
-                    got="rows of one direction from the mean of all rows", wanted="rows that differ in direction",
-                    remedy="Has the modality more than one column that varies?")
+            require(
+                np.ptp(pool.rows[: pool.pairs], axis=0).max() > ONE_DIRECTION,
+                name,
+                got="rows of one direction from the mean of all rows",
+                wanted="rows that differ in direction",
+                remedy="Has the modality more than one column that varies?",
+            )
         self._views = [(VIEWS[name](self._pools[0]), VIEWS[name](self._pools[1])) for name in self.views]
         p, ridge = len(x_pairs), self.regularization * regularization_rule(len(x_pairs))
         self._ridges = [min(1.0, ridge) if issubclass(VIEWS[name], Kernel) else ridge for name in self.views]
@@ -182,8 +197,10 @@ class CotrainedHeads(SharedSpace):
 
     def _fit_views(self, soft: tuple[Array, ...] | None, weight: float = 0.0) -> list[Heads]:
         p = self._pools[0].pairs
-        return [fit_heads(x_view.pool, y_view.pool, p, ridge, None if soft is None else [rows[i] for rows in soft], weight)
-                for i, ((x_view, y_view), ridge) in enumerate(zip(self._views, self._ridges, strict=True))]
+        return [
+            fit_heads(x_view.pool, y_view.pool, p, ridge, None if soft is None else [rows[i] for rows in soft], weight)
+            for i, ((x_view, y_view), ridge) in enumerate(zip(self._views, self._ridges, strict=True))
+        ]
 
     def _match(self, p: int) -> tuple[int, Heads] | None:
         """The plain view's number and its heads by matching, where pairs are few and both sides have rows to match."""
@@ -194,15 +211,20 @@ class CotrainedHeads(SharedSpace):
             return None
         x, y = (view.pool for view in self._views[names.index("plain")])
         found = [WassersteinProcrustes(**options).fit(x[:p], y[:p], x[p:], y[p:]) for options in MATCHINGS]
-        weights = [np.concatenate([getattr(model, side) for model in found], axis=1).astype(np.float32)
-                   for side in ("x_weights", "y_weights")]
+        weights = [
+            np.concatenate([getattr(model, side) for model in found], axis=1).astype(np.float32)
+            for side in ("x_weights", "y_weights")
+        ]
         return names.index("plain"), scaled_heads(x, y, tuple(weights))
 
     def _sum(self, matched: tuple[int, Heads] | None, *stages: tuple[float, list[Heads]]) -> None:
         """`_heads`: weight in the score, view and heads of every term, from the views' heads at each stage and the matching."""
         shares = self.mixture[self._active]
-        self._heads = [(weight * share, i, heads) for weight, stage in stages
-                       for i, (share, heads) in enumerate(zip(shares, stage, strict=True))]
+        self._heads = [
+            (weight * share, i, heads)
+            for weight, stage in stages
+            for i, (share, heads) in enumerate(zip(shares, stage, strict=True))
+        ]
         if matched:
             self._heads.append((self.matching_used * deviation(*self._concatenated()), *matched))
 
@@ -211,8 +233,12 @@ class CotrainedHeads(SharedSpace):
         p, spread = self._pools[0].pairs, deviation(x, y)
         x_density, y_density = (scores.mean(axis=1) for _, scores in nearest_both(x, y, HUB))
         found = nearest_both(x, y, 15, x_shift=x_density / 2, y_shift=y_density / 2)
-        of_x, of_y = (soft_mean((indices[p:], scores[p:]), np.concatenate([views[other].pool for views in self._views], axis=1),
-                                0.5 * spread) for other, (indices, scores) in zip((1, 0), found, strict=True))
+        of_x, of_y = (
+            soft_mean(
+                (indices[p:], scores[p:]), np.concatenate([views[other].pool for views in self._views], axis=1), 0.5 * spread
+            )
+            for other, (indices, scores) in zip((1, 0), found, strict=True)
+        )
         cuts = [np.cumsum([views[side].pool.shape[1] for views in self._views])[:-1] for side in (0, 1)]
         return np.split(of_x, cuts[1], axis=1), np.split(of_y, cuts[0], axis=1)
 
@@ -220,8 +246,9 @@ class CotrainedHeads(SharedSpace):
         """Heads of all terms side by side; of the pools on both sides, or of each view's `features` on one."""
         if side is None:
             return tuple(self._concatenated([views[i].pool for views in self._views], i) for i in (0, 1))
-        return np.concatenate([np.float32(np.sqrt(weight)) * heads.apply(features[view], side)
-                               for weight, view, heads in self._heads], axis=1)
+        return np.concatenate(
+            [np.float32(np.sqrt(weight)) * heads.apply(features[view], side) for weight, view, heads in self._heads], axis=1
+        )
 
     def _finish(self, p: int) -> None:
         """Scale of the scores, densities of the pools and the constants that make rows unit."""
@@ -291,6 +318,13 @@ def _size(value: Any, seen: set[int]) -> int:
     seen.add(id(value))
     if isinstance(value, np.ndarray):
         return value.nbytes if value.base is None else _size(value.base, seen)
-    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else \
-        vars(value).values() if hasattr(value, "__dict__") else ()
+    inside = (
+        value.values()
+        if isinstance(value, dict)
+        else value
+        if isinstance(value, list | tuple)
+        else vars(value).values()
+        if hasattr(value, "__dict__")
+        else ()
+    )
     return sum(_size(item, seen) for item in inside)

@@ -45,8 +45,7 @@ class GeneralizedCCA:
     offsets: dict[str, np.ndarray]
     correlations: np.ndarray
 
-    def __init__(self, dim: int | None = None, regularization: float | Literal["auto"] = "auto",
-                 correlation_power: float = 1.0):
+    def __init__(self, dim: int | None = None, regularization: float | Literal["auto"] = "auto", correlation_power: float = 1.0):
         check_dim(dim)
         check_auto(regularization, "regularization")
         check_number(correlation_power, "correlation_power")
@@ -87,8 +86,13 @@ class GeneralizedCCA:
         agreement = np.eye(ends[-1])
         for i, a in enumerate(names):
             together = {b: has[a] & has[b] for b in names if b != a}
-            require(any(both.any() for both in together.values()), a, got="no item in common with another modality",
-                    wanted="items that have two modalities", remedy="Are ids written alike in all files?")
+            require(
+                any(both.any() for both in together.values()),
+                a,
+                got="no item in common with another modality",
+                wanted="items that have two modalities",
+                remedy="Are ids written alike in all files?",
+            )
             for b in names[i + 1 :]:
                 both = together[b]
                 block = white[a][both].T @ white[b][both] / max(1, both.sum())
@@ -96,8 +100,13 @@ class GeneralizedCCA:
         values, vectors = np.linalg.eigh(agreement)
         rho = (values[::-1] - 1) / (len(names) - 1)
         r = min(n - 1, int((rho > 1e-9).sum()), len(rho) if self.dim is None else self.dim)
-        require(r >= 1, "rows", got="modalities that do not vary together", wanted="at least one common direction",
-                remedy="Does row i of each belong to one item?")
+        require(
+            r >= 1,
+            "rows",
+            got="modalities that do not vary together",
+            wanted="at least one common direction",
+            remedy="Does row i of each belong to one item?",
+        )
         scale = np.maximum(rho[:r], 0) ** self.correlation_power * np.sqrt(len(names))
         leading = vectors[:, ::-1][:, :r] * scale
         self.correlations = rho[:r]
@@ -108,8 +117,13 @@ class GeneralizedCCA:
 
     def transform(self, name: str, rows: Any) -> np.ndarray:
         """Unit rows [n, r] of the shared space."""
-        require(hasattr(self, "weights"), "GeneralizedCCA", got="a call before fit", wanted="a fitted object",
-                remedy="Call .fit(rows) first.")
+        require(
+            hasattr(self, "weights"),
+            "GeneralizedCCA",
+            got="a call before fit",
+            wanted="a fitted object",
+            remedy="Call .fit(rows) first.",
+        )
         require_known(name, self.weights, "modality")
         weights = self.weights[name]
         return unit_rows(from_mean(wide_rows(rows, name, width=len(weights), least=0), self._means[name]) @ weights)

@@ -72,8 +72,9 @@ class KernelCCA(SharedSpace):
         if isinstance(ridge, str):
             ridge = min(1.0, regularization_rule(len(x_pairs)))
         # landmarks stand for the rows: they are all the unpaired rows that the means of the features need
-        features = [self._features(rows, side % 2)
-                    for side, rows in enumerate((x_known, y_known, self.x_landmarks, self.y_landmarks))]
+        features = [
+            self._features(rows, side % 2) for side, rows in enumerate((x_known, y_known, self.x_landmarks, self.y_landmarks))
+        ]
         self.head = RidgeCCA(self.dim, ridge, self.correlation_power).fit(*features)
         self.correlations = self.head.correlations
         return self

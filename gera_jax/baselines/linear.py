@@ -49,8 +49,13 @@ class SharedSpace(abc.ABC):
         return self.transform_x(x) @ self.transform_y(y).T
 
     def _checked(self, rows: Any, name: str, side: int) -> np.ndarray:
-        require(self._widths is not None, type(self).__name__, got="a call before fit",
-                wanted="a fitted object", remedy="Call .fit(x_pairs, y_pairs) first.")
+        require(
+            self._widths is not None,
+            type(self).__name__,
+            got="a call before fit",
+            wanted="a fitted object",
+            remedy="Call .fit(x_pairs, y_pairs) first.",
+        )
         assert self._widths is not None
         return wide_rows(rows, name, width=self._widths[side], least=0)
 
@@ -75,8 +80,7 @@ class LinearHeads(SharedSpace):
         """[n, r] before they are made unit."""
         return from_mean(rows, self._means[side]) @ (self.x_weights, self.y_weights)[side]
 
-    def _set_heads(self, x_weights: np.ndarray, y_weights: np.ndarray, x_mean: np.ndarray, y_mean: np.ndarray
-                   ) -> None:
+    def _set_heads(self, x_weights: np.ndarray, y_weights: np.ndarray, x_mean: np.ndarray, y_mean: np.ndarray) -> None:
         self.x_weights, self.y_weights, self._means = x_weights, y_weights, (x_mean, y_mean)
         self.x_offset, self.y_offset = -x_mean @ x_weights, -y_mean @ y_weights
         self._widths = (len(x_weights), len(y_weights))
@@ -96,13 +100,20 @@ def as_pairs(x_pairs: Any, y_pairs: Any, x: Any, y: Any, names: Sequence[str]) -
     """
     pairs = (as_rows(x_pairs, "x_pairs", least=0), as_rows(y_pairs, "y_pairs", least=0))
     p, q = map(len, pairs)
-    require(p == q, "y_pairs", got=f"{q} rows beside {p} of x_pairs", wanted="as many rows",
-            remedy="Row i of y_pairs must be the partner of row i; rows without a partner are unpaired rows.")
+    require(
+        p == q,
+        "y_pairs",
+        got=f"{q} rows beside {p} of x_pairs",
+        wanted="as many rows",
+        remedy="Row i of y_pairs must be the partner of row i; rows without a partner are unpaired rows.",
+    )
     require(p >= 2, "x_pairs", got=f"{p} pairs", wanted="at least 2 pairs")
     for rows, name in zip(pairs, ("x_pairs", "y_pairs"), strict=True):
         require_varied(rows, name)
-    return *pairs, *(rows[:0] if extra is None else as_rows(extra, name, width=rows.shape[1], least=0)
-                     for extra, rows, name in zip((x, y), pairs, names, strict=True))
+    return *pairs, *(
+        rows[:0] if extra is None else as_rows(extra, name, width=rows.shape[1], least=0)
+        for extra, rows, name in zip((x, y), pairs, names, strict=True)
+    )
 
 
 def wide_rows(rows: Any, name: str, **options: Any) -> np.ndarray:
@@ -117,11 +128,20 @@ def require_varied(rows: np.ndarray, name: str) -> None:
     """
     low, high = rows.min(axis=0).astype(np.float64), rows.max(axis=0).astype(np.float64)
     spread, largest = high - low, np.maximum(np.abs(low), np.abs(high))
-    require(bool((spread > 4 * np.finfo(rows.dtype).eps * largest).any()), name, got="rows that are all equal",
-            wanted="rows that differ", remedy="Are the right array and the right rows given?")
-    require(bool(largest.max() < LARGEST and spread.max() > 1 / LARGEST), name,
-            got=f"numbers up to {largest.max():.3g} that differ by {spread.max():.3g}", wanted="numbers that float64 can square",
-            remedy="Give them in another unit.")
+    require(
+        bool((spread > 4 * np.finfo(rows.dtype).eps * largest).any()),
+        name,
+        got="rows that are all equal",
+        wanted="rows that differ",
+        remedy="Are the right array and the right rows given?",
+    )
+    require(
+        bool(largest.max() < LARGEST and spread.max() > 1 / LARGEST),
+        name,
+        got=f"numbers up to {largest.max():.3g} that differ by {spread.max():.3g}",
+        wanted="numbers that float64 can square",
+        remedy="Give them in another unit.",
+    )
 
 
 def mean_row(*parts: np.ndarray) -> np.ndarray:
@@ -144,8 +164,13 @@ def centred(rows: np.ndarray) -> np.ndarray:
 def directions(pairs: np.ndarray, mean: np.ndarray, name: str) -> np.ndarray:
     """Unit rows from `mean` to the pairs [p, d], or an error where all pairs lie in one direction."""
     found = unit_rows(from_mean(pairs, mean))
-    require(np.ptp(found, axis=0).max() > ONE_DIRECTION, name, got="rows of one direction from the mean of all rows",
-            wanted="rows that differ in direction", remedy="Has the modality more than one column that varies?")
+    require(
+        np.ptp(found, axis=0).max() > ONE_DIRECTION,
+        name,
+        got="rows of one direction from the mean of all rows",
+        wanted="rows that differ in direction",
+        remedy="Has the modality more than one column that varies?",
+    )
     return found
 
 

@@ -52,8 +52,13 @@ class Procrustes(LinearHeads):
         u, s, v = _cross_svd(centred(x_pairs), centred(y_pairs))
         limit = min(len(x_pairs) - 1, len(s), len(s) if self.dim is None else self.dim)
         r = min(limit, int(np.sum(s > s[0] * 1e-12)))
-        require(r >= 1 and s[0] > 0, "x_pairs", got="pairs whose two sides do not vary together",
-                wanted="at least one common direction", remedy="Are all rows of one side equal?")
+        require(
+            r >= 1 and s[0] > 0,
+            "x_pairs",
+            got="pairs whose two sides do not vary together",
+            wanted="at least one common direction",
+            remedy="Are all rows of one side equal?",
+        )
         self.singular_values = s[:r]
         self._set_heads(u[:, :r], v[:, :r], mean_row(x_pairs, x), mean_row(y_pairs, y))
         return self

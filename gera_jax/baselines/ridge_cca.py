@@ -53,8 +53,7 @@ class RidgeCCA(LinearHeads):
     correlations: np.ndarray
     regularization_used: float
 
-    def __init__(self, dim: int | None = None, regularization: float | Literal["auto"] = "auto",
-                 correlation_power: float = 1.0):
+    def __init__(self, dim: int | None = None, regularization: float | Literal["auto"] = "auto", correlation_power: float = 1.0):
         check_dim(dim)
         check_auto(regularization, "regularization")
         check_number(correlation_power, "correlation_power")
@@ -78,8 +77,13 @@ class RidgeCCA(LinearHeads):
         u, rho, vt = thin_svd(agreement)
         r = min(p - 1, len(rho), len(rho) if self.dim is None else self.dim)
         r = min(r, int(np.sum(rho > NULL_VARIANCE)))
-        require(r >= 1, "x_pairs", got="pairs whose two sides do not vary together", wanted="at least one common direction",
-                remedy="Is row i of x_pairs the partner of row i of y_pairs?")
+        require(
+            r >= 1,
+            "x_pairs",
+            got="pairs whose two sides do not vary together",
+            wanted="at least one common direction",
+            remedy="Is row i of x_pairs the partner of row i of y_pairs?",
+        )
         weight = rho[:r] ** self.correlation_power
         self.correlations, self.regularization_used = rho[:r], ridge
         self._set_heads(x_whitener @ (u[:, :r] * weight), y_whitener @ (vt[:r].T * weight), x_mean, y_mean)
@@ -98,7 +102,12 @@ def whitener(rows: np.ndarray, ridge: float, name: str) -> np.ndarray:
     else:
         variance, directions = np.linalg.eigh(rows.T @ rows / p)
     largest = float(np.max(variance))
-    require(largest > 0, name, got="rows that are all equal", wanted="rows that differ",
-            remedy="Are the right array and the right rows given?")
+    require(
+        largest > 0,
+        name,
+        got="rows that are all equal",
+        wanted="rows that differ",
+        remedy="Are the right array and the right rows given?",
+    )
     keep = variance > NULL_VARIANCE * largest
     return directions[:, keep] / np.sqrt(variance[keep] + ridge * float(np.sum(variance[keep])) / d)

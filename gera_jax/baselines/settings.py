@@ -38,5 +38,9 @@ def check_auto(value: Any, name: str) -> None:
 
 def check_dim(dim: Any) -> None:
     """Raise `InputError` unless `dim` is None (as many as the pairs determine) or a whole number, at least 1."""
-    require(dim is None or (isinstance(dim, Integral) and not isinstance(dim, bool) and dim >= 1), "dim", got=dim,
-            wanted="None or at least 1")
+    require(
+        dim is None or (isinstance(dim, Integral) and not isinstance(dim, bool) and dim >= 1),
+        "dim",
+        got=dim,
+        wanted="None or at least 1",
+    )

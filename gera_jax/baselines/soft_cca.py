@@ -38,8 +38,9 @@ def fit_heads(x: Array, y: Array, p: int, ridge: float, soft: list[Array] | None
     x_factor, y_factor = _factor(sxx, ridge), _factor(syy, ridge)
     agreement = solve_triangular(y_factor, solve_triangular(x_factor, sxy, lower=True).T, lower=True).T
     u, rho, v = _singular(agreement.astype(np.float32))
-    weights = tuple(solve_triangular(f, side * rho, lower=True, trans=1).astype(np.float32)
-                    for f, side in ((x_factor, u), (y_factor, v)))
+    weights = tuple(
+        solve_triangular(f, side * rho, lower=True, trans=1).astype(np.float32) for f, side in ((x_factor, u), (y_factor, v))
+    )
     return scaled_heads(x, y, weights)
 
 

@@ -43,10 +43,14 @@ def out_of_fold(views: Sequence[tuple[Array, Array]], p: int, ridges: Sequence[f
         scored = held[:MOST_HELD]
         rest = [np.unique(np.linspace(p, len(rows) - 1, min(MOST_UNPAIRED, len(rows) - p)).astype(int)) for rows in views[0]]
         order = [np.concatenate([scored, r, seen]) for r in rest]
-        fitted = [fit_heads(x[np.concatenate([seen, rest[0]])], y[np.concatenate([seen, rest[1]])], len(seen), ridge)
-                  for (x, y), ridge in zip(views, ridges, strict=True)]
-        heads = [[h.apply(view[side][order[side]], side).astype(np.float32) for h, view in zip(fitted, views, strict=True)]
-                 for side in (0, 1)]
+        fitted = [
+            fit_heads(x[np.concatenate([seen, rest[0]])], y[np.concatenate([seen, rest[1]])], len(seen), ridge)
+            for (x, y), ridge in zip(views, ridges, strict=True)
+        ]
+        heads = [
+            [h.apply(view[side][order[side]], side).astype(np.float32) for h, view in zip(fitted, views, strict=True)]
+            for side in (0, 1)
+        ]
         found.append(Fold(len(scored), *heads, tuple(order), tuple(len(scored) + len(r) for r in rest)))
     return found
 
@@ -61,8 +65,11 @@ def mixture(folds: Sequence[Fold], shrink: float, p: int) -> Array:
     import scipy.optimize
 
     views = len(folds[0].x)
-    scores = [np.stack([a[: fold.held] @ b[: fold.gallery[1 - side]].T for a, b in zip(*sides, strict=True)])
-              for fold in folds for side, sides in enumerate(((fold.x, fold.y), (fold.y, fold.x)))]
+    scores = [
+        np.stack([a[: fold.held] @ b[: fold.gallery[1 - side]].T for a, b in zip(*sides, strict=True)])
+        for fold in folds
+        for side, sides in enumerate(((fold.x, fold.y), (fold.y, fold.x)))
+    ]
     queries, equal = sum(s.shape[1] for s in scores), np.full(views, views**-0.5)
 
     def objective(u: Array) -> tuple[float, Array]:
@@ -74,13 +81,21 @@ def mixture(folds: Sequence[Fold], shrink: float, p: int) -> Array:
         value += shrink / p * (1 - along**2 / square)
         return value, slope - shrink / p * (2 * along * equal / square - 2 * along**2 * u / square**2)
 
-    u = scipy.optimize.minimize(objective, np.ones(views), jac=True, method="L-BFGS-B", bounds=[(0, None)] * views,
-                                options=dict(maxiter=50)).x
+    u = scipy.optimize.minimize(
+        objective, np.ones(views), jac=True, method="L-BFGS-B", bounds=[(0, None)] * views, options=dict(maxiter=50)
+    ).x
     return views * u / u.sum() if u.sum() > 0 else np.ones(views)
 
 
-def corrections(folds: Sequence[Fold], weights: Array, rows: tuple[Array, Array], hubness: Sequence[float],
-                expansion: Sequence[float], shrink: float, p: int) -> tuple[float, float]:
+def corrections(
+    folds: Sequence[Fold],
+    weights: Array,
+    rows: tuple[Array, Array],
+    hubness: Sequence[float],
+    expansion: Sequence[float],
+    shrink: float,
+    p: int,
+) -> tuple[float, float]:
     """The hubness and expansion of the mixed score, of those offered, that find held-out partners best.
 
     min of p M + shrink CE: M = mean of rank / (k + rank), a soft miss rate, rank = candidates before the partner, k = 2 % of the
@@ -101,8 +116,10 @@ def corrections(folds: Sequence[Fold], weights: Array, rows: tuple[Array, Array]
     total = np.zeros((len(hubness), len(expansion)))
     for fold in folds:
         h = fold.held
-        x, y = (np.concatenate([np.sqrt(np.float32(w)) * z for w, z in zip(weights, side, strict=True)], axis=1)
-                for side in (fold.x, fold.y))
+        x, y = (
+            np.concatenate([np.sqrt(np.float32(w)) * z for w, z in zip(weights, side, strict=True)], axis=1)
+            for side in (fold.x, fold.y)
+        )
         spread = np.float32(deviation(x[h:], y[h:]))
         heads = (x / np.sqrt(spread), y / np.sqrt(spread))
         own = [rows[side][fold.order[side]] for side in (0, 1)]

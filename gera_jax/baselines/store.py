@@ -65,7 +65,7 @@ def from_arrays(arrays: Mapping[str, np.ndarray]) -> Any:
     def unpack(value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        (word, content), = ((word, value[word]) for word in WORDS if word in value)
+        ((word, content),) = ((word, value[word]) for word in WORDS if word in value)
         if word == "array":
             return np.asarray(arrays[content])
         if word == "dict":
@@ -85,8 +85,12 @@ def from_arrays(arrays: Mapping[str, np.ndarray]) -> Any:
     except InputError:
         raise
     except (AttributeError, ImportError, LookupError, RecursionError, TypeError, ValueError) as error:
-        fail("model", got=f"a tree that does not fit its arrays ({type(error).__name__}: {error})",
-             wanted="what gera_jax stored", remedy="Fit the model again.")
+        fail(
+            "model",
+            got=f"a tree that does not fit its arrays ({type(error).__name__}: {error})",
+            wanted="what gera_jax stored",
+            remedy="Fit the model again.",
+        )
 
 
 def _find(name: str) -> type:

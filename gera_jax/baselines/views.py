@@ -75,8 +75,9 @@ class Smoothed:
         return self._smooth(rows) - self._mean
 
     def _smooth(self, rows: Array, exclude_self: bool = False) -> Array:
-        average = neighbour_mean(rows, self._rows, self._rows, k=self._k, temperature=self._temperature,
-                                 exclude_self=exclude_self)
+        average = neighbour_mean(
+            rows, self._rows, self._rows, k=self._k, temperature=self._temperature, exclude_self=exclude_self
+        )
         smooth = unit_rows((1 - self._strength) * rows + self._strength * average)
         return np.concatenate([rows, smooth], axis=1) / np.sqrt(np.float32(2))
 
@@ -116,8 +117,9 @@ class Narrow(Kernel):
     width = 0.5
 
 
-def nearest(queries: Array, keys: Array, k: int, *, shift: Array | None = None, exclude_self: bool = False
-            ) -> tuple[Array, Array]:
+def nearest(
+    queries: Array, keys: Array, k: int, *, shift: Array | None = None, exclude_self: bool = False
+) -> tuple[Array, Array]:
     """The k largest entries a row of queries @ keys' - shift: indices and values [n, k], in no order.
 
     Memory BLOCK x m beside the result; time n m d.
@@ -134,8 +136,9 @@ def nearest(queries: Array, keys: Array, k: int, *, shift: Array | None = None, 
     return indices, values
 
 
-def nearest_both(x: Array, y: Array, k: int, *, x_shift: Array | None = None, y_shift: Array | None = None
-                 ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+def nearest_both(
+    x: Array, y: Array, k: int, *, x_shift: Array | None = None, y_shift: Array | None = None
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     """`nearest` of each x among y (less y_shift) and of each y among x (less x_shift), from one product of the two."""
     of_x = np.empty((len(x), min(k, len(y))), np.int64), np.empty((len(x), min(k, len(y))), np.float32)
     of_y = np.empty((len(y), 0), np.int64), np.empty((len(y), 0), np.float32)
@@ -165,8 +168,16 @@ def density(queries: Array, keys: Array) -> Array:
     return nearest(queries, keys, min(HUB, len(keys)))[1].mean(axis=1)
 
 
-def neighbour_mean(queries: Array, keys: Array, values: Array, *, k: int, temperature: float,
-                   shift: Array | None = None, exclude_self: bool = False) -> Array:
+def neighbour_mean(
+    queries: Array,
+    keys: Array,
+    values: Array,
+    *,
+    k: int,
+    temperature: float,
+    shift: Array | None = None,
+    exclude_self: bool = False,
+) -> Array:
     """[n, f] mean of values [m, f] under the softmax of the k best scores (queries @ keys' - shift) / temperature."""
     k = min(k, len(keys) - exclude_self)
     return soft_mean(nearest(queries, keys, k, shift=shift, exclude_self=exclude_self), values, temperature)

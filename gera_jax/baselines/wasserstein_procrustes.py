@@ -101,9 +101,7 @@ class WassersteinProcrustes(LinearHeads):
         self._set_heads(u[:, :r], vt[:r].T, x_mean, y_mean)
         return self
 
-    def _start(
-        self, pool: list[np.ndarray], known: list[np.ndarray], pairs: np.ndarray, rng: np.random.Generator
-    ) -> np.ndarray:
+    def _start(self, pool: list[np.ndarray], known: list[np.ndarray], pairs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Cross-covariance of matched centres and known pairs: the best of all restarts and of their mean, by its matching."""
         found = []
         for _ in range(self.restarts):

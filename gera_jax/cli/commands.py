@@ -40,8 +40,18 @@ def use_compilation_cache() -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def configure(config: Any = "gera", overrides: Mapping[str, str] | None = None, *, x: str = "", y: str = "", w: str = "",
-              x_ids: str = "", y_ids: str = "", w_ids: str = "", pairs: int | None = None) -> ConfigDict:
+def configure(
+    config: Any = "gera",
+    overrides: Mapping[str, str] | None = None,
+    *,
+    x: str = "",
+    y: str = "",
+    w: str = "",
+    x_ids: str = "",
+    y_ids: str = "",
+    w_ids: str = "",
+    pairs: int | None = None,
+) -> ConfigDict:
     """A config with own data in it.
 
     Args:
@@ -57,27 +67,54 @@ def configure(config: Any = "gera", overrides: Mapping[str, str] | None = None, 
     given = {name: value for name, value in dict(x=x, y=y, w=w).items() if value}
     arguments = given if pairs is None else {**given, "pairs": pairs}
     if arguments:
-        checks.require(isinstance(config, str | Path), "config", got=f"arguments {sorted(arguments)} beside a config in memory",
-                       wanted="a name or a file of a config", remedy="Set its fields: c.data.x.path, c.data.pairs.")
+        checks.require(
+            isinstance(config, str | Path),
+            "config",
+            got=f"arguments {sorted(arguments)} beside a config in memory",
+            wanted="a name or a file of a config",
+            remedy="Set its fields: c.data.x.path, c.data.pairs.",
+        )
     made = config_lib.load(config_lib.with_arguments(str(config), **arguments) if arguments else config)
     block = made.data.to_dict()
     for side, text in given.items():
         taken = block.get("source") == "files" and (block[side]["path"], block[side]["key"]) == config_lib.path_and_key(text)
-        checks.require(taken, side, got=f"{text}, which {config} does not read", wanted="a config that takes files",
-                       remedy="Let its get_config use gera_jax.config.own_or_catalog, or set the fields: "
-                       f"--config.data.source=files --config.data.{side}.path=FILE.")
-    checks.require(pairs is None or block.get("pairs") == pairs, "pairs", got=f"{pairs}, which {config} does not read",
-                   wanted="a config that takes it", remedy=f"Set the field: --config.data.pairs={pairs}.")
+        checks.require(
+            taken,
+            side,
+            got=f"{text}, which {config} does not read",
+            wanted="a config that takes files",
+            remedy="Let its get_config use gera_jax.config.own_or_catalog, or set the fields: "
+            f"--config.data.source=files --config.data.{side}.path=FILE.",
+        )
+    checks.require(
+        pairs is None or block.get("pairs") == pairs,
+        "pairs",
+        got=f"{pairs}, which {config} does not read",
+        wanted="a config that takes it",
+        remedy=f"Set the field: --config.data.pairs={pairs}.",
+    )
     for side, ids in dict(x=x_ids, y=y_ids, w=w_ids).items():
         if ids:
-            checks.require(side in given or block.get(side, {}).get("path"), f"{side}_ids", got=f'"{ids}" without {side}',
-                           wanted="ids beside the file that they are of", remedy=f"Give --{side} FILE too.")
+            checks.require(
+                side in given or block.get(side, {}).get("path"),
+                f"{side}_ids",
+                got=f'"{ids}" without {side}',
+                wanted="ids beside the file that they are of",
+                remedy=f"Give --{side} FILE too.",
+            )
             made.data[side].ids = ids
     return config_lib.load(made, overrides)
 
 
-def train(config: Any = "gera", workdir: str | Path | None = None, *, overrides: Mapping[str, str] | None = None,
-          progress: bool = False, tables: tuple | None = None, **own: Any) -> TrainResult:
+def train(
+    config: Any = "gera",
+    workdir: str | Path | None = None,
+    *,
+    overrides: Mapping[str, str] | None = None,
+    progress: bool = False,
+    tables: tuple | None = None,
+    **own: Any,
+) -> TrainResult:
     """Train a config.
 
     Args:
@@ -91,15 +128,23 @@ def train(config: Any = "gera", workdir: str | Path | None = None, *, overrides:
     Returns:
       the run: `.evaluate()`, `.project(name, features)`, `.history`, `.params`.
     """
-    checks.require(workdir is None or not Path(workdir).is_file(), "workdir", got=f"{workdir}, a file", wanted="a folder",
-                   remedy="Choose another path.")
+    checks.require(
+        workdir is None or not Path(workdir).is_file(),
+        "workdir",
+        got=f"{workdir}, a file",
+        wanted="a folder",
+        remedy="Choose another path.",
+    )
     use_compilation_cache()
     from gera_jax import training
     from gera_jax.training.hooks import progress_hook, tensorboard_hook
 
     settings = configure(config, overrides, **own)
-    hooks = [hook for hook in (progress_hook(settings) if progress else None,
-                               tensorboard_hook(settings, workdir) if workdir else None) if hook]
+    hooks = [
+        hook
+        for hook in (progress_hook(settings) if progress else None, tensorboard_hook(settings, workdir) if workdir else None)
+        if hook
+    ]
     with checks.disk_room(workdir), contextlib.ExitStack() as closing:
         for hook in hooks:
             closing.callback(hook.close)
@@ -111,9 +156,13 @@ def evaluate(workdir: str | Path, *, split: str = "test") -> dict[str, float]:
     use_compilation_cache()
     from gera_jax.training import load_run
 
-    checks.require(not _is_model(workdir), "workdir", got=f"{workdir}, a model of `gera-jax fit`, which held out no rows",
-                   wanted="the folder of a run of `gera-jax train`",
-                   remedy="`gera-jax compare` measures methods on held-out rows; `gera-jax embed` projects rows with this one.")
+    checks.require(
+        not _is_model(workdir),
+        "workdir",
+        got=f"{workdir}, a model of `gera-jax fit`, which held out no rows",
+        wanted="the folder of a run of `gera-jax train`",
+        remedy="`gera-jax compare` measures methods on held-out rows; `gera-jax embed` projects rows with this one.",
+    )
     run = load_run(workdir)
     if run.best_is_start:
         logger.info("the best step of %s is its start: no step of training was better on the validation rows", workdir)
@@ -124,8 +173,9 @@ def _is_model(folder: str | Path) -> bool:
     return (Path(folder) / "aligner.npz").is_file()
 
 
-def embed(workdir: str | Path, modality: str, source: Any, *, key: str = "", ids: str = "",
-          output: str | Path | None = None) -> np.ndarray:
+def embed(
+    workdir: str | Path, modality: str, source: Any, *, key: str = "", ids: str = "", output: str | Path | None = None
+) -> np.ndarray:
     """Project new rows into a run's joint space.
 
     Args:
@@ -189,9 +239,15 @@ def data_show(source: str, *, key: str = "", ids: str = "") -> dict[str, Any]:
     found = {}
     for table in tables:
         report = validate_table(table, raise_errors=False)
-        found[table.name] = dict(rows=len(table.rows), width=int(table.rows.shape[1]), dtype=str(table.rows.dtype),
-                                 first_ids=[str(i) for i in table.ids[:3]], counts=report.counts, errors=report.errors,
-                                 warnings=report.warnings)
+        found[table.name] = dict(
+            rows=len(table.rows),
+            width=int(table.rows.shape[1]),
+            dtype=str(table.rows.dtype),
+            first_ids=[str(i) for i in table.ids[:3]],
+            counts=report.counts,
+            errors=report.errors,
+            warnings=report.warnings,
+        )
     return found
 
 
@@ -210,8 +266,14 @@ def data_build(source: str, output: str | Path, *, key: str = "", ids: str = "")
     return [str(builder.holds(table, output) or builder.build_dataset(table, output)) for table in tables]
 
 
-def quickstart(output: str | Path = "quickstart", *, source: str = "clipart", pairs: tuple[int, ...] = (),
-               progress: bool = True, smoke: bool = False) -> QuickstartResults:
+def quickstart(
+    output: str | Path = "quickstart",
+    *,
+    source: str = "clipart",
+    pairs: tuple[int, ...] = (),
+    progress: bool = True,
+    smoke: bool = False,
+) -> QuickstartResults:
     """The main job on a bundled set: GeRA and its contrastive twin from two starts beside the closed forms; table and report."""
     use_compilation_cache()
     from gera_jax.comparison.quickstart import run_quickstart

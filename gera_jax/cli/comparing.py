@@ -147,8 +147,13 @@ def fit(
     from gera_jax.cli.commands import use_compilation_cache
     from gera_jax.comparison.winner import fit_winner
 
-    checks.require(settings is None or isinstance(settings, Mapping), "settings", got=repr(settings), wanted="names with values",
-                   remedy="Give a dictionary: settings=dict(width=512).")
+    checks.require(
+        settings is None or isinstance(settings, Mapping),
+        "settings",
+        got=repr(settings),
+        wanted="names with values",
+        remedy="Give a dictionary: settings=dict(width=512).",
+    )
     use_compilation_cache()
     return fit_winner(
         method,

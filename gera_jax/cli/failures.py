@@ -40,10 +40,31 @@ TROUBLE = {  # what to do, by the number of an operating system's error
     errno.ENFILE: "Too many files are open: close other programs.",
     errno.ENOMEM: "Give the process more memory, or fewer rows.",
 }
-DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, binascii.Error, json.JSONDecodeError, csv.Error, pickle.UnpicklingError,
-          UnicodeError, EOFError, tokenize.TokenError, RecursionError)
-READERS = {"pyarrow", "h5py", "safetensors", "safetensors_rust", "zipfile", "gzip", "torch", "faiss", "tensorflow_datasets",
-           "array_record"}  # a fault inside of them is about the file that they read
+DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    binascii.Error,
+    json.JSONDecodeError,
+    csv.Error,
+    pickle.UnpicklingError,
+    UnicodeError,
+    EOFError,
+    tokenize.TokenError,
+    RecursionError,
+)
+READERS = {
+    "pyarrow",
+    "h5py",
+    "safetensors",
+    "safetensors_rust",
+    "zipfile",
+    "gzip",
+    "torch",
+    "faiss",
+    "tensorflow_datasets",
+    "array_record",
+}  # a fault inside of them is about the file that they read
 DEVICE = ("RESOURCE_EXHAUSTED", "out of memory", "Out of memory", "Unable to initialize backend", "No visible")
 
 
@@ -81,8 +102,11 @@ def describe(error: BaseException) -> Failure:
 def _missing_package(error: BaseException) -> str:
     if not isinstance(error, ImportError) or (error.name or "").startswith("gera_jax"):
         return ""
-    return checks.in_words(error) if "pip install" in str(error) else (
-        f"{checks.in_words(error)}. Install what is missing: pip install {error.name or 'it'}")
+    return (
+        checks.in_words(error)
+        if "pip install" in str(error)
+        else (f"{checks.in_words(error)}. Install what is missing: pip install {error.name or 'it'}")
+    )
 
 
 def _system(error: BaseException) -> str:
@@ -108,8 +132,11 @@ def _device(error: BaseException) -> str:
     words = [word for word in DEVICE if word in str(error)]
     if not isinstance(error, RuntimeError) or not words:
         return ""
-    remedy = "Lower the batch (--config.batch.pairs, .anchors, .unpaired) or the model." if "xhausted" in words[0].lower() or (
-        "memory" in words[0]) else "Is the device there? JAX_PLATFORMS=cpu works without one."
+    remedy = (
+        "Lower the batch (--config.batch.pairs, .anchors, .unpaired) or the model."
+        if "xhausted" in words[0].lower() or ("memory" in words[0])
+        else "Is the device there? JAX_PLATFORMS=cpu works without one."
+    )
     return f"the device cannot do it ({checks.in_words(error)}). {remedy}"
 
 
@@ -118,8 +145,10 @@ def _content(error: BaseException) -> str:
     inside = {type(error).__module__.split(".")[0], *_packages(error)}
     if not isinstance(error, DAMAGE) and not inside & READERS:
         return ""
-    return (f"a file cannot be read: {checks.in_words(error)} ({type(error).__name__}). "
-            "It is damaged, or not what its name says: write or copy it again.")
+    return (
+        f"a file cannot be read: {checks.in_words(error)} ({type(error).__name__}). "
+        "It is damaged, or not what its name says: write or copy it again."
+    )
 
 
 def _packages(error: BaseException) -> set[str]:
@@ -134,8 +163,9 @@ def _text(path: Any) -> str:
 
 def _bug(error: BaseException) -> str:
     where = _write_details(error)
-    return (f"this is a bug of gera_jax, not of your input: {type(error).__name__}: {checks.in_words(error)}. "
-            + (f"Details are in {where}: please send it with the command." if where else "Details could not be written."))
+    return f"this is a bug of gera_jax, not of your input: {type(error).__name__}: {checks.in_words(error)}. " + (
+        f"Details are in {where}: please send it with the command." if where else "Details could not be written."
+    )
 
 
 def _write_details(error: BaseException) -> str:
@@ -144,8 +174,12 @@ def _write_details(error: BaseException) -> str:
     for package in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
-    lines = [f"python {platform.python_version()} on {platform.platform()}", *(f"{name} {v}" for name, v in versions.items()), "",
-             *traceback.format_exception(error)]
+    lines = [
+        f"python {platform.python_version()} on {platform.platform()}",
+        *(f"{name} {v}" for name, v in versions.items()),
+        "",
+        *traceback.format_exception(error),
+    ]
     try:
         handle, path = tempfile.mkstemp(prefix="gera-jax-", suffix=".txt")
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:

@@ -18,9 +18,20 @@ from gera_jax.files import replacing, write_text
 MAX_PAIRS = 5_000
 
 
-def select_layers(x: str, y: str, *, x_ids: str = "", y_ids: str = "", measure: str = "mutual_knn", k: int | str = "rice",
-                  config: Any = "gera", pairs: int | None = None, max_pairs: int = MAX_PAIRS, output: str | Path | None = None,
-                  plot: str | Path | None = None) -> dict[str, Any]:
+def select_layers(
+    x: str,
+    y: str,
+    *,
+    x_ids: str = "",
+    y_ids: str = "",
+    measure: str = "mutual_knn",
+    k: int | str = "rice",
+    config: Any = "gera",
+    pairs: int | None = None,
+    max_pairs: int = MAX_PAIRS,
+    output: str | Path | None = None,
+    plot: str | Path | None = None,
+) -> dict[str, Any]:
     """Score every layer of one encoder with every layer of the other, and choose the best pair.
 
     Only known training pairs are looked at, at most `max_pairs` of them: the rows of validation and test that `config` holds out
@@ -60,8 +71,10 @@ def select_layers(x: str, y: str, *, x_ids: str = "", y_ids: str = "", measure: 
     c = _with_files(config, dict(x=(x, x_ids), y=(y, y_ids)), pairs)
     layers, known = _known_pairs(c)
     known = known[:max_pairs]
-    rows = [np.asarray(part[np.sort(index)][np.argsort(np.argsort(index))], np.float32)  # sorted: kind to a memory map
-            for part, index in zip(layers, known.T, strict=True)]
+    rows = [
+        np.asarray(part[np.sort(index)][np.argsort(np.argsort(index))], np.float32)  # sorted: kind to a memory map
+        for part, index in zip(layers, known.T, strict=True)
+    ]
     scores = layer_scores(*rows, measure=measure, k=k)
     best = np.unravel_index(int(np.argmax(scores)), scores.shape)
     x_layer, y_layer = (int(v) for v in best)
@@ -75,8 +88,16 @@ def select_layers(x: str, y: str, *, x_ids: str = "", y_ids: str = "", measure: 
         with replacing(plot) as partial:
             layer_heatmap(scores, chosen=(x_layer, y_layer), names=names, measure=measure).savefig(partial)
     local = measure in ("mutual_knn", "cknna")
-    return dict(measure=measure, k=neighbour_count(k, len(known)) if local else None, pairs=len(known), x_layer=x_layer,
-                y_layer=y_layer, score=float(scores[best]), last=float(scores[-1, -1]), scores=scores.tolist())
+    return dict(
+        measure=measure,
+        k=neighbour_count(k, len(known)) if local else None,
+        pairs=len(known),
+        x_layer=x_layer,
+        y_layer=y_layer,
+        score=float(scores[best]),
+        last=float(scores[-1, -1]),
+        scores=scores.tolist(),
+    )
 
 
 def _with_files(config: Any, files: Mapping[str, tuple[str, str]], pairs: int | None) -> Any:
@@ -125,20 +146,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def act(args: argparse.Namespace, overrides: Mapping[str, str]) -> tuple[dict[str, Any], str]:
     """Run the command; returns the result and its text."""
     k = int(args.k) if re.fullmatch(r"-?\d{1,18}", args.k, re.ASCII) else args.k
-    found = select_layers(args.x, args.y, x_ids=args.x_ids, y_ids=args.y_ids, measure=args.measure, k=k, config=args.config,
-                          pairs=args.pairs, output=args.output, plot=args.plot)
+    found = select_layers(
+        args.x,
+        args.y,
+        x_ids=args.x_ids,
+        y_ids=args.y_ids,
+        measure=args.measure,
+        k=k,
+        config=args.config,
+        pairs=args.pairs,
+        output=args.output,
+        plot=args.plot,
+    )
     return found, _text(found, args)
 
 
 def _text(found: Mapping[str, Any], args: argparse.Namespace) -> str:
     k = "" if found["k"] is None else f", k {found['k']}"
-    table = [f"{found['measure']}{k}, on {found['pairs']} known training pairs; rows: layers of x, columns: layers of y",
-             "      " + "".join(f"{j:>7}" for j in range(len(found["scores"][0])))]
+    table = [
+        f"{found['measure']}{k}, on {found['pairs']} known training pairs; rows: layers of x, columns: layers of y",
+        "      " + "".join(f"{j:>7}" for j in range(len(found["scores"][0]))),
+    ]
     for i, row in enumerate(found["scores"]):
         marks = ("*" if (i, j) == (found["x_layer"], found["y_layer"]) else " " for j in range(len(row)))
         table.append(f"{i:>6}" + "".join(f"{value:>6.3f}{mark}" for value, mark in zip(row, marks, strict=True)))
-    table.append(f"best: layer {found['x_layer']} of x and {found['y_layer']} of y, {found['score']:.3f} "
-                 f"(last layers {found['last']:.3f})")
+    table.append(
+        f"best: layer {found['x_layer']} of x and {found['y_layer']} of y, {found['score']:.3f} (last layers {found['last']:.3f})"
+    )
     if args.output:
         table.append(shlex.join(["gera-jax", "train", "--config", args.output, "--workdir", "RUN"]))
     if args.plot:

@@ -33,8 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     one_run = args.command in ("train", "check", "evaluate", "select-layers", "fit")  # of many runs a line each is enough
-    logging.basicConfig(level=logging.INFO if one_run and not args.json else logging.WARNING, format="%(message)s",
-                        stream=sys.stderr)
+    logging.basicConfig(
+        level=logging.INFO if one_run and not args.json else logging.WARNING, format="%(message)s", stream=sys.stderr
+    )
     for noisy in ("absl", "jax", "orbax", "matplotlib"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     try:
@@ -45,8 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (Exception, KeyboardInterrupt) as error:
         found = failures.describe(error)
         with contextlib.suppress(OSError):  # nobody may be there to hear it
-            print(json.dumps({"error": found.sentence, "code": found.code}) if args.json else f"gera-jax: {found.sentence}",
-                  file=sys.stdout if args.json else sys.stderr, flush=True)
+            print(
+                json.dumps({"error": found.sentence, "code": found.code}) if args.json else f"gera-jax: {found.sentence}",
+                file=sys.stdout if args.json else sys.stderr,
+                flush=True,
+            )
         failures.close_output()
         return found.code
     try:
@@ -55,8 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         failures.close_output()
     except OSError as error:
         with contextlib.suppress(OSError):
-            print(f"gera-jax: the work is done, but its result cannot be printed: {failures.describe(error).sentence}",
-                  file=sys.stderr)
+            print(
+                f"gera-jax: the work is done, but its result cannot be printed: {failures.describe(error).sentence}",
+                file=sys.stderr,
+            )
         failures.close_output()
         return failures.WRONG
     return failures.DONE
@@ -81,9 +87,12 @@ def _split_overrides(argv: list[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gera-jax", description="Align two embedding spaces from a few known pairs.",
-                                     epilog=f"Configs: {', '.join(config_lib.names())}. gera-jax COMMAND --help tells more. "
-                                     "Exit codes: 0 done, 1 not finished, 2 wrong input, 3 a bug of gera_jax.")
+    parser = argparse.ArgumentParser(
+        prog="gera-jax",
+        description="Align two embedding spaces from a few known pairs.",
+        epilog=f"Configs: {', '.join(config_lib.names())}. gera-jax COMMAND --help tells more. "
+        "Exit codes: 0 done, 1 not finished, 2 wrong input, 3 a bug of gera_jax.",
+    )
     parser.add_argument("--version", action="version", version=__version__)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print one JSON object, for machines")
@@ -94,8 +103,10 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(act=act)
         return made
 
-    for name, act, text in (("train", _train, "train a config; the same command again resumes"),
-                            ("check", _check, "check a config and file headers, in a second")):
+    for name, act, text in (
+        ("train", _train, "train a config; the same command again resumes"),
+        ("check", _check, "check a config and file headers, in a second"),
+    ):
         made = command(name, act, text)
         made.add_argument("--config", default="gera", metavar="NAME[:ARG]|FILE", help="e.g. gera:pairs=100 or runs/a/config.json")
         for side, which in (("x", "one modality"), ("y", "the other modality"), ("w", "a third, where the config takes one")):
@@ -142,8 +153,12 @@ def _own(args: argparse.Namespace) -> dict[str, Any]:
     name = config_lib.name_and_argument(args.config)[0]
     method = name if name in methods() else "auto"
     listed = command_line("fit", "--method", method, *files, "--pairs", args.pairs, "--output", "MODEL")
-    return checks.fail("--pairs", got=f'"{args.pairs}"', wanted="how many known pairs to use; 0 = all rows whose ids match",
-                       remedy=f"A list of pairs goes with: {listed}")
+    return checks.fail(
+        "--pairs",
+        got=f'"{args.pairs}"',
+        wanted="how many known pairs to use; 0 = all rows whose ids match",
+        remedy=f"A list of pairs goes with: {listed}",
+    )
 
 
 def command_line(*words: str) -> str:
@@ -156,13 +171,21 @@ def _train(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, st
     splits = result.experiment.problem.splits
     split = "test" if "test" in splits else "val"
     metrics = result.evaluate(split) if split in splits else {}
-    summary = dict(workdir=args.workdir, best_step=result.best_step, seconds=result.seconds, split=split, metrics=metrics,
-                   data=result.experiment.info.get("overview"))
+    summary = dict(
+        workdir=args.workdir,
+        best_step=result.best_step,
+        seconds=result.seconds,
+        split=split,
+        metrics=metrics,
+        data=result.experiment.info.get("overview"),
+    )
     start = " (its start: no step was better on the validation rows)" if result.best_is_start else ""
     name = result.experiment.info["names"][0]
-    lines = [f"best step {result.best_step} of {result.experiment.total_steps}{start}, {result.seconds:.1f} s",
-             *_lines(metrics, split),
-             command_line("embed", "--workdir", args.workdir, "--modality", name, "--input", "X.npy", "--output", "Z.npy")]
+    lines = [
+        f"best step {result.best_step} of {result.experiment.total_steps}{start}, {result.seconds:.1f} s",
+        *_lines(metrics, split),
+        command_line("embed", "--workdir", args.workdir, "--modality", name, "--input", "X.npy", "--output", "Z.npy"),
+    ]
     return summary, "\n".join(lines)
 
 
@@ -191,9 +214,18 @@ def _quickstart(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[An
     results = commands.quickstart(args.output, source=args.source, progress=not args.json, smoke=args.smoke)
     from gera_jax.comparison.table import format_table
 
-    rows = [dict(method=r.method, start=r.start, pairs=r.pairs, seed=r.seed, seconds=r.seconds, metrics=dict(r.metrics),
-                 best_step=r.best_step)
-            for r in results.rows]
+    rows = [
+        dict(
+            method=r.method,
+            start=r.start,
+            pairs=r.pairs,
+            seed=r.seed,
+            seconds=r.seconds,
+            metrics=dict(r.metrics),
+            best_step=r.best_step,
+        )
+        for r in results.rows
+    ]
     report = results.settings["report"]
     return dict(rows=rows, report=report), f"{format_table(results.rows, results.names)}\n\nReport: {report}"
 

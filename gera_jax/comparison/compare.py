@@ -70,8 +70,13 @@ def run_compare(
     folder = None if output is None else Path(output)
     seen = overview(data)
     if progress:
-        print(overview_text(seen), f"known pairs: {', '.join(f'{c:,}' for c in counts)}; {len(field)} methods, {seeds} seeds, "
-              f"{jobs} processes", sep="\n", file=sys.stderr, flush=True)
+        print(
+            overview_text(seen),
+            f"known pairs: {', '.join(f'{c:,}' for c in counts)}; {len(field)} methods, {seeds} seeds, {jobs} processes",
+            sep="\n",
+            file=sys.stderr,
+            flush=True,
+        )
     show = Progress(field, counts, numbers, jobs) if progress else None
     with _written(folder, task):
         cells = sweep(
@@ -137,9 +142,7 @@ def _written(folder: Path | None, task: Task) -> Iterator[None]:
         yield
 
 
-def compare_command(
-    task: Task, methods: Sequence[str], counts: Sequence[int], *, seeds: int, budget: int, metric: str
-) -> str:
+def compare_command(task: Task, methods: Sequence[str], counts: Sequence[int], *, seeds: int, budget: int, metric: str) -> str:
     """The command that makes the comparison again; what is as always is left out, but not how many validate and test."""
     words = ["gera-jax compare", task.flags, task.options, f"--seeds {seeds} --budget {budget}"]
     words += [f"--methods {','.join(methods)}"] if methods else []

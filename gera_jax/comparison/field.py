@@ -172,8 +172,11 @@ class Trained:
         spec, fields = self._spec
         config = config_lib.load(spec, fields)
         used = {inspect.getsource(inspect.getmodule(getattr(losses, term["fn"]))) for term in config.losses.values()}
-        rooms = [path.read_text() for room in (baselines, data, graphs, models, objectives, ops, training, transport)
-                 for path in sorted(Path(room.__file__).parent.glob("*.py"))]
+        rooms = [
+            path.read_text()
+            for room in (baselines, data, graphs, models, objectives, ops, training, transport)
+            for path in sorted(Path(room.__file__).parent.glob("*.py"))
+        ]
         return _digest([config_lib.to_json(config), *sorted(used), *rooms])
 
 

@@ -48,9 +48,7 @@ class _Progress:
         )
 
 
-def run_quickstart(
-    output: Path, *, source: str, pairs: Sequence[int], progress: bool, smoke: bool
-) -> QuickstartResults:
+def run_quickstart(output: Path, *, source: str, pairs: Sequence[int], progress: bool, smoke: bool) -> QuickstartResults:
     """Train, fit, measure and write `output/report.html`; runs lie in `output/runs` and are resumed, not repeated.
 
     Without `pairs` there are 100, 300 and 1,000 of them, or all in place of more than the set has.
@@ -139,11 +137,7 @@ def fit_closed_forms(data: AlignmentData) -> dict[str, tuple[Callable[[str, np.n
     for name, models in candidates.items():
         began = time.monotonic()
         projections = [projection(model.fit(x, y)) for model in models]
-        scores = (
-            [alignment_metrics(data, p, "val", full=False)["mean/R@10"] for p in projections]
-            if len(models) > 1
-            else [0]
-        )
+        scores = [alignment_metrics(data, p, "val", full=False)["mean/R@10"] for p in projections] if len(models) > 1 else [0]
         found[name] = (projections[int(np.argmax(scores))], time.monotonic() - began)
     return found
 

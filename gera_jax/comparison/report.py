@@ -50,11 +50,7 @@ def write_report(path: str | os.PathLike, results: QuickstartResults) -> Path:
 
 
 def _notes(notes: Sequence[str]) -> str:
-    return (
-        '<ul class="notes">' + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>"
-        if notes
-        else ""
-    )
+    return '<ul class="notes">' + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>" if notes else ""
 
 
 def _table(results: QuickstartResults) -> str:
@@ -129,8 +125,7 @@ def _quality(results: QuickstartResults) -> str:
         return ""
     chance = _chance(results, 10)
     spoken = [
-        f"{s.label}, {s.pairs:,} pairs: {100 * mean_recall(s.metrics, results.names):.1f}%"
-        for s in summarize(results.rows)
+        f"{s.label}, {s.pairs:,} pairs: {100 * mean_recall(s.metrics, results.names):.1f}%" for s in summarize(results.rows)
     ]
     alt = "R@10, mean of both directions, against the number of known pairs. " + "; ".join(spoken) + "."
     picture = plots.svg(plots.recall_against_pairs(points, chance=chance), "quality", alt)
@@ -144,9 +139,7 @@ def _curves(results: QuickstartResults) -> str:
         return ""
     alt = f"Validation R@10 and losses by training step for {', '.join(curves)}."
     picture = plots.svg(plots.training_curves(curves), "curves", alt)
-    caption = (
-        "Above: validation R@10, by which the step that is kept is chosen. Below: the losses as minimised."
-    )
+    caption = "Above: validation R@10, by which the step that is kept is chosen. Below: the losses as minimised."
     return section("Training", figure(picture, caption))
 
 
@@ -164,9 +157,7 @@ def _picture(results: QuickstartResults) -> str:
     picture = plots.svg(plots.joint_space(x, y, labels, names=names), "space", alt)
     caption = "Two principal directions of the test embeddings."
     caption += f" A line joins the {names[0]} and the {names[1]} of one item: the shorter, the better."
-    caption += (
-        " Two directions cannot show all distances: a line that is long here is long in the joint space too,"
-    )
+    caption += " Two directions cannot show all distances: a line that is long here is long in the joint space too,"
     caption += " a short one may be long there."
     return section("The joint space", figure(picture, caption))
 
@@ -180,9 +171,7 @@ def _examples(examples: Sequence[Mapping[str, Any]]) -> str:
         hit = 1 <= rank <= len(found)
         verdict = f"hit at rank {rank}" if hit else f"miss: the true match is at rank {rank:,}"
         items = "".join(
-            f'<li class="true">{escape(item)} (the true match)</li>'
-            if hit and i == rank
-            else f"<li>{escape(item)}</li>"
+            f'<li class="true">{escape(item)} (the true match)</li>' if hit and i == rank else f"<li>{escape(item)}</li>"
             for i, item in enumerate(found, start=1)
         )
         truth = "" if hit else f'<p class="quiet">True match: {escape(str(example["truth"]))}</p>'
@@ -202,16 +191,10 @@ def _settings(settings: Mapping[str, Any]) -> str:
         return ""
     settings = dict(settings)
     config = settings.pop("config", None)
-    entries = "".join(
-        f"<dt>{escape(_words(key))}</dt><dd>{_value(key, v)}</dd>" for key, v in settings.items()
-    )
+    entries = "".join(f"<dt>{escape(_words(key))}</dt><dd>{_value(key, v)}</dd>" for key, v in settings.items())
     text = f"<dl>{entries}</dl>" if entries else ""
     if config is not None:
-        body = (
-            config
-            if isinstance(config, str)
-            else json.dumps(config, indent=2, default=str, ensure_ascii=False)
-        )
+        body = config if isinstance(config, str) else json.dumps(config, indent=2, default=str, ensure_ascii=False)
         text += f"<details><summary>The config</summary><pre>{escape(body)}</pre></details>"
     return text
 
@@ -221,18 +204,13 @@ def _value(key: str, value: Any) -> str:
         return f"<code>{escape(str(value))}</code>"
     if isinstance(value, Mapping):
         return "<br>".join(
-            f"{escape(str(k) if key == 'versions' else _words(str(k)))}: {_value(str(k), v)}"
-            for k, v in value.items()
+            f"{escape(str(k) if key == 'versions' else _words(str(k)))}: {_value(str(k), v)}" for k, v in value.items()
         )
     if isinstance(value, list | tuple):
         return ", ".join(_value("", item) for item in value)
     if isinstance(value, float):
         return f"{value:.4g}"
-    return escape(
-        f"{value:,}"
-        if isinstance(value, int) and not isinstance(value, bool) and key != "seed"
-        else str(value)
-    )
+    return escape(f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) and key != "seed" else str(value))
 
 
 def _words(key: str) -> str:

@@ -40,9 +40,7 @@ class QuickstartResults:
     rows: list[Row]
     curves: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # label -> rows of metrics.jsonl
     picture: dict[str, Any] = field(default_factory=dict)  # x [n, 2], y [n, 2], labels [n]
-    examples: list[dict[str, Any]] = field(
-        default_factory=list
-    )  # query, truth, found: list[str], rank (from 1)
+    examples: list[dict[str, Any]] = field(default_factory=list)  # query, truth, found: list[str], rank (from 1)
     names: tuple[str, str] = ("x", "y")
     notes: list[str] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)  # command, versions, split, times, config, ...
@@ -74,9 +72,7 @@ def columns(names: Sequence[str]) -> list[Column]:
     ['image_to_text/R@1', 'text_to_image/R@1', 'foscttm']
     """
     x, y = names
-    both = [
-        Column(f"{a}_to_{b}/R@{k}", f"{a} to {b}", f"R@{k}") for a, b in ((x, y), (y, x)) for k in (1, 5, 10)
-    ]
+    both = [Column(f"{a}_to_{b}/R@{k}", f"{a} to {b}", f"R@{k}") for a, b in ((x, y), (y, x)) for k in (1, 5, 10)]
     kept = [Column(f"neighbours_kept/{name}", "neighbours kept", name) for name in names]
     return [*both, Column("foscttm", "", "FOSCTTM", percent=False, higher_is_better=False), *kept]
 
@@ -85,9 +81,7 @@ def mean_recall(metrics: Mapping[str, float], names: Sequence[str], k: int = 10)
     """R@k averaged over both directions; NaN where it was not measured."""
     x, y = names
     both = [metrics.get(key, math.nan) for key in (f"{x}_to_{y}/R@{k}", f"{y}_to_{x}/R@{k}")]
-    return (
-        math.fsum(both) / 2 if all(math.isfinite(v) for v in both) else metrics.get(f"mean/R@{k}", math.nan)
-    )
+    return math.fsum(both) / 2 if all(math.isfinite(v) for v in both) else metrics.get(f"mean/R@{k}", math.nan)
 
 
 @dataclass(frozen=True)

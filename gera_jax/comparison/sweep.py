@@ -190,9 +190,7 @@ def _measured(task: Task, todo: Sequence[Job], *, budget: int, metric: str, jobs
             yield key, here.measure(*cell)
         return
     named = [(method.name, count, seed) for _, (method, count, seed) in todo]
-    with _one_thread_each(), contextlib.closing(
-        workers.each(named, _begin, task, budget, metric, processes=jobs)
-    ) as found:
+    with _one_thread_each(), contextlib.closing(workers.each(named, _begin, task, budget, metric, processes=jobs)) as found:
         for number, cell in found:
             if isinstance(cell, workers.Lost):
                 cell = Cell(*named[number], error=str(cell))

@@ -24,10 +24,7 @@ def format_table(rows: Sequence[Row], names: Sequence[str] | None = None) -> str
     blocks = blocks_by_pairs(rows)
     body = [(pairs, [_cells(s, shown, block) for s in block]) for pairs, block in blocks]
     heads = ["method", *(c.name + " " for c in shown), "seconds"]
-    widths = [
-        max(map(len, cells))
-        for cells in zip(heads, *(line for _, block in body for line in block), strict=True)
-    ]
+    widths = [max(map(len, cells)) for cells in zip(heads, *(line for _, block in body for line in block), strict=True)]
     _make_room(shown, widths)
     text = [_group_line(shown, widths), _join(heads, widths)]
     rule = "-" * max(map(len, text))

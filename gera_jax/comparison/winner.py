@@ -17,8 +17,15 @@ logger = logging.getLogger("gera_jax")
 HELD = {"aligner.npz": "a model", "run.json": "a model", "results.json": "a comparison", "cells.jsonl": "a comparison"}
 
 
-def fit_winner(method: str, output: Path, *, settings: Mapping[str, Any], seed: int,
-               on_data: Callable[[dict[str, Any]], None] | None = None, **source: Any) -> Aligner:
+def fit_winner(
+    method: str,
+    output: Path,
+    *,
+    settings: Mapping[str, Any],
+    seed: int,
+    on_data: Callable[[dict[str, Any]], None] | None = None,
+    **source: Any,
+) -> Aligner:
     """Fit `method` with `settings` on all of `source` (the arguments of `make_task`) and save it in `output`.
 
     Trained methods keep the validation rows back, to choose their best step (`val` items, look-alikes with them where the split
@@ -26,8 +33,13 @@ def fit_winner(method: str, output: Path, *, settings: Mapping[str, Any], seed: 
     """
     (chosen,) = field.find([method])
     held = [words for name, words in HELD.items() if (output / name).exists() and name != chosen.goes_on_from]
-    checks.require(not held, "output", got=f"{output}, which holds {held[0] if held else ''}", wanted="an empty folder",
-                   remedy="Choose another --output.")
+    checks.require(
+        not held,
+        "output",
+        got=f"{output}, which holds {held[0] if held else ''}",
+        wanted="an empty folder",
+        remedy="Choose another --output.",
+    )
     seed = checks.whole(seed, "seed")
     task = make_task(**source, test=0, **({} if chosen.needs_validation else dict(val=0)))
     data = task.data(0, seed)

@@ -24,18 +24,20 @@ def embedding_pair(source: str = "clipart", **fields: Any) -> ConfigDict:
       **fields: any field of the block below.
     """
     names, recommended = _recommended(source)
-    block = ConfigDict(dict(
-        source=source,
-        # layer: which one of an array [n, layers, d], as text ("7", "-1"); "" for a matrix
-        **{side: dict(name=name, path="", key="", ids="", layer="") for side, name in zip(SLOTS, names, strict=True)},
-        test={side: dict(path="", key="", ids="", layer="") for side in SLOTS},
-        pairs=1_000,  # 0 = every pair that is known
-        unpaired="independent",  # | "same_set" | "none"
-        captions=False,  # whether several rows of one modality may share an id
-        # val, test: a number of pairs, or a share below 1
-        split=dict(by="ratio", val=300.0, test=500.0, seed=0, val_ids="", test_ids="", group_key=""),
-        preprocess={side: preprocess(**options) for side, options in zip(SLOTS, recommended, strict=True)},
-    ))
+    block = ConfigDict(
+        dict(
+            source=source,
+            # layer: which one of an array [n, layers, d], as text ("7", "-1"); "" for a matrix
+            **{side: dict(name=name, path="", key="", ids="", layer="") for side, name in zip(SLOTS, names, strict=True)},
+            test={side: dict(path="", key="", ids="", layer="") for side in SLOTS},
+            pairs=1_000,  # 0 = every pair that is known
+            unpaired="independent",  # | "same_set" | "none"
+            captions=False,  # whether several rows of one modality may share an id
+            # val, test: a number of pairs, or a share below 1
+            split=dict(by="ratio", val=300.0, test=500.0, seed=0, val_ids="", test_ids="", group_key=""),
+            preprocess={side: preprocess(**options) for side, options in zip(SLOTS, recommended, strict=True)},
+        )
+    )
     for name, value in fields.items():
         checks.require_known(name, block, "field of data")
         if isinstance(value, Mapping | ConfigDict):
@@ -51,8 +53,9 @@ def preprocess(**fields: Any) -> ConfigDict:
     return ConfigDict({**block, **fields})
 
 
-def graph_filter(strength: float = 0.5, *, k: int = 10, temperature: float = 0.1, concatenate: bool = True,
-                 max_pool: int = 20_000) -> ConfigDict:
+def graph_filter(
+    strength: float = 0.5, *, k: int = 10, temperature: float = 0.1, concatenate: bool = True, max_pool: int = 20_000
+) -> ConfigDict:
     """Mixes a row with its neighbours in the training pool: (1 - strength) x + strength P x; 0 = off."""
     return ConfigDict(dict(strength=strength, k=k, temperature=temperature, concatenate=concatenate, max_pool=max_pool))
 
@@ -81,8 +84,16 @@ def pairs(names: Iterable[str]) -> list[tuple[str, str]]:
     return list(itertools.combinations(names, 2))
 
 
-def each_pair(names: Iterable[str], fn: str, *, prefix: str = "", space: str = "z", arguments: tuple[str, str] = ("x", "y"),
-              weight: Any = 1.0, **kwargs: Any) -> dict[str, ConfigDict]:
+def each_pair(
+    names: Iterable[str],
+    fn: str,
+    *,
+    prefix: str = "",
+    space: str = "z",
+    arguments: tuple[str, str] = ("x", "y"),
+    weight: Any = 1.0,
+    **kwargs: Any,
+) -> dict[str, ConfigDict]:
     """One term for each pair of modalities, named <prefix>_<a>_<b>; for the `losses` block.
 
     Args:
@@ -99,9 +110,12 @@ def each_pair(names: Iterable[str], fn: str, *, prefix: str = "", space: str = "
     """
     by_pair = isinstance(weight, Mapping) and all(isinstance(key, tuple) for key in weight)
     chosen = {pair: weight[pair] if by_pair else weight for pair in pairs(names) if not by_pair or pair in weight}
-    return {f"{prefix or fn}_{a}_{b}": ConfigDict(dict(
-        fn=fn, inputs=dict(zip(arguments, (f"{space}.{a}", f"{space}.{b}"), strict=True)), weight=value, kwargs=kwargs))
-        for (a, b), value in chosen.items()}
+    return {
+        f"{prefix or fn}_{a}_{b}": ConfigDict(
+            dict(fn=fn, inputs=dict(zip(arguments, (f"{space}.{a}", f"{space}.{b}"), strict=True)), weight=value, kwargs=kwargs)
+        )
+        for (a, b), value in chosen.items()
+    }
 
 
 def own_or_catalog(arg: Mapping, **fields: Any) -> ConfigDict:
@@ -164,38 +178,58 @@ def adamw(lr: float = 1e-3, **fields: Any) -> ConfigDict:
     return optimizer("adamw", lr, **fields)
 
 
-def optimizer(name: str, lr: float, *, schedule: str = "cosine", warmup_steps: int = 0, clip_norm: float = 1.0,
-              ema: float = 0.0, **options: Any) -> ConfigDict:
+def optimizer(
+    name: str,
+    lr: float,
+    *,
+    schedule: str = "cosine",
+    warmup_steps: int = 0,
+    clip_norm: float = 1.0,
+    ema: float = 0.0,
+    **options: Any,
+) -> ConfigDict:
     """Any optimiser of optax by name; `options` are its own arguments, `ema` the decay of averaged parameters (0 = off)."""
-    return ConfigDict(dict(name=name, lr=lr, schedule=schedule, warmup_steps=warmup_steps, clip_norm=clip_norm, ema=ema,
-                           options=options))
+    return ConfigDict(
+        dict(name=name, lr=lr, schedule=schedule, warmup_steps=warmup_steps, clip_norm=clip_norm, ema=ema, options=options)
+    )
 
 
 def base() -> ConfigDict:
     """Every field that a run has, with the default of each; a config changes what its experiment is about."""
-    return ConfigDict(dict(
-        task="alignment",
-        seed=0,
-        data=embedding_pair(),
-        model=dict(head="linear", dim=256, init="ridge_cca", init_options=dict(), temperature=0.07,
-                   learn_temperature=True, options=dict(),
-                   teacher=False,  # whether terms may ask for teacher.<modality>: rows of the heads' closed-form start
-                   anchors=dict(count=0)),  # learned points of each modality, in both spaces; 0 = off
-        graphs=dict(),
-        losses=dict(),
-        batch=dict(pairs=512, anchors=0, unpaired=0),
-        views=dict(noise=0.0, feature_dropout=0.0),  # what makes z.view.* differ from z.*, beside the head's dropout
-        mixed=dict(on=False, alpha=1.0),  # z.mixed.*: rows mixed with a partner's, lam ~ Beta(alpha, alpha)
-        draws=dict(),  # name -> dict(kind="beta", alpha=, beta=): draws.<name>, a number of each step
-        buffers=dict(length=0, of=[]),  # queue.<key> for each key of `of`: rows of past steps; 0 = off
-        optimizer=adamw(),
-        total_steps=0, total_epochs=0, total_examples=0,  # exactly one of them
-        evals=dict(every_steps=50, metric="mean/R@10", patience=0),  # patience in evaluations, 0 = off
-        checkpoint=dict(every_steps=200, latest=2, best=1),
-        log_every_steps=10,  # losses and the gradient norm of each term; 0 = never
-        tensorboard="auto",  # | "on" | "off"
-        parallel="auto",  # | "jit" | "pmap" | "shard_map"
-    ))
+    return ConfigDict(
+        dict(
+            task="alignment",
+            seed=0,
+            data=embedding_pair(),
+            model=dict(
+                head="linear",
+                dim=256,
+                init="ridge_cca",
+                init_options=dict(),
+                temperature=0.07,
+                learn_temperature=True,
+                options=dict(),
+                teacher=False,  # whether terms may ask for teacher.<modality>: rows of the heads' closed-form start
+                anchors=dict(count=0),
+            ),  # learned points of each modality, in both spaces; 0 = off
+            graphs=dict(),
+            losses=dict(),
+            batch=dict(pairs=512, anchors=0, unpaired=0),
+            views=dict(noise=0.0, feature_dropout=0.0),  # what makes z.view.* differ from z.*, beside the head's dropout
+            mixed=dict(on=False, alpha=1.0),  # z.mixed.*: rows mixed with a partner's, lam ~ Beta(alpha, alpha)
+            draws=dict(),  # name -> dict(kind="beta", alpha=, beta=): draws.<name>, a number of each step
+            buffers=dict(length=0, of=[]),  # queue.<key> for each key of `of`: rows of past steps; 0 = off
+            optimizer=adamw(),
+            total_steps=0,
+            total_epochs=0,
+            total_examples=0,  # exactly one of them
+            evals=dict(every_steps=50, metric="mean/R@10", patience=0),  # patience in evaluations, 0 = off
+            checkpoint=dict(every_steps=200, latest=2, best=1),
+            log_every_steps=10,  # losses and the gradient norm of each term; 0 = never
+            tensorboard="auto",  # | "on" | "off"
+            parallel="auto",  # | "jit" | "pmap" | "shard_map"
+        )
+    )
 
 
 def comparison(**fields: Any) -> ConfigDict:
@@ -207,13 +241,30 @@ def comparison(**fields: Any) -> ConfigDict:
     >>> comparison(data="emoji", seeds=3).seeds
     3
     """
-    block = ConfigDict(dict(
-        data="", x="", y="", pairs="", x_unpaired="", y_unpaired="", x_ids="", y_ids="", x_unpaired_ids="", y_unpaired_ids="",
-        methods=(), counts=(), seeds=5, budget=4, metric="mean/R@10",
-        split="random",  # | "grouped"
-        unpaired="independent",  # | "same_set" | "none"
-        val=0, test=0, group_key="",
-    ))
+    block = ConfigDict(
+        dict(
+            data="",
+            x="",
+            y="",
+            pairs="",
+            x_unpaired="",
+            y_unpaired="",
+            x_ids="",
+            y_ids="",
+            x_unpaired_ids="",
+            y_unpaired_ids="",
+            methods=(),
+            counts=(),
+            seeds=5,
+            budget=4,
+            metric="mean/R@10",
+            split="random",  # | "grouped"
+            unpaired="independent",  # | "same_set" | "none"
+            val=0,
+            test=0,
+            group_key="",
+        )
+    )
     for name, value in fields.items():
         checks.require_known(name, block, "field of comparison")
         block[name] = value
@@ -226,17 +277,34 @@ def grounding() -> ConfigDict:
     for field in ("graphs", "views", "mixed", "draws"):
         del c[field]
     c.task = "grounding"
-    c.data = ConfigDict(dict(
-        source="phrases",  # | "files"
-        annotations=dict(format="activitynet", train="", val="", test="", durations=""),  # | "charades" | "tacos"
-        clips=dict(path="", length=64, seconds=0.0),  # longer recordings are averaged to `length`; seconds of a clip, if known
-        sentences=dict(train="", val="", test=""),  # .npy, one row a sentence in the order of the annotation
-        outside="error",  # | "cut": spans that stand over their recording
-        recordings=0,  # 0 = all training recordings
-    ))
-    c.model = ConfigDict(dict(pooling=[15, 8, 8], dim=128, channels=64, layers=2, kernel=3, dropout=0.0,
-                              power=0.5, logit_scale=10.0, logit_bias=0.0, prior=False,  # of the score; see ProposalMap
-                              init="ridge_cca", init_options=dict()))
+    c.data = ConfigDict(
+        dict(
+            source="phrases",  # | "files"
+            annotations=dict(format="activitynet", train="", val="", test="", durations=""),  # | "charades" | "tacos"
+            clips=dict(
+                path="", length=64, seconds=0.0
+            ),  # longer recordings are averaged to `length`; seconds of a clip, if known
+            sentences=dict(train="", val="", test=""),  # .npy, one row a sentence in the order of the annotation
+            outside="error",  # | "cut": spans that stand over their recording
+            recordings=0,  # 0 = all training recordings
+        )
+    )
+    c.model = ConfigDict(
+        dict(
+            pooling=[15, 8, 8],
+            dim=128,
+            channels=64,
+            layers=2,
+            kernel=3,
+            dropout=0.0,
+            power=0.5,
+            logit_scale=10.0,
+            logit_bias=0.0,
+            prior=False,  # of the score; see ProposalMap
+            init="ridge_cca",
+            init_options=dict(),
+        )
+    )
     c.moments = ConfigDict(dict(knn=5, cutoff=0.5, nearest=5, similar=5))
     c.batch = ConfigDict(dict(recordings=8, sentences=0))
     c.evals.metric = "mIoU"

@@ -37,8 +37,10 @@ SHARE = Rule("a share from 0 to below 1", lambda value: 0 <= value < 1)
 ROWS = at_least(0, 2**20)  # of a batch
 WIDTH = at_least(1, 2**16)
 SIZE = Rule("a number of rows, or a share below 1", lambda value: 0 <= value < 1 or (value >= 1 and float(value).is_integer()))
-COUNTS = Rule("whole numbers from 0 to 4096", lambda value: all(
-    isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= 4096 for v in value) and len(value) <= 8)
+COUNTS = Rule(
+    "whole numbers from 0 to 4096",
+    lambda value: all(isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= 4096 for v in value) and len(value) <= 8,
+)
 IDS = Rule("a file of ids, or a list of them", lambda value: True, (list, tuple))
 LAYER = Rule("the number of a layer", lambda value: True, (int,))
 NAME = Rule('a name without "." and "/"', lambda value: bool(value) and not set(value) & set("./"))
@@ -128,8 +130,13 @@ def require_fields(config: Mapping, known: Mapping | None = None, where: str = "
         checks.require_known(name, known, f"field of {where or 'the config'}")
     for name, default in known.items():
         path = f"{where}.{name}".lstrip(".")
-        checks.require(name in config, path, got="no such field", wanted=f"a value such as {_shown(default)}",
-                       remedy="A config is what gera_jax.config.base() gives, with some of its fields changed.")
+        checks.require(
+            name in config,
+            path,
+            got="no such field",
+            wanted=f"a value such as {_shown(default)}",
+            remedy="A config is what gera_jax.config.base() gives, with some of its fields changed.",
+        )
         _require_value(config[name], default, path)
 
 
@@ -148,8 +155,12 @@ def _require_value(value: Any, default: Any, path: str) -> None:
 
 
 KINDS: dict[type, tuple[tuple[type, ...], str]] = {
-    bool: ((bool,), "True or False,"), int: ((int,), "a whole number"), float: ((int, float), "a number"),
-    str: ((str,), "a text"), list: ((list, tuple), "a list"), tuple: ((list, tuple), "a list"),
+    bool: ((bool,), "True or False,"),
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
+    str: ((str,), "a text"),
+    list: ((list, tuple), "a list"),
+    tuple: ((list, tuple), "a list"),
 }
 
 
@@ -160,8 +171,13 @@ def _require_finite(value: Any, path: str, depth: int = 0) -> None:
         for name, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
             _require_finite(inner, f"{path}.{name}", depth + 1)
     elif isinstance(value, float):
-        checks.require(value == 0 or 1e-37 <= abs(value) <= 1e38, path, got=value, wanted="a finite number that float32 holds",
-                       remedy="It would become 0 or infinity on a device.")
+        checks.require(
+            value == 0 or 1e-37 <= abs(value) <= 1e38,
+            path,
+            got=value,
+            wanted="a finite number that float32 holds",
+            remedy="It would become 0 or infinity on a device.",
+        )
     elif isinstance(value, int):
         checks.require(abs(value) <= MOST, path, got=_shown(value), wanted="a whole number below 2^31")
 

@@ -57,7 +57,7 @@ def name_and_argument(spec: str) -> tuple[str, str]:
 
 
 def path_and_key(text: str) -> tuple[str, str]:
-    """"my.npz:image" is the array `image` of my.npz; a colon in a path that is there belongs to the path.
+    """ "my.npz:image" is the array `image` of my.npz; a colon in a path that is there belongs to the path.
 
     >>> path_and_key("my.npz:image"), path_and_key("my.npy")
     (('my.npz', 'image'), ('my.npy', ''))
@@ -93,8 +93,9 @@ def override(config: ConfigDict, field: str, text: str) -> None:
     node, parts = config, field.split(".")
     for depth, part in enumerate(parts):
         at = ".".join(parts[:depth]) or "the config"
-        checks.require(isinstance(node, ConfigDict), f"--config.{field}", got=f"a field under the value {at}",
-                       wanted="a field of a block")
+        checks.require(
+            isinstance(node, ConfigDict), f"--config.{field}", got=f"a field under the value {at}", wanted="a field of a block"
+        )
         if depth == len(parts) - 1 and parts[depth - 1] in OPEN:
             with node.unlocked(), node.ignore_type():
                 node[part] = _parse_value(text, like=None, name=field)

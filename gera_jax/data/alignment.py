@@ -93,24 +93,46 @@ def build_data(config: Mapping, *, tables: tuple[Table, ...] | None = None) -> A
     pool, unpaired = dict(zip(names, chosen.pool, strict=True)), dict(zip(names, chosen.unpaired, strict=True))
     preprocessors = {}
     for side, name in zip(sides(block), names, strict=True):
-        require(len(pool[name]) > 0, name, got="no training row", wanted="at least one",
-                remedy="Raise data.pairs, lower split.val and split.test, or leave this modality out.")
+        require(
+            len(pool[name]) > 0,
+            name,
+            got="no training row",
+            wanted="at least one",
+            remedy="Raise data.pairs, lower split.val and split.test, or leave this modality out.",
+        )
         options = block["preprocess"][side]
         preprocessors[name] = Preprocessor(**options, name=name).fit(both[name].rows, pool[name], seed=block["split"]["seed"])
     features = {name: Features(both[name], preprocessors[name]) for name in names}
-    report: dict[str, Any] = dict(source=block["source"], paired_by=by, meet=len(items.paired),
-                                  pairs=len(chosen.pairs), val=len(chosen.val), test=len(test))
+    report: dict[str, Any] = dict(
+        source=block["source"], paired_by=by, meet=len(items.paired), pairs=len(chosen.pairs), val=len(chosen.val), test=len(test)
+    )
     for name in names:
-        report.update({f"{name}/rows": len(both[name]), f"{name}/pool": len(pool[name]),
-                       f"{name}/unpaired": len(unpaired[name]), f"{name}/width": both[name].dim,
-                       f"{name}/features": features[name].dim,
-                       f"{name}/explained_variance": preprocessors[name].explained_variance})
+        report.update(
+            {
+                f"{name}/rows": len(both[name]),
+                f"{name}/pool": len(pool[name]),
+                f"{name}/unpaired": len(unpaired[name]),
+                f"{name}/width": both[name].dim,
+                f"{name}/features": features[name].dim,
+                f"{name}/explained_variance": preprocessors[name].explained_variance,
+            }
+        )
     report["warnings"] = warnings
     return AlignmentData(
-        names=names, tables=both, features=features, pairs=chosen.pairs, pool=pool, unpaired=unpaired, val=chosen.val,
-        test=test, groups=dict(zip(names, groups, strict=True)), preprocessors=preprocessors, report=report,
+        names=names,
+        tables=both,
+        features=features,
+        pairs=chosen.pairs,
+        pool=pool,
+        unpaired=unpaired,
+        val=chosen.val,
+        test=test,
+        groups=dict(zip(names, groups, strict=True)),
+        preprocessors=preprocessors,
+        report=report,
         fingerprints={name: fingerprint(table) for name, table in both.items()},
-        meta={name: table.meta for name, table in both.items()})
+        meta={name: table.meta for name, table in both.items()},
+    )
 
 
 def paired_by(tables: Sequence[Table]) -> str:
@@ -167,8 +189,12 @@ def _split_items(split: Mapping, tables: tuple[Table, ...], items: _Items, own_t
     elif split["by"] == "ids":
         val_ids = read_ids(split["val_ids"], "data.split.val_ids")
         test_ids = read_ids("" if own_test else split["test_ids"], "data.split.test_ids")
-        require(len(val_ids) + len(test_ids) > 0, 'data.split.by="ids"', got="no ids",
-                wanted="split.val_ids and split.test_ids, files of ids")
+        require(
+            len(val_ids) + len(test_ids) > 0,
+            'data.split.by="ids"',
+            got="no ids",
+            wanted="split.val_ids and split.test_ids, files of ids",
+        )
         text = items.ids[items.paired].astype(str)
         _mark(part, items.paired, split_by_ids(text, val_ids=val_ids, test_ids=test_ids))
         named = np.concatenate([val_ids, test_ids])
@@ -190,20 +216,34 @@ def _mark(part: np.ndarray, paired: np.ndarray, split: Split) -> None:
 
 def _group_labels(key: str, tables: tuple[Table, ...], items: _Items) -> np.ndarray:
     """Group [items] of each item as a whole number; an item that no table has a label for is a group of its own."""
-    require(bool(key), "data.split.group_key", got="nothing", wanted="a field of the tables' meta",
-            remedy='Name it, or set split.by="ratio".')
+    require(
+        bool(key),
+        "data.split.group_key",
+        got="nothing",
+        wanted="a field of the tables' meta",
+        remedy='Name it, or set split.by="ratio".',
+    )
     labels: dict[int, str] = {}
     for table, codes in zip(tables, items.codes, strict=True):
         for row, item in zip(table.meta or [{}] * len(table), codes.tolist(), strict=True):
             if key not in row:
                 continue
             label = str(row[key])
-            require(labels.setdefault(item, label) == label, f"data.split.group_key {key}",
-                    got=f'item {items.ids[item]} in groups "{labels[item]}" and "{label}"', wanted="one group an item",
-                    remedy="Give all rows of an item the same group.")
+            require(
+                labels.setdefault(item, label) == label,
+                f"data.split.group_key {key}",
+                got=f'item {items.ids[item]} in groups "{labels[item]}" and "{label}"',
+                wanted="one group an item",
+                remedy="Give all rows of an item the same group.",
+            )
     fields = sorted({word for table in tables if table.meta for word in table.meta[0]})
-    require(len(labels) > 0, "data.split.group_key", got=f'"{key}"', wanted=f"a field of the rows' meta: {fields or 'none'}",
-            remedy='Store meta with the rows, or set split.by="ratio" or "ids".')
+    require(
+        len(labels) > 0,
+        "data.split.group_key",
+        got=f'"{key}"',
+        wanted=f"a field of the rows' meta: {fields or 'none'}",
+        remedy='Store meta with the rows, or set split.by="ratio" or "ids".',
+    )
     number = {label: i for i, label in enumerate(sorted(set(labels.values())))}
     return np.array([number[labels[i]] if i in labels else len(number) + i for i in range(len(items.ids))])
 
@@ -221,8 +261,12 @@ def _choose_rows(block: Mapping, items: _Items, part: np.ndarray) -> _Rows:
     count = block["pairs"] or len(train)
     if count > len(train):
         held = [int((side == number).sum()) for number in (1, 2)]
-        fail("data.pairs", got=count, wanted=f"at most {len(train)}: there are {len(side)} pairs, of which {held[0]} validate "
-             f"and {held[1]} test", remedy=f"Set pairs={len(train)} or 0 (all), or lower split.val and split.test.")
+        fail(
+            "data.pairs",
+            got=count,
+            wanted=f"at most {len(train)}: there are {len(side)} pairs, of which {held[0]} validate and {held[1]} test",
+            remedy=f"Set pairs={len(train)} or 0 (all), or lower split.val and split.test.",
+        )
     known = train[:count]
     # Other training items go in turn to the modalities that they have: more known pairs only take rows away from each.
     free = rank.copy()
@@ -241,8 +285,9 @@ def _choose_rows(block: Mapping, items: _Items, part: np.ndarray) -> _Rows:
     return _Rows(pairs[known], tuple(pool), tuple(unpaired), pairs[side == 1], pairs[side == 2])
 
 
-def _append_test(block: Mapping, tables: tuple[Table, ...], own: tuple[Table, ...], groups: tuple[np.ndarray, ...],
-                 warnings: list[str]) -> tuple[tuple[Table, ...], tuple[np.ndarray, ...], np.ndarray]:
+def _append_test(
+    block: Mapping, tables: tuple[Table, ...], own: tuple[Table, ...], groups: tuple[np.ndarray, ...], warnings: list[str]
+) -> tuple[tuple[Table, ...], tuple[np.ndarray, ...], np.ndarray]:
     """Tables with the rows of the test files behind them, their item numbers, and the test pairs."""
     for side, table, test in zip(sides(block), tables, own, strict=True):
         check_width(f"data.test.{side}", test.dim, table.dim)
@@ -251,8 +296,13 @@ def _append_test(block: Mapping, tables: tuple[Table, ...], own: tuple[Table, ..
             warnings.append(f"test files: {table.name} has no stored ids, so rows that are also in training would not be seen.")
             continue
         shared = np.intersect1d(table.ids.astype(str), test.ids.astype(str))
-        require(len(shared) == 0, f"data.test.{side}", got=f"{len(shared)} ids that are in the training file too "
-                f"({first_ids(shared)})", wanted="items that training does not see", remedy="Remove them from one of the files.")
+        require(
+            len(shared) == 0,
+            f"data.test.{side}",
+            got=f"{len(shared)} ids that are in the training file too ({first_ids(shared)})",
+            wanted="items that training does not see",
+            remedy="Remove them from one of the files.",
+        )
     items = _join(own, block["captions"])
     validate_tuples(own, items.tuples)
     first = max(int(codes.max()) for codes in groups) + 1

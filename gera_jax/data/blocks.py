@@ -12,8 +12,7 @@ from gera_jax.data import catalog, preprocessing, synthetic
 from gera_jax.data.splits import part_sizes
 from gera_jax.data.tables import Table, check_shape, inspect_table, load_table
 
-SYNTHETIC = {"sphere": synthetic.sphere, "swiss_roll": synthetic.swiss_roll_pair,
-             "gaussian_mixture": synthetic.gaussian_mixture}
+SYNTHETIC = {"sphere": synthetic.sphere, "swiss_roll": synthetic.swiss_roll_pair, "gaussian_mixture": synthetic.gaussian_mixture}
 SYNTHETIC_ROWS = 2_000
 UNPAIRED = ("independent", "same_set", "none")
 SPLITS = ("ratio", "ids", "group")
@@ -80,14 +79,22 @@ def complete(config: Mapping, tables: tuple[Table, ...] | None = None) -> dict[s
     for side, name in zip(SIDES, names, strict=False):
         block[side]["name"] = block[side]["name"] or name
     third = block["w"]["name"]
-    require(not third or len(names) == 3 or source == "files", "data.w.name", got=f'"{third}"',
-            wanted=f'"", as {source} has two modalities', remedy='Leave it empty, or choose a source of three such as "emoji3".')
+    require(
+        not third or len(names) == 3 or source == "files",
+        "data.w.name",
+        got=f'"{third}"',
+        wanted=f'"", as {source} has two modalities',
+        remedy='Leave it empty, or choose a source of three such as "emoji3".',
+    )
     block["split"]["group_key"] = block["split"]["group_key"] or known["split"]["group_key"]
     _check(block)
-    require((tables is not None) == (source == "arrays"), "data.source", got=f'"{source}"' + (
-        " with tables in memory" if tables is not None else " without tables"),
+    require(
+        (tables is not None) == (source == "arrays"),
+        "data.source",
+        got=f'"{source}"' + (" with tables in memory" if tables is not None else " without tables"),
         wanted='"arrays" together with tables=(x, y) or (x, y, w)',
-        remedy='Pass the tables, or set source="files" and x.path, y.path.')
+        remedy='Pass the tables, or set source="files" and x.path, y.path.',
+    )
     return block
 
 
@@ -100,8 +107,10 @@ def open_tables(block: Mapping, tables: tuple[Table, ...] | None = None) -> tupl
         found = tables
     else:
         found = SYNTHETIC[source](SYNTHETIC_ROWS)[:2] if source in SYNTHETIC else catalog.load(source)
-    return tuple(table if table.name == block[side]["name"] else dataclasses.replace(table, name=block[side]["name"])
-                 for side, table in zip(sides(block), found, strict=True))
+    return tuple(
+        table if table.name == block[side]["name"] else dataclasses.replace(table, name=block[side]["name"])
+        for side, table in zip(sides(block), found, strict=True)
+    )
 
 
 def open_test_tables(block: Mapping) -> tuple[Table, ...] | None:
@@ -137,23 +146,36 @@ def inspect_data(config: Mapping, *, tables: tuple[Table, ...] | None = None) ->
     if split["by"] == "ratio" and not block["captions"]:  # else only the rows tell how many items are held out
         held = sum(part_sizes(most, split["val"], 0 if _has_test_files(block) else split["test"]))
     if not block["captions"] and block["pairs"] > most - held:
-        fail("data.pairs", got=block["pairs"], remedy="Lower it, or split.val and split.test.",
-             wanted=f"at most {most - held}: there are {most} rows, and {held} validate and test")
+        fail(
+            "data.pairs",
+            got=block["pairs"],
+            remedy="Lower it, or split.val and split.test.",
+            wanted=f"at most {most - held}: there are {most} rows, and {held} validate and test",
+        )
     return shapes
 
 
 def check_width(name: str, got: int, wanted: int) -> None:
     """Raise `InputError` unless a test table is as wide as the training table."""
-    require(got == wanted, name, got=f"width {got}", wanted=f"width {wanted}, as in the training file",
-            remedy="Embed both files with the same encoder.")
+    require(
+        got == wanted,
+        name,
+        got=f"width {got}",
+        wanted=f"width {wanted}, as in the training file",
+        remedy="Embed both files with the same encoder.",
+    )
 
 
 def _has_test_files(block: Mapping) -> bool:
     used = sides(block)
     given = [side for side in used if block["test"][side]["path"]]
-    everything = (", ".join(f"test.{side}.path" for side in used[:-1]) + f" and test.{used[-1]}.path")
-    require(len(given) in (0, len(used)), "data.test", got=f"a path of {' and '.join(given)} only",
-            wanted=f"{everything}, or {'neither' if len(used) == 2 else 'none'}")
+    everything = ", ".join(f"test.{side}.path" for side in used[:-1]) + f" and test.{used[-1]}.path"
+    require(
+        len(given) in (0, len(used)),
+        "data.test",
+        got=f"a path of {' and '.join(given)} only",
+        wanted=f"{everything}, or {'neither' if len(used) == 2 else 'none'}",
+    )
     return bool(given)
 
 
@@ -170,8 +192,13 @@ def _inspect_file(file: Mapping, at: str) -> tuple[int, ...]:
 
 
 def _require_path(file: Mapping, at: str) -> None:
-    require(bool(file["path"]), f"{at}.path", got="nothing", wanted="a file of embeddings",
-            remedy=f"Set --config.{at}.path=..., or choose a bundled data.source: {', '.join(catalog.names())}.")
+    require(
+        bool(file["path"]),
+        f"{at}.path",
+        got="nothing",
+        wanted="a file of embeddings",
+        remedy=f"Set --config.{at}.path=..., or choose a bundled data.source: {', '.join(catalog.names())}.",
+    )
 
 
 def _merge(given: Mapping, known: Mapping, at: str) -> dict[str, Any]:
@@ -192,11 +219,19 @@ def _check(block: Mapping) -> None:
     require_known(block["split"]["by"], SPLITS, "data.split.by")
     names = [block[side]["name"] for side in sides(block)]
     twice = [name for name in names if names.count(name) > 1]
-    require(not twice, " and ".join(f"data.{side}.name" for side in sides(block)), got=f'"{twice[0] if twice else ""}" twice',
-            wanted=f"{'two' if len(names) == 2 else 'three'} names",
-            remedy="Name each modality, such as x.name=image, y.name=text.")
+    require(
+        not twice,
+        " and ".join(f"data.{side}.name" for side in sides(block)),
+        got=f'"{twice[0] if twice else ""}" twice',
+        wanted=f"{'two' if len(names) == 2 else 'three'} names",
+        remedy="Name each modality, such as x.name=image, y.name=text.",
+    )
     pairs = block["pairs"]
-    require(isinstance(pairs, int) and not isinstance(pairs, bool) and pairs >= 0, "data.pairs", got=pairs,
-            wanted="a number of known pairs, or 0 for all")
+    require(
+        isinstance(pairs, int) and not isinstance(pairs, bool) and pairs >= 0,
+        "data.pairs",
+        got=pairs,
+        wanted="a number of known pairs, or 0 for all",
+    )
     seed = block["split"]["seed"]
     require(isinstance(seed, int) and seed >= 0, "data.split.seed", got=seed, wanted="a whole number, at least 0")

@@ -54,13 +54,28 @@ def build_dataset(tables: Table | Mapping[str, Table], directory: str | Path, *,
     require(bool(splits), "tables", got="no table", wanted="at least one split")
     first = next(iter(splits.values()))
     kinds = {split: (t.dim, t.rows.dtype.name, t.ids.dtype.kind == "U", t.meta is not None) for split, t in splits.items()}
-    require(len(set(kinds.values())) == 1, "splits", got=f"(dim, dtype, text ids, meta) {kinds}",
-            wanted="the same in each split", remedy="Build a data set for each kind of table.")
-    require(first.rows.dtype.kind == "f", f"{first.name} rows", got=f"dtype {first.rows.dtype.name}",
-            wanted="float16, float32 or float64", remedy="Convert them with rows.astype('float32'), which loses nothing.")
+    require(
+        len(set(kinds.values())) == 1,
+        "splits",
+        got=f"(dim, dtype, text ids, meta) {kinds}",
+        wanted="the same in each split",
+        remedy="Build a data set for each kind of table.",
+    )
+    require(
+        first.rows.dtype.kind == "f",
+        f"{first.name} rows",
+        got=f"dtype {first.rows.dtype.name}",
+        wanted="float16, float32 or float64",
+        remedy="Convert them with rows.astype('float32'), which loses nothing.",
+    )
     path = _place(directory, name or _snake(first.name))
-    require(not path.exists(), "directory", got=f'"{path}", which is there already', wanted="a new data set",
-            remedy="Remove it, or give another name.")
+    require(
+        not path.exists(),
+        "directory",
+        got=f'"{path}", which is there already',
+        wanted="a new data set",
+        remedy="Remove it, or give another name.",
+    )
 
     raw = tfds.features.Encoding.BYTES  # exact, and several times faster to write than the default
     text_ids, has_meta = first.ids.dtype.kind == "U", first.meta is not None
@@ -77,8 +92,11 @@ def build_dataset(tables: Table | Mapping[str, Table], directory: str | Path, *,
             """There is no published copy: TFDS would look for one, and leave a folder in the system's temporary one."""
 
     def info(self: Any) -> Any:
-        return Info(builder=self, description="Embeddings with ids, in the order of `position`.",
-                    features=tfds.features.FeaturesDict(features))
+        return Info(
+            builder=self,
+            description="Embeddings with ids, in the order of `position`.",
+            features=tfds.features.FeaturesDict(features),
+        )
 
     def examples(self: Any, table: Table) -> Any:
         for start in range(0, len(table), BLOCK_ROWS):
@@ -91,9 +109,16 @@ def build_dataset(tables: Table | Mapping[str, Table], directory: str | Path, *,
 
     # A class of its own for each call: TFDS takes the data set's name from it.
     # pkg_dir_path and code_path are None because no source file belongs to it (TFDS would look for checksums there).
-    body = dict(VERSION=tfds.core.Version(path.name), pkg_dir_path=None, code_path=None, name=path.parent.name, _info=info,
-                _split_generators=lambda self, _: {split: examples(self, t) for split, t in splits.items()},
-                _generate_examples=examples, __module__=__name__)
+    body = dict(
+        VERSION=tfds.core.Version(path.name),
+        pkg_dir_path=None,
+        code_path=None,
+        name=path.parent.name,
+        _info=info,
+        _split_generators=lambda self, _: {split: examples(self, t) for split, t in splits.items()},
+        _generate_examples=examples,
+        __module__=__name__,
+    )
     builder_class = type(path.parent.name, (tfds.core.GeneratorBasedBuilder,), body, skip_registration=True)
     tfds.disable_progress_bar()
     with files.beside(path.parent) as partial, contextlib.redirect_stdout(io.StringIO()):  # it announces a download
@@ -114,8 +139,12 @@ def holds(table: Table, directory: str | Path) -> Path | None:
     if not path.exists():
         return None
     there = load_table(path)
-    same = (there.rows.dtype == table.rows.dtype and np.array_equal(there.rows, table.rows, equal_nan=True)
-            and there.ids.tolist() == table.ids.tolist() and there.meta == table.meta)
+    same = (
+        there.rows.dtype == table.rows.dtype
+        and np.array_equal(there.rows, table.rows, equal_nan=True)
+        and there.ids.tolist() == table.ids.tolist()
+        and there.meta == table.meta
+    )
     return path if same else None
 
 
@@ -147,8 +176,12 @@ class DatasetSource(Source):
         if len(versions) != 1:
             got = f'"{path}", which holds {len(versions)} TFDS data sets'
             remedy = "Give the path of one: " + ", ".join(str(p.relative_to(path)) for p in versions[:5]) + "."
-            fail("path", got=got, wanted="a directory with features.json and dataset_info.json of one data set",
-                 remedy=remedy if versions else near_names(path / "features.json"))
+            fail(
+                "path",
+                got=got,
+                wanted="a directory with features.json and dataset_info.json of one data set",
+                remedy=remedy if versions else near_names(path / "features.json"),
+            )
         super().__init__(versions[0])
         with reading(self.path, "TFDS directory"):
             info = json.loads((self.path / "dataset_info.json").read_text(encoding="utf-8"))
@@ -156,17 +189,30 @@ class DatasetSource(Source):
             self.rows = {s["name"]: sum(int(n) for n in s["shardLengths"]) for s in info["splits"]}
             features = json.loads((self.path / "features.json").read_text(encoding="utf-8"))["featuresDict"]["features"]
             self.features = {name: _header(feature) for name, feature in features.items()}
-        require(bool(self.rows) and min(self.rows.values()) >= 0, str(self.path), got=f"splits {self.rows}",
-                wanted="a split of some rows", remedy=WRITE_AGAIN)
-        require(stored == "array_record", str(self.path), got=f"a TFDS data set of {stored} files",
-                wanted="array_record files",
-                remedy="The parquet writer of TFDS loses rows and tfrecord needs TensorFlow: build it again with "
-                       'file_format="array_record", or with gera_jax.data.builder.build_dataset.')
+        require(
+            bool(self.rows) and min(self.rows.values()) >= 0,
+            str(self.path),
+            got=f"splits {self.rows}",
+            wanted="a split of some rows",
+            remedy=WRITE_AGAIN,
+        )
+        require(
+            stored == "array_record",
+            str(self.path),
+            got=f"a TFDS data set of {stored} files",
+            wanted="array_record files",
+            remedy="The parquet writer of TFDS loses rows and tfrecord needs TensorFlow: build it again with "
+            'file_format="array_record", or with gera_jax.data.builder.build_dataset.',
+        )
         if split and split not in self.rows:
             fail("split", got=f'"{split}"', wanted=f'a split of "{self.path}"', remedy=did_you_mean(split, self.rows))
         if not split and len(self.rows) > 1:
-            fail("split", got="no split", wanted=f'one of the splits of "{self.path}"',
-                 remedy="Name it after the path: " + " or ".join(f'"{self.path / s}"' for s in self.rows) + ".")
+            fail(
+                "split",
+                got="no split",
+                wanted=f'one of the splits of "{self.path}"',
+                remedy="Name it after the path: " + " or ".join(f'"{self.path / s}"' for s in self.rows) + ".",
+            )
         self.split = split or next(iter(self.rows))
 
     def headers(self) -> dict[str, Header]:
@@ -178,13 +224,16 @@ class DatasetSource(Source):
     def _id_name(self, key: str, ids_key: str) -> str:
         """The feature that holds the ids; one that only looks like them is as good as none."""
         if ids_key and ids_key not in self.features:
-            fail("ids", got=f'"{ids_key}"', wanted=f'a feature of "{self.path}"',
-                 remedy=did_you_mean(ids_key, self.features))
+            fail("ids", got=f'"{ids_key}"', wanted=f'a feature of "{self.path}"', remedy=did_you_mean(ids_key, self.features))
         names = (ids_key,) if ids_key else (f"{key}_ids", "ids", "id")
         found = next((name for name in names if name in self.features), "")
-        require(bool(found), str(self.path), got=f"features {', '.join(self.features)}, none of them an id",
-                wanted="an id in each row: TFDS gives rows back in a hashed order",
-                remedy='Name the id feature with --x-ids or ids_key=, or build the data set again with an "id".')
+        require(
+            bool(found),
+            str(self.path),
+            got=f"features {', '.join(self.features)}, none of them an id",
+            wanted="an id in each row: TFDS gives rows back in a hashed order",
+            remedy='Name the id feature with --x-ids or ids_key=, or build the data set again with an "id".',
+        )
         return found
 
     def read(self, key: str, ids_key: str) -> Loaded:
@@ -201,8 +250,13 @@ class DatasetSource(Source):
         skip = {feature: tfds.decode.SkipDecoding() for feature in self.features if feature not in wanted}
         builder = tfds.builder_from_directory(str(self.path))
         source = builder.as_data_source(split=self.split, decoders=skip or None)
-        require(len(source) == n, str(self.path), got=f"{len(source)} rows in its files",
-                wanted=f"{n} as dataset_info.json says", remedy="A file is missing or cut short: build it again.")
+        require(
+            len(source) == n,
+            str(self.path),
+            got=f"{len(source)} rows in its files",
+            wanted=f"{n} as dataset_info.json says",
+            remedy="A file is missing or cut short: build it again.",
+        )
         rows, ids, meta, position = np.empty((n, dim), dtype), [], [], np.arange(n)
         for start in range(0, n, BLOCK_ROWS):
             for i, record in enumerate(source.__getitems__(range(start, min(start + BLOCK_ROWS, n))), start):

@@ -83,14 +83,23 @@ class StackedRows:
 
 def stack(table: Table, test: Table) -> Table:
     """Training table and own test table as one: test rows follow, so that one row number names any row."""
-    require(table.dim == test.dim, f"data.test {test.name}", got=f"{test.dim} columns",
-            wanted=f"{table.dim}, as in the training file", remedy="Embed both with the same encoder.")
+    require(
+        table.dim == test.dim,
+        f"data.test {test.name}",
+        got=f"{test.dim} columns",
+        wanted=f"{table.dim}, as in the training file",
+        remedy="Embed both with the same encoder.",
+    )
     meta = None
     if table.meta is not None or test.meta is not None:
         meta = [*(table.meta or [{}] * len(table)), *(test.meta or [{}] * len(test))]
     whole = Table.__new__(Table)  # both halves are checked tables already, and a check would read them from disk
-    values = dict(rows=StackedRows(table.rows, test.rows), name=table.name, meta=meta,
-                  ids=np.concatenate([table.ids.astype(str), test.ids.astype(str)]))
+    values = dict(
+        rows=StackedRows(table.rows, test.rows),
+        name=table.name,
+        meta=meta,
+        ids=np.concatenate([table.ids.astype(str), test.ids.astype(str)]),
+    )
     for field in dataclasses.fields(Table):
         object.__setattr__(whole, field.name, values.get(field.name, getattr(table, field.name)))
     return whole
@@ -100,8 +109,9 @@ def fingerprint(table: Table) -> str:
     """Hash of shape, dtype, ids and rows; of a table above 256 MiB, of rows evenly spread over it."""
     n, d = table.rows.shape
     digest = hashlib.blake2b(f"{n} {d} {table.rows.dtype}".encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(table.ids).data.cast("B") if table.ids.dtype.kind != "U" else
-                  "\n".join(table.ids).encode())
+    digest.update(
+        np.ascontiguousarray(table.ids).data.cast("B") if table.ids.dtype.kind != "U" else "\n".join(table.ids).encode()
+    )
     width = d * np.dtype(table.rows.dtype).itemsize
     count = min(n, max(1, FINGERPRINT_BYTES // width))
     index = np.arange(n) if count == n else np.linspace(0, n - 1, count).astype(np.int64)

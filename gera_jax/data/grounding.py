@@ -117,8 +117,12 @@ def build_grounding(block: Mapping[str, Any], *, recordings: Recordings | None =
     lengths = np.array([len(clips) for clips in rows])
     splits = {name: np.flatnonzero(raw.split == name) for name in SPLITS}
     if block["recordings"]:
-        require(block["recordings"] <= len(splits["train"]), "data.recordings", got=block["recordings"],
-                wanted=f"at most the {len(splits['train'])} training recordings, or 0 for all")
+        require(
+            block["recordings"] <= len(splits["train"]),
+            "data.recordings",
+            got=block["recordings"],
+            wanted=f"at most the {len(splits['train'])} training recordings, or 0 for all",
+        )
         splits["train"] = splits["train"][: block["recordings"]]
     require(len(splits["train"]) > 0, "data", got="no training recording", wanted="at least one")
     clips = np.zeros((len(rows), lengths.max(), rows[0].shape[1]), np.float32)
@@ -127,13 +131,26 @@ def build_grounding(block: Mapping[str, Any], *, recordings: Recordings | None =
     train = np.isin(raw.recording, splits["train"])
     exists = np.arange(clips.shape[1]) < lengths[:, None]
     mine = clips[splits["train"]][exists[splits["train"]]]
-    arrays = {"clips/mean": mine.mean(0), "clips/scale": np.maximum(mine.std(0), 1e-6),
-              "sentences/mean": raw.sentences[train].astype(np.float32).mean(0)}
+    arrays = {
+        "clips/mean": mine.mean(0),
+        "clips/scale": np.maximum(mine.std(0), 1e-6),
+        "sentences/mean": raw.sentences[train].astype(np.float32).mean(0),
+    }
     data = GroundingData(
-        ids=raw.ids, clips=np.where(exists[:, :, None], prepare(clips, arrays, "clips"), np.float32(0)), lengths=lengths,
-        durations=raw.durations, sentences=prepare(raw.sentences, arrays, "sentences"), recording=raw.recording,
-        spans=raw.spans, texts=raw.texts, splits=splits, arrays=arrays, report={}, fingerprints=_fingerprints(raw),
-        windows=raw.windows)
+        ids=raw.ids,
+        clips=np.where(exists[:, :, None], prepare(clips, arrays, "clips"), np.float32(0)),
+        lengths=lengths,
+        durations=raw.durations,
+        sentences=prepare(raw.sentences, arrays, "sentences"),
+        recording=raw.recording,
+        spans=raw.spans,
+        texts=raw.texts,
+        splits=splits,
+        arrays=arrays,
+        report={},
+        fingerprints=_fingerprints(raw),
+        windows=raw.windows,
+    )
     for name, part in splits.items():
         data.report.update({name: len(part), f"{name}/sentences": len(data.of(part))})
     data.report.update(source=block["source"], clips=list(clips.shape[1:]), warnings=raw.warnings)
@@ -190,16 +207,28 @@ def validate(raw: Recordings, *, outside: str = "error", seconds_per_clip: float
     require_known(outside, ("error", "cut"), "data.outside")
     width = raw.clips[0].shape[-1] if raw.clips else 0
     for name, clips, duration in zip(raw.ids, raw.clips, raw.durations, strict=True):
-        require(clips.ndim == 2 and len(clips) > 0 and clips.shape[1] == width, f"clips of {name}", got=f"shape {clips.shape}",
-                wanted=f"[clips, {width}], not empty")
+        require(
+            clips.ndim == 2 and len(clips) > 0 and clips.shape[1] == width,
+            f"clips of {name}",
+            got=f"shape {clips.shape}",
+            wanted=f"[clips, {width}], not empty",
+        )
         require(bool(np.isfinite(clips).all()), f"clips of {name}", got="NaN or infinity", wanted="finite features")
         require(duration > 0, f"duration of {name}", got=f"{duration:g} s", wanted="above 0")
         lasts = len(clips) * seconds_per_clip
-        require(not seconds_per_clip or abs(lasts - duration) <= seconds_per_clip, f"clips of {name}",
-                got=f"{len(clips)} clips of {seconds_per_clip:g} s, {lasts:g} s, for {duration:g} s in the annotation",
-                wanted="the same length to within one clip", remedy="Look for another frame rate, or set data.clips.seconds.")
-    require(len(raw.sentences) == len(raw.spans), "sentences", got=f"{len(raw.sentences)} embeddings for {len(raw.spans)} "
-            "annotated sentences", wanted="one row a sentence, in the order of the annotation")
+        require(
+            not seconds_per_clip or abs(lasts - duration) <= seconds_per_clip,
+            f"clips of {name}",
+            got=f"{len(clips)} clips of {seconds_per_clip:g} s, {lasts:g} s, for {duration:g} s in the annotation",
+            wanted="the same length to within one clip",
+            remedy="Look for another frame rate, or set data.clips.seconds.",
+        )
+    require(
+        len(raw.sentences) == len(raw.spans),
+        "sentences",
+        got=f"{len(raw.sentences)} embeddings for {len(raw.spans)} annotated sentences",
+        wanted="one row a sentence, in the order of the annotation",
+    )
     finite = bool(np.isfinite(np.asarray(raw.sentences, np.float32)).all())
     require(finite, "sentences", got="NaN or infinity", wanted="finite rows")
     _check_spans(raw, outside)
@@ -217,8 +246,16 @@ def validate(raw: Recordings, *, outside: str = "error", seconds_per_clip: float
     require(len(keep) > 0, "recordings", got="none with a sentence", wanted="at least one")
     number = np.full(len(raw.ids), -1)
     number[keep] = np.arange(len(keep))
-    return _replace(raw, spans=spans, ids=raw.ids[keep], clips=[raw.clips[i] for i in keep], durations=raw.durations[keep],
-                    split=raw.split[keep], recording=number[raw.recording], warnings=warnings)
+    return _replace(
+        raw,
+        spans=spans,
+        ids=raw.ids[keep],
+        clips=[raw.clips[i] for i in keep],
+        durations=raw.durations[keep],
+        split=raw.split[keep],
+        recording=number[raw.recording],
+        warnings=warnings,
+    )
 
 
 def _replace(raw: Recordings, **changes: Any) -> Recordings:
@@ -229,22 +266,32 @@ def _replace(raw: Recordings, **changes: Any) -> Recordings:
 
 def _check_spans(raw: Recordings, outside: str) -> None:
     def first(bad: np.ndarray) -> str:
-        return ", ".join(f"{raw.ids[raw.recording[q]]} at {raw.spans[q, 0]:g}-{raw.spans[q, 1]:g} s of "
-                         f"{raw.durations[raw.recording[q]]:g} s" for q in np.flatnonzero(bad)[:3])
+        return ", ".join(
+            f"{raw.ids[raw.recording[q]]} at {raw.spans[q, 0]:g}-{raw.spans[q, 1]:g} s of {raw.durations[raw.recording[q]]:g} s"
+            for q in np.flatnonzero(bad)[:3]
+        )
 
     require(bool(np.isfinite(raw.spans).all()), "spans", got="NaN or infinity", wanted="seconds")
     start, end = raw.spans.T
     bad = start >= end
     if bad.any():
-        fail("spans", got=f"{bad.sum()} that do not end after they start ({first(bad)})", wanted="start < end",
-             remedy="Swap their ends or drop these sentences.")
+        fail(
+            "spans",
+            got=f"{bad.sum()} that do not end after they start ({first(bad)})",
+            wanted="start < end",
+            remedy="Swap their ends or drop these sentences.",
+        )
     duration = raw.durations[raw.recording]
     bad = (start < -SLACK) | (end > duration + SLACK)
     if outside == "cut":
         bad = (end <= 0) | (start >= duration)
     if bad.any():
-        fail("spans", got=f"{bad.sum()} outside of their recording ({first(bad)})", wanted="0 <= start < end <= duration",
-             remedy='Repair the annotation, or set data.outside="cut".' if outside == "error" else "Drop these sentences.")
+        fail(
+            "spans",
+            got=f"{bad.sum()} outside of their recording ({first(bad)})",
+            wanted="0 <= start < end <= duration",
+            remedy='Repair the annotation, or set data.outside="cut".' if outside == "error" else "Drop these sentences.",
+        )
 
 
 def load_phrases(name: str = "phrases") -> Recordings:
@@ -257,10 +304,15 @@ def load_phrases(name: str = "phrases") -> Recordings:
     source = NpzSource(catalog.FILES / catalog.GROUNDING[name].file)
     clips, meta = source.array("clips"), json.loads(str(source.array("meta")))
     return Recordings(
-        ids=np.array([f"recording_{i:03d}" for i in range(len(clips))]), clips=list(clips),
-        durations=source.array("durations").astype(np.float64), sentences=source.array("sentence"),
-        recording=source.array("sentence_recording").astype(np.int64), spans=source.array("span").astype(np.float64),
-        texts=[entry["text"] for entry in meta], split=source.array("split"))
+        ids=np.array([f"recording_{i:03d}" for i in range(len(clips))]),
+        clips=list(clips),
+        durations=source.array("durations").astype(np.float64),
+        sentences=source.array("sentence"),
+        recording=source.array("sentence_recording").astype(np.int64),
+        spans=source.array("span").astype(np.float64),
+        texts=[entry["text"] for entry in meta],
+        split=source.array("split"),
+    )
 
 
 def inspect_grounding(block: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
@@ -273,15 +325,20 @@ def inspect_grounding(block: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         most = int(np.bincount(raw.recording[train]).max())
         recordings = block["recordings"] or int((raw.split == "train").sum())
         length = min(block["clips"]["length"], len(raw.clips[0]))
-        return {"clips": (len(raw.ids), length, raw.clips[0].shape[1]), "sentences": raw.sentences.shape,
-                "train": (recordings, most)}
+        return {
+            "clips": (len(raw.ids), length, raw.clips[0].shape[1]),
+            "sentences": raw.sentences.shape,
+            "train": (recordings, most),
+        }
     parts = _annotations(block)
     clips = clip_header(block["clips"]["path"], str(parts["train"].ids[0]))
     sentences = [open_source(Path(block["sentences"][name])).inspect("")[0] for name in parts]
     most = int(np.bincount(parts["train"].recording).max())
-    return {"clips": (sum(len(p.ids) for p in parts.values()), min(block["clips"]["length"], clips[0]), clips[1]),
-            "sentences": (sum(shape[0] for shape in sentences), sentences[0][1]),
-            "train": (block["recordings"] or len(parts["train"].ids), most)}
+    return {
+        "clips": (sum(len(p.ids) for p in parts.values()), min(block["clips"]["length"], clips[0]), clips[1]),
+        "sentences": (sum(shape[0] for shape in sentences), sentences[0][1]),
+        "train": (block["recordings"] or len(parts["train"].ids), most),
+    }
 
 
 def _annotations(block: Mapping[str, Any]) -> dict[str, Annotations]:
@@ -294,23 +351,37 @@ def _from_files(block: Mapping[str, Any]) -> Recordings:
     parts = _annotations(block)
     ids = np.concatenate([part.ids for part in parts.values()])
     double = [str(name) for name, count in zip(*np.unique(ids, return_counts=True), strict=True) if count > 1]
-    require(not double, "data.annotations", got=f"{len(double)} recordings in two parts ({', '.join(double[:3])})",
-            wanted="parts that share no recording")
+    require(
+        not double,
+        "data.annotations",
+        got=f"{len(double)} recordings in two parts ({', '.join(double[:3])})",
+        wanted="parts that share no recording",
+    )
     embeddings, offset, recording = [], 0, []
     for name, part in parts.items():
         path = block["sentences"][name]
         require(bool(path), f"data.sentences.{name}", got="nothing", wanted="an .npy with one row a sentence")
         rows = np.asarray(open_source(Path(path)).array(""))
-        require(rows.ndim == 2 and len(rows) == len(part.texts), f"data.sentences.{name}", got=f"shape {rows.shape}",
-                wanted=f"[{len(part.texts)}, width], one row a sentence in the order of {block['annotations'][name]}")
+        require(
+            rows.ndim == 2 and len(rows) == len(part.texts),
+            f"data.sentences.{name}",
+            got=f"shape {rows.shape}",
+            wanted=f"[{len(part.texts)}, width], one row a sentence in the order of {block['annotations'][name]}",
+        )
         embeddings.append(rows)
         recording.append(part.recording + offset)
         offset += len(part.ids)
     return Recordings(
-        ids=ids, clips=read_clips(block["clips"]["path"], ids), sentences=np.concatenate(embeddings),
-        durations=np.concatenate([part.durations for part in parts.values()]), recording=np.concatenate(recording),
-        spans=np.concatenate([part.spans for part in parts.values()]), texts=[t for part in parts.values() for t in part.texts],
-        split=np.concatenate([[name] * len(part.ids) for name, part in parts.items()]), windows=_windows(list(parts.values())))
+        ids=ids,
+        clips=read_clips(block["clips"]["path"], ids),
+        sentences=np.concatenate(embeddings),
+        durations=np.concatenate([part.durations for part in parts.values()]),
+        recording=np.concatenate(recording),
+        spans=np.concatenate([part.spans for part in parts.values()]),
+        texts=[t for part in parts.values() for t in part.texts],
+        split=np.concatenate([[name] * len(part.ids) for name, part in parts.items()]),
+        windows=_windows(list(parts.values())),
+    )
 
 
 def _windows(parts: list[Annotations]) -> np.ndarray | None:
@@ -331,5 +402,10 @@ def _fingerprints(raw: Recordings) -> dict[str, str]:
 
 
 DEFAULTS = dict(
-    source="phrases", outside="error", recordings=0, clips=dict(path="", length=64, seconds=0.0),
-    annotations=dict(format="activitynet", train="", val="", test="", durations=""), sentences=dict(train="", val="", test=""))
+    source="phrases",
+    outside="error",
+    recordings=0,
+    clips=dict(path="", length=64, seconds=0.0),
+    annotations=dict(format="activitynet", train="", val="", test="", durations=""),
+    sentences=dict(train="", val="", test=""),
+)

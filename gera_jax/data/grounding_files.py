@@ -63,11 +63,19 @@ def read_annotations(path: str | Path, format: str, *, durations: str | Path | M
     with _shaped(path):
         for number, (name, entry) in enumerate(found.items()):
             duration = known.get(name, entry["duration"])
-            require(duration is not None, "durations", got=f"none for {name}",
-                    wanted=f"seconds of every recording of {path.name}",
-                    remedy="Set data.annotations.durations to a CSV with the columns id and length.")
-            require(len(entry["spans"]) == len(entry["texts"]), f"{path.name} {name}", got=f"{len(entry['spans'])} spans and "
-                    f"{len(entry['texts'])} sentences", wanted="one span a sentence")
+            require(
+                duration is not None,
+                "durations",
+                got=f"none for {name}",
+                wanted=f"seconds of every recording of {path.name}",
+                remedy="Set data.annotations.durations to a CSV with the columns id and length.",
+            )
+            require(
+                len(entry["spans"]) == len(entry["texts"]),
+                f"{path.name} {name}",
+                got=f"{len(entry['spans'])} spans and {len(entry['texts'])} sentences",
+                wanted="one span a sentence",
+            )
             seconds.append(float(duration))
             recording += [number] * len(entry["texts"])
             spans += entry["spans"]
@@ -78,8 +86,14 @@ def read_annotations(path: str | Path, format: str, *, durations: str | Path | M
         for query, found_spans in enumerate(true):
             windows[query, : len(found_spans)] = found_spans
         longest = np.array([int((each[:, 1] - each[:, 0]).argmax()) for each in true], np.int64)
-    return Annotations(np.array(ids), np.array(seconds, np.float64), np.array(recording, np.int64),
-                       windows[np.arange(len(true)), longest], texts, windows if windows.shape[1] > 1 else None)
+    return Annotations(
+        np.array(ids),
+        np.array(seconds, np.float64),
+        np.array(recording, np.int64),
+        windows[np.arange(len(true)), longest],
+        texts,
+        windows if windows.shape[1] > 1 else None,
+    )
 
 
 @contextlib.contextmanager
@@ -90,8 +104,12 @@ def _shaped(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
-        fail(str(path), got=f"fields of another kind ({error})", wanted="start and end in numbers, sentences in words",
-             remedy="Compare the file with the format's description.")
+        fail(
+            str(path),
+            got=f"fields of another kind ({error})",
+            wanted="start and end in numbers, sentences in words",
+            remedy="Compare the file with the format's description.",
+        )
 
 
 def read_durations(path: str | Path) -> dict[str, float]:
@@ -102,8 +120,12 @@ def read_durations(path: str | Path) -> dict[str, float]:
         with _shaped(path):
             return {name: float(value) for name, value in _json(path).items()}
     rows = list(csv.DictReader(read_text(path, str(path)).splitlines(keepends=True)))
-    require(bool(rows) and {"id", "length"} <= set(rows[0]), "data.annotations.durations",
-            got=f"{path.name} with columns {sorted(rows[0]) if rows else 'none'}", wanted="columns id and length")
+    require(
+        bool(rows) and {"id", "length"} <= set(rows[0]),
+        "data.annotations.durations",
+        got=f"{path.name} with columns {sorted(rows[0]) if rows else 'none'}",
+        wanted="columns id and length",
+    )
     with _shaped(path):
         return {row["id"]: float(row["length"]) for row in rows}
 
@@ -155,8 +177,12 @@ def _dataset(node: Any, kind: type, name: str) -> np.ndarray:
 def _require_ids(ids: list[str], known: set[str], path: Path) -> None:
     missing = [name for name in ids if name not in known]
     if missing:
-        fail("data.clips.path", got=f"{path.name} without {len(missing)} of {len(ids)} recordings ({', '.join(missing[:3])})",
-             wanted="clips of every annotated recording", remedy=did_you_mean(missing[0], known) if known else "")
+        fail(
+            "data.clips.path",
+            got=f"{path.name} without {len(missing)} of {len(ids)} recordings ({', '.join(missing[:3])})",
+            wanted="clips of every annotated recording",
+            remedy=did_you_mean(missing[0], known) if known else "",
+        )
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -174,8 +200,11 @@ def _activitynet(path: Path) -> dict[str, dict[str, Any]]:
     found = {}
     for name, entry in _json(path).items():
         _fields(path, name, entry, ("timestamps", "sentences"))
-        found[name] = dict(duration=entry.get("duration"), spans=[list(map(float, span)) for span in entry["timestamps"]],
-                           texts=[text.strip() for text in entry["sentences"]])
+        found[name] = dict(
+            duration=entry.get("duration"),
+            spans=[list(map(float, span)) for span in entry["timestamps"]],
+            texts=[text.strip() for text in entry["sentences"]],
+        )
     return found
 
 
@@ -185,8 +214,11 @@ def _tacos(path: Path) -> dict[str, dict[str, Any]]:
         _fields(path, name, entry, ("timestamps", "sentences", "fps", "num_frames"))
         fps = float(entry["fps"])
         require(fps > 0, f"{path.name} {name}", got=f"fps {fps:g}", wanted="frames a second above 0")
-        found[name] = dict(duration=entry["num_frames"] / fps, spans=[[t / fps for t in span] for span in entry["timestamps"]],
-                           texts=[text.strip() for text in entry["sentences"]])
+        found[name] = dict(
+            duration=entry["num_frames"] / fps,
+            spans=[[t / fps for t in span] for span in entry["timestamps"]],
+            texts=[text.strip() for text in entry["sentences"]],
+        )
     return found
 
 
@@ -219,8 +251,13 @@ def _qvhighlights(path: Path) -> dict[str, dict[str, Any]]:
         query = parse_json(line, where, path.name)
         _fields(path, f"line {number}", query, ("vid", "query", "duration", "relevant_windows"))
         windows = [[float(start), float(end)] for start, end in query["relevant_windows"]]
-        require(len(windows) > 0, where, got="no window in which the query is true", wanted="at least one",
-                remedy="Leave that line out.")
+        require(
+            len(windows) > 0,
+            where,
+            got="no window in which the query is true",
+            wanted="at least one",
+            remedy="Leave that line out.",
+        )
         entry = found.setdefault(str(query["vid"]), dict(duration=query["duration"], spans=[], texts=[]))
         entry["spans"].append(windows)
         entry["texts"].append(query["query"].strip())
@@ -228,4 +265,8 @@ def _qvhighlights(path: Path) -> dict[str, dict[str, Any]]:
 
 
 READERS: dict[str, Callable[[Path], dict[str, dict[str, Any]]]] = {
-    "activitynet": _activitynet, "charades": _charades, "tacos": _tacos, "qvhighlights": _qvhighlights}
+    "activitynet": _activitynet,
+    "charades": _charades,
+    "tacos": _tacos,
+    "qvhighlights": _qvhighlights,
+}

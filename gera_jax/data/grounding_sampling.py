@@ -31,8 +31,16 @@ class GroundingSampler:
       InputError: sizes below their minimum.
     """
 
-    def __init__(self, data: GroundingData, *, seed: int, batch_size: int, sentences: int = 0, shards: int = 1,
-                 local_shards: Iterable[int] | None = None):
+    def __init__(
+        self,
+        data: GroundingData,
+        *,
+        seed: int,
+        batch_size: int,
+        sentences: int = 0,
+        shards: int = 1,
+        local_shards: Iterable[int] | None = None,
+    ):
         require(seed >= 0, "seed", got=seed, wanted="at least 0")
         require(batch_size >= 1, "batch.recordings", got=batch_size, wanted="at least 1")
         require(sentences >= 0, "batch.sentences", got=sentences, wanted="0 (all) or more")

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from gera_jax.data.tables import Table
 
 MOST_BYTES = 2**31  # NumPy gives every string the room of the longest
-NAME_THEM = ("Store ids in both files, or say where they are (--x-ids, --y-ids, ids_key=); or list the pairs in a file of two "
-             "ids a line (--pairs).")
+NAME_THEM = (
+    "Store ids in both files, or say where they are (--x-ids, --y-ids, ids_key=); or list the pairs in a file of two "
+    "ids a line (--pairs)."
+)
 
 
 def first_ids(ids: Any, count: int = 3) -> str:
@@ -36,13 +38,22 @@ def check_ids(name: str, ids: Any, n: int) -> np.ndarray:
     >>> check_ids("image", [1, 2**64 - 1], 2).dtype, check_ids("image", [b"a", b"b"], 2).tolist()
     (dtype('uint64'), ['a', 'b'])
     """
-    require(not isinstance(ids, str | bytes | set | frozenset), f"{name} ids", got=f"a {type(ids).__name__}",
-            wanted="a list of ids in the order of the rows")
+    require(
+        not isinstance(ids, str | bytes | set | frozenset),
+        f"{name} ids",
+        got=f"a {type(ids).__name__}",
+        wanted="a list of ids in the order of the rows",
+    )
     # NumPy turns whole numbers below and above 2^63 into rounded floats, so lists are looked at one by one
     array = ids if isinstance(ids, np.ndarray) or hasattr(ids, "__array__") else _object_array(list(ids))
     array = np.asarray(array)
-    require(array.shape == (n,), f"{name} ids", got=f"shape {array.shape}", wanted=f"one id a row, ({n},)",
-            remedy="Write one id for each row, in the order of the rows.")
+    require(
+        array.shape == (n,),
+        f"{name} ids",
+        got=f"shape {array.shape}",
+        wanted=f"one id a row, ({n},)",
+        remedy="Write one id for each row, in the order of the rows.",
+    )
     if array.dtype.kind == "f":
         _require_each(name, np.isfinite(array), "without an id")
     if array.dtype.kind not in "Uiu":
@@ -61,14 +72,24 @@ def _object_array(values: list) -> np.ndarray:
 def _require_each(name: str, fine: np.ndarray, what: str) -> None:
     rows = np.flatnonzero(~fine)
     count = f"{len(rows)} row{'s' if len(rows) != 1 else ''}"
-    require(not len(rows), f"{name} ids", got=f"{count} {what} ({first_ids([f'row {row}' for row in rows])})",
-            wanted="one id a row", remedy="Give each row an id, or leave those rows out.")
+    require(
+        not len(rows),
+        f"{name} ids",
+        got=f"{count} {what} ({first_ids([f'row {row}' for row in rows])})",
+        wanted="one id a row",
+        remedy="Give each row an id, or leave those rows out.",
+    )
 
 
 def _exact(name: str, ids: np.ndarray) -> np.ndarray:
     """An array of objects as strings or whole numbers."""
-    require(ids.dtype.kind == "O", f"{name} ids", got=f"dtype {ids.dtype.name}", wanted="strings or whole numbers",
-            remedy="Save them with np.array(ids, dtype=str).")
+    require(
+        ids.dtype.kind == "O",
+        f"{name} ids",
+        got=f"dtype {ids.dtype.name}",
+        wanted="strings or whole numbers",
+        remedy="Save them with np.array(ids, dtype=str).",
+    )
     values = ids.tolist()
     _require_each(name, np.array([not _is_missing(value) for value in values]), "without an id")
     words = [isinstance(value, str | bytes) for value in values]
@@ -79,16 +100,29 @@ def _exact(name: str, ids: np.ndarray) -> np.ndarray:
         if any(words):
             fail(f"{name} ids", got="strings and numbers together", wanted="one kind", remedy="Make every id a string.")
         kinds = sorted({np.asarray(value).dtype.name if isinstance(value, float) else type(value).__name__ for value in values})
-        fail(f"{name} ids", got=f"dtype {', '.join(kinds)}", wanted="strings or whole numbers",
-             remedy="Save them with np.array(ids, dtype=str).")
+        fail(
+            f"{name} ids",
+            got=f"dtype {', '.join(kinds)}",
+            wanted="strings or whole numbers",
+            remedy="Save them with np.array(ids, dtype=str).",
+        )
     try:
         text = [value.decode() if isinstance(value, bytes) else str(value) for value in values]
     except UnicodeDecodeError as error:
-        fail(f"{name} ids", got=f"bytes that are no UTF-8 ({error})", wanted="strings or whole numbers",
-             remedy="Decode them first: np.char.decode(ids, encoding).")
+        fail(
+            f"{name} ids",
+            got=f"bytes that are no UTF-8 ({error})",
+            wanted="strings or whole numbers",
+            remedy="Decode them first: np.char.decode(ids, encoding).",
+        )
     longest = max(map(len, text))
-    require(4 * longest * len(text) <= MOST_BYTES, f"{name} ids", got=f"an id of {longest} letters", wanted="ids, not texts",
-            remedy="Name another column as the ids.")
+    require(
+        4 * longest * len(text) <= MOST_BYTES,
+        f"{name} ids",
+        got=f"an id of {longest} letters",
+        wanted="ids, not texts",
+        remedy="Name another column as the ids.",
+    )
     _require_each(name, np.array([not value.endswith("\0") for value in text]), "with a zero byte at the end of its id")
     return np.array(text, dtype=str)
 
@@ -119,21 +153,32 @@ def check_can_meet(tables: Sequence[Table]) -> None:
     numbered = [table for table in tables if table.numbered]
     if numbered and len(numbered) < len(tables):
         other = next(table for table in tables if not table.numbered)
-        fail("ids", got=f"{numbered[0].name} without ids, {other.name} with ids ({first_ids(other.ids)})",
-             wanted="ids in all tables or in none", remedy=NAME_THEM)
+        fail(
+            "ids",
+            got=f"{numbered[0].name} without ids, {other.name} with ids ({first_ids(other.ids)})",
+            wanted="ids in all tables or in none",
+            remedy=NAME_THEM,
+        )
     if numbered:
         counts = {table.numbered_of for table in tables}
-        require(len(counts) == 1, "ids", got=" and ".join(f"{table.name} of {table.numbered_of} rows" for table in tables)
-                + ", all without ids", wanted="ids; rows are paired by their position only where there are as many of each",
-                remedy=NAME_THEM)
+        require(
+            len(counts) == 1,
+            "ids",
+            got=" and ".join(f"{table.name} of {table.numbered_of} rows" for table in tables) + ", all without ids",
+            wanted="ids; rows are paired by their position only where there are as many of each",
+            remedy=NAME_THEM,
+        )
         return
     if len({kind(table) for table in tables}) > 1:
         texts = [set(table.ids.astype(str).tolist()) for table in tables]
         meet = len(set.intersection(*texts))
-        fail("ids", got=", ".join(f"{table.name} {kind(table)} ({first_ids(table.ids)})" for table in tables)
-             + f"; {meet} would meet as strings",
-             wanted="one kind on both sides" if len(tables) == 2 else "one kind in all tables",
-             remedy="Write both as strings: ids.astype(str)." if meet else NAME_THEM)
+        fail(
+            "ids",
+            got=", ".join(f"{table.name} {kind(table)} ({first_ids(table.ids)})" for table in tables)
+            + f"; {meet} would meet as strings",
+            wanted="one kind on both sides" if len(tables) == 2 else "one kind in all tables",
+            remedy="Write both as strings: ids.astype(str)." if meet else NAME_THEM,
+        )
 
 
 def check_meets(tables: Sequence[Table], codes: Sequence[np.ndarray]) -> None:
@@ -144,18 +189,25 @@ def check_meets(tables: Sequence[Table], codes: Sequence[np.ndarray]) -> None:
             rest = [other for other in tables if other is not table]
             texts = {str(i) for other in rest for i in other.ids.tolist()}
             where = "on both sides" if len(tables) == 2 else f"of {table.name} in {' or '.join(other.name for other in rest)}"
-            fail("pairs", got=f"0 ids {where} ({'; '.join(f'{each.name} {first_ids(each.ids)}' for each in tables)}"
-                 f"{_almost(table, texts)})", wanted="at least 1",
-                 remedy=f"Write the same id for the same item in {'both' if len(tables) == 2 else 'all'} files, name another "
-                        "column (--x-ids, --y-ids, ids_key=), or list the pairs in a file of two ids a line (--pairs).")
+            fail(
+                "pairs",
+                got=f"0 ids {where} ({'; '.join(f'{each.name} {first_ids(each.ids)}' for each in tables)}"
+                f"{_almost(table, texts)})",
+                wanted="at least 1",
+                remedy=f"Write the same id for the same item in {'both' if len(tables) == 2 else 'all'} files, name another "
+                "column (--x-ids, --y-ids, ids_key=), or list the pairs in a file of two ids a line (--pairs).",
+            )
 
 
 def _almost(table: Table, others: set[str]) -> str:
     """A word on ids that differ in a way that often happens."""
-    changes = {"without folders and endings": lambda i: i.replace("\\", "/").rpartition("/")[2].rpartition(".")[0] or i,
-               "in one form of Unicode": lambda i: unicodedata.normalize("NFKC", i),
-               "in small letters": str.lower, "without blanks around them": str.strip,
-               "without leading zeros": lambda i: i.lstrip("0")}
+    changes = {
+        "without folders and endings": lambda i: i.replace("\\", "/").rpartition("/")[2].rpartition(".")[0] or i,
+        "in one form of Unicode": lambda i: unicodedata.normalize("NFKC", i),
+        "in small letters": str.lower,
+        "without blanks around them": str.strip,
+        "without leading zeros": lambda i: i.lstrip("0"),
+    }
     for words, change in changes.items():
         mine = {change(str(i)) for i in table.ids.tolist()}
         meet = len(mine & {change(i) for i in others})

@@ -54,8 +54,12 @@ def read_pairs(source: Any) -> np.ndarray:
     """
     lines = _lines(source)
     wrong = [i for i, line in enumerate(lines) if len(line) != 2 or not all(line)]
-    require(not wrong, "pairs", got=f"{len(wrong)} lines that are no two ids (first: {lines[wrong[0]] if wrong else ''})",
-            wanted="two ids a line: one of x, one of y")
+    require(
+        not wrong,
+        "pairs",
+        got=f"{len(wrong)} lines that are no two ids (first: {lines[wrong[0]] if wrong else ''})",
+        wanted="two ids a line: one of x, one of y",
+    )
     require(len(lines) >= 2, "pairs", got=f"{len(lines)} pairs", wanted="at least 2 pairs")
     return np.stack([check_ids("pairs", list(column), len(lines)).astype(str) for column in zip(*lines, strict=True)], axis=1)
 
@@ -64,14 +68,28 @@ def _lines(source: Any) -> list[list[str]]:
     if isinstance(source, str | Path):
         return _file_lines(Path(source))
     if isinstance(source, Mapping):
-        several = [(key, sorted(partners, key=str) if isinstance(partners, set | frozenset) else partners
-                    if isinstance(partners, list | tuple | np.ndarray) else [partners]) for key, partners in source.items()]
+        several = [
+            (
+                key,
+                sorted(partners, key=str)
+                if isinstance(partners, set | frozenset)
+                else partners
+                if isinstance(partners, list | tuple | np.ndarray)
+                else [partners],
+            )
+            for key, partners in source.items()
+        ]
         source = [(key, partner) for key, partners in several for partner in partners]
     elif hasattr(source, "columns") and not isinstance(source, np.ndarray):
         return _columns(open_frame(source, "pairs"))
     require(isinstance(source, Iterable), "pairs", got=f"a {type(source).__name__}", wanted="rows of two ids")
-    return [[_word(cell) for cell in (line if isinstance(line, Sequence | np.ndarray) and not isinstance(line, str | bytes)
-                                      else [line])] for line in source]
+    return [
+        [
+            _word(cell)
+            for cell in (line if isinstance(line, Sequence | np.ndarray) and not isinstance(line, str | bytes) else [line])
+        ]
+        for line in source
+    ]
 
 
 def _word(cell: Any) -> str:
@@ -82,8 +100,13 @@ def _word(cell: Any) -> str:
         except UnicodeDecodeError as error:
             fail("pairs", got=f"bytes that are no UTF-8 ({error})", wanted="strings or whole numbers")
     whole = isinstance(cell, str | int | np.integer) and not isinstance(cell, bool)
-    require(whole, "pairs", got=f"{cell!r}, a {type(cell).__name__}", wanted="strings or whole numbers",
-            remedy="Give numbers above 2^53 as whole numbers or strings: NumPy makes floats of a mixture.")
+    require(
+        whole,
+        "pairs",
+        got=f"{cell!r}, a {type(cell).__name__}",
+        wanted="strings or whole numbers",
+        remedy="Give numbers above 2^53 as whole numbers or strings: NumPy makes floats of a mixture.",
+    )
     return str(cell)
 
 
@@ -108,8 +131,12 @@ def _csv_lines(path: Path, text: str) -> list[list[str]]:
         delimiter = next((mark for mark in ",;\t" if len(next(csv.reader([first], delimiter=mark), [])) == 2), ",")
         lines = list(csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True))
     except csv.Error as error:
-        fail("pairs", got=f'"{path.name}", which is no .csv ({error})', wanted="two ids a line",
-             remedy='Close every quote, write a quote inside of one as "", or save the list as .tsv, where quotes are letters.')
+        fail(
+            "pairs",
+            got=f'"{path.name}", which is no .csv ({error})',
+            wanted="two ids a line",
+            remedy='Close every quote, write a quote inside of one as "", or save the list as .tsv, where quotes are letters.',
+        )
     finally:
         csv.field_size_limit(limit)
     return [line for line in lines if any(cell.strip() for cell in line)]
@@ -144,21 +171,33 @@ def tables_with_pairs(x: Table, y: Table, pairs: np.ndarray) -> PairedTables:
         check_unique(table)
     numbers = [{str(i): row for row, i in enumerate(table.ids)} for table in (x, y)]
     # as written, else without the blanks around it
-    pairs = np.array([[i if i in number else i.strip() for i, number in zip(line, numbers, strict=True)]
-                      for line in pairs.tolist()], dtype=str)
+    pairs = np.array(
+        [[i if i in number else i.strip() for i, number in zip(line, numbers, strict=True)] for line in pairs.tolist()], dtype=str
+    )
     headed = not any(i in number for i, number in zip(pairs[0].tolist(), numbers, strict=True))
     if headed and all(HEADING.fullmatch(word) for word in pairs[0].tolist()):
         pairs, headed = pairs[1:], False
     require(len(pairs) >= 2, "pairs", got=f"{len(pairs)} pairs", wanted="at least 2 pairs")
     swapped = all(a not in numbers[0] and b not in numbers[1] and a in numbers[1] and b in numbers[0] for a, b in pairs.tolist())
-    require(not swapped, "pairs", got=f"ids of {y.name} before those of {x.name}", wanted=f"ids of {x.name} first",
-            remedy="Exchange the two columns.")
-    rows = [_rows(table, number, pairs[:, column], headed)
-            for column, (table, number) in enumerate(zip((x, y), numbers, strict=True))]
+    require(
+        not swapped,
+        "pairs",
+        got=f"ids of {y.name} before those of {x.name}",
+        wanted=f"ids of {x.name} first",
+        remedy="Exchange the two columns.",
+    )
+    rows = [
+        _rows(table, number, pairs[:, column], headed) for column, (table, number) in enumerate(zip((x, y), numbers, strict=True))
+    ]
     _, first, times = np.unique(rows[0] * len(y) + rows[1], return_index=True, return_counts=True)
     again = first[times > 1]
-    require(len(again) == 0, "pairs", got=f"{len(again)} pairs given more than once (first: "
-            f"{', '.join(pairs[again[0]]) if len(again) else ''})", wanted="each pair once", remedy="Remove the repeats.")
+    require(
+        len(again) == 0,
+        "pairs",
+        got=f"{len(again)} pairs given more than once (first: {', '.join(pairs[again[0]]) if len(again) else ''})",
+        wanted="each pair once",
+        remedy="Remove the repeats.",
+    )
     item = _items(len(x), len(y), rows)
     implied = _implied(item, rows, pairs)
     named: dict[int, str] = {}
@@ -176,9 +215,13 @@ def tables_with_pairs(x: Table, y: Table, pairs: np.ndarray) -> PairedTables:
 def _rows(table: Table, number: Mapping[str, int], ids: np.ndarray, headed: bool) -> np.ndarray:
     missing = [i for i in dict.fromkeys(ids.tolist()) if i not in number]
     plain = "A table without stored ids has its row numbers, from 0, as ids." if table.numbered else ""
-    require(not missing, "pairs", got=f"{len(missing)} ids that {table.name} does not have ({first_ids(missing, 10)})",
-            wanted=f"ids like {', '.join(map(str, table.ids[:3]))}",
-            remedy='Is the first line a heading? Call its columns "x_id,y_id".' if headed else plain)
+    require(
+        not missing,
+        "pairs",
+        got=f"{len(missing)} ids that {table.name} does not have ({first_ids(missing, 10)})",
+        wanted=f"ids like {', '.join(map(str, table.ids[:3]))}",
+        remedy='Is the first line a heading? Call its columns "x_id,y_id".' if headed else plain,
+    )
     return np.array([number[i] for i in ids.tolist()])
 
 
@@ -196,9 +239,14 @@ def _implied(item: tuple[np.ndarray, np.ndarray], rows: list[np.ndarray], pairs:
     made = used[0] * used[1] - np.bincount(item[0][rows[0]], minlength=count)
     worst = int(made.argmax())
     inside = pairs[item[0][rows[0]] == worst]
-    require(made.sum() <= len(pairs), "pairs", got=f"{len(pairs)} pairs that imply {made.sum()} others (most: {used[0][worst]} x "
-            f"{used[1][worst]} rows around {', '.join(inside[0])})", wanted="items of rows that belong together",
-            remedy="Leave out pairs of which both ids are in many others.")
+    require(
+        made.sum() <= len(pairs),
+        "pairs",
+        got=f"{len(pairs)} pairs that imply {made.sum()} others (most: {used[0][worst]} x "
+        f"{used[1][worst]} rows around {', '.join(inside[0])})",
+        wanted="items of rows that belong together",
+        remedy="Leave out pairs of which both ids are in many others.",
+    )
     return int(made.sum())
 
 

@@ -46,8 +46,16 @@ class Preprocessor:
     ((50, 4), dtype('float32'), True)
     """
 
-    def __init__(self, *, center: bool = True, standardize: bool = False, pca: int = 0, l2: bool = True,
-                 filter: Mapping[str, Any] | None = None, name: str = "x"):
+    def __init__(
+        self,
+        *,
+        center: bool = True,
+        standardize: bool = False,
+        pca: int = 0,
+        l2: bool = True,
+        filter: Mapping[str, Any] | None = None,
+        name: str = "x",
+    ):
         options = {**FILTER, **dict(filter or {})}
         for word in options:
             require_known(word, FILTER, f"field of preprocess.{name}.filter")
@@ -57,8 +65,13 @@ class Preprocessor:
         require(options["k"] >= 1, f"{at}.filter.k", got=options["k"], wanted="at least 1 neighbour")
         require(options["temperature"] > 0, f"{at}.filter.temperature", got=options["temperature"], wanted="above 0")
         require(options["max_pool"] >= 2, f"{at}.filter.max_pool", got=options["max_pool"], wanted="at least 2 rows")
-        require(l2 or not options["strength"], f"{at}.l2", got="False with a filter", wanted="True",
-                remedy="The filter mixes rows of length 1: set l2=True or filter.strength=0.")
+        require(
+            l2 or not options["strength"],
+            f"{at}.l2",
+            got="False with a filter",
+            wanted="True",
+            remedy="The filter mixes rows of length 1: set l2=True or filter.strength=0.",
+        )
         self.options = dict(center=bool(center), standardize=bool(standardize), pca=int(pca), l2=bool(l2), filter=options)
         self.name = name
         self.width = 0  # of the rows that go in; known after fit
@@ -123,8 +136,13 @@ class Preprocessor:
     def _fit_filter(self, rows: np.ndarray, index: np.ndarray, seed: int) -> None:
         options = self.options["filter"]
         sample = _sample(index, options["max_pool"], [seed, 22])
-        require(options["k"] < len(sample), f"preprocess.{self.name}.filter.k", got=options["k"],
-                wanted=f"fewer neighbours than the {len(sample)} training rows", remedy="Lower it.")
+        require(
+            options["k"] < len(sample),
+            f"preprocess.{self.name}.filter.k",
+            got=options["k"],
+            wanted=f"fewer neighbours than the {len(sample)} training rows",
+            remedy="Lower it.",
+        )
         self.pool = np.concatenate([self._project(block).astype(np.float32) for block in self._blocks(rows, sample)])
         self.pool_rows = sample
 
@@ -141,8 +159,13 @@ class Preprocessor:
         """
         self._require_fitted()
         rows = np.asanyarray(rows)
-        require(rows.ndim >= 1 and rows.shape[-1] == self.width, f"{self.name} rows", got=f"shape {rows.shape}",
-                wanted=f"width {self.width}, as in training", remedy="Use embeddings of the encoder that was trained on.")
+        require(
+            rows.ndim >= 1 and rows.shape[-1] == self.width,
+            f"{self.name} rows",
+            got=f"shape {rows.shape}",
+            wanted=f"width {self.width}, as in training",
+            remedy="Use embeddings of the encoder that was trained on.",
+        )
         flat = rows.reshape(-1, self.width)
         out = np.empty((len(flat), self.dim), np.float32)
         step = FILTER_BLOCK if self.pool is not None else max(1, CACHE_BYTES // (8 * self.width))
@@ -155,8 +178,13 @@ class Preprocessor:
                 block = self._project(block).astype(np.float32)
             out[part] = block if self.pool is None else self._filter(block, None if numbers is None else numbers[part])
         if not self.options["l2"]:
-            require(bool(np.isfinite(out).all()), f"{self.name} features", got="values beyond float32",
-                    wanted="magnitudes below 3e38", remedy="Set l2=True or standardize=True.")
+            require(
+                bool(np.isfinite(out).all()),
+                f"{self.name} features",
+                got="values beyond float32",
+                wanted="magnitudes below 3e38",
+                remedy="Set l2=True or standardize=True.",
+            )
         return out.reshape(*rows.shape[:-1], self.dim)
 
     def _blocks(self, rows: np.ndarray, index: np.ndarray) -> Iterator[np.ndarray]:
@@ -180,8 +208,12 @@ class Preprocessor:
         if not np.isfinite(block).all():
             wrong = numbers[~np.isfinite(block).all(axis=1)]
             more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-            fail(f"{self.name} rows", got=f"NaN or infinity in row {wrong[0]}{more}", wanted="finite numbers",
-                 remedy="Embed these rows again, or leave them out.")
+            fail(
+                f"{self.name} rows",
+                got=f"NaN or infinity in row {wrong[0]}{more}",
+                wanted="finite numbers",
+                remedy="Embed these rows again, or leave them out.",
+            )
 
     def _affine(self, block: np.ndarray) -> np.ndarray:
         """In place: each block is a copy of its rows."""
@@ -205,9 +237,16 @@ class Preprocessor:
         if numbers is not None:
             at = np.searchsorted(self.pool_rows, numbers).clip(max=len(self.pool_rows) - 1)
             exclude = np.where(self.pool_rows[at] == numbers, at, -1).astype(np.int32)
-        mixed = np.asarray(diffusion_filter(
-            block, self.pool, k=options["k"], temperature=options["temperature"], strength=options["strength"],
-            exclude_self=exclude))
+        mixed = np.asarray(
+            diffusion_filter(
+                block,
+                self.pool,
+                k=options["k"],
+                temperature=options["temperature"],
+                strength=options["strength"],
+                exclude_self=exclude,
+            )
+        )
         return _unit(np.concatenate([block, mixed], axis=1)) if options["concatenate"] else mixed
 
     def to_arrays(self) -> dict[str, np.ndarray]:

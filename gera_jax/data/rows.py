@@ -47,8 +47,13 @@ def as_rows(rows: Any, name: str, *, width: int | None = None, least: int = 1, w
     n, d = found.shape
     require(n >= least, name, got=f"{n} rows", wanted=f"at least {least}")
     require(d > 0 or not n, name, got=f"shape {found.shape}", wanted="at least one column")
-    require(width in (None, d), name, got=f"width {d}", wanted=f"width {width}",
-            remedy="Give rows of the same encoder and the same preprocessing.")
+    require(
+        width in (None, d),
+        name,
+        got=f"width {d}",
+        wanted=f"width {width}",
+        remedy="Give rows of the same encoder and the same preprocessing.",
+    )
     require(where is None or np.shape(where) == (n,), f"{name} mask", got=f"shape {np.shape(where)}", wanted=f"({n},)")
     _require_finite(found, name, where)
     return found
@@ -70,8 +75,11 @@ def _array(rows: Any, name: str) -> np.ndarray:
     except InputError:
         raise
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:  # what conversions of many libraries raise
-        fail(name, got=f"{_a(rows)} that gives no array ({str(error).splitlines()[0] if str(error) else type(error).__name__})",
-             wanted=WANTED)
+        fail(
+            name,
+            got=f"{_a(rows)} that gives no array ({str(error).splitlines()[0] if str(error) else type(error).__name__})",
+            wanted=WANTED,
+        )
 
 
 def _from_sequence(rows: Any, name: str) -> np.ndarray:
@@ -84,8 +92,12 @@ def _from_sequence(rows: Any, name: str) -> np.ndarray:
     shapes = [np.shape(row) for row in vectors]
     odd = next((i for i, shape in enumerate(shapes) if shape != shapes[0]), None)
     if odd is not None:
-        fail(name, got=f"rows of unequal shape ({shapes[0]} in row 0, {shapes[odd]} in row {odd})", wanted=WANTED,
-             remedy="Pool or cut them to one width.")
+        fail(
+            name,
+            got=f"rows of unequal shape ({shapes[0]} in row 0, {shapes[odd]} in row {odd})",
+            wanted=WANTED,
+            remedy="Pool or cut them to one width.",
+        )
     return np.array(vectors)
 
 
@@ -146,14 +158,23 @@ def _from_column(column: Any, name: str) -> np.ndarray:
         return column.to_numpy(zero_copy_only=False)
     if column.null_count:
         missing = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))
-        fail(name, got=f"{_count(len(missing))} without a vector (first: row {missing[0]})", wanted="a vector a row",
-             remedy="Drop those rows.")
-    widths = np.asarray(column.value_lengths() if not pa.types.is_fixed_size_list(column.type)
-                        else np.full(len(column), column.type.list_size))
+        fail(
+            name,
+            got=f"{_count(len(missing))} without a vector (first: row {missing[0]})",
+            wanted="a vector a row",
+            remedy="Drop those rows.",
+        )
+    widths = np.asarray(
+        column.value_lengths() if not pa.types.is_fixed_size_list(column.type) else np.full(len(column), column.type.list_size)
+    )
     odd = np.flatnonzero(widths != widths[:1])
     if odd.size:
-        fail(name, got=f"vectors of unequal width ({widths[0]} in row 0, {widths[odd[0]]} in row {odd[0]})", wanted=WANTED,
-             remedy="Pool or cut them to one width.")
+        fail(
+            name,
+            got=f"vectors of unequal width ({widths[0]} in row 0, {widths[odd[0]]} in row {odd[0]})",
+            wanted=WANTED,
+            remedy="Pool or cut them to one width.",
+        )
     return _from_column(pa.chunked_array([column.flatten()]), name).reshape(len(column), *widths[:1])
 
 
@@ -161,8 +182,12 @@ def _require_numeric(columns: list[tuple[Any, bool]], name: str) -> None:
     """Of each column its name, and whether it holds numbers."""
     other = [f'"{column}"' for column, good in columns if not good or ID_WORDS.search(str(column))]
     if other:
-        fail(name, got=f"{len(other)} of {len(columns)} columns that hold ids or no numbers ({', '.join(other[:3])})",
-             wanted="numeric columns, or one column of vectors", remedy="Give the columns of the embedding alone.")
+        fail(
+            name,
+            got=f"{len(other)} of {len(columns)} columns that hold ids or no numbers ({', '.join(other[:3])})",
+            wanted="numeric columns, or one column of vectors",
+            remedy="Give the columns of the embedding alone.",
+        )
 
 
 READERS = {  # an attribute that only one family of libraries has -> how their rows are read
@@ -182,8 +207,13 @@ def real_numbers(rows: np.ndarray, name: str) -> np.ndarray:
     if kind in "fiub":
         if kind in "iu" and rows.dtype.itemsize == 8 and rows.size:
             largest = max(abs(int(rows.min())), abs(int(rows.max())))
-            require(largest <= EXACT, name, got=f"integers up to {largest}", wanted="integers up to 2^53, which float64 holds",
-                    remedy="Subtract what they share first, such as rows - rows.min(axis=0).")
+            require(
+                largest <= EXACT,
+                name,
+                got=f"integers up to {largest}",
+                wanted="integers up to 2^53, which float64 holds",
+                remedy="Subtract what they share first, such as rows - rows.min(axis=0).",
+            )
         with np.errstate(over="ignore"):  # of a long double: found below as infinite
             return rows.astype(np.float64)
     if kind == "V" and rows.dtype.names is None and word.startswith(("bfloat", "float", "int", "uint")):
@@ -193,8 +223,10 @@ def real_numbers(rows: np.ndarray, name: str) -> np.ndarray:
     said = {"c": "complex numbers", "U": "texts", "S": "texts", "O": "objects"}.get(kind, f"entries of type {word}")
     if kind == "O" and rows.ndim == 0:
         fail(name, got=_a(rows[()]), wanted=WANTED, remedy="Give an array, a list of vectors, a tensor, or a table of numbers.")
-    remedy = {"c": "Give both parts as columns of their own: np.concatenate([rows.real, rows.imag], axis=1).",
-              "O": "Give rows.astype(np.float32), or np.stack(rows) where each is a vector."}
+    remedy = {
+        "c": "Give both parts as columns of their own: np.concatenate([rows.real, rows.imag], axis=1).",
+        "O": "Give rows.astype(np.float32), or np.stack(rows) where each is a vector.",
+    }
     return fail(name, got=said, wanted=WANTED, remedy=remedy.get(kind, "Are the right columns given?"))
 
 
@@ -211,8 +243,12 @@ def _require_finite(rows: np.ndarray, name: str, where: np.ndarray | None) -> No
         bad += int(wrong.sum())
     if bad:
         where = f"row {first}" if bad == 1 else f"first: row {first}"
-        fail(name, got=f"{_count(bad)} with NaN or infinity ({where})", wanted="finite numbers",
-             remedy=f"Drop or repair {'it' if bad == 1 else 'them'}.")
+        fail(
+            name,
+            got=f"{_count(bad)} with NaN or infinity ({where})",
+            wanted="finite numbers",
+            remedy=f"Drop or repair {'it' if bad == 1 else 'them'}.",
+        )
 
 
 def _reshaping(dims: int) -> str:

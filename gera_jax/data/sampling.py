@@ -71,37 +71,64 @@ class Sampler:
         training rows.
     """
 
-    def __init__(self, data: AlignmentData, *, seed: int, batch_size: int, anchors: int = 0,
-                 neighbours: Mapping[str, np.ndarray] | None = None, unpaired: int = 0, shards: int = 1,
-                 local_shards: Iterable[int] | None = None, draws: Mapping[str, Mapping] | None = None,
-                 mixed: Mapping | None = None):
+    def __init__(
+        self,
+        data: AlignmentData,
+        *,
+        seed: int,
+        batch_size: int,
+        anchors: int = 0,
+        neighbours: Mapping[str, np.ndarray] | None = None,
+        unpaired: int = 0,
+        shards: int = 1,
+        local_shards: Iterable[int] | None = None,
+        draws: Mapping[str, Mapping] | None = None,
+        mixed: Mapping | None = None,
+    ):
         neighbours = dict(neighbours or {}) if anchors else {}
         require(seed >= 0, "seed", got=seed, wanted="at least 0")
         require(batch_size >= 1, "batch.pairs", got=batch_size, wanted="at least 1")
         require(shards >= 1, "shards", got=shards, wanted="at least 1")
         for name, size in (("batch.anchors", anchors), ("batch.unpaired", unpaired)):
             require(size >= 0, name, got=size, wanted="0 (off) or more")
-            require(size % shards == 0, name, got=size, wanted=f"a multiple of the {shards} devices",
-                    remedy=f"Set it to {size // shards * shards or shards}.")
+            require(
+                size % shards == 0,
+                name,
+                got=size,
+                wanted=f"a multiple of the {shards} devices",
+                remedy=f"Set it to {size // shards * shards or shards}.",
+            )
         self.data, self.shards = data, shards
         self.local_shards = list(range(shards) if local_shards is None else local_shards)
-        require(all(0 <= s < shards for s in self.local_shards), "local_shards", got=self.local_shards,
-                wanted=f"shards 0 to {shards - 1}")
+        require(
+            all(0 <= s < shards for s in self.local_shards),
+            "local_shards",
+            got=self.local_shards,
+            wanted=f"shards 0 to {shards - 1}",
+        )
         self.batch_size = min(batch_size, len(data.pairs))
         self.incomplete = [name for name, rows in zip(data.names, data.pairs.T, strict=True) if (rows < 0).any()]
         self._pad = -self.batch_size % shards
         self._seed, self._draws, self._mixed = seed, dict(draws or {}), mixed
         self._pairs = EpochOrder(len(data.pairs), size=self.batch_size, seed=seed, stream=PAIR_STREAM)
         self._neighbours = {name: self._check_neighbours(name, table) for name, table in neighbours.items()}
-        self._anchors = {name: EpochOrder(len(table), size=anchors, seed=seed, stream=ANCHOR_STREAM + self._number(name))
-                         for name, table in self._neighbours.items()}
+        self._anchors = {
+            name: EpochOrder(len(table), size=anchors, seed=seed, stream=ANCHOR_STREAM + self._number(name))
+            for name, table in self._neighbours.items()
+        }
         self._unpaired_rows = data.unpaired if unpaired else {}
         for name, rows in self._unpaired_rows.items():
-            require(len(rows) > 0, "batch.unpaired", got=f"{unpaired}, but {name} has no unpaired training rows",
-                    wanted="0 where every training row is in a known pair",
-                    remedy='Set it to 0, lower data.pairs, or set data.unpaired="independent".')
-        self._unpaired = {name: EpochOrder(len(rows), size=unpaired, seed=seed, stream=UNPAIRED_STREAM + self._number(name))
-                          for name, rows in self._unpaired_rows.items()}
+            require(
+                len(rows) > 0,
+                "batch.unpaired",
+                got=f"{unpaired}, but {name} has no unpaired training rows",
+                wanted="0 where every training row is in a known pair",
+                remedy='Set it to 0, lower data.pairs, or set data.unpaired="independent".',
+            )
+        self._unpaired = {
+            name: EpochOrder(len(rows), size=unpaired, seed=seed, stream=UNPAIRED_STREAM + self._number(name))
+            for name, rows in self._unpaired_rows.items()
+        }
         per_shard = dict.fromkeys(data.names, (self.batch_size + self._pad + unpaired) // shards)
         for name, table in self._neighbours.items():
             per_shard[name] += anchors // shards * table.shape[1]
@@ -128,8 +155,10 @@ class Sampler:
         order = self._pairs(int(step))
         pairs = self.data.pairs[np.concatenate([order, np.repeat(order[:1], self._pad)])]
         mask = np.arange(len(pairs)) < self.batch_size
-        groups = np.max([np.where(rows >= 0, self.data.groups[name][rows], -1)
-                         for name, rows in zip(self.data.names, pairs.T, strict=True)], axis=0)
+        groups = np.max(
+            [np.where(rows >= 0, self.data.groups[name][rows], -1) for name, rows in zip(self.data.names, pairs.T, strict=True)],
+            axis=0,
+        )
         out = {"groups": self._local(groups).astype(np.int32), "mask": self._local(mask)}
         out.update(self._drawn(int(step)))
         for side, name in enumerate(self.data.names):
@@ -176,11 +205,20 @@ class Sampler:
     def _check_neighbours(self, name: str, table: np.ndarray) -> np.ndarray:
         require_known(name, self.data.names, "modality of neighbours")
         table = np.asarray(table)
-        require(table.ndim == 2 and table.dtype.kind in "iu" and len(table) > 0, f"neighbours.{name}",
-                got=f"{table.dtype} {table.shape}", wanted="row numbers [N, m]")
+        require(
+            table.ndim == 2 and table.dtype.kind in "iu" and len(table) > 0,
+            f"neighbours.{name}",
+            got=f"{table.dtype} {table.shape}",
+            wanted="row numbers [N, m]",
+        )
         inside = np.zeros(len(self.data.features[name]), bool)
         inside[self.data.pool[name]] = True
         known = table.min() >= 0 and table.max() < len(inside) and inside[table].all()
-        require(known, f"neighbours.{name}", got="rows outside of the training rows", wanted="training rows only",
-                remedy=f"Take neighbours among data.pool[{name!r}].")
+        require(
+            known,
+            f"neighbours.{name}",
+            got="rows outside of the training rows",
+            wanted="training rows only",
+            remedy=f"Take neighbours among data.pool[{name!r}].",
+        )
         return table

@@ -56,17 +56,30 @@ def split_by_ids(ids: np.ndarray, *, val_ids: Sequence, test_ids: Sequence) -> S
     """
     lists = {"val": np.asarray(val_ids), "test": np.asarray(test_ids)}
     both = np.intersect1d(*(part.astype(str) for part in lists.values()))
-    require(len(both) == 0, "data.split.val_ids and test_ids", got=f"{len(both)} ids in both ({_first(both)})",
-            wanted="no id in two parts", remedy="Remove them from one of the lists.")
+    require(
+        len(both) == 0,
+        "data.split.val_ids and test_ids",
+        got=f"{len(both)} ids in both ({_first(both)})",
+        wanted="no id in two parts",
+        remedy="Remove them from one of the lists.",
+    )
     inside = {}
     for part, wanted in lists.items():
         inside[part] = np.isin(ids.astype(str), wanted.astype(str))
-        require(len(wanted) == 0 or inside[part].any(), f"data.split.{part}_ids",
-                got=f"{len(wanted)} ids ({_first(wanted)}), none of which is an item's",
-                wanted=f"ids like {_first(ids)}", remedy="Write the ids as they are in the tables.")
+        require(
+            len(wanted) == 0 or inside[part].any(),
+            f"data.split.{part}_ids",
+            got=f"{len(wanted)} ids ({_first(wanted)}), none of which is an item's",
+            wanted=f"ids like {_first(ids)}",
+            remedy="Write the ids as they are in the tables.",
+        )
     train = ~(inside["val"] | inside["test"])
-    require(train.any(), "data.split", got=f"every one of {len(ids)} items in val_ids or test_ids",
-            wanted="at least one item to train on")
+    require(
+        train.any(),
+        "data.split",
+        got=f"every one of {len(ids)} items in val_ids or test_ids",
+        wanted="at least one item to train on",
+    )
     return _split(*(np.flatnonzero(part) for part in (train, inside["val"], inside["test"])))
 
 
@@ -100,10 +113,13 @@ def split_by_group(groups: np.ndarray, *, val: int | float, test: int | float, s
                 free[part] -= int(counts[group])
     side = part_of_group[number]
     for part, name, size in ((2, "test", n_test), (1, "val", n_val)):
-        require(size == 0 or (side == part).any(), f"data.split.{name}",
-                got=f"{size} rows, but the smallest of {len(counts)} groups has {counts.min()}",
-                wanted="a part that a whole group fits into",
-                remedy='Raise it, choose a finer split.group_key, or set split.by="ratio".')
+        require(
+            size == 0 or (side == part).any(),
+            f"data.split.{name}",
+            got=f"{size} rows, but the smallest of {len(counts)} groups has {counts.min()}",
+            wanted="a part that a whole group fits into",
+            remedy='Raise it, choose a finer split.group_key, or set split.by="ratio".',
+        )
     return _split(*(np.flatnonzero(side == part) for part in (0, 1, 2)))
 
 
@@ -129,8 +145,12 @@ def read_ids(source: str | Path | Sequence, name: str) -> np.ndarray:
     path = Path(source)
     require(path.suffix in (".txt", ".json", ".npy"), name, got=f'"{path.name}"', wanted="a .txt, .json or .npy file of ids")
     found = list(read_ids_file(path, name))
-    require(all(isinstance(i, str | int | np.integer) and not isinstance(i, bool) for i in found), name,
-            got=f"{path.name} with something else", wanted="a list of ids: strings or whole numbers")
+    require(
+        all(isinstance(i, str | int | np.integer) and not isinstance(i, bool) for i in found),
+        name,
+        got=f"{path.name} with something else",
+        wanted="a list of ids: strings or whole numbers",
+    )
     return np.asarray([text for text in (str(i).strip() for i in found) if text], dtype=str)
 
 
@@ -149,9 +169,13 @@ def part_sizes(n: int, val: int | float, test: int | float) -> tuple[int, int]:
         whole = fine and (isinstance(size, int | np.integer) or float(size).is_integer())
         require(fine and (whole or size < 1), f"data.split.{name}", got=repr(size), wanted="a number of rows, or a share below 1")
         sizes.append(int(size) if whole else max(1, round(size * n)))
-    require(sum(sizes) < n, "data.split", got=f"val={sizes[0]} and test={sizes[1]} of {n} paired rows",
-            wanted=f"val + test below {n}, so that pairs are left to train on",
-            remedy="Lower them, or give shares such as val=0.1, test=0.2.")
+    require(
+        sum(sizes) < n,
+        "data.split",
+        got=f"val={sizes[0]} and test={sizes[1]} of {n} paired rows",
+        wanted=f"val + test below {n}, so that pairs are left to train on",
+        remedy="Lower them, or give shares such as val=0.1, test=0.2.",
+    )
     return sizes[0], sizes[1]
 
 

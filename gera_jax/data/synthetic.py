@@ -32,8 +32,13 @@ class Answer:
 
 def _orthonormal(rng: np.random.Generator, rows: int, columns: int, name: str) -> np.ndarray:
     """A uniformly drawn [rows, columns] matrix with orthonormal columns."""
-    require(rows >= columns, name, got=rows, wanted=f"at least the latent dimension {columns}",
-            remedy=f"Raise {name} or lower the latent dimension.")
+    require(
+        rows >= columns,
+        name,
+        got=rows,
+        wanted=f"at least the latent dimension {columns}",
+        remedy=f"Raise {name} or lower the latent dimension.",
+    )
     q, r = np.linalg.qr(rng.normal(size=(rows, columns)))
     return q * np.sign(np.diagonal(r))  # without the signs QR is not uniform
 
@@ -49,8 +54,9 @@ def _table(rng: np.random.Generator, rows: np.ndarray, noise: float, name: str) 
     return Table(noisy.astype(np.float32), np.arange(len(rows)), name)
 
 
-def _linear_pair(rng: np.random.Generator, latent: np.ndarray, x_dim: int, y_dim: int, noise: float,
-                 labels: np.ndarray | None = None) -> tuple[Table, Table, Answer]:
+def _linear_pair(
+    rng: np.random.Generator, latent: np.ndarray, x_dim: int, y_dim: int, noise: float, labels: np.ndarray | None = None
+) -> tuple[Table, Table, Answer]:
     """Both tables as isometric linear images of `latent`."""
     k = latent.shape[1]
     x_map, y_map = _orthonormal(rng, x_dim, k, "x_dim"), _orthonormal(rng, y_dim, k, "y_dim")
@@ -58,8 +64,9 @@ def _linear_pair(rng: np.random.Generator, latent: np.ndarray, x_dim: int, y_dim
     return x, y, Answer(latent.astype(np.float32), x_map, y_map, x_map @ y_map.T, labels)
 
 
-def sphere(n: int = 1000, *, dim: int = 3, x_dim: int = 16, y_dim: int = 12, noise: float = 0.0,
-           seed: int = 0) -> tuple[Table, Table, Answer]:
+def sphere(
+    n: int = 1000, *, dim: int = 3, x_dim: int = 16, y_dim: int = 12, noise: float = 0.0, seed: int = 0
+) -> tuple[Table, Table, Answer]:
     """Points drawn uniformly on the unit sphere of R^dim, seen by two encoders that differ by a known rotation.
 
     Args:
@@ -93,8 +100,9 @@ def _roll(latent: np.ndarray, start: float) -> np.ndarray:
     return np.stack([angle * np.cos(angle), latent[:, 1], angle * np.sin(angle)], axis=1)
 
 
-def swiss_roll_pair(n: int = 1000, *, x_dim: int = 8, y_dim: int = 6, noise: float = 0.0,
-                    seed: int = 0) -> tuple[Table, Table, Answer]:
+def swiss_roll_pair(
+    n: int = 1000, *, x_dim: int = 8, y_dim: int = 6, noise: float = 0.0, seed: int = 0
+) -> tuple[Table, Table, Answer]:
     """One flat sheet (90 long, 20 wide), rolled up tightly in x and widely in y, so no linear map aligns them.
 
     Rolling does not stretch, so the geodesic distance of two rows, in x as in y, is the Euclidean distance of
@@ -121,8 +129,17 @@ def swiss_roll_pair(n: int = 1000, *, x_dim: int = 8, y_dim: int = 6, noise: flo
     return x, y, Answer(latent.astype(np.float32))
 
 
-def gaussian_mixture(n: int = 1000, *, classes: int = 10, dim: int = 8, x_dim: int = 16, y_dim: int = 12,
-                     separation: float = 4.0, noise: float = 0.1, seed: int = 0) -> tuple[Table, Table, Answer]:
+def gaussian_mixture(
+    n: int = 1000,
+    *,
+    classes: int = 10,
+    dim: int = 8,
+    x_dim: int = 16,
+    y_dim: int = 12,
+    separation: float = 4.0,
+    noise: float = 0.1,
+    seed: int = 0,
+) -> tuple[Table, Table, Answer]:
     """Classes of unit variance around means at radius `separation`, seen by two encoders; labels are known.
 
     Args:
@@ -147,9 +164,19 @@ def gaussian_mixture(n: int = 1000, *, classes: int = 10, dim: int = 8, x_dim: i
     return _linear_pair(rng, latent, x_dim, y_dim, noise, labels)
 
 
-def layered_pair(n: int = 1000, *, x_layers: int = 6, y_layers: int = 8, informative: tuple[int, int] = (3, 5), dim: int = 8,
-                 x_dim: int = 24, y_dim: int = 32, sharpness: float = 1.0, noise: float = 0.1,
-                 seed: int = 0) -> tuple[np.ndarray, np.ndarray, Answer]:
+def layered_pair(
+    n: int = 1000,
+    *,
+    x_layers: int = 6,
+    y_layers: int = 8,
+    informative: tuple[int, int] = (3, 5),
+    dim: int = 8,
+    x_dim: int = 24,
+    y_dim: int = 32,
+    sharpness: float = 1.0,
+    noise: float = 0.1,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray, Answer]:
     """Two encoders seen layer by layer: views of growing depth, in which what both see comes up and goes again.
 
     Layer l shows s_l of the shared coordinates and (1 - s_l^2)^(1/2) of coordinates of the encoder's own, which are the same in

@@ -16,9 +16,25 @@ from gera_jax.data.ids import check_can_meet, check_ids, check_meets, first_ids
 if TYPE_CHECKING:
     from gera_jax.data.formats.base import Source
 
-__all__ = ["Join", "Table", "check_ids", "check_shape", "check_unique", "choose_layer", "duplicate_rows", "first_ids",
-           "inspect_table", "is_float", "join", "load_layers", "load_table", "number_items", "outer_join", "row_numbers",
-           "to_float32"]
+__all__ = [
+    "Join",
+    "Table",
+    "check_ids",
+    "check_shape",
+    "check_unique",
+    "choose_layer",
+    "duplicate_rows",
+    "first_ids",
+    "inspect_table",
+    "is_float",
+    "join",
+    "load_layers",
+    "load_table",
+    "number_items",
+    "outer_join",
+    "row_numbers",
+    "to_float32",
+]
 
 REMEDY_INT = "Whole numbers are labels or token ids, not embeddings; if they are meant, save rows.astype('float32')."
 
@@ -62,8 +78,13 @@ class Table:
         numbered = self.numbered or self.ids is None
         ids = np.arange(len(rows)) if self.ids is None else check_ids(self.name, self.ids, len(rows))
         if self.meta is not None:
-            require(len(self.meta) == len(rows), f"{self.name} meta", got=f"{len(self.meta)} entries",
-                    wanted=f"one a row, {len(rows)}", remedy="Write one entry for each row, in the order of the rows.")
+            require(
+                len(self.meta) == len(rows),
+                f"{self.name} meta",
+                got=f"{len(self.meta)} entries",
+                wanted=f"one a row, {len(rows)}",
+                remedy="Write one entry for each row, in the order of the rows.",
+            )
         object.__setattr__(self, "rows", rows)
         object.__setattr__(self, "ids", ids)
         object.__setattr__(self, "numbered", numbered)
@@ -131,11 +152,16 @@ def row_numbers(name: str, index: Any, n: int) -> np.ndarray:
     index = np.asarray(index)
     if index.dtype == bool and index.shape == (n,):
         return np.flatnonzero(index)
-    require(index.dtype.kind in "iu" or not index.size, f"{name} index", got=f"{index.dtype.name} {index.shape}",
-            wanted=f"row numbers, or a bool ({n},)")
+    require(
+        index.dtype.kind in "iu" or not index.size,
+        f"{name} index",
+        got=f"{index.dtype.name} {index.shape}",
+        wanted=f"row numbers, or a bool ({n},)",
+    )
     wrong = index[(index < -n) | (index >= n)]
-    require(not wrong.size, f"{name} index", got=f"{wrong.size} numbers outside ({first_ids(wrong)})",
-            wanted=f"from 0 to {n - 1}")
+    require(
+        not wrong.size, f"{name} index", got=f"{wrong.size} numbers outside ({first_ids(wrong)})", wanted=f"from 0 to {n - 1}"
+    )
     return index.astype(np.int64)
 
 
@@ -148,12 +174,21 @@ def to_float32(block: np.ndarray, *, copy: bool = False) -> np.ndarray:
 def check_shape(name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
     """Raise `InputError` unless shape and dtype are those of a table of embeddings."""
     remedy = REMEDY_INT if dtype.kind in "iub" else "Save float32 rows."
-    require(is_float(dtype), f"{name} rows", got=f"dtype {dtype.name}", wanted="float16, float32 or float64",
-            remedy=remedy)
-    require(len(shape) == 2, f"{name} rows", got=f"shape {tuple(shape)}", wanted="a matrix [n, d]",
-            remedy="Give one embedding a row: pool over time or patches, or reshape to [n, -1].")
-    require(shape[0] > 0 and shape[1] > 0, f"{name} rows", got=f"shape {tuple(shape)}",
-            wanted="at least one row and one column", remedy="The file holds no embeddings: write it again.")
+    require(is_float(dtype), f"{name} rows", got=f"dtype {dtype.name}", wanted="float16, float32 or float64", remedy=remedy)
+    require(
+        len(shape) == 2,
+        f"{name} rows",
+        got=f"shape {tuple(shape)}",
+        wanted="a matrix [n, d]",
+        remedy="Give one embedding a row: pool over time or patches, or reshape to [n, -1].",
+    )
+    require(
+        shape[0] > 0 and shape[1] > 0,
+        f"{name} rows",
+        got=f"shape {tuple(shape)}",
+        wanted="at least one row and one column",
+        remedy="The file holds no embeddings: write it again.",
+    )
 
 
 def choose_layer(name: str, shape: tuple[int, ...], layer: int | str | None) -> int | None:
@@ -163,12 +198,22 @@ def choose_layer(name: str, shape: tuple[int, ...], layer: int | str | None) -> 
     (11, None)
     """
     if layer is None or layer == "":
-        require(len(shape) != 3, f"{name} layer", got=f"none, for an array {list(shape)}",
-                wanted="one of its layers", remedy="Choose one with `gera-jax select-layers`, or set layer (-1 is the last).")
+        require(
+            len(shape) != 3,
+            f"{name} layer",
+            got=f"none, for an array {list(shape)}",
+            wanted="one of its layers",
+            remedy="Choose one with `gera-jax select-layers`, or set layer (-1 is the last).",
+        )
         return None
     require(str(layer).removeprefix("-").isdecimal(), f"{name} layer", got=repr(layer), wanted="a whole number")
-    require(len(shape) == 3, f"{name} layer", got=f"layer {layer} of an array {list(shape)}", wanted="an array [n, layers, d]",
-            remedy="Leave layer empty for a matrix.")
+    require(
+        len(shape) == 3,
+        f"{name} layer",
+        got=f"layer {layer} of an array {list(shape)}",
+        wanted="an array [n, layers, d]",
+        remedy="Leave layer empty for a matrix.",
+    )
     number, count = int(layer), shape[1]
     require(-count <= number < count, f"{name} layer", got=number, wanted=f"from 0 to {count - 1}, or from -{count} to -1")
     return number % count
@@ -225,8 +270,13 @@ def load_layers(path: str | Path, *, key: str = "", ids_key: str = "", name: str
     key = source.choose(key)
     name = name or key or source.path.name.split(".")[0]
     shape, dtype = source.inspect(key)
-    require(len(shape) == 3, f"{name} ({source.path.name})", got=f"shape {list(shape)}", wanted="an array [n, layers, d]",
-            remedy="Stack one embedding a layer: np.stack(layers, axis=1).")
+    require(
+        len(shape) == 3,
+        f"{name} ({source.path.name})",
+        got=f"shape {list(shape)}",
+        wanted="an array [n, layers, d]",
+        remedy="Stack one embedding a layer: np.stack(layers, axis=1).",
+    )
     check_shape(f"{name} ({source.path.name})", (shape[0], shape[1] * shape[2]), dtype)
     rows, ids, _ = source.read(key, ids_key)
     return rows, None if ids is None else check_ids(name, ids, len(rows))
@@ -351,6 +401,9 @@ def check_unique(table: Table) -> None:
     """Raise `InputError` when an id comes twice."""
     again = duplicate_rows(table.ids)
     if len(again):
-        fail(f"{table.name} ids", got=f"{len(again)} repeated rows ({first_ids(table.ids[again])}), the first in row {again[0]}",
-             wanted="each id once",
-             remedy="Remove the repeats, or set data.captions=True if one item has many rows.")
+        fail(
+            f"{table.name} ids",
+            got=f"{len(again)} repeated rows ({first_ids(table.ids[again])}), the first in row {again[0]}",
+            wanted="each id once",
+            remedy="Remove the repeats, or set data.captions=True if one item has many rows.",
+        )

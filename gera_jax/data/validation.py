@@ -93,18 +93,30 @@ def validate_table(
     if dim is not None and d != dim:
         fault(f"width {d}", f"width {dim}", "Embed both files with the same encoder.")
     if n < minimum_rows:
-        fault(f"{n} row{'s' if n != 1 else ''}", f"at least {minimum_rows} rows",
-              "One row has no neighbours and no geometry: give more rows.")
+        fault(
+            f"{n} row{'s' if n != 1 else ''}",
+            f"at least {minimum_rows} rows",
+            "One row has no neighbours and no geometry: give more rows.",
+        )
     drop = "Embed those rows again, or drop them: table.without(validate_table(table, raise_errors=False).bad_rows)."
     if len(bad):
-        fault(f"{len(bad)} of {n} rows with NaN or infinite values ({first_ids(table.ids[bad])})",
-              "finite numbers (within float32)", drop)
+        fault(
+            f"{len(bad)} of {n} rows with NaN or infinite values ({first_ids(table.ids[bad])})",
+            "finite numbers (within float32)",
+            drop,
+        )
     if len(zero):
-        fault(f"{len(zero)} of {n} rows of zeros ({first_ids(table.ids[zero])})",
-              "rows with a direction: a zero row is often an encoder that failed", drop)
+        fault(
+            f"{len(zero)} of {n} rows of zeros ({first_ids(table.ids[zero])})",
+            "rows with a direction: a zero row is often an encoder that failed",
+            drop,
+        )
     if len(repeated):
-        fault(f"{len(repeated)} of {n} rows with a repeated id ({first_ids(table.ids[repeated])})", "each id once",
-              "Remove the repeats, or set data.captions=True if one item has many rows.")
+        fault(
+            f"{len(repeated)} of {n} rows with a repeated id ({first_ids(table.ids[repeated])})",
+            "each id once",
+            "Remove the repeats, or set data.captions=True if one item has many rows.",
+        )
     if errors and raise_errors:
         first = errors[0]
         more = f" {len(errors) - 1} more kinds of fault: see validate_table(table, raise_errors=False).errors."
@@ -112,10 +124,13 @@ def validate_table(
 
     warnings = []
     if len(constant):
-        warnings.append(f"{table.name}: {len(constant)} of {d} columns are constant ({first_ids(constant)}); they say "
-                        "nothing, and standardising leaves them at 0.")
-    counts = dict(rows=n, dim=d, nonfinite=len(bad), zero_rows=len(zero), duplicate_ids=len(repeated),
-                  constant_columns=len(constant))
+        warnings.append(
+            f"{table.name}: {len(constant)} of {d} columns are constant ({first_ids(constant)}); they say "
+            "nothing, and standardising leaves them at 0."
+        )
+    counts = dict(
+        rows=n, dim=d, nonfinite=len(bad), zero_rows=len(zero), duplicate_ids=len(repeated), constant_columns=len(constant)
+    )
     bad_rows = np.unique(np.concatenate([bad, zero, repeated])).astype(np.int64)
     return Report(table.name, counts, [str(error) for error in errors], warnings, bad_rows)
 
@@ -135,8 +150,12 @@ def validate_join(x: Table, y: Table, joined: Join, *, minimum_pairs: int = 1) -
     'image: 1 of 2 ids have no text (first: a); those rows are used as unpaired.'
     """
     missing = np.full(len(joined.x_only) + len(joined.y_only), -1)
-    lonely = np.column_stack([np.concatenate([joined.x_only, missing[len(joined.x_only):]]),
-                              np.concatenate([missing[:len(joined.x_only)], joined.y_only])])
+    lonely = np.column_stack(
+        [
+            np.concatenate([joined.x_only, missing[len(joined.x_only) :]]),
+            np.concatenate([missing[: len(joined.x_only)], joined.y_only]),
+        ]
+    )
     return validate_tuples((x, y), np.concatenate([joined.pairs, lonely]), minimum_pairs=minimum_pairs)
 
 
@@ -153,15 +172,20 @@ def validate_tuples(tables: Sequence[Table], tuples: np.ndarray, *, minimum_pair
     q = int((present.sum(1) >= 2).sum())
     if q < minimum_pairs:
         where = "on both sides" if len(tables) == 2 else "in two tables or more"
-        fail("pairs", got=f"{q} ids {where} ({'; '.join(f'{table.name} {first_ids(table.ids)}' for table in tables)})",
-             wanted=f"at least {minimum_pairs}",
-             remedy=f"Write the same id for the same item in {'both' if len(tables) == 2 else 'all'} files.")
+        fail(
+            "pairs",
+            got=f"{q} ids {where} ({'; '.join(f'{table.name} {first_ids(table.ids)}' for table in tables)})",
+            wanted=f"at least {minimum_pairs}",
+            remedy=f"Write the same id for the same item in {'both' if len(tables) == 2 else 'all'} files.",
+        )
     warnings, counts = [], {"pairs": q}
     for column, table in enumerate(tables):
         rows = tuples[present[:, column] & (present.sum(1) == 1), column]
         counts[f"{table.name}_only"] = len(rows)
         others = " and no ".join(other.name for other in tables if other is not table)
         if len(rows):
-            warnings.append(f"{table.name}: {len(rows)} of {len(table)} ids have no {others} "
-                            f"({first_ids(table.ids[rows])}); those rows are used as unpaired.")
+            warnings.append(
+                f"{table.name}: {len(rows)} of {len(table)} ids have no {others} "
+                f"({first_ids(table.ids[rows])}); those rows are used as unpaired."
+            )
     return Report(" x ".join(table.name for table in tables), counts, [], warnings)

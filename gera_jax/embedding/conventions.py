@@ -65,8 +65,9 @@ class Estimator:
                 del self.feature_names_in_
             return x
         if x.shape[1] != self.n_features_in_:
-            raise ValueError(f"X has {x.shape[1]} features, but {type(self).__name__} is expecting {self.n_features_in_} "
-                             "features as input.")
+            raise ValueError(
+                f"X has {x.shape[1]} features, but {type(self).__name__} is expecting {self.n_features_in_} features as input."
+            )
         return x
 
 
@@ -92,14 +93,18 @@ def _array(x: Any, who: str) -> np.ndarray:
         # 64-bit integers keep their last digits until they are shifted.
         x = x.astype(np.longdouble if x.dtype.kind in "iu" and x.dtype.itemsize == 8 else np.float64)
     if x.ndim != 2:
-        raise ValueError(f"Expected 2D array, got {x.ndim}D array instead (shape {x.shape}). Reshape your data either using "
-                         "array.reshape(-1, 1) if it has a single feature or array.reshape(1, -1) if it is a single sample.")
+        raise ValueError(
+            f"Expected 2D array, got {x.ndim}D array instead (shape {x.shape}). Reshape your data either using "
+            "array.reshape(-1, 1) if it has a single feature or array.reshape(1, -1) if it is a single sample."
+        )
     for axis, word in ((0, "sample"), (1, "feature")):
         if x.shape[axis] == 0:
             raise ValueError(f"Found array with 0 {word}(s) (shape={x.shape}) while a minimum of 1 is required.")
     finite = np.isfinite(x).all(axis=1)
     if not finite.all():
         what = "NaN" if np.isnan(x).any() else "infinity"
-        raise ValueError(f"Input X contains {what} in {np.sum(~finite)} of {len(x)} rows, first in row {np.argmin(finite)}. "
-                         f"{who} needs finite rows: drop or fill these.")
+        raise ValueError(
+            f"Input X contains {what} in {np.sum(~finite)} of {len(x)} rows, first in row {np.argmin(finite)}. "
+            f"{who} needs finite rows: drop or fill these."
+        )
     return x

@@ -161,9 +161,7 @@ class HeatGeodesicEmbedding(Estimator):
         share = np.exp(-((distances / np.maximum(distances[:, -1:], 1e-30)) ** 2).astype(np.float64))
         share /= share.sum(axis=1, keepdims=True)
         rows = np.repeat(np.arange(len(x)), k)
-        member = stages.sp.csr_array(
-            (share.ravel(), (rows, self._cells.cell[indices.ravel()])), shape=(len(x), len(self._nodes))
-        )
+        member = stages.sp.csr_array((share.ravel(), (rows, self._cells.cell[indices.ravel()])), shape=(len(x), len(self._nodes)))
         out = (self._unit * self._place(member)).astype(dtype)
         same = (distances[:, 0] == 0) & (self._x[indices[:, 0]] == x).all(axis=1)
         out[same] = self.embedding_[indices[same, 0]]

@@ -224,8 +224,15 @@ def place(distances: Array, anchors: Array, start: Array, *, weights: Array | No
 
 
 def metric_mds(
-    distances: Array, *, dim: int = 2, solver: str = "sgd", weights: Array | None = None, key: Array | None = None,
-    start: Array | None = None, sweeps: int = 30, iterations: int = 300,
+    distances: Array,
+    *,
+    dim: int = 2,
+    solver: str = "sgd",
+    weights: Array | None = None,
+    key: Array | None = None,
+    start: Array | None = None,
+    sweeps: int = 30,
+    iterations: int = 300,
 ) -> Embedding:
     """Metric MDS from the classical start: "smacof", "sgd" (which needs `key`), or "classical" alone.
 

@@ -183,8 +183,16 @@ def path_distances(distances: np.ndarray, cells: Cells, *, gate: float) -> np.nd
 
 
 def place_points(
-    share: sp.csr_array, heat: np.ndarray, times: np.ndarray, nodes: np.ndarray, *, sigma: float, rho: float, floor: float,
-    reference: np.ndarray, paths: np.ndarray | None = None,
+    share: sp.csr_array,
+    heat: np.ndarray,
+    times: np.ndarray,
+    nodes: np.ndarray,
+    *,
+    sigma: float,
+    rho: float,
+    floor: float,
+    reference: np.ndarray,
+    paths: np.ndarray | None = None,
 ) -> np.ndarray:
     """Places [q, k] of points that see the nodes through `share` [q, m] (rows sum to 1): H(i, l) = sum_j share_ij H(j, l).
 

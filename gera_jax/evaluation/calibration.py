@@ -40,16 +40,29 @@ def expected_calibration_error(scores: Any, *, targets: Any = None, bins: int = 
     n, m = scores.shape
     bins = whole(bins, "bins")
     if targets is None:
-        require(n <= m, "scores", got=f"{n} rows and {m} columns", wanted="a column for each row (column i is right for row i)",
-                remedy="Give targets otherwise.")
+        require(
+            n <= m,
+            "scores",
+            got=f"{n} rows and {m} columns",
+            wanted="a column for each row (column i is right for row i)",
+            remedy="Give targets otherwise.",
+        )
         targets = np.arange(n)
     targets = np.asarray(targets)
     require(targets.shape == (n,), "targets", got=f"shape {targets.shape}", wanted=f"one column number for each of {n} rows")
-    require(targets.dtype.kind in "iu" or (targets.dtype == bool and m == 2), "targets",
-            got=f"dtype {targets.dtype} for {m} columns", wanted="column numbers as integers, or bools for two columns",
-            remedy="Convert them with .astype(int) if they are column numbers.")
-    require(bool(np.all((targets >= 0) & (targets < m))), "targets", got=f"numbers from {targets.min()} to {targets.max()}",
-            wanted=f"column numbers, 0 to {m - 1}")
+    require(
+        targets.dtype.kind in "iu" or (targets.dtype == bool and m == 2),
+        "targets",
+        got=f"dtype {targets.dtype} for {m} columns",
+        wanted="column numbers as integers, or bools for two columns",
+        remedy="Convert them with .astype(int) if they are column numbers.",
+    )
+    require(
+        bool(np.all((targets >= 0) & (targets < m))),
+        "targets",
+        got=f"numbers from {targets.min()} to {targets.max()}",
+        wanted=f"column numbers, 0 to {m - 1}",
+    )
     top = scores.max(axis=1, keepdims=True)
     failed = np.isnan(top[:, 0]) | (top[:, 0] == -np.inf)
     best = scores == top

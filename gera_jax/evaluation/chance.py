@@ -11,8 +11,14 @@ from gera_jax.evaluation import ranks
 from gera_jax.evaluation.inputs import counts, whole
 
 
-def chance_level(rows: int | None = None, *, x_groups: Any = None, y_groups: Any = None, ks: Sequence[int] = (1, 5, 10),
-                 names: tuple[str, str] = ("x", "y")) -> dict[str, float]:
+def chance_level(
+    rows: int | None = None,
+    *,
+    x_groups: Any = None,
+    y_groups: Any = None,
+    ks: Sequence[int] = (1, 5, 10),
+    names: tuple[str, str] = ("x", "y"),
+) -> dict[str, float]:
     """Expected metrics of `retrieval_metrics` and `foscttm` where every order of the candidates is as likely as any other.
 
     A query with r right rows among m candidates has its best one at place k with probability C(m - k, r - 1) / C(m, r), and among

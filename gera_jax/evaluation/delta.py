@@ -13,9 +13,17 @@ from gera_jax.evaluation import ranks
 from gera_jax.evaluation.inputs import real
 
 
-def delta_retrieval(gallery: Any, queries: Any, word_value: Any, word_target: Any, relevance: Any, *,
-                    lams: Sequence[float] = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0), threshold: float = 0.5,
-                    weights: Any = None) -> dict[float, float]:
+def delta_retrieval(
+    gallery: Any,
+    queries: Any,
+    word_value: Any,
+    word_target: Any,
+    relevance: Any,
+    *,
+    lams: Sequence[float] = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0),
+    threshold: float = 0.5,
+    weights: Any = None,
+) -> dict[float, float]:
     """Share of edits whose nearest row is right: unit(gallery_query) + lam (word_target - word_value), the query left out.
 
     Choose lam on a development split and look at the test split with that one: the best of many on one split is too high.
@@ -50,20 +58,37 @@ def delta_retrieval(gallery: Any, queries: Any, word_value: Any, word_target: An
     _, word_target = ranks.unit_pair(gallery, word_target, ("gallery", "word_target"))
     queries, relevance = np.asarray(queries), np.asarray(relevance)
     n, q = len(gallery), len(word_value)
-    require(queries.shape == (q,) and len(word_target) == q, "queries",
-            got=f"shape {queries.shape}, {q} word_value, {len(word_target)} word_target", wanted="one of each for every edit")
+    require(
+        queries.shape == (q,) and len(word_target) == q,
+        "queries",
+        got=f"shape {queries.shape}, {q} word_value, {len(word_target)} word_target",
+        wanted="one of each for every edit",
+    )
     require(queries.dtype.kind in "iu", "queries", got=f"dtype {queries.dtype}", wanted="row numbers of the gallery")
-    require(bool(np.all((queries >= 0) & (queries < n))), "queries", got=f"numbers from {queries.min()} to {queries.max()}",
-            wanted=f"row numbers of the gallery, 0 to {n - 1}")
+    require(
+        bool(np.all((queries >= 0) & (queries < n))),
+        "queries",
+        got=f"numbers from {queries.min()} to {queries.max()}",
+        wanted=f"row numbers of the gallery, 0 to {n - 1}",
+    )
     require(n >= 2, "gallery", got=f"{n} rows", wanted="at least 2, as the query itself is left out")
     require(relevance.shape == (q, n), "relevance", got=f"shape {relevance.shape}", wanted=f"shape {(q, n)}")
     require(len(lams) > 0, "lams", got="none", wanted="at least one strength")
-    require(not (relevance.dtype.kind == "f" and np.isnan(relevance).any()), "relevance", got="NaN", wanted="numbers or bools",
-            remedy="Give a row that was not judged the value 0, or leave the edit out.")
+    require(
+        not (relevance.dtype.kind == "f" and np.isnan(relevance).any()),
+        "relevance",
+        got="NaN",
+        wanted="numbers or bools",
+        remedy="Give a row that was not judged the value 0, or leave the edit out.",
+    )
     require(all(math.isfinite(gallery.dtype.type(lam)) for lam in lams), "lams", got=list(lams), wanted="finite strengths")
     weights = np.ones(q) if weights is None else real(weights, "weights").astype(float)
-    require(weights.shape == (q,) and bool(np.all(weights >= 0)) and 0 < weights.sum() < np.inf, "weights",
-            got=f"shape {weights.shape}, sum {weights.sum():g}", wanted=f"{q} numbers >= 0 that are not all 0")
+    require(
+        weights.shape == (q,) and bool(np.all(weights >= 0)) and 0 < weights.sum() < np.inf,
+        "weights",
+        got=f"shape {weights.shape}, sum {weights.sum():g}",
+        wanted=f"{q} numbers >= 0 that are not all 0",
+    )
     right = relevance if relevance.dtype == bool else real(relevance, "relevance") > threshold
     own, change = gallery[queries] @ gallery.T, (word_target - word_value) @ gallery.T
     tie, rows, result = ranks.tie_width(gallery.dtype), np.arange(q), {}

@@ -153,8 +153,12 @@ def _mask(mask: ArrayLike | None, x: Array) -> Array:
     if mask is None:
         return jnp.ones(x.shape[0], bool)
     mask = jnp.asarray(mask)
-    require(mask.shape == x.shape[:1] and mask.dtype == jnp.bool_, "mask", got=f"{mask.dtype} {mask.shape}",
-            wanted=f"bool {x.shape[:1]}, True = a real row")
+    require(
+        mask.shape == x.shape[:1] and mask.dtype == jnp.bool_,
+        "mask",
+        got=f"{mask.dtype} {mask.shape}",
+        wanted=f"bool {x.shape[:1]}, True = a real row",
+    )
     return mask
 
 
@@ -168,14 +172,17 @@ def _mean(values: Array, mask: ArrayLike | None) -> Array:
 
 
 def _same_width(x: Array, y: Array) -> None:
-    require(x.shape[1] == y.shape[1], "y width", got=f"{y.shape[1]} against {x.shape[1]} of x",
-            wanted="rows of one shared space")
+    require(x.shape[1] == y.shape[1], "y width", got=f"{y.shape[1]} against {x.shape[1]} of x", wanted="rows of one shared space")
 
 
 def _matched(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
     x, y = _rows(x, "x"), _rows(y, "y")
-    require(x.shape[0] == y.shape[0], "y rows", got=f"{y.shape[0]} against {x.shape[0]} of x",
-            wanted="equal row counts, row i matching row i")
+    require(
+        x.shape[0] == y.shape[0],
+        "y rows",
+        got=f"{y.shape[0]} against {x.shape[0]} of x",
+        wanted="equal row counts, row i matching row i",
+    )
     _same_width(x, y)
     return x, y
 

@@ -12,8 +12,18 @@ from gera_jax.evaluation.inputs import whole
 from gera_jax.evaluation.labels import label_codes
 
 
-def few_shot_accuracy(x_train: Any, train_labels: Any, x_test: Any, test_labels: Any, *, shots: int, probe: str = "linear",
-                      ridge: float = 1.0, repeats: int = 5, seed: int = 0) -> dict[str, float]:
+def few_shot_accuracy(
+    x_train: Any,
+    train_labels: Any,
+    x_test: Any,
+    test_labels: Any,
+    *,
+    shots: int,
+    probe: str = "linear",
+    ridge: float = 1.0,
+    repeats: int = 5,
+    seed: int = 0,
+) -> dict[str, float]:
     """Accuracy of a probe that is fitted on `shots` rows of each class, over several draws of them.
 
     Args:
@@ -47,16 +57,25 @@ def few_shot_accuracy(x_train: Any, train_labels: Any, x_test: Any, test_labels:
     require(ridge > 0, "ridge", got=ridge, wanted="above 0")
     x_train, x_test = ranks.unit_pair(x_train, x_test, ("x_train", "x_test"))
     broken = np.flatnonzero(np.isnan(x_train).any(axis=1))
-    require(broken.size == 0, "x_train", got=f"{broken.size} rows with NaN or infinity (first: row {broken[:1]})",
-            wanted="finite rows", remedy="Drop those rows: one of them spoils every probe that is fitted on it.")
+    require(
+        broken.size == 0,
+        "x_train",
+        got=f"{broken.size} rows with NaN or infinity (first: row {broken[:1]})",
+        wanted="finite rows",
+        remedy="Drop those rows: one of them spoils every probe that is fitted on it.",
+    )
     sides = label_codes(train_labels, test_labels, names=("train_labels", "test_labels"))
     for name, labels, rows in (("train_labels", sides[0], x_train), ("test_labels", sides[1], x_test)):
         require(labels.shape == (len(rows),), name, got=f"shape {labels.shape}", wanted=f"one class for each of {len(rows)} rows")
     classes, train = np.unique(sides[0], return_inverse=True)
     require(len(classes) >= 2, "train_labels", got=f"{len(classes)} class", wanted="at least 2")
     unknown = ~np.isin(sides[1], classes)
-    require(not unknown.any(), "test_labels", got=f"{int(unknown.sum())} rows of a class that training lacks "
-            f"(first: {np.asarray(test_labels)[unknown][:1]})", wanted=f"only the {len(classes)} classes of train_labels")
+    require(
+        not unknown.any(),
+        "test_labels",
+        got=f"{int(unknown.sum())} rows of a class that training lacks (first: {np.asarray(test_labels)[unknown][:1]})",
+        wanted=f"only the {len(classes)} classes of train_labels",
+    )
     test = np.searchsorted(classes, sides[1])
     size = np.bincount(test, minlength=len(classes))
     rng = np.random.default_rng(seed)

@@ -50,8 +50,12 @@ def temporal_nms(spans: np.ndarray, scores: np.ndarray, *, threshold: float = 0.
     [0, 2, -1]
     """
     spans, scores = real(spans, "spans"), in_order(real(scores, "scores"))
-    require(scores.ndim >= 1 and spans.ndim >= 2 and spans.shape[-1] == 2 and spans.shape[-2] == scores.shape[-1], "spans",
-            got=f"shape {spans.shape} with scores {scores.shape}", wanted="[N, 2] or [..., N, 2] for scores [..., N]")
+    require(
+        scores.ndim >= 1 and spans.ndim >= 2 and spans.shape[-1] == 2 and spans.shape[-2] == scores.shape[-1],
+        "spans",
+        got=f"shape {spans.shape} with scores {scores.shape}",
+        wanted="[N, 2] or [..., N, 2] for scores [..., N]",
+    )
     require(0 <= threshold <= 1, "threshold", got=threshold, wanted="0 to 1")
     kept = np.full((*scores.shape[:-1], whole(keep, "keep")), -1, np.int64)
     if scores.size == 0:
@@ -98,12 +102,20 @@ def grounding_recall(
     {'R@1/IoU=0.5': 0.5, 'R@2/IoU=0.5': 1.0, 'mIoU': 0.25}
     """
     predicted, truth = real(predicted, "predicted"), real(truth, "truth")
-    require(predicted.ndim == 3 and predicted.shape[2] == 2 and predicted.shape[1] > 0, "predicted",
-            got=f"shape {predicted.shape}", wanted="[queries, spans, 2]")
+    require(
+        predicted.ndim == 3 and predicted.shape[2] == 2 and predicted.shape[1] > 0,
+        "predicted",
+        got=f"shape {predicted.shape}",
+        wanted="[queries, spans, 2]",
+    )
     queries = len(predicted)
     fits = truth.ndim in (2, 3) and len(truth) == queries and truth.shape[-1] == 2 and truth.size > 0
-    require(fits, "truth", got=f"shape {truth.shape}",
-            wanted=f"[{queries}, 2], or [{queries}, windows, 2] padded with NaN, at least one query")
+    require(
+        fits,
+        "truth",
+        got=f"shape {truth.shape}",
+        wanted=f"[{queries}, 2], or [{queries}, windows, 2] padded with NaN, at least one query",
+    )
     windows = truth.reshape(queries, -1, 2)
     _check_windows(windows)
     at = [whole(n, "at") for n in at]
@@ -121,6 +133,10 @@ def _check_windows(windows: np.ndarray) -> None:
     bad = np.flatnonzero(wrong.any(axis=1) | padding.all(axis=1))
     if bad.size:
         query = bad[0]
-        fail("truth", got=f"{bad.size} of {len(windows)} queries without a proper span (first: query {query}, "
-             f"{windows[query][wrong[query]][:1].tolist() or 'NaN alone'})",
-             wanted="finite spans that start before they end", remedy="Correct the annotation, or leave the query out.")
+        fail(
+            "truth",
+            got=f"{bad.size} of {len(windows)} queries without a proper span (first: query {query}, "
+            f"{windows[query][wrong[query]][:1].tolist() or 'NaN alone'})",
+            wanted="finite spans that start before they end",
+            remedy="Correct the annotation, or leave the query out.",
+        )

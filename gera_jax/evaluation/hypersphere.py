@@ -17,8 +17,9 @@ from gera_jax.evaluation.diagnostics import _unit as unit
 from gera_jax.evaluation.diagnostics import uniformity
 
 
-def relative_alignment(x: ArrayLike, y: ArrayLike, *, query: Literal["x", "y"] = "x",
-                       form: Literal["paper", "released"] = "paper") -> Array:
+def relative_alignment(
+    x: ArrayLike, y: ArrayLike, *, query: Literal["x", "y"] = "x", form: Literal["paper", "released"] = "paper"
+) -> Array:
     """How much nearer a row's partner is than its nearest other, -mean_i (||q_i - c_i||^2 - min_{k != i} ||q_i - c_k||^2).
 
     Args:
@@ -49,8 +50,9 @@ def relative_alignment(x: ArrayLike, y: ArrayLike, *, query: Literal["x", "y"] =
     return margin if form == "paper" else -margin
 
 
-def set_uniformity(x: ArrayLike, y: ArrayLike, *, pairs: Literal["cross", "union", "released"] = "cross",
-                   t: ArrayLike = 2.0) -> Array:
+def set_uniformity(
+    x: ArrayLike, y: ArrayLike, *, pairs: Literal["cross", "union", "released"] = "cross", t: ArrayLike = 2.0
+) -> Array:
     """Spread of two sets over one sphere, -log mean exp(-t ||a - b||^2); the larger, the more even.
 
     Args:

@@ -33,8 +33,13 @@ def label_codes(*labels: Any, names: tuple[str, ...]) -> list[np.ndarray]:
     plain = [_plain(values, name) for values, name in zip(labels, names, strict=True)]
     kinds = [{"U": "strings", "S": "bytes"}.get(values.dtype.kind, "numbers") for values in plain]
     for kind, name in zip(kinds, names, strict=True):
-        require(kind == kinds[0], name, got=f"{kind} beside {kinds[0]} in {names[0]}", wanted="labels of one kind",
-                remedy=f"Convert one of them, such as with np.asarray({name}).astype(str).")
+        require(
+            kind == kinds[0],
+            name,
+            got=f"{kind} beside {kinds[0]} in {names[0]}",
+            wanted="labels of one kind",
+            remedy=f"Convert one of them, such as with np.asarray({name}).astype(str).",
+        )
     if kinds[0] == "numbers":
         plain = _one_type(plain)
     _, codes = np.unique(np.concatenate([values.ravel() for values in plain]), return_inverse=True)
@@ -51,21 +56,35 @@ def _plain(values: Any, name: str) -> np.ndarray:
         values = values.astype(object)
     if values.dtype.kind == "O":
         values = _of_objects(values, name)
-    require(values.dtype.kind in "biufUSO", name, got=f"dtype {values.dtype}", wanted="integers or strings",
-            remedy=f"Number the labels: np.unique({name}, return_inverse=True)[1].")
+    require(
+        values.dtype.kind in "biufUSO",
+        name,
+        got=f"dtype {values.dtype}",
+        wanted="integers or strings",
+        remedy=f"Number the labels: np.unique({name}, return_inverse=True)[1].",
+    )
     if values.dtype.kind == "f":
         missing = np.isnan(values)
         _none_missing(missing, name)
         large = np.abs(values) >= (2**24 if values.dtype.itemsize == 4 else 2**11 if values.dtype.itemsize == 2 else LARGEST)
-        require(not large.any(), name, got=f"{values[large][:1]} as {values.dtype}", wanted="integers as integers",
-                remedy="Numbers of this size in floating point may stand for several items: read them as int64.")
+        require(
+            not large.any(),
+            name,
+            got=f"{values[large][:1]} as {values.dtype}",
+            wanted="integers as integers",
+            remedy="Numbers of this size in floating point may stand for several items: read them as int64.",
+        )
     return values
 
 
 def _of_objects(values: np.ndarray, name: str) -> np.ndarray:
     flat = values.ravel()
-    _none_missing(np.array([value is None or value != value or type(value).__name__ == "NAType" for value in flat], bool)
-                  .reshape(values.shape), name)
+    _none_missing(
+        np.array([value is None or value != value or type(value).__name__ == "NAType" for value in flat], bool).reshape(
+            values.shape
+        ),
+        name,
+    )
     for kinds, dtype in (((str,), str), ((bytes,), bytes), ((bool, int, np.bool_, np.integer), object),
                          ((bool, int, float, np.bool_, np.integer, np.floating), float)):  # fmt: skip
         if all(isinstance(value, kinds) for value in flat):
@@ -76,9 +95,14 @@ def _of_objects(values: np.ndarray, name: str) -> np.ndarray:
 
 
 def _none_missing(missing: np.ndarray, name: str) -> None:
-    require(not missing.any(), name, got=f"{int(missing.sum())} of {missing.size} rows without a label (first: row "
-            f"{int(np.argmax(missing)) if missing.any() else 0})", wanted="a label for every row",
-            remedy="Leave those rows out, or give each a number of its own.")
+    require(
+        not missing.any(),
+        name,
+        got=f"{int(missing.sum())} of {missing.size} rows without a label (first: row "
+        f"{int(np.argmax(missing)) if missing.any() else 0})",
+        wanted="a label for every row",
+        remedy="Leave those rows out, or give each a number of its own.",
+    )
 
 
 def _one_type(arrays: list[np.ndarray]) -> list[np.ndarray]:

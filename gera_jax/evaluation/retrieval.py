@@ -12,9 +12,16 @@ from gera_jax.evaluation import ranks
 from gera_jax.evaluation.inputs import counts, scores_of
 
 
-def retrieval_metrics(x: Any, y: Any, *, x_groups: Any = None, y_groups: Any = None,
-                      ks: Sequence[int] = (1, 5, 10), block_size: int = 1024,
-                      names: tuple[str, str] = ("x", "y")) -> dict[str, float]:
+def retrieval_metrics(
+    x: Any,
+    y: Any,
+    *,
+    x_groups: Any = None,
+    y_groups: Any = None,
+    ks: Sequence[int] = (1, 5, 10),
+    block_size: int = 1024,
+    names: tuple[str, str] = ("x", "y"),
+) -> dict[str, float]:
     """Recall at k, median rank and mean rank of cosine retrieval, both ways and averaged.
 
     Args:
@@ -46,14 +53,22 @@ def retrieval_metrics(x: Any, y: Any, *, x_groups: Any = None, y_groups: Any = N
     tie = ranks.tie_width(x.dtype)
     forward = ranks.positives(len(x), len(y), x_groups, y_groups, names)
     backward = ranks.positives(len(y), len(x), y_groups, x_groups, (names[1], names[0]))
-    return ranks.both_ways(names,
-                      _recalls(_product(x, y, block_size), forward, len(x), ks, tie),
-                      _recalls(_product(y, x, block_size), backward, len(y), ks, tie))
+    return ranks.both_ways(
+        names,
+        _recalls(_product(x, y, block_size), forward, len(x), ks, tie),
+        _recalls(_product(y, x, block_size), backward, len(y), ks, tie),
+    )
 
 
-def retrieval_metrics_from_scores(scores: Any, *, x_groups: Any = None, y_groups: Any = None,
-                                  ks: Sequence[int] = (1, 5, 10), block_size: int = 1024,
-                                  names: tuple[str, str] = ("x", "y")) -> dict[str, float]:
+def retrieval_metrics_from_scores(
+    scores: Any,
+    *,
+    x_groups: Any = None,
+    y_groups: Any = None,
+    ks: Sequence[int] = (1, 5, 10),
+    block_size: int = 1024,
+    names: tuple[str, str] = ("x", "y"),
+) -> dict[str, float]:
     """`retrieval_metrics` of a score matrix [n, m] that you have already (higher = closer).
 
     Only exactly equal scores are ties here, in whatever type they come (64-bit integers and long doubles are not rounded). Same
@@ -68,9 +83,11 @@ def retrieval_metrics_from_scores(scores: Any, *, x_groups: Any = None, y_groups
     n, m = scores.shape
     forward = ranks.positives(n, m, x_groups, y_groups, names)
     backward = ranks.positives(m, n, y_groups, x_groups, (names[1], names[0]))
-    return ranks.both_ways(names,
-                      _recalls(_given(scores, block_size), forward, n, ks, 0.0),
-                      _recalls(_given(scores.T, block_size), backward, m, ks, 0.0))
+    return ranks.both_ways(
+        names,
+        _recalls(_given(scores, block_size), forward, n, ks, 0.0),
+        _recalls(_given(scores.T, block_size), backward, m, ks, 0.0),
+    )
 
 
 def foscttm(x: Any, y: Any, *, x_groups: Any = None, y_groups: Any = None, block_size: int = 1024) -> float:
@@ -102,12 +119,12 @@ def foscttm(x: Any, y: Any, *, x_groups: Any = None, y_groups: Any = None, block
     tie = ranks.tie_width(x.dtype)
     forward = ranks.positives(len(x), len(y), x_groups, y_groups, ("x", "y"))
     backward = ranks.positives(len(y), len(x), y_groups, x_groups, ("y", "x"))
-    return (_closer(_product(x, y, block_size), forward, len(y), tie)
-            + _closer(_product(y, x, block_size), backward, len(x), tie)) / 2
+    return (
+        _closer(_product(x, y, block_size), forward, len(y), tie) + _closer(_product(y, x, block_size), backward, len(x), tie)
+    ) / 2
 
 
-def foscttm_from_scores(scores: Any, *, x_groups: Any = None, y_groups: Any = None,
-                        block_size: int = 1024) -> float:
+def foscttm_from_scores(scores: Any, *, x_groups: Any = None, y_groups: Any = None, block_size: int = 1024) -> float:
     """`foscttm` of a score matrix [n, m] that you have already (higher = closer).
 
     >>> import numpy as np
@@ -118,8 +135,7 @@ def foscttm_from_scores(scores: Any, *, x_groups: Any = None, y_groups: Any = No
     n, m = scores.shape
     forward = ranks.positives(n, m, x_groups, y_groups, ("x", "y"))
     backward = ranks.positives(m, n, y_groups, x_groups, ("y", "x"))
-    return (_closer(_given(scores, block_size), forward, m, 0.0)
-            + _closer(_given(scores.T, block_size), backward, n, 0.0)) / 2
+    return (_closer(_given(scores, block_size), forward, m, 0.0) + _closer(_given(scores.T, block_size), backward, n, 0.0)) / 2
 
 
 _Blocks = Iterator[tuple[int, int, np.ndarray]]
@@ -136,8 +152,7 @@ def _given(scores: np.ndarray, block_size: int) -> _Blocks:
         yield first, last, scores[first:last]
 
 
-def _recalls(score_blocks: _Blocks, right: ranks.Positives, n: int, ks: tuple[int, ...], tie: float
-             ) -> dict[str, float]:
+def _recalls(score_blocks: _Blocks, right: ranks.Positives, n: int, ks: tuple[int, ...], tie: float) -> dict[str, float]:
     rank, failed = np.zeros(n), np.zeros(n, bool)
     for first, last, scores in score_blocks:
         rank[first:last], failed[first:last] = ranks.best_rank(scores, right, first, last, tie)
@@ -146,8 +161,13 @@ def _recalls(score_blocks: _Blocks, right: ranks.Positives, n: int, ks: tuple[in
 
 
 def _closer(score_blocks: _Blocks, right: ranks.Positives, m: int, tie: float) -> float:
-    require(int(np.diff(right.start).max()) < m, "foscttm", got="a query to which every row is a right answer",
-            wanted="at least one wrong row for each query", remedy="Evaluate on two items or more.")
+    require(
+        int(np.diff(right.start).max()) < m,
+        "foscttm",
+        got="a query to which every row is a right answer",
+        wanted="at least one wrong row for each query",
+        remedy="Evaluate on two items or more.",
+    )
     total = 0.0
     for first, last, scores in score_blocks:
         total += float(np.sum(ranks.fraction_closer(scores, right, first, last, tie)))

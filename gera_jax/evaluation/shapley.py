@@ -134,14 +134,24 @@ def sampled_shapley_values(game: Game, players: int, *, orders: int, seed: int =
 def _check_scalar(game: Game, players: int) -> None:
     """One number a coalition: [1] would broadcast against the weights and give a multiple of the answer."""
     shapes = [leaf.shape for leaf in jax.tree.leaves(jax.eval_shape(game, jax.ShapeDtypeStruct((players,), bool)))]
-    require(shapes == [()], "game", got=f"a value of shape {', '.join(map(str, shapes))}", wanted="one number, shape ()",
-            remedy="Sum or index the value inside the game.")
+    require(
+        shapes == [()],
+        "game",
+        got=f"a value of shape {', '.join(map(str, shapes))}",
+        wanted="one number, shape ()",
+        remedy="Sum or index the value inside the game.",
+    )
 
 
 def _enumerate(game: Game, players: int) -> tuple[np.ndarray, np.ndarray]:
     """Value and size of every coalition; bit i of its number says whether player i is in it."""
-    require(1 <= players <= MAX_PLAYERS, "players", got=players, wanted=f"1 to {MAX_PLAYERS}",
-            remedy="Use sampled_shapley_values for more.")
+    require(
+        1 <= players <= MAX_PLAYERS,
+        "players",
+        got=players,
+        wanted=f"1 to {MAX_PLAYERS}",
+        remedy="Use sampled_shapley_values for more.",
+    )
     _check_scalar(game, players)
     codes = np.arange(2**players)
     member = (codes[:, None] >> np.arange(players) & 1).astype(bool)

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from gera_jax.checks import require
 
 
-def shift_robustness(home: Mapping[str, float], away: Mapping[str, float], *, chance: Mapping[str, float] | None = None
-                     ) -> dict[str, float]:
+def shift_robustness(
+    home: Mapping[str, float], away: Mapping[str, float], *, chance: Mapping[str, float] | None = None
+) -> dict[str, float]:
     """What a shift costs, for each metric that both sides have: the drop, and the share above chance that is kept.
 
     Args:

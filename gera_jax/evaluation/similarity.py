@@ -221,8 +221,13 @@ def _centred(x: np.ndarray) -> np.ndarray:
 
 
 def _same_rows(a: np.ndarray, b: np.ndarray) -> None:
-    require(len(a) == len(b), "b", got=f"{len(b)} rows", wanted=f"the same items as a ({len(a)} rows)",
-            remedy="Row i of b must be row i of a; join the two tables by id first.")
+    require(
+        len(a) == len(b),
+        "b",
+        got=f"{len(b)} rows",
+        wanted=f"the same items as a ({len(a)} rows)",
+        remedy="Row i of b must be row i of a; join the two tables by id first.",
+    )
 
 
 def _neighbours(z: np.ndarray, first: int, last: int, k: int) -> np.ndarray:

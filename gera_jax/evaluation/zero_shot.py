@@ -13,8 +13,9 @@ from gera_jax.evaluation.inputs import counts
 from gera_jax.evaluation.labels import label_codes
 
 
-def zero_shot_accuracy(x: Any, class_embeddings: Any, labels: Any, *, ks: Sequence[int] = (1, 5),
-                       class_labels: Any = None, block_size: int = 1024) -> dict[str, float]:
+def zero_shot_accuracy(
+    x: Any, class_embeddings: Any, labels: Any, *, ks: Sequence[int] = (1, 5), class_labels: Any = None, block_size: int = 1024
+) -> dict[str, float]:
     """Share of rows whose own class is among the k classes with the highest cosine.
 
     Args:
@@ -43,16 +44,24 @@ def zero_shot_accuracy(x: Any, class_embeddings: Any, labels: Any, *, ks: Sequen
     x, prompts = ranks.unit_pair(x, class_embeddings, ("x", "class_embeddings"))
     given = np.arange(len(prompts)) if class_labels is None else class_labels
     codes, prompt_class = label_codes(labels, given, names=("labels", "class_labels"))
-    require(codes.shape == (len(x),), "labels", got=f"shape {codes.shape}",
-            wanted=f"one class for each of the {len(x)} rows of x")
-    require(prompt_class.shape == (len(prompts),), "class_labels", got=f"shape {prompt_class.shape}",
-            wanted=f"one class for each of the {len(prompts)} rows of class_embeddings")
+    require(
+        codes.shape == (len(x),), "labels", got=f"shape {codes.shape}", wanted=f"one class for each of the {len(x)} rows of x"
+    )
+    require(
+        prompt_class.shape == (len(prompts),),
+        "class_labels",
+        got=f"shape {prompt_class.shape}",
+        wanted=f"one class for each of the {len(prompts)} rows of class_embeddings",
+    )
     names, inverse = np.unique(prompt_class, return_inverse=True)
     unknown = ~np.isin(codes, names)
-    require(not unknown.any(), "labels",
-            got=f"{int(unknown.sum())} rows of a class without an embedding (first: {np.asarray(labels)[unknown][:1]})",
-            wanted=f"only the {len(names)} classes of class_embeddings",
-            remedy="Labels are row numbers of class_embeddings, from 0, unless class_labels is given.")
+    require(
+        not unknown.any(),
+        "labels",
+        got=f"{int(unknown.sum())} rows of a class without an embedding (first: {np.asarray(labels)[unknown][:1]})",
+        wanted=f"only the {len(names)} classes of class_embeddings",
+        remedy="Labels are row numbers of class_embeddings, from 0, unless class_labels is given.",
+    )
     classes = np.zeros((len(names), x.shape[1]), x.dtype)
     np.add.at(classes, inverse, prompts)
     classes = ranks.unit_rows(classes)  # the sum points where the mean does

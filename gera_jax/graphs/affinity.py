@@ -119,8 +119,13 @@ _KERNELS = {"gaussian": _gaussian, "alpha_decay": _alpha_decay}
 
 def _check(sq_distances: Array, kernel: str, bandwidth: str | float, mask: Array | None, **positive: float) -> None:
     shape = jnp.shape(sq_distances)
-    require(len(shape) >= 2 and shape[-1] == shape[-2], "sq_distances", got=f"shape {shape}", wanted="[..., m, m]",
-            remedy="Give ops.squared_distances(x).")
+    require(
+        len(shape) >= 2 and shape[-1] == shape[-2],
+        "sq_distances",
+        got=f"shape {shape}",
+        wanted="[..., m, m]",
+        remedy="Give ops.squared_distances(x).",
+    )
     if mask is not None:
         require(mask.shape[-1] == shape[-1], "mask", got=f"shape {mask.shape}", wanted=f"[..., {shape[-1]}], one entry per point")
     require_known(kernel, _KERNELS, "kernel")

@@ -88,10 +88,24 @@ def _check(v: Array, source: Array, k: int, cutoff: float, mask: Array | None) -
     require(v.ndim == 2, "v", got=f"shape {v.shape}", wanted="[points, features]", remedy="Use jax.vmap over recordings.")
     if source.ndim != 1 or not jnp.issubdtype(source.dtype, jnp.integer):
         fail("source", got=f"{source.dtype} {source.shape}", wanted="integers [S], positions in v")
-    require(1 <= k < max(len(v), 2), "k", got=k, wanted=f"1 to {len(v) - 1}, for {len(v)} points",
-            remedy="Lower k or give more points.")
-    require(math.isfinite(cutoff) and 0 < cutoff <= 1, "cutoff", got=cutoff, wanted="above 0 and at most 1",
-            remedy="A path's length is a sum of 1 - cosine.")
+    require(
+        1 <= k < max(len(v), 2),
+        "k",
+        got=k,
+        wanted=f"1 to {len(v) - 1}, for {len(v)} points",
+        remedy="Lower k or give more points.",
+    )
+    require(
+        math.isfinite(cutoff) and 0 < cutoff <= 1,
+        "cutoff",
+        got=cutoff,
+        wanted="above 0 and at most 1",
+        remedy="A path's length is a sum of 1 - cosine.",
+    )
     if mask is not None:
-        require(jax.numpy.shape(mask) == (len(v),) and jnp.asarray(mask).dtype == jnp.bool_, "mask",
-                got=f"{jnp.asarray(mask).dtype} {jnp.shape(mask)}", wanted=f"bool [{len(v)}], True = a real point")
+        require(
+            jax.numpy.shape(mask) == (len(v),) and jnp.asarray(mask).dtype == jnp.bool_,
+            "mask",
+            got=f"{jnp.asarray(mask).dtype} {jnp.shape(mask)}",
+            wanted=f"bool [{len(v)}], True = a real point",
+        )

@@ -72,8 +72,13 @@ def diffusion_operator(
     [1.0, 1.0]
     """
     require_known(form, _NORMALIZED, "form")
-    require(isinstance(t, int) and not isinstance(t, bool) and t >= 0, "t", got=repr(t), wanted="an int >= 0",
-            remedy="For a real-valued time use a heat kernel.")
+    require(
+        isinstance(t, int) and not isinstance(t, bool) and t >= 0,
+        "t",
+        got=repr(t),
+        wanted="an int >= 0",
+        remedy="For a real-valued time use a heat kernel.",
+    )
     w, density = _graph(w, mask)
     density = _power(density, -alpha)
     w = w * density[..., :, None] * density[..., None, :]
@@ -86,8 +91,9 @@ def _graph(w: Array, mask: Array | None) -> tuple[Array, Array]:
     w = at_least_float32(w)
     require(w.ndim >= 2 and w.shape[-1] == w.shape[-2], "w", got=f"shape {w.shape}", wanted="[..., m, m]")
     if mask is not None:
-        require(mask.shape[-1] == w.shape[-1], "mask", got=f"shape {mask.shape}",
-                wanted=f"[..., {w.shape[-1]}], one entry per node")
+        require(
+            mask.shape[-1] == w.shape[-1], "mask", got=f"shape {mask.shape}", wanted=f"[..., {w.shape[-1]}], one entry per node"
+        )
         w = jnp.where(mask[..., :, None] & mask[..., None, :], w, 0.0)
     return w, jnp.sum(w, axis=-1)
 

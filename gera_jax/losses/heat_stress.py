@@ -148,6 +148,7 @@ def _pairs(x: Array, mask: Array | None) -> Array:
 
 def _stress(length: Array, wanted: Array, pairs: Array, normalization: str) -> Array:
     """[a] from distances [a, m, m]."""
+
     def mean(values):
         return (pairs * values).sum((1, 2)) / jnp.maximum(pairs.sum((1, 2)), 1)
 

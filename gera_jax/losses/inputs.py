@@ -61,11 +61,19 @@ def check_pair(x: Array, y: Array, *, paired: bool) -> None:
     check_rank(x, 2, "x")
     check_rank(y, 2, "y")
     if jnp.shape(x)[1] != jnp.shape(y)[1]:
-        checks.fail("y", got=f"width {jnp.shape(y)[1]}", wanted=f"the width {jnp.shape(x)[1]} of x",
-                    remedy="Project both modalities into one shared space first.")
+        checks.fail(
+            "y",
+            got=f"width {jnp.shape(y)[1]}",
+            wanted=f"the width {jnp.shape(x)[1]} of x",
+            remedy="Project both modalities into one shared space first.",
+        )
     if paired and jnp.shape(x)[0] != jnp.shape(y)[0]:
-        checks.fail("y", got=f"{jnp.shape(y)[0]} rows", wanted=f"the {jnp.shape(x)[0]} rows of x (row i matches row i)",
-                    remedy="Pass x_groups and y_groups, or targets where the loss takes them, if rows match otherwise.")
+        checks.fail(
+            "y",
+            got=f"{jnp.shape(y)[0]} rows",
+            wanted=f"the {jnp.shape(x)[0]} rows of x (row i matches row i)",
+            remedy="Pass x_groups and y_groups, or targets where the loss takes them, if rows match otherwise.",
+        )
 
 
 def scalar(value: ArrayLike, dtype: jnp.dtype, name: str, *, positive: bool) -> Array:
@@ -76,8 +84,12 @@ def scalar(value: ArrayLike, dtype: jnp.dtype, name: str, *, positive: bool) -> 
     if numbers_ is not None:
         number = float(numbers_)
         if not math.isfinite(number) or (positive and number <= 0):
-            checks.fail(name, got=f"{number:g}", wanted="a positive finite number" if positive else "a finite number",
-                        remedy="logit_scale is 1 / temperature." if name == "logit_scale" else "")
+            checks.fail(
+                name,
+                got=f"{number:g}",
+                wanted="a positive finite number" if positive else "a finite number",
+                remedy="logit_scale is 1 / temperature." if name == "logit_scale" else "",
+            )
     return jnp.asarray(value).astype(dtype)
 
 
@@ -117,12 +129,21 @@ def check_neighbourhoods(x: Array, z: Array, form: str, mask: Array | None, weig
     check_rank(z, rank, "z")
     points = jnp.shape(x)[:-1]
     if jnp.shape(z)[:-1] != points:
-        checks.fail("z", got=f"shape {jnp.shape(z)}", wanted=f"{points} as the leading axes of x, then any width",
-                    remedy="Pass the same points after projection.")
+        checks.fail(
+            "z",
+            got=f"shape {jnp.shape(z)}",
+            wanted=f"{points} as the leading axes of x, then any width",
+            remedy="Pass the same points after projection.",
+        )
     checks.require(math.prod(points) > 0, "x", got=f"shape {jnp.shape(x)}", wanted="at least one point")
     check_mask(mask, points, "mask")
     if form == "batch":
-        checks.require(weights is None, "weights", got='weights with form="batch"', wanted="no weights (one set, one loss)",
-                       remedy="Drop weights, or use mask to leave rows out.")
+        checks.require(
+            weights is None,
+            "weights",
+            got='weights with form="batch"',
+            wanted="no weights (one set, one loss)",
+            remedy="Drop weights, or use mask to leave rows out.",
+        )
     else:
         check_shape(weights, points[:1], "weights", "One weight per neighbourhood.")

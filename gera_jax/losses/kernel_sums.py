@@ -106,8 +106,9 @@ kernel_sum_within.defvjp(_within_forward, _within_backward)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def kernel_sum(mixture: Mixture, same: bool, x: Array, y: Array, x_weights: Array, y_weights: Array, scale: Array,
-               first_row: Array) -> Array:
+def kernel_sum(
+    mixture: Mixture, same: bool, x: Array, y: Array, x_weights: Array, y_weights: Array, scale: Array, first_row: Array
+) -> Array:
     """sum_ij v_i w_j k(|x_i - y_j|^2) over rows x [n, d] and y [m, d]; gradients to x and y alone.
 
     With `same`, row i of x is row first_row + i of y, and meets itself at distance 0 exactly.

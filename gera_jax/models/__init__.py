@@ -7,5 +7,13 @@ from gera_jax.models.residual import LowRankResidual, ProjectionMLP, ResidualMLP
 from gera_jax.models.two_tower import HEADS, TwoTower
 
 __all__ = [
-    "HEADS", "Identity", "Linear", "LowRankResidual", "ProjectionMLP", "ProposalMap", "Proposals", "ResidualMLP", "TwoTower",
+    "HEADS",
+    "Identity",
+    "Linear",
+    "LowRankResidual",
+    "ProjectionMLP",
+    "ProposalMap",
+    "Proposals",
+    "ResidualMLP",
+    "TwoTower",
 ]

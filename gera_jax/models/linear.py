@@ -29,8 +29,13 @@ def affine_start(weights: np.ndarray, offset: np.ndarray, dim: int) -> dict[str,
     """
     weights, offset = np.asarray(weights, np.float64)[:, :dim], np.asarray(offset, np.float64)[:dim]
     finite = bool(np.isfinite(weights).all() and np.isfinite(offset).all())
-    require(finite, "model.init", got="a closed form with NaN or infinity", wanted="finite weights",
-            remedy='Raise its regularization, or use init="random".')
+    require(
+        finite,
+        "model.init",
+        got="a closed form with NaN or infinity",
+        wanted="finite weights",
+        remedy='Raise its regularization, or use init="random".',
+    )
     # Scaled before they are cut to float32: small or large units leave its range.
     largest = np.abs(weights).max(initial=0.0) or 1.0
     size = largest * np.sqrt(np.mean((weights / largest) ** 2) * len(weights)) or 1.0

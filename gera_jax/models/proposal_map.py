@@ -162,8 +162,9 @@ class ProposalMap:
         sentences = self._sentences.init(second, jnp.zeros((1, self.widths["sentences"])))
         return {"clips": moments["params"], "sentences": sentences["params"]}
 
-    def moments(self, params: Any, clips: Array, exists: Array, *, train: bool = False, key: Array | None = None
-                ) -> dict[str, Array]:
+    def moments(
+        self, params: Any, clips: Array, exists: Array, *, train: bool = False, key: Array | None = None
+    ) -> dict[str, Array]:
         """{"iou", "contrast"} -> rows [B, N, dim] of the moments of clips [B, T, d], of which `exists` [B, T] are real."""
         clips = sanitize(clips, exists)
         return self._moments.apply({"params": params["clips"]}, clips, exists, train=train, rngs=_rngs(train, key))

@@ -67,20 +67,30 @@ class TwoTower:
     def __post_init__(self) -> None:
         checks.require_known(self.head, HEADS, "model.head")
         checks.require(self.dim >= 1, "model.dim", got=self.dim, wanted="at least 1")
-        checks.require(self.temperature > 0, "model.temperature", got=self.temperature, wanted="above 0",
-                       remedy="0.07 is the usual start.")
+        checks.require(
+            self.temperature > 0, "model.temperature", got=self.temperature, wanted="above 0", remedy="0.07 is the usual start."
+        )
         known = set(inspect.signature(HEADS[self.head]).parameters) - {"parent", "name", "dim"}
         for option in self.head_options:
             checks.require_known(option, known, f"model option of the {self.head} head")
         for name in self.widths:
-            checks.require(name not in RESERVED, "modality", got=f'"{name}"', wanted="a name that parameters do not use",
-                           remedy=f"Names {', '.join(RESERVED)} are taken: call it otherwise.")
+            checks.require(
+                name not in RESERVED,
+                "modality",
+                got=f'"{name}"',
+                wanted="a name that parameters do not use",
+                remedy=f"Names {', '.join(RESERVED)} are taken: call it otherwise.",
+            )
         checks.require(self.anchors >= 0, "model.anchors.count", got=self.anchors, wanted="0 (off) or more")
         if self.head == "identity" or self.head_options.get("identity"):
             wrong = {name: width for name, width in self.widths.items() if width != self.dim}
-            checks.require(not wrong, "model.dim", got=f"{self.dim} beside features of width {wrong}",
-                           wanted="the width of all modalities, as the identity head changes nothing at the start",
-                           remedy='Set model.dim, or use head="linear" without the option identity.')
+            checks.require(
+                not wrong,
+                "model.dim",
+                got=f"{self.dim} beside features of width {wrong}",
+                wanted="the width of all modalities, as the identity head changes nothing at the start",
+                remedy='Set model.dim, or use head="linear" without the option identity.',
+            )
 
     @property
     def _head(self) -> Any:
@@ -101,8 +111,9 @@ class TwoTower:
                 params["anchors"]["features"][name] = jax.random.normal(keys[0], (self.anchors, width))
                 params["anchors"]["z"][name] = jax.random.normal(keys[1], (self.anchors, self.dim))
         if self.teacher:
-            params["teacher"] = {name: {"kernel": jnp.zeros((width, self.dim)), "bias": jnp.zeros(self.dim)}
-                                 for name, width in self.widths.items()}
+            params["teacher"] = {
+                name: {"kernel": jnp.zeros((width, self.dim)), "bias": jnp.zeros(self.dim)} for name, width in self.widths.items()
+            }
         return params
 
     def teach(self, params: Any, name: str, x: Array) -> Array:
@@ -128,8 +139,13 @@ class TwoTower:
           weights: [d, r], columns in falling order of importance.
           offset: [r].
         """
-        checks.require("base" in params[name], "model.init", got=f'a closed-form start for head "{self.head}"',
-                       wanted="a head with an affine part", remedy='Use init="random".')
+        checks.require(
+            "base" in params[name],
+            "model.init",
+            got=f'a closed-form start for head "{self.head}"',
+            wanted="a head with an affine part",
+            remedy='Use init="random".',
+        )
         base = affine_start(weights, offset, self.dim)
         made = {**params, name: {**params[name], "base": base}}
         # A copy, as a step that gives its buffers away must not be handed one twice.

@@ -15,7 +15,8 @@ KINDS = {
     "linear": lambda start, end, steps, epoch: optax.linear_schedule(start, end, steps),
     "cosine": lambda start, end, steps, epoch: optax.cosine_decay_schedule(start, steps, alpha=end / start if start else 0.0),
     "step": lambda start, end, steps, epoch: optax.join_schedules(
-        [optax.constant_schedule(start), optax.constant_schedule(end)], [steps]),
+        [optax.constant_schedule(start), optax.constant_schedule(end)], [steps]
+    ),
     "inverse_epoch": lambda start, end, steps, epoch: _inverse_epoch(start, epoch),
 }
 FIELDS = {"kind", "start", "end", "steps", "warmup_steps", "warmup_percent"}
@@ -55,11 +56,20 @@ def schedule(value: Any, *, name: str, total_steps: int, steps_per_epoch: int = 
     start, end = value.get("start", STARTS.get(kind, 1.0)), value.get("end", ENDS.get(kind, 1.0))
     _require_number(start, f"{name}.start")
     _require_number(end, f"{name}.end")
-    checks.require(kind != "cosine" or start > 0, f"{name}.start", got=start, wanted="above 0 for a cosine",
-                   remedy='A rise is kind="linear".')
+    checks.require(
+        kind != "cosine" or start > 0,
+        f"{name}.start",
+        got=start,
+        wanted="above 0 for a cosine",
+        remedy='A rise is kind="linear".',
+    )
     _require_number(value.get("steps", 0), f"{name}.steps")
-    checks.require(kind != "step" or value.get("steps", 0) > 0, f"{name}.steps", got=value.get("steps", 0),
-                   wanted="the step from which the weight is `end`")
+    checks.require(
+        kind != "step" or value.get("steps", 0) > 0,
+        f"{name}.steps",
+        got=value.get("steps", 0),
+        wanted="the step from which the weight is `end`",
+    )
     warmup = _warmup(value, name, total_steps)
     steps = int(value.get("steps", 0)) or max(1, total_steps - warmup)
     main = KINDS[kind](float(start), float(end), steps, steps_per_epoch)
@@ -81,8 +91,9 @@ def _warmup(value: Mapping, name: str, total_steps: int) -> int:
     steps, percent = value.get("warmup_steps", 0), value.get("warmup_percent", 0)
     _require_number(steps, f"{name}.warmup_steps")
     _require_number(percent, f"{name}.warmup_percent")
-    checks.require(not (steps and percent), f"{name}.warmup_steps", got=f"{steps} beside warmup_percent={percent}",
-                   wanted="one of the two")
+    checks.require(
+        not (steps and percent), f"{name}.warmup_steps", got=f"{steps} beside warmup_percent={percent}", wanted="one of the two"
+    )
     checks.require(percent <= 100, f"{name}.warmup_percent", got=percent, wanted="a percentage of the run, 0 to 100")
     return int(steps) or round(total_steps * percent / 100)
 
@@ -90,5 +101,10 @@ def _warmup(value: Mapping, name: str, total_steps: int) -> int:
 def _require_number(value: Any, name: str) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     negative = number and value < 0
-    checks.require(number and 0 <= value < 1e38, name, got=repr(value), wanted="a number of at least 0 that float32 holds",
-                   remedy="A term that should push the other way is another loss, not a negative weight." if negative else "")
+    checks.require(
+        number and 0 <= value < 1e38,
+        name,
+        got=repr(value),
+        wanted="a number of at least 0 that float32 holds",
+        remedy="A term that should push the other way is another loss, not a negative weight." if negative else "",
+    )

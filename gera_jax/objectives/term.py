@@ -66,8 +66,9 @@ class Term:
         return self.fn(*ordered, **data, **self.kwargs, axis_name=axis_name)
 
 
-def build_terms(losses: Mapping[str, Mapping], available: Mapping[str, Rows], *, total_steps: int,
-                steps_per_epoch: int = 1) -> list[Term]:
+def build_terms(
+    losses: Mapping[str, Mapping], available: Mapping[str, Rows], *, total_steps: int, steps_per_epoch: int = 1
+) -> list[Term]:
     """Checked terms of a config's `losses` block.
 
     Masks and groups are wired where the loss takes them and the config does not name them: `<a>_mask` and `<a>_groups` are
@@ -102,11 +103,17 @@ def _build_term(name: str, spec: Mapping, available: Mapping[str, Rows], total_s
         checks.require_known(key, available, f"{where}.inputs.{argument}")
     for argument in kwargs:
         checks.require_known(argument, set(parameters) - {"axis_name"}, f"{where}.kwargs, an argument of {spec['fn']}")
-        checks.require(argument not in inputs, f"{where}.{argument}", got="a value in inputs and in kwargs",
-                       wanted="one of the two")
+        checks.require(
+            argument not in inputs, f"{where}.{argument}", got="a value in inputs and in kwargs", wanted="one of the two"
+        )
     for argument in _positional(fn):
-        checks.require(argument in inputs, f"{where}.inputs", got=f"no {argument}",
-                       wanted=f"{spec['fn']}({', '.join(_positional(fn))}, ...)", remedy=f"Known: {sorted(available)}.")
+        checks.require(
+            argument in inputs,
+            f"{where}.inputs",
+            got=f"no {argument}",
+            wanted=f"{spec['fn']}({', '.join(_positional(fn))}, ...)",
+            remedy=f"Known: {sorted(available)}.",
+        )
     free = [argument for argument in parameters if argument not in inputs and argument not in kwargs]
     masks = _masks(fn, free, inputs, available)
     inputs.update(_groups(free, inputs, available))
@@ -119,8 +126,7 @@ def _require_block(value: Any, name: str) -> None:
     checks.require(isinstance(value, Mapping), name, got=repr(value), wanted="a block of fields")
 
 
-def _masks(fn: Callable, free: list[str], inputs: Mapping[str, str], available: Mapping[str, Rows]
-           ) -> dict[str, tuple[str, ...]]:
+def _masks(fn: Callable, free: list[str], inputs: Mapping[str, str], available: Mapping[str, Rows]) -> dict[str, tuple[str, ...]]:
     """The masks of the inputs, by the names of the arguments that take them."""
     wired = {}
     for argument in free:
@@ -165,14 +171,20 @@ def describe_terms(terms: list[Term], shapes: Mapping[str, jax.ShapeDtypeStruct]
         try:
             jax.eval_shape(lambda context, term=term: term(context), dict(shapes))
         except Exception as error:  # JAX, NumPy and the losses say in many ways that shapes or arguments do not fit
-            checks.fail(f"losses.{term.name}", got=str(error), wanted=f"inputs that {term.fn_name} takes",
-                        remedy="Look at losses.*.inputs and kwargs.")
+            checks.fail(
+                f"losses.{term.name}",
+                got=str(error),
+                wanted=f"inputs that {term.fn_name} takes",
+                remedy="Look at losses.*.inputs and kwargs.",
+            )
         inputs = {**term.inputs, **{argument: "&".join(keys) for argument, keys in term.masks.items()}}
         named = " ".join(key if argument == key else f"{argument}={key}" for argument, key in inputs.items())
         rows.append((term.name, term.fn_name, _course(term.weight, total_steps), named))
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    lines = [_wrapped("".join(f"{cell:<{width + 2}}" for cell, width in zip(row[:3], widths, strict=True)), row[3].split())
-             for row in rows]
+    lines = [
+        _wrapped("".join(f"{cell:<{width + 2}}" for cell, width in zip(row[:3], widths, strict=True)), row[3].split())
+        for row in rows
+    ]
     used = sorted({key for term in terms for key in term.keys})
     return "\n".join([*lines, _wrapped("arrays: ", [f"{key} {list(shapes[key].shape)}" for key in used], gap=", ")])
 

@@ -46,8 +46,12 @@ def squared_distances(x: Any, y: Any = None) -> Array:
     x, other = _floats(x, y)
     for name, rows in (("x", x), ("y", other)):
         require(rows.ndim >= 2, name, got=f"shape {rows.shape}", wanted="[..., rows, features]")
-    require(x.shape[-1] == other.shape[-1], "y", got=f"rows of width {other.shape[-1]}",
-            wanted=f"rows of width {x.shape[-1]}, as in x")
+    require(
+        x.shape[-1] == other.shape[-1],
+        "y",
+        got=f"rows of width {other.shape[-1]}",
+        wanted=f"rows of width {x.shape[-1]}, as in x",
+    )
     factor = jnp.minimum(*(unit_factor(rows, axis=(-2, -1)) for rows in (x, other)))
     scaled = x * factor, other * factor
     # Distances do not change under a shift, so the centre needs no gradient.
@@ -82,8 +86,10 @@ def without_cancellation(squared: Array, lengths: Array, factor: Array, x: Array
     else:
         wrong = jnp.any(near if same is None else near & ~same, axis=-1)
         lead = value.shape[:-2]
-        operands = [jnp.broadcast_to(rows, (*lead, *rows.shape[len(rows.shape) - kept:])).reshape(-1, *rows.shape[-kept:])
-                    for rows, kept in ((value, 2), (x, 2), (y, 2), (wrong, 1))]
+        operands = [
+            jnp.broadcast_to(rows, (*lead, *rows.shape[len(rows.shape) - kept :])).reshape(-1, *rows.shape[-kept:])
+            for rows, kept in ((value, 2), (x, 2), (y, 2), (wrong, 1))
+        ]
         value = jax.vmap(_repaired)(*operands).reshape(value.shape) if lead else _repaired(value, x, y, wrong)
     # A difference of infinities is no number; beyond float32 there is no gradient.
     value = jnp.maximum(value, 0.0) + jnp.where(jnp.isfinite(squared), squared - lax.stop_gradient(squared), 0.0)
@@ -110,8 +116,10 @@ def _repaired(squared: Array, x: Array, y: Array, wrong: Array) -> Array:
 def _floats(x: Any, y: Any) -> tuple[Array, Array]:
     """Both sets in float32 or better; NumPy rows that float32 cannot hold are shifted first, by a row that both share."""
     given = [x] if y is None else [x, y]
-    if all(isinstance(rows, np.ndarray) and rows.dtype.kind in "iuf" and rows.dtype.itemsize >= 4 and rows.ndim >= 2
-           for rows in given) and any(rows.dtype != np.float32 for rows in given):
+    if all(
+        isinstance(rows, np.ndarray) and rows.dtype.kind in "iuf" and rows.dtype.itemsize >= 4 and rows.ndim >= 2
+        for rows in given
+    ) and any(rows.dtype != np.float32 for rows in given):
         wide = [rows.astype(np.longdouble if rows.dtype.kind in "iu" else np.float64) for rows in given]
         with np.errstate(over="ignore"):
             given = [(rows - wide[-1][..., :1, :]).astype(jax.dtypes.canonicalize_dtype(np.float64)) for rows in wide]

@@ -82,15 +82,16 @@ def sanitize(x: Array, mask: Array | None) -> Array:
     if mask is None:
         return x
     require(
-        x.shape[: mask.ndim] == mask.shape, "mask", got=f"shape {mask.shape} for rows of shape {x.shape}",
-        wanted="one entry per row", remedy="Give a bool array with the leading shape of the rows.",
+        x.shape[: mask.ndim] == mask.shape,
+        "mask",
+        got=f"shape {mask.shape} for rows of shape {x.shape}",
+        wanted="one entry per row",
+        remedy="Give a bool array with the leading shape of the rows.",
     )
     return jnp.where(mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim)), x, jnp.zeros((), x.dtype))
 
 
-def masked_mean(
-    values: Array, mask: Array | None = None, weights: Array | None = None, axis_name: str | None = None
-) -> Array:
+def masked_mean(values: Array, mask: Array | None = None, weights: Array | None = None, axis_name: str | None = None) -> Array:
     """sum_i w_i v_i / sum_i w_i over the unmasked entries of all devices.
 
     Args:

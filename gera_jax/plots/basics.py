@@ -1,6 +1,5 @@
 """What a run learned and where its rows lie: recall, training curves, the joint space, and what all pictures share."""
 
-
 from __future__ import annotations
 
 import io
@@ -21,16 +20,12 @@ if TYPE_CHECKING:
 # variable of the page, so that a page can give other values at night.
 SERIES = ("#0b62a4", "#c2410c", "#0f7b5f", "#8b3fa0", "#8a6a00", "#b0305c", "#3f6c7a", "#5b5f97")
 INK, MUTED, GRID, PAPER = "#1c2026", "#6b7280", "#e2e5ea", "#ffffff"
-VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper"} | {
-    c: f"s{i}" for i, c in enumerate(SERIES)
-}
+VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper"} | {c: f"s{i}" for i, c in enumerate(SERIES)}
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
 def recall_against_pairs(
-    points: Mapping[
-        str, Sequence[tuple[int, float]]
-    ],  # method -> (pairs, recall in [0, 1]), several seeds allowed
+    points: Mapping[str, Sequence[tuple[int, float]]],  # method -> (pairs, recall in [0, 1]), several seeds allowed
     *,
     chance: float | None = None,
     heading: str = "R@10, mean of both directions (%)",
@@ -49,9 +44,7 @@ def recall_against_pairs(
         x = np.array(sorted({pairs for pairs, _ in values}))
         y = np.array([100 * np.mean([v for pairs, v in values if pairs == count]) for count in x])
         axes.plot(x, y, color=color, marker=marker, markersize=5, linewidth=1.8)
-        axes.scatter(
-            [p for p, _ in values], [100 * v for _, v in values], s=8, color=color, alpha=0.45, linewidths=0
-        )
+        axes.scatter([p for p, _ in values], [100 * v for _, v in values], s=8, color=color, alpha=0.45, linewidths=0)
         ends.append((float(x[-1]), float(y[-1]), label, color))
     axes.set_xscale("log")
     axes.set_xticks(counts, [f"{count:,}" for count in counts])
@@ -72,9 +65,7 @@ def _recall_at_one_count(points, count: int, chance: float | None, heading: str)
         axes.plot([0, float(np.mean(numbers))], [y, y], color=GRID, linewidth=1.5, zorder=1)
         axes.scatter(numbers, [y] * len(numbers), s=12, color=SERIES[0], alpha=0.45, linewidths=0, zorder=2)
         axes.scatter([np.mean(numbers)], [y], s=40, color=SERIES[0], zorder=3)
-        axes.annotate(
-            f"{np.mean(numbers):.1f}", (max(numbers), y), (7, 0), textcoords="offset points", va="center"
-        )
+        axes.annotate(f"{np.mean(numbers):.1f}", (max(numbers), y), (7, 0), textcoords="offset points", va="center")
     axes.set_yticks(range(len(points)), list(points)[::-1])
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.set_ylim(-0.6, len(points) - 0.4)
@@ -89,8 +80,7 @@ def _recall_at_one_count(points, count: int, chance: float | None, heading: str)
 def training_curves(
     curves: Mapping[str, Sequence[Mapping[str, Any]]],  # run -> rows with "step" and numbers
     *,
-    recall: str
-    | None = None,  # the metric to show; None = the first that ends with R@10, a mean before others
+    recall: str | None = None,  # the metric to show; None = the first that ends with R@10, a mean before others
 ) -> Figure:
     """Validation recall of every run in one panel, and below it the losses of each run by step."""
     require(bool(curves), "curves", got="no run", wanted="at least one")
@@ -124,9 +114,7 @@ def training_curves(
         for index, key in enumerate(keys[label]):
             x, y = _series(curves[label], key)
             name = key.removeprefix("loss/") if key != "loss" else "total"
-            panel.plot(
-                x, y, color=INK if key == "loss" else SERIES[index % len(SERIES)], linewidth=1.4, label=name
-            )
+            panel.plot(x, y, color=INK if key == "loss" else SERIES[index % len(SERIES)], linewidth=1.4, label=name)
         low, high = _range(panel)
         if low > 0 and high > 50 * low:
             panel.set_yscale("log")
@@ -180,9 +168,7 @@ def pca_plane(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     require(bad == 0, "x and y", got=f"{bad} rows with NaN or infinite values", wanted="finite numbers")
     centre = both.mean(axis=0)
     _, _, directions = np.linalg.svd(both - centre, full_matrices=False)
-    plane = directions[:2] * np.sign(
-        directions[:2].sum(axis=1, keepdims=True) + 1e-30
-    )  # the same sign every time
+    plane = directions[:2] * np.sign(directions[:2].sum(axis=1, keepdims=True) + 1e-30)  # the same sign every time
     return (x - centre) @ plane.T, (y - centre) @ plane.T
 
 
@@ -201,15 +187,11 @@ def svg(figure: Figure, name: str, alt: str) -> str:
     text = re.sub(r'xlink:href="#', f'href="#{name}-', text).replace("url(#", f"url(#{name}-")
     for color, variable in VARIABLES.items():
         text = re.sub(re.escape(color), f"var(--{variable}, {color})", text, flags=re.I)
-    text = re.sub(r"'DejaVu Sans'[^;\"]*", "inherit-family", text).replace(
-        "inherit-family", "var(--font, sans-serif)"
-    )
+    text = re.sub(r"'DejaVu Sans'[^;\"]*", "inherit-family", text).replace("inherit-family", "var(--font, sans-serif)")
     return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(alt, quote=True)}" ', 1).rstrip()
 
 
-def new_figure(
-    width: float, height: float, top: bool = True, below: int = 0, wide: int = 1
-) -> tuple[Figure, list[Axes]]:
+def new_figure(width: float, height: float, top: bool = True, below: int = 0, wide: int = 1) -> tuple[Figure, list[Axes]]:
     """A plain figure: one panel over the full width if `top`, then `below` rows of `wide` panels."""
     try:
         from matplotlib.figure import Figure
@@ -218,9 +200,7 @@ def new_figure(
     figure = Figure(figsize=(width, max(height, 1.5)), layout="constrained")
     grid = figure.add_gridspec(int(top) + below, wide)
     panels = [figure.add_subplot(grid[0, :])] if top else []
-    panels += [
-        figure.add_subplot(grid[int(top) + row, column]) for row in range(below) for column in range(wide)
-    ]
+    panels += [figure.add_subplot(grid[int(top) + row, column]) for row in range(below) for column in range(wide)]
     for axes in panels:
         axes.set_facecolor("none")
         axes.spines[["top", "right"]].set_visible(False)
@@ -236,9 +216,7 @@ def new_figure(
 def chance_line(axes: Axes, chance: float | None, *, vertical: bool) -> None:
     if chance is None:
         return
-    (axes.axvline if vertical else axes.axhline)(
-        100 * chance, color=MUTED, linewidth=1, linestyle=(0, (2, 3))
-    )
+    (axes.axvline if vertical else axes.axhline)(100 * chance, color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
     at = (100 * chance, 1.0) if vertical else (1.0, 100 * chance)
     across = axes.get_xaxis_transform() if vertical else axes.get_yaxis_transform()
     axes.annotate("chance", at, (3, -3) if vertical else (-2, 3), xycoords=across, textcoords="offset points",

@@ -24,8 +24,12 @@ def layer_heatmap(
     scores = np.asarray(scores, float)
     require(scores.ndim == 2 and scores.size > 0, "scores", got=f"shape {scores.shape}", wanted="[layers of x, layers of y]")
     height, width = scores.shape
-    require(len(chosen) == 2 and all(-n <= i < n for i, n in zip(chosen, scores.shape, strict=True)), "chosen", got=f"{chosen}",
-            wanted=f"a layer of x and one of y, of {height} and {width}")
+    require(
+        len(chosen) == 2 and all(-n <= i < n for i, n in zip(chosen, scores.shape, strict=True)),
+        "chosen",
+        got=f"{chosen}",
+        wanted=f"a layer of x and one of y, of {height} and {width}",
+    )
     chosen = (int(chosen[0]) % height, int(chosen[1]) % width)  # -1 is the last
     figure, (axes,) = new_figure(min(7.2, 2.2 + 0.34 * width), min(7.2, 1.4 + 0.34 * height))
     image = axes.imshow(scores, cmap="viridis", aspect="auto", origin="lower", interpolation="nearest")

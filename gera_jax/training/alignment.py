@@ -44,14 +44,24 @@ class AlignmentTask:
         checks.require_known(config.model.init, STARTS, "model.init")
         names = config_lib.modalities(config)
         solvers = STARTS[config.model.init]
-        checks.require(len(names) == 2 or solvers is None or solvers[1] is not None, "model.init",
-                       got=f'"{config.model.init}" with {len(names)} modalities', wanted="a start for any number of them",
-                       remedy='Use init="ridge_cca" (generalised CCA of all of them) or "random".')
-        checks.require(solvers is not None or not config.model.teacher, "model.teacher", got='True with init="random"',
-                       wanted="a closed-form start, which is the teacher", remedy='Set model.init="ridge_cca".')
+        checks.require(
+            len(names) == 2 or solvers is None or solvers[1] is not None,
+            "model.init",
+            got=f'"{config.model.init}" with {len(names)} modalities',
+            wanted="a start for any number of them",
+            remedy='Use init="ridge_cca" (generalised CCA of all of them) or "random".',
+        )
+        checks.require(
+            solvers is not None or not config.model.teacher,
+            "model.teacher",
+            got='True with init="random"',
+            wanted="a closed-form start, which is the teacher",
+            remedy='Set model.init="ridge_cca".',
+        )
         if solvers is not None:
-            with checks.refusing("model.init_options", got=config.model.init_options.to_dict(),
-                                 wanted=f'arguments of init="{config.model.init}"'):
+            with checks.refusing(
+                "model.init_options", got=config.model.init_options.to_dict(), wanted=f'arguments of init="{config.model.init}"'
+            ):
                 solvers[len(names) > 2](**config.model.init_options)
         for side, name in zip(config_lib.sides(config), names, strict=True):
             Preprocessor(**config.data.preprocess[side].to_dict(), name=name)
@@ -62,19 +72,32 @@ class AlignmentTask:
             checks.require(graph["on"] == known["on"], f"graphs.{name}.on", got=f'"{graph["on"]}"', wanted=f'"{known["on"]}"')
         draws(config)
         checks.require_known(config.evals.metric, metric_names(names), "evals.metric")
-        checks.require(not config.batch.unpaired or config.data.unpaired != "none", "batch.unpaired", got=config.batch.unpaired,
-                       wanted='0 beside data.unpaired="none"', remedy='Set it to 0, or set data.unpaired="independent".')
+        checks.require(
+            not config.batch.unpaired or config.data.unpaired != "none",
+            "batch.unpaired",
+            got=config.batch.unpaired,
+            wanted='0 beside data.unpaired="none"',
+            remedy='Set it to 0, or set data.unpaired="independent".',
+        )
         shards = Parallel.choose(config.parallel).shards
         for field in ("anchors", "unpaired"):
-            checks.require(config.batch[field] % shards == 0, f"batch.{field}", got=config.batch[field],
-                           wanted=f"a multiple of the {shards} devices",
-                           remedy=f"Set it to {config.batch[field] // shards * shards or shards}.")
+            checks.require(
+                config.batch[field] % shards == 0,
+                f"batch.{field}",
+                got=config.batch[field],
+                wanted=f"a multiple of the {shards} devices",
+                remedy=f"Set it to {config.batch[field] // shards * shards or shards}.",
+            )
         terms = [term for term in config.losses.to_dict().values() if isinstance(term, Mapping)]
         used = [key for term in terms if isinstance(term.get("inputs"), Mapping) for key in term["inputs"].values()]
         same = not (config.views.noise or config.views.feature_dropout or config.model.options.get("dropout", 0.0))
-        checks.require(not same or not any(str(key).startswith("z.view.") for key in used), "views",
-                       got="a term on z.view.*, with noise=0, feature_dropout=0 and no dropout in the head",
-                       wanted="views that differ", remedy="Set views.noise=0.1, or model.options.dropout.")
+        checks.require(
+            not same or not any(str(key).startswith("z.view.") for key in used),
+            "views",
+            got="a term on z.view.*, with noise=0, feature_dropout=0 and no dropout in the head",
+            wanted="views that differ",
+            remedy="Set views.noise=0.1, or model.options.dropout.",
+        )
 
     def inputs(self, config: ConfigDict, *, masked: Collection[str]) -> dict[str, Rows]:
         return alignment_inputs(config, config_lib.modalities(config), masked=masked)
@@ -86,28 +109,64 @@ class AlignmentTask:
         return data
 
     def open(self, config: ConfigDict, data: AlignmentData, *, parallel: Parallel, cache_dir: Path | None) -> Problem:
-        neighbours = {name: neighbour_table(data, name, graph, seed=config.seed, cache_dir=cache_dir)
-                      for name, graph in config.graphs.items()}
-        sampler = Sampler(data, seed=config.seed, batch_size=config.batch.pairs, anchors=config.batch.anchors,
-                          neighbours=neighbours, unpaired=config.batch.unpaired, shards=parallel.shards,
-                          local_shards=parallel.local_shards, **draws(config))
+        neighbours = {
+            name: neighbour_table(data, name, graph, seed=config.seed, cache_dir=cache_dir)
+            for name, graph in config.graphs.items()
+        }
+        sampler = Sampler(
+            data,
+            seed=config.seed,
+            batch_size=config.batch.pairs,
+            anchors=config.batch.anchors,
+            neighbours=neighbours,
+            unpaired=config.batch.unpaired,
+            shards=parallel.shards,
+            local_shards=parallel.local_shards,
+            **draws(config),
+        )
         model = build_model(config, {name: data.features[name].dim for name in data.names})
         padded = parallel.shards > 1 or sampler.padded  # one device that is full needs no mask in its losses
-        info = dict(fingerprints=dict(data.fingerprints), names=list(data.names), widths=dict(model.widths),
-                    pairs=len(data.pairs), val=len(data.val), test=len(data.test), overview=overview(data),
-                    pool={name: len(rows) for name, rows in data.pool.items()},
-                    raw_widths={name: int(data.tables[name].rows.shape[1]) for name in data.names})
+        info = dict(
+            fingerprints=dict(data.fingerprints),
+            names=list(data.names),
+            widths=dict(model.widths),
+            pairs=len(data.pairs),
+            val=len(data.val),
+            test=len(data.test),
+            overview=overview(data),
+            pool={name: len(rows) for name, rows in data.pool.items()},
+            raw_widths={name: int(data.tables[name].rows.shape[1]) for name in data.names},
+        )
         arrays = {f"{name}/{key}": value for name in data.names for key, value in data.preprocessors[name].to_arrays().items()}
-        return Problem(data=data, model=model, sampler=sampler, examples=len(data.pairs), batch_size=sampler.batch_size,
-                       masked=data.names if padded else tuple(sampler.incomplete), start=lambda: start(config, model, data),
-                       project=self.projector(model), evaluate=self.evaluator(model, data),
-                       splits=[split for split in ("val", "test") if len(getattr(data, split)) > 1], info=info, arrays=arrays)
+        return Problem(
+            data=data,
+            model=model,
+            sampler=sampler,
+            examples=len(data.pairs),
+            batch_size=sampler.batch_size,
+            masked=data.names if padded else tuple(sampler.incomplete),
+            start=lambda: start(config, model, data),
+            project=self.projector(model),
+            evaluate=self.evaluator(model, data),
+            splits=[split for split in ("val", "test") if len(getattr(data, split)) > 1],
+            info=info,
+            arrays=arrays,
+        )
 
     def model(self, config: ConfigDict, info: Mapping[str, Any]) -> TwoTower:
         return build_model(config, info["widths"])
 
-    def context(self, config: ConfigDict, model: TwoTower, params: Any, batch: Batch, *, wanted: Collection[str],
-                key: Array | None = None, axis_name: str | None = None) -> dict[str, Array]:
+    def context(
+        self,
+        config: ConfigDict,
+        model: TwoTower,
+        params: Any,
+        batch: Batch,
+        *,
+        wanted: Collection[str],
+        key: Array | None = None,
+        axis_name: str | None = None,
+    ) -> dict[str, Array]:
         return alignment_context(model, params, batch, wanted=wanted, views=config.views.to_dict(), key=key, axis_name=axis_name)
 
     def diagnose(self, model: TwoTower, params: Any, batch: Batch, *, axis_name: str | None = None) -> dict[str, Array]:
@@ -137,11 +196,16 @@ class AlignmentTask:
 
         return evaluate
 
-    def embedder(self, model: TwoTower, info: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
-                 ) -> Callable[[Any, str, np.ndarray], np.ndarray]:
+    def embedder(
+        self, model: TwoTower, info: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+    ) -> Callable[[Any, str, np.ndarray], np.ndarray]:
         project = self.projector(model)
-        prepare = {name: Preprocessor.from_arrays({key.removeprefix(f"{name}/"): arrays[key] for key in arrays
-                                                   if key.startswith(f"{name}/")}) for name in info["names"]}
+        prepare = {
+            name: Preprocessor.from_arrays(
+                {key.removeprefix(f"{name}/"): arrays[key] for key in arrays if key.startswith(f"{name}/")}
+            )
+            for name in info["names"]
+        }
 
         def embed(params: Any, name: str, rows: np.ndarray) -> np.ndarray:
             checks.require_known(name, info["names"], "modality")
@@ -152,8 +216,10 @@ class AlignmentTask:
     def preflight(self, config: ConfigDict) -> Preflight:
         tables = inspect_data(config.data.to_dict())
         names = config_lib.modalities(config)
-        widths = {name: width_after(config.data.preprocess[side], tables[name][1])
-                  for side, name in zip(config_lib.sides(config), names, strict=True)}
+        widths = {
+            name: width_after(config.data.preprocess[side], tables[name][1])
+            for side, name in zip(config_lib.sides(config), names, strict=True)
+        }
         rows = [tables[name][0] for name in names]
         for side, name, n in zip(config_lib.sides(config), names, rows, strict=True):  # the pool is no larger than the table
             smoothing = config.data.preprocess[side].filter
@@ -180,8 +246,11 @@ class AlignmentTask:
         model = build_model(config, widths)
         if STARTS[config.model.init] is not None:
             for name, width in widths.items():
-                jax.eval_shape(lambda name=name, width=width: model.start_at(
-                    model.init(jax.random.key(0)), name, np.zeros((width, 1)), np.zeros(1)))
+                jax.eval_shape(
+                    lambda name=name, width=width: model.start_at(
+                        model.init(jax.random.key(0)), name, np.zeros((width, 1)), np.zeros(1)
+                    )
+                )
         return Preflight(tables=tables, model=model, examples=pairs, batch_size=size, batch=batch)
 
 
@@ -206,9 +275,16 @@ def width_after(preprocess: Mapping[str, Any], width: int) -> int:
 def build_model(config: Mapping, widths: Mapping[str, int]) -> TwoTower:
     """The model of a config's `model` block over features of the given widths."""
     block = config["model"]
-    return TwoTower(widths, head=block["head"], dim=block["dim"], temperature=block["temperature"],
-                    learn_temperature=block["learn_temperature"], head_options=dict(block["options"]),
-                    anchors=block["anchors"]["count"], teacher=block["teacher"])
+    return TwoTower(
+        widths,
+        head=block["head"],
+        dim=block["dim"],
+        temperature=block["temperature"],
+        learn_temperature=block["learn_temperature"],
+        head_options=dict(block["options"]),
+        anchors=block["anchors"]["count"],
+        teacher=block["teacher"],
+    )
 
 
 def start(config: Mapping, model: TwoTower, data: AlignmentData) -> dict[str, Any]:

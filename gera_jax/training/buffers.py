@@ -26,8 +26,11 @@ def create(shapes: Mapping[str, list[int]]) -> Buffers:
     """
     if not shapes:
         return {}
-    return {"rows": {key: jnp.zeros(shape, jnp.float32) for key, shape in shapes.items()},
-            "mask": {key: jnp.zeros(shape[0], bool) for key, shape in shapes.items()}, "next": jnp.zeros((), jnp.int32)}
+    return {
+        "rows": {key: jnp.zeros(shape, jnp.float32) for key, shape in shapes.items()},
+        "mask": {key: jnp.zeros(shape[0], bool) for key, shape in shapes.items()},
+        "next": jnp.zeros((), jnp.int32),
+    }
 
 
 def push(queues: Buffers, rows: Mapping[str, Array], masks: Mapping[str, Array], *, axis_name: str | None = None) -> Buffers:
@@ -59,9 +62,11 @@ def push(queues: Buffers, rows: Mapping[str, Array], masks: Mapping[str, Array],
     def put(old: Array, new: Array) -> Array:
         return old.at[place].set(new.astype(old.dtype), mode="drop")  # a place outside of the ring is no place
 
-    return {"rows": {key: put(queues["rows"][key], rows[key]) for key in rows},
-            "mask": {key: put(queues["mask"][key], masks[key]) for key in rows},
-            "next": (queues["next"] + order[-1]) % length}
+    return {
+        "rows": {key: put(queues["rows"][key], rows[key]) for key in rows},
+        "mask": {key: put(queues["mask"][key], masks[key]) for key in rows},
+        "next": (queues["next"] + order[-1]) % length,
+    }
 
 
 def offer(queues: Buffers) -> dict[str, Array]:
@@ -91,14 +96,23 @@ def check(block: Mapping, known: Mapping[str, Rows]) -> None:
     checks.require(block["length"] >= 0, "buffers.length", got=block["length"], wanted="0 (off) or more")
     if not block["length"]:
         return
-    checks.require(len(block["of"]) > 0, "buffers.of", got="no key", wanted='keys to keep, such as ("z.image",)',
-                   remedy="Name them, or set buffers.length=0.")
+    checks.require(
+        len(block["of"]) > 0,
+        "buffers.of",
+        got="no key",
+        wanted='keys to keep, such as ("z.image",)',
+        remedy="Name them, or set buffers.length=0.",
+    )
     for key in block["of"]:
         checks.require_known(key, [name for name, rows in known.items() if rows.queue], "buffers.of")
 
 
 def check_length(block: Mapping, examples: int) -> None:
     """Raise `InputError` where a queue would hold every example more than once."""
-    checks.require(block["length"] <= examples, "buffers.length", got=block["length"],
-                   wanted=f"at most {examples}, the examples that there are",
-                   remedy=f"Set it to {examples}: a longer queue only repeats them.")
+    checks.require(
+        block["length"] <= examples,
+        "buffers.length",
+        got=block["length"],
+        wanted=f"at most {examples}, the examples that there are",
+        remedy=f"Set it to {examples}: a longer queue only repeats them.",
+    )

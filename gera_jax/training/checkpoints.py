@@ -92,14 +92,20 @@ def read(path: Path, abstract: Any) -> Checkpoint:
     except Exception as error:  # the files are whole: it is their content that does not fit
         words = (str(error).strip().splitlines() or [""])[0][:200]
         raise checks.InputError(
-            "checkpoint", got=f"{path}, whole but not readable with orbax {ocp.__version__} ({type(error).__name__}: {words})",
+            "checkpoint",
+            got=f"{path}, whole but not readable with orbax {ocp.__version__} ({type(error).__name__}: {words})",
             wanted="one of this config, written by such a version",
-            remedy="run.json lists the versions that wrote it; with those it can be read.") from error
+            remedy="run.json lists the versions that wrote it; with those it can be read.",
+        ) from error
     pairs = zip(jax.tree_util.tree_leaves_with_path(state), jax.tree.leaves(abstract), strict=True)
     for (key, leaf), wanted in pairs:
-        checks.require((leaf.shape, leaf.dtype) == (wanted.shape, wanted.dtype), "checkpoint",
-                       got=f"{path} with {jax.tree_util.keystr(key)} of {leaf.dtype}{list(leaf.shape)}",
-                       wanted=f"{wanted.dtype}{list(wanted.shape)}, as the config says", remedy="Was config.json changed?")
+        checks.require(
+            (leaf.shape, leaf.dtype) == (wanted.shape, wanted.dtype),
+            "checkpoint",
+            got=f"{path} with {jax.tree_util.keystr(key)} of {leaf.dtype}{list(leaf.shape)}",
+            wanted=f"{wanted.dtype}{list(wanted.shape)}, as the config says",
+            remedy="Was config.json changed?",
+        )
     return Checkpoint(head["step"], state, head["loop"], head["made_of"])
 
 
@@ -175,7 +181,8 @@ class Checkpoints:
                 raise
             raise checks.RunError(
                 f"checkpoint: no space left in {self._folder} at step {step}; steps {self.steps} are whole. "
-                "Free some space and run the same command again: it goes on from there.") from error
+                "Free some space and run the same command again: it goes on from there."
+            ) from error
 
     def _write(self, step: int, state: Any, loop: dict[str, Any]) -> None:
         import orbax.checkpoint as ocp
@@ -183,8 +190,11 @@ class Checkpoints:
         partial = self._folder / f".{step}.part"
         try:
             _checkpointer(ocp).save(partial / STATE, args=ocp.args.PyTreeSave(state))
-            seals = {path.relative_to(partial).as_posix(): files.file_digest(path, sync=True)
-                     for path in sorted(partial.rglob("*")) if path.is_file()}
+            seals = {
+                path.relative_to(partial).as_posix(): files.file_digest(path, sync=True)
+                for path in sorted(partial.rglob("*"))
+                if path.is_file()
+            }
             for path in partial.rglob("*/"):
                 files.sync_folder(path)
             files.write_json(partial / HEAD, dict(step=step, loop=loop, made_of=self._made_of, files=seals))
@@ -197,7 +207,7 @@ class Checkpoints:
     def _prune(self) -> None:
         steps = saved_steps(self._folder)
         ranked = sorted(steps, key=self._metric, reverse=True)  # of equal ones the newest
-        for step in set(steps) - {*steps[:self._latest], *ranked[:self._best]}:
+        for step in set(steps) - {*steps[: self._latest], *ranked[: self._best]}:
             away = self._folder / f".{step}.part"
             os.rename(self._folder / str(step), away)  # gone at once, so that a reader never finds half of it
             shutil.rmtree(away)
@@ -219,8 +229,13 @@ class Checkpoints:
         if found is not None:
             old, new = found.made_of, self._made_of
             other = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
-            checks.require(not other, "workdir", got=f"{self._folder.parent}, which holds a run of other {', '.join(other)}",
-                           wanted="an empty folder or one of the same run", remedy="Choose another folder.")
+            checks.require(
+                not other,
+                "workdir",
+                got=f"{self._folder.parent}, which holds a run of other {', '.join(other)}",
+                wanted="an empty folder or one of the same run",
+                remedy="Choose another folder.",
+            )
         return found
 
     def _set_aside(self, step: int, error: files.DamagedError) -> None:
@@ -230,8 +245,14 @@ class Checkpoints:
         target = next(shelf / name for name in names if not (shelf / name).exists())
         os.rename(self._folder / str(step), target)
         before = "the one before" if saved_steps(self._folder) else "the start, as there is no other"
-        logger.warning("checkpoint of step %d is damaged: %s is %s; it is kept in %s; going back to %s", step,
-                       Path(error.name).name, error.got, target, before)
+        logger.warning(
+            "checkpoint of step %d is damaged: %s is %s; it is kept in %s; going back to %s",
+            step,
+            Path(error.name).name,
+            error.got,
+            target,
+            before,
+        )
 
     def close(self) -> None:
         """Return once everything is on disk."""

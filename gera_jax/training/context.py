@@ -24,16 +24,29 @@ def alignment_inputs(config: Any, names: tuple[str, ...], *, masked: Collection[
     known = {"logit_scale": Rows(), "mask": Rows(), **({"groups": Rows()} if groups else {})}
     known.update({f"draws.{name}": Rows() for name in config["draws"]})
     for name in names:
+
         def mask(kind: str = "", name: str = name) -> str:
             return f"mask.{kind}{name}" if name in masked else ""
 
-        known.update({f"mask.{name}": Rows(), f"features.{name}": Rows(mask(), groups, queue=True),
-                      f"z.{name}": Rows(mask(), groups, queue=True), f"z.view.{name}": Rows(mask(), groups)})
+        known.update(
+            {
+                f"mask.{name}": Rows(),
+                f"features.{name}": Rows(mask(), groups, queue=True),
+                f"z.{name}": Rows(mask(), groups, queue=True),
+                f"z.view.{name}": Rows(mask(), groups),
+            }
+        )
         if name in config["graphs"] and config["batch"]["anchors"]:
             known.update({f"neighbours.{name}": Rows(), f"z.neighbours.{name}": Rows()})
         if config["batch"]["unpaired"]:
-            known.update({f"unpaired.{name}": Rows(), f"z.unpaired.{name}": Rows(), f"mask.all.{name}": Rows(),
-                          f"mask.known.{name}": Rows()})
+            known.update(
+                {
+                    f"unpaired.{name}": Rows(),
+                    f"z.unpaired.{name}": Rows(),
+                    f"mask.all.{name}": Rows(),
+                    f"mask.known.{name}": Rows(),
+                }
+            )
             known.update({f"{key}.{name}": Rows(mask("all.")) for key in ("all", "z.all", "z.view.all")})
         if config["model"]["teacher"]:
             known[f"teacher.{name}"] = Rows(mask(), groups)
@@ -46,8 +59,16 @@ def alignment_inputs(config: Any, names: tuple[str, ...], *, masked: Collection[
     return known
 
 
-def alignment_context(model: TwoTower, params: Any, batch: Mapping[str, Array], *, wanted: Collection[str],
-                      views: Mapping[str, float], key: Array | None = None, axis_name: str | None = None) -> dict[str, Array]:
+def alignment_context(
+    model: TwoTower,
+    params: Any,
+    batch: Mapping[str, Array],
+    *,
+    wanted: Collection[str],
+    views: Mapping[str, float],
+    key: Array | None = None,
+    axis_name: str | None = None,
+) -> dict[str, Array]:
     """See `Task.context`; the keys are those of `alignment_inputs`.
 
     Each row of the batch is projected once, however many pairs and neighbourhoods it is part of: on small pools that is
@@ -73,8 +94,17 @@ def alignment_context(model: TwoTower, params: Any, batch: Mapping[str, Array], 
 class _Modality:
     """The blocks of one modality, each made when it is asked for."""
 
-    def __init__(self, model: TwoTower, params: Any, batch: Mapping[str, Array], name: str, number: int,
-                 views: Mapping[str, float], key: Array | None, axis_name: str | None):
+    def __init__(
+        self,
+        model: TwoTower,
+        params: Any,
+        batch: Mapping[str, Array],
+        name: str,
+        number: int,
+        views: Mapping[str, float],
+        key: Array | None,
+        axis_name: str | None,
+    ):
         self.model, self.params, self.batch, self.name, self.number = model, params, batch, name, number
         self.views, self.key, self.axis_name = views, key, axis_name
         self.mask = batch.get(f"mask.{name}", batch["mask"])
@@ -90,11 +120,12 @@ class _Modality:
             for block in ("neighbours", "unpaired"):
                 made[f"{prefix}{block}.{name}"] = lambda rows=rows, block=block: self.take(rows(), block)
             made[f"{prefix}all.{name}"] = lambda rows=rows: jnp.concatenate(
-                [self.take(rows(), "pairs"), self.take(rows(), "unpaired")])
-        made[f"mask.all.{name}"] = lambda: jnp.concatenate(
-            [self.mask, jnp.ones(len(self.batch[f"unpaired.{name}"]), bool)])
+                [self.take(rows(), "pairs"), self.take(rows(), "unpaired")]
+            )
+        made[f"mask.all.{name}"] = lambda: jnp.concatenate([self.mask, jnp.ones(len(self.batch[f"unpaired.{name}"]), bool)])
         made[f"mask.known.{name}"] = lambda: jnp.concatenate(  # rows of `all` that are in a known pair
-            [self.mask, jnp.zeros(len(self.batch[f"unpaired.{name}"]), bool)])
+            [self.mask, jnp.zeros(len(self.batch[f"unpaired.{name}"]), bool)]
+        )
         made[f"z.view.{name}"] = lambda: self.view(("pairs",))
         made[f"z.view.all.{name}"] = lambda: self.view(("pairs", "unpaired"))
         made[f"z.mixed.{name}"] = self.mixed

@@ -49,8 +49,9 @@ def split_rows(data: AlignmentData, split: str) -> tuple[np.ndarray, ...]:
     return tuple(np.unique(rows[rows >= 0]) for rows in pairs.T)
 
 
-def alignment_metrics(data: AlignmentData, project: Callable[[str, np.ndarray], np.ndarray], split: str, *,
-                      full: bool = True) -> dict[str, float]:
+def alignment_metrics(
+    data: AlignmentData, project: Callable[[str, np.ndarray], np.ndarray], split: str, *, full: bool = True
+) -> dict[str, float]:
     """Retrieval both ways, FOSCTTM and the share of neighbourhoods kept, on one split.
 
     Of three modalities each pair is measured on the items that have both, under "<a>-<b>/..."; a pair that fewer than two
@@ -61,8 +62,9 @@ def alignment_metrics(data: AlignmentData, project: Callable[[str, np.ndarray], 
       full: with FOSCTTM and neighbourhoods; training looks at retrieval alone.
     """
     rows = dict(zip(data.names, split_rows(data, split), strict=True))
-    z = {name: np.asarray(project(name, data.features[name].take(index)), np.float32)
-         for name, index in rows.items() if len(index)}
+    z = {
+        name: np.asarray(project(name, data.features[name].take(index)), np.float32) for name, index in rows.items() if len(index)
+    }
     by_pair = {}
     for a, b in itertools.combinations(range(len(data.names)), 2):
         tuples = getattr(data, split)
@@ -87,8 +89,9 @@ def alignment_metrics(data: AlignmentData, project: Callable[[str, np.ndarray], 
 
 def _over_pairs(by_pair: Mapping[tuple[str, str], Mapping[str, float]]) -> dict[str, float]:
     """Each pair's metrics under its name, and the means of what all of them have."""
-    checks.require(len(by_pair) > 0, "data.split", got="no two items that share two modalities",
-                   wanted="at least 2 to rank among")
+    checks.require(
+        len(by_pair) > 0, "data.split", got="no two items that share two modalities", wanted="at least 2 to rank among"
+    )
     named = {f"{a}-{b}/{key}": value for (a, b), found in by_pair.items() for key, value in found.items()}
     shared = [key for key in next(iter(by_pair.values())) if key.startswith("mean/") or key == "foscttm"]
     return named | {key: float(np.mean([found[key] for found in by_pair.values()])) for key in shared}

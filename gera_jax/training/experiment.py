@@ -73,8 +73,9 @@ def build(config: ConfigDict, *, tables: tuple | None = None, cache_dir: Path | 
 
     example = {name: value[0] for name, value in problem.sampler.batch(0).items()}
     inputs = task.inputs(config, masked=problem.masked)
-    terms, shapes, queue = plan(config, task, problem.model, example, inputs, total_steps=total_steps,
-                                steps_per_epoch=steps_per_epoch)
+    terms, shapes, queue = plan(
+        config, task, problem.model, example, inputs, total_steps=total_steps, steps_per_epoch=steps_per_epoch
+    )
     buffers.check_length(config.buffers, problem.examples)
     step, diagnose = make_steps(config, task, problem.model, terms, inputs, optimizer)
     info = {**problem.info, "queue": queue}
@@ -82,27 +83,57 @@ def build(config: ConfigDict, *, tables: tuple | None = None, cache_dir: Path | 
     def init_state() -> TrainState:
         return initial_state(config, problem.start(), optimizer, queue)
 
-    return Experiment(config, task, problem, terms, parallel, total_steps, parallel.wrap(step), parallel.wrap(diagnose),
-                      init_state, info, describe_terms(terms, shapes, total_steps=total_steps))
+    return Experiment(
+        config,
+        task,
+        problem,
+        terms,
+        parallel,
+        total_steps,
+        parallel.wrap(step),
+        parallel.wrap(diagnose),
+        init_state,
+        info,
+        describe_terms(terms, shapes, total_steps=total_steps),
+    )
 
 
-def plan(config: ConfigDict, task: Task, model: Any, batch: Mapping[str, Any], inputs: Mapping[str, Rows], *,
-         total_steps: int, steps_per_epoch: int = 1) -> tuple[list[Term], dict[str, Any], dict[str, list[int]]]:
+def plan(
+    config: ConfigDict,
+    task: Task,
+    model: Any,
+    batch: Mapping[str, Any],
+    inputs: Mapping[str, Rows],
+    *,
+    total_steps: int,
+    steps_per_epoch: int = 1,
+) -> tuple[list[Term], dict[str, Any], dict[str, list[int]]]:
     """Terms, the shapes of all that they may ask for, and the shapes of the queues; from the shapes of a shard alone."""
     with checks.refusing("model", got=dict(config.get("model", {})), wanted="a model that takes the batch"):
         shapes = jax.eval_shape(
-            lambda rows: task.context(config, model, model.init(jax.random.key(0)), rows, wanted=inputs), dict(batch))
+            lambda rows: task.context(config, model, model.init(jax.random.key(0)), rows, wanted=inputs), dict(batch)
+        )
     queue = buffers.shapes(config.buffers, shapes)
     shapes = {**shapes, **jax.eval_shape(lambda: buffers.offer(buffers.create(queue)))}
-    terms = build_terms(config.losses.to_dict(), {**inputs, **buffers.inputs(config.buffers)}, total_steps=total_steps,
-                        steps_per_epoch=steps_per_epoch)
+    terms = build_terms(
+        config.losses.to_dict(),
+        {**inputs, **buffers.inputs(config.buffers)},
+        total_steps=total_steps,
+        steps_per_epoch=steps_per_epoch,
+    )
     return terms, shapes, queue
 
 
 def initial_state(config: ConfigDict, params: Any, optimizer: Any, queue: Mapping[str, list[int]]) -> TrainState:
     """The state of step 0."""
-    return TrainState(step=jnp.zeros((), jnp.int32), params=params, opt=optimizer.init(params),
-                      ema=params if config.optimizer.ema else (), best=params, buffers=buffers.create(queue))
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        opt=optimizer.init(params),
+        ema=params if config.optimizer.ema else (),
+        best=params,
+        buffers=buffers.create(queue),
+    )
 
 
 def check_config(config: ConfigDict) -> Task:
@@ -119,12 +150,20 @@ def check_config(config: ConfigDict) -> Task:
 def duration(config: Mapping, *, examples: int, batch_size: int) -> int:
     """Steps of the run, from the one duration that is set."""
     given = {name: config[name] for name in config_lib.DURATIONS if config[name]}
-    checks.require(len(given) == 1, "duration", got=given or "none", wanted=f"exactly one of {config_lib.DURATIONS}",
-                   remedy="Set the others to 0.")
-    (name, value), = given.items()
+    checks.require(
+        len(given) == 1,
+        "duration",
+        got=given or "none",
+        wanted=f"exactly one of {config_lib.DURATIONS}",
+        remedy="Set the others to 0.",
+    )
+    ((name, value),) = given.items()
     checks.require(value > 0, name, got=value, wanted="above 0")
     per_epoch = -(-examples // batch_size)  # as the sampler counts: every example comes at least once
-    steps = {"total_steps": lambda: value, "total_epochs": lambda: int(value * per_epoch),
-             "total_examples": lambda: -(-value // batch_size)}[name]()
+    steps = {
+        "total_steps": lambda: value,
+        "total_epochs": lambda: int(value * per_epoch),
+        "total_examples": lambda: -(-value // batch_size),
+    }[name]()
     checks.require(steps < 2**31, name, got=f"{value}, which is {steps} steps", wanted="fewer than 2^31 steps")
     return steps

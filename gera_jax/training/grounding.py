@@ -46,11 +46,16 @@ class GroundingTask:
         checks.require_known(config.evals.metric, metrics, "evals.metric")
         checks.require_known(config.model.init, STARTS, "model.init")
         if solver := STARTS[config.model.init]:
-            with checks.refusing("model.init_options", got=config.model.init_options.to_dict(),
-                                 wanted=f'arguments of init="{config.model.init}"'):
+            with checks.refusing(
+                "model.init_options", got=config.model.init_options.to_dict(), wanted=f'arguments of init="{config.model.init}"'
+            ):
                 solver(**config.model.init_options)
-        checks.require(config.moments.nearest + config.moments.similar > 0, "moments.nearest", got="0, and similar=0",
-                       wanted="at least one player a sentence")
+        checks.require(
+            config.moments.nearest + config.moments.similar > 0,
+            "moments.nearest",
+            got="0, and similar=0",
+            wanted="at least one player a sentence",
+        )
 
     def inputs(self, config: ConfigDict, *, masked: Collection[str]) -> dict[str, Rows]:
         sentences, moments = (MASKS[name] if name in masked else "" for name in ("sentences", "clips"))
@@ -64,29 +69,60 @@ class GroundingTask:
 
     def open(self, config: ConfigDict, data: GroundingData, *, parallel: Parallel, cache_dir: Path | None) -> Problem:
         del cache_dir
-        sampler = GroundingSampler(data, seed=config.seed, batch_size=config.batch.recordings, sentences=config.batch.sentences,
-                                   shards=parallel.shards, local_shards=parallel.local_shards)
+        sampler = GroundingSampler(
+            data,
+            seed=config.seed,
+            batch_size=config.batch.recordings,
+            sentences=config.batch.sentences,
+            shards=parallel.shards,
+            local_shards=parallel.local_shards,
+        )
         widths = {"clips": data.clips.shape[2], "sentences": data.sentences.shape[1]}
         train = data.splits["train"]
         padded = sampler.batch_size % parallel.shards > 0
         counts = np.bincount(data.recording, minlength=len(data.ids))[train]
         masked = ["sentences"] if padded or counts.min() < sampler.sentences else []
         masked += ["clips"] if padded or data.lengths[train].min() < data.clips.shape[1] else []
-        info = dict(fingerprints=data.fingerprints, names=list(INPUTS), widths=widths, clips=data.clips.shape[1],
-                    splits={name: len(rows) for name, rows in data.splits.items()}, sentences=len(data.sentences))
+        info = dict(
+            fingerprints=data.fingerprints,
+            names=list(INPUTS),
+            widths=widths,
+            clips=data.clips.shape[1],
+            splits={name: len(rows) for name, rows in data.splits.items()},
+            sentences=len(data.sentences),
+        )
         model = self.model(config, info)
-        return Problem(data=data, model=model, sampler=sampler, examples=len(train), batch_size=sampler.batch_size,
-                       masked=masked, start=lambda: start(config, model, data), project=self.projector(model),
-                       evaluate=self.evaluator(model, data), info=info, arrays=data.arrays,
-                       splits=[name for name in ("val", "test") if len(data.splits[name])])
+        return Problem(
+            data=data,
+            model=model,
+            sampler=sampler,
+            examples=len(train),
+            batch_size=sampler.batch_size,
+            masked=masked,
+            start=lambda: start(config, model, data),
+            project=self.projector(model),
+            evaluate=self.evaluator(model, data),
+            info=info,
+            arrays=data.arrays,
+            splits=[name for name in ("val", "test") if len(data.splits[name])],
+        )
 
     def model(self, config: ConfigDict, info: Mapping[str, Any]) -> ProposalMap:
         names = ("dim", "channels", "layers", "kernel", "dropout", "power", "logit_scale", "logit_bias", "prior")
         options = {name: config.model[name] for name in names}
         return ProposalMap(Proposals(info["clips"], tuple(config.model.pooling)), info["widths"], **options)
 
-    def context(self, config: ConfigDict, model: ProposalMap, params: Any, batch: Batch, *, wanted: Collection[str],
-                key: Array | None = None, axis_name: str | None = None) -> dict[str, Array]:
+    def context(
+        self,
+        config: ConfigDict,
+        model: ProposalMap,
+        params: Any,
+        batch: Batch,
+        *,
+        wanted: Collection[str],
+        key: Array | None = None,
+        axis_name: str | None = None,
+    ) -> dict[str, Array]:
         keys: tuple[Array | None, ...] = (None, None)
         if key is not None:
             key = key if axis_name is None else jax.random.fold_in(key, jax.lax.axis_index(axis_name))
@@ -100,13 +136,20 @@ class GroundingTask:
         iou = temporal_iou(spans[:, :, None, :], jnp.asarray(model.proposals.spans, spans.dtype))
         best = jnp.argmax(jnp.where(moments[:, None, :], iou, -1.0), axis=2)
         context = {f"s.{head}": s[head] for head in HEADS} | {f"v.{head}": v[head] for head in HEADS}
-        context |= {"mask.sentences": sentences, "mask.moments": moments, "iou": iou,
-                    "source": jax.nn.one_hot(best, iou.shape[2]),
-                    "bias": model.bias(v), "sentence_iou": temporal_iou(spans[:, :, None, :], spans[:, None, :, :])}
+        context |= {
+            "mask.sentences": sentences,
+            "mask.moments": moments,
+            "iou": iou,
+            "source": jax.nn.one_hot(best, iou.shape[2]),
+            "bias": model.bias(v),
+            "sentence_iou": temporal_iou(spans[:, :, None, :], spans[:, None, :, :]),
+        }
         if {"similarity", "v.players"} & set(wanted):
             # One recording after the other: the N x N distances of one fit a cache, those of a batch do not (half the time).
-            context["similarity"] = jax.lax.map(lambda one: geodesic_similarity(
-                one[0], one[1], k=config.moments.knn, cutoff=config.moments.cutoff, mask=one[2]), (v["contrast"], best, moments))
+            context["similarity"] = jax.lax.map(
+                lambda one: geodesic_similarity(one[0], one[1], k=config.moments.knn, cutoff=config.moments.cutoff, mask=one[2]),
+                (v["contrast"], best, moments),
+            )
         if "v.players" in wanted:
             context |= _players(config, context)
         return context
@@ -124,8 +167,11 @@ class GroundingTask:
         s, found, real = (gather_rows(rows, axis_name) for rows in flat)
         s, found = (jnp.where(real[:, None], rows, 0.0) for rows in (s, found))
         count = jnp.maximum(real.sum(), 1).astype(s.dtype)
-        return {"cosine/true": (s * found).sum() / count, "effective_rank/moments": diagnostics.effective_rank(found),
-                "effective_rank/sentences": diagnostics.effective_rank(s)}
+        return {
+            "cosine/true": (s * found).sum() / count,
+            "effective_rank/moments": diagnostics.effective_rank(found),
+            "effective_rank/sentences": diagnostics.effective_rank(s),
+        }
 
     def projector(self, model: ProposalMap) -> Callable[[Any, str, np.ndarray], np.ndarray]:
         sentences = jax.jit(lambda params, x: safe_normalize(model.sentences(params, x)["contrast"]))
@@ -158,8 +204,9 @@ class GroundingTask:
 
         return evaluate
 
-    def embedder(self, model: ProposalMap, info: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
-                 ) -> Callable[[Any, str, np.ndarray], np.ndarray]:
+    def embedder(
+        self, model: ProposalMap, info: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+    ) -> Callable[[Any, str, np.ndarray], np.ndarray]:
         project = self.projector(model)
 
         def embed(params: Any, name: str, rows: np.ndarray) -> np.ndarray:
@@ -177,11 +224,20 @@ class GroundingTask:
         def shape(*dims: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
             return jax.ShapeDtypeStruct(dims, dtype)
 
-        batch = {"clips": shape(size, clips, width), "mask.clips": shape(size, clips, dtype=jnp.bool_),
-                 "sentences": shape(size, sentences, sentence_width), "spans": shape(size, sentences, 2),
-                 "mask.sentences": shape(size, sentences, dtype=jnp.bool_)}
-        return Preflight(tables={"clips": found["clips"], "sentences": found["sentences"]}, model=model, examples=recordings,
-                         batch_size=size, batch=batch)
+        batch = {
+            "clips": shape(size, clips, width),
+            "mask.clips": shape(size, clips, dtype=jnp.bool_),
+            "sentences": shape(size, sentences, sentence_width),
+            "spans": shape(size, sentences, 2),
+            "mask.sentences": shape(size, sentences, dtype=jnp.bool_),
+        }
+        return Preflight(
+            tables={"clips": found["clips"], "sentences": found["sentences"]},
+            model=model,
+            examples=recordings,
+            batch_size=size,
+            batch=batch,
+        )
 
 
 def _players(config: ConfigDict, context: Mapping[str, Array]) -> dict[str, Array]:
@@ -229,8 +285,9 @@ def scorer(model: ProposalMap, data: GroundingData) -> Callable[..., np.ndarray]
     return score
 
 
-def best_spans(model: ProposalMap, data: GroundingData, queries: np.ndarray, scores: np.ndarray, *, threshold: float = 0.5,
-               keep: int = 5) -> np.ndarray:
+def best_spans(
+    model: ProposalMap, data: GroundingData, queries: np.ndarray, scores: np.ndarray, *, threshold: float = 0.5, keep: int = 5
+) -> np.ndarray:
     """The best spans [Q, keep, 2] of each query in seconds, after suppression; NaN where there are fewer."""
     spans = model.proposals.spans.astype(np.float64)
     kept = evaluation.temporal_nms(spans, scores, threshold=threshold, keep=keep)

@@ -55,8 +55,14 @@ class TrainResult:
         return self.experiment.problem.evaluate(self.params, split)
 
 
-def train(config: ConfigDict, workdir: str | Path | None = None, *, tables: tuple | None = None, hooks: Iterable[Hook] = (),
-          cache_dir: str | Path | None = None) -> TrainResult:
+def train(
+    config: ConfigDict,
+    workdir: str | Path | None = None,
+    *,
+    tables: tuple | None = None,
+    hooks: Iterable[Hook] = (),
+    cache_dir: str | Path | None = None,
+) -> TrainResult:
     """Train what `config` says; the same call on the same `workdir` goes on where a killed run stopped, to the same bits.
 
     Args:
@@ -93,8 +99,12 @@ def train(config: ConfigDict, workdir: str | Path | None = None, *, tables: tupl
         loop = dict(best_metric=-np.inf, best_step=0, stale=0, last_metric=-np.inf)
         if writes:
             runs.require_same_data(workdir, experiment)
-            checkpoints = Checkpoints(workdir / runs.CHECKPOINTS, latest=config.checkpoint.latest, best=config.checkpoint.best,
-                                      made_of=runs.made_of(experiment))
+            checkpoints = Checkpoints(
+                workdir / runs.CHECKPOINTS,
+                latest=config.checkpoint.latest,
+                best=config.checkpoint.best,
+                made_of=runs.made_of(experiment),
+            )
             closing.callback(checkpoints.close)
             found = checkpoints.restore(jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state))
             if found is not None:
@@ -108,8 +118,15 @@ def train(config: ConfigDict, workdir: str | Path | None = None, *, tables: tupl
         loop_state = _Loop(experiment, jax.tree.map(jnp.asarray, state), loop, checkpoints, log, tuple(hooks), workdir)
         with _Interrupt() as interrupt:
             loop_state.run(interrupt)
-    result = TrainResult(experiment, loop_state.state, loop_state.state.best, loop_state.loop["best_step"],
-                         loop_state.loop["best_metric"], loop_state.history, time.monotonic() - began)
+    result = TrainResult(
+        experiment,
+        loop_state.state,
+        loop_state.state.best,
+        loop_state.loop["best_step"],
+        loop_state.loop["best_metric"],
+        loop_state.history,
+        time.monotonic() - began,
+    )
     if result.best_is_start:
         logger.info("the best step is the start: no step of training was better on %s", config.evals.metric)
     return result
@@ -172,7 +189,8 @@ class _Loop:
                     where = f" Its batch is in {path}."
                 raise checks.RunError(
                     f"step {step}: {', '.join(terms) or bad[0]} is not finite.{where} The last checkpoint is whole. "
-                    "Lower optimizer.lr or the weight of that term, or look for extreme rows in the data.")
+                    "Lower optimizer.lr or the weight of that term, or look for extreme rows in the data."
+                )
 
     def evaluate(self, done: int) -> None:
         self.require_finite()
@@ -209,8 +227,10 @@ class _Loop:
             raise checks.RunError(f"{name}: stopped after step {done}; nothing was saved, as {why}.")
         self.save(done)
         self.checkpoints.wait()
-        again = (f"Go on with: gera-jax train --config {shlex.quote(str(self.workdir / runs.CONFIG))} "
-                 f"--workdir {shlex.quote(str(self.workdir))}")
+        again = (
+            f"Go on with: gera-jax train --config {shlex.quote(str(self.workdir / runs.CONFIG))} "
+            f"--workdir {shlex.quote(str(self.workdir))}"
+        )
         if self.experiment.config.data.get("source") == "arrays":  # a config does not hold them
             again = "Go on with the same command or call."
         raise checks.RunError(f"{name}: stopped after step {done} of {self.experiment.total_steps}, all saved. {again}")

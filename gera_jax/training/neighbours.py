@@ -27,8 +27,12 @@ def neighbour_table(data: AlignmentData, name: str, graph: Mapping, *, seed: int
     if len(pool) > graph["max_rows"]:
         logger.info("graphs.%s: %d of %d training rows, drawn by the seed", name, graph["max_rows"], len(pool))
         pool = np.sort(np.random.default_rng([seed, 7]).choice(pool, graph["max_rows"], replace=False))
-    checks.require(graph["knn"] < len(pool), f"graphs.{name}.knn", got=graph["knn"],
-                   wanted=f"fewer neighbours than the {len(pool)} training rows of {name}")
+    checks.require(
+        graph["knn"] < len(pool),
+        f"graphs.{name}.knn",
+        got=graph["knn"],
+        wanted=f"fewer neighbours than the {len(pool)} training rows of {name}",
+    )
     rows = data.features[name].take(pool)
     path = None
     if cache_dir is not None:

@@ -24,8 +24,9 @@ def build_optimizer(config: Mapping, total_steps: int, *, steps_per_epoch: int =
     checks.require_known(config["name"], optimizers(), "optimizer.name")
     make = getattr(optax, config["name"])
     kind = config["schedule"]
-    spec = dict(kind=kind, start=config["lr"], end=config["lr"] if kind == "constant" else 0.0,
-                warmup_steps=config["warmup_steps"])
+    spec = dict(
+        kind=kind, start=config["lr"], end=config["lr"] if kind == "constant" else 0.0, warmup_steps=config["warmup_steps"]
+    )
     rate = schedule(spec, name="optimizer.lr", total_steps=total_steps, steps_per_epoch=steps_per_epoch)
     options = config["options"]
     with checks.refusing("optimizer.options", got=options, wanted=f"arguments of optax.{config['name']}"):
@@ -40,5 +41,8 @@ def build_optimizer(config: Mapping, total_steps: int, *, steps_per_epoch: int =
 def optimizers() -> tuple[str, ...]:
     """Names of the optimisers of optax: what takes a learning rate."""
     found = {name: getattr(optax, name) for name in dir(optax) if name.islower() and not name.startswith("_")}
-    return tuple(name for name, make in found.items() if callable(make) and not inspect.isclass(make)
-                 and "learning_rate" in inspect.signature(make).parameters)
+    return tuple(
+        name
+        for name, make in found.items()
+        if callable(make) and not inspect.isclass(make) and "learning_rate" in inspect.signature(make).parameters
+    )

@@ -43,8 +43,13 @@ def overview(data: AlignmentData) -> dict[str, Any]:
 
 def items_of(data: AlignmentData, split: str) -> int:
     """How many items the pairs of "val" or "test" are of."""
-    return len(np.unique(np.concatenate([data.groups[name][column[column >= 0]]
-                                         for name, column in zip(data.names, getattr(data, split).T, strict=True)])))
+    return len(
+        np.unique(
+            np.concatenate(
+                [data.groups[name][column[column >= 0]] for name, column in zip(data.names, getattr(data, split).T, strict=True)]
+            )
+        )
+    )
 
 
 def guessing(data: AlignmentData, split: str) -> dict[str, float]:
@@ -71,12 +76,16 @@ def overview_text(found: dict[str, Any]) -> str:
     names, pairs = list(found["rows"]), found["pairs"]
     lines = []
     if found["paired_by"] == "position":
-        lines.append(f"paired by position: {' and '.join(names)} have no ids, so row i of one is taken for the partner of row i "
-                     "of the other")
+        lines.append(
+            f"paired by position: {' and '.join(names)} have no ids, so row i of one is taken for the partner of row i "
+            "of the other"
+        )
     both = "both" if len(names) == 2 else "two or more"
     lines.append(f"{rows(found['rows'])}: {found['meet']:,} items have rows of {both}, found by {found['paired_by']}")
-    lines.append(f"pairs: {pairs['train']:,} train, {pairs['val']:,} validate, {pairs['test']:,} test; "
-                 f"without a partner train {rows(found['unpaired'])}")
+    lines.append(
+        f"pairs: {pairs['train']:,} train, {pairs['val']:,} validate, {pairs['test']:,} test; "
+        f"without a partner train {rows(found['unpaired'])}"
+    )
     if found["chance"]:
         recalls = ", ".join(f"R@{k} {100 * found['chance'][f'mean/R@{k}']:.2g}%" for k in KS)
         lines.append(f"test gallery: {rows(found['gallery'])} of {found['items']:,} items; chance: {recalls}, FOSCTTM 0.5")

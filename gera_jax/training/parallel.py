@@ -32,8 +32,12 @@ class Parallel:
         checks.require_known(mode, MODES, "parallel")
         if mode == "auto":
             mode = "jit" if jax.device_count() == 1 else "pmap"
-        checks.require(mode != "jit" or jax.process_count() == 1, "parallel", got='"jit" with several processes',
-                       wanted='"pmap" or "shard_map"')
+        checks.require(
+            mode != "jit" or jax.process_count() == 1,
+            "parallel",
+            got='"jit" with several processes',
+            wanted='"pmap" or "shard_map"',
+        )
         return cls(mode)
 
     @property
@@ -60,8 +64,7 @@ class Parallel:
         def local(state, batch):
             return step(state, {name: value[0] for name, value in batch.items()}, AXIS)
 
-        compiled = jax.jit(jax.shard_map(local, mesh=mesh, in_specs=(everywhere, split), out_specs=everywhere,
-                                         check_vma=False))
+        compiled = jax.jit(jax.shard_map(local, mesh=mesh, in_specs=(everywhere, split), out_specs=everywhere, check_vma=False))
         sharding = NamedSharding(mesh, split)
 
         def run(state, batch):

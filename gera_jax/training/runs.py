@@ -37,8 +37,13 @@ def require_same_config(workdir: Path, config: ConfigDict) -> None:
         if files.read_json(workdir / HEADER)["files"][CONFIG] != files.file_digest(workdir / CONFIG):
             return
     lines = config_lib.differences(old, json.loads(config_lib.to_json(config))) if isinstance(old, dict) else []
-    checks.require(not lines, "workdir", got=f"{workdir}, which holds a run of another config ({'; '.join(lines[:6])})",
-                   wanted="an empty folder or one of the same config", remedy="Choose another --workdir.")
+    checks.require(
+        not lines,
+        "workdir",
+        got=f"{workdir}, which holds a run of another config ({'; '.join(lines[:6])})",
+        wanted="an empty folder or one of the same config",
+        remedy="Choose another --workdir.",
+    )
 
 
 def made_of(experiment: Any) -> dict[str, str]:
@@ -60,8 +65,13 @@ def require_same_data(workdir: Path, experiment: Any) -> None:
     except (FileNotFoundError, files.DamagedError):  # then the checkpoints know
         return
     changed = _changed(info, experiment.info.get("fingerprints", {}))
-    checks.require(not changed, "workdir", got=f"{workdir}, which holds a run on other rows of {', '.join(changed)}",
-                   wanted="an empty folder or one of the same data", remedy="Choose another folder, or put the old data back.")
+    checks.require(
+        not changed,
+        "workdir",
+        got=f"{workdir}, which holds a run on other rows of {', '.join(changed)}",
+        wanted="an empty folder or one of the same data",
+        remedy="Choose another folder, or put the old data back.",
+    )
 
 
 def write_header(workdir: Path, experiment: Any) -> None:
@@ -140,8 +150,13 @@ class Run:
         """
         data = self.task.load(self.config, tables=tables)
         changed = _changed(self.info, getattr(data, "fingerprints", {}))
-        checks.require(not changed, "data", got=f"other rows of {', '.join(changed)} than {self.workdir} was trained on",
-                       wanted="the same", remedy="Put the old data back, or train again in another folder.")
+        checks.require(
+            not changed,
+            "data",
+            got=f"other rows of {', '.join(changed)} than {self.workdir} was trained on",
+            wanted="the same",
+            remedy="Put the old data back, or train again in another folder.",
+        )
         return self.task.evaluator(self.model, data)(self.params, split)
 
 
@@ -157,8 +172,13 @@ def load_run(workdir: str | Path) -> Run:
 
     workdir = Path(workdir).absolute()
     folder = workdir / CHECKPOINTS
-    checks.require((workdir / HEADER).is_file(), "workdir", got=f"{workdir} without {HEADER}", wanted="the folder of a run",
-                   remedy=AGAIN if saved_steps(folder) else "gera-jax train --workdir writes one.")
+    checks.require(
+        (workdir / HEADER).is_file(),
+        "workdir",
+        got=f"{workdir} without {HEADER}",
+        wanted="the folder of a run",
+        remedy=AGAIN if saved_steps(folder) else "gera-jax train --workdir writes one.",
+    )
     info, arrays = read_header(workdir)
     config = config_lib.load(workdir / CONFIG)
     task = tasks.find(config.task)
@@ -168,9 +188,13 @@ def load_run(workdir: str | Path) -> Run:
     damaged: list[str] = []
     found = newest(folder, abstract, damaged=lambda step, error: damaged.append(f"step {step}: {error.name} is {error.got}"))
     told = "; ".join(damaged)
-    checks.require(found is not None, "workdir", got=f"{workdir} without a whole checkpoint ({told or 'there is none'})",
-                   wanted="a run that has saved",
-                   remedy="Put back a copy, or run the command that made the run again." if damaged else "Train it first.")
+    checks.require(
+        found is not None,
+        "workdir",
+        got=f"{workdir} without a whole checkpoint ({told or 'there is none'})",
+        wanted="a run that has saved",
+        remedy="Put back a copy, or run the command that made the run again." if damaged else "Train it first.",
+    )
     if damaged:
         logger.warning("%s: the checkpoint of step %d is used, as a newer one is damaged (%s)", workdir, found.step, told)
     return Run(workdir, config, info, task, model, found.state.best, found.loop["best_step"], found.state, arrays)

@@ -26,8 +26,14 @@ class TrainState(NamedTuple):
     buffers: Any  # queues and the like, updated by pure functions; {} for the systems that have none
 
 
-def make_steps(config: ConfigDict, task: Task, model: Any, terms: list[Term], inputs: Mapping[str, Rows],
-               optimizer: optax.GradientTransformation) -> tuple[Callable, Callable]:
+def make_steps(
+    config: ConfigDict,
+    task: Task,
+    model: Any,
+    terms: list[Term],
+    inputs: Mapping[str, Rows],
+    optimizer: optax.GradientTransformation,
+) -> tuple[Callable, Callable]:
     """`train_step(state, batch, axis_name) -> (state, metrics)` and `diagnose(state, batch, axis_name) -> metrics`.
 
     The gradient is averaged over `axis_name`: with losses that equal the loss of the whole batch on every device this is
@@ -71,6 +77,7 @@ def make_steps(config: ConfigDict, task: Task, model: Any, terms: list[Term], in
     def diagnose(state: TrainState, batch: Batch, axis_name: str | None = None):
         metrics = {}
         for term in terms:  # each with nothing but its own inputs, so that what is traced does not grow with their square
+
             def value(params, term=term):
                 return term(context_of(params, state, batch, set(term.keys), axis_name), axis_name=axis_name)
 

@@ -130,8 +130,17 @@ class Task(Protocol):
         """`Problem.model` again, from `Problem.info` as read back from JSON."""
         ...
 
-    def context(self, config: ConfigDict, model: Any, params: Any, batch: Batch, *, wanted: Collection[str],
-                key: Array | None = None, axis_name: str | None = None) -> dict[str, Array]:
+    def context(
+        self,
+        config: ConfigDict,
+        model: Any,
+        params: Any,
+        batch: Batch,
+        *,
+        wanted: Collection[str],
+        key: Array | None = None,
+        axis_name: str | None = None,
+    ) -> dict[str, Array]:
         """The arrays of the keys in `wanted` (at least; keys it does not know are not its own) from one shard of a batch.
 
         Pure and traceable: it runs under jit, pmap, shard_map and `eval_shape`. Rows that several keys share are to be
@@ -157,8 +166,9 @@ class Task(Protocol):
         """`Problem.evaluate` of a model and data."""
         ...
 
-    def embedder(self, model: Any, info: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
-                 ) -> Callable[[Any, str, np.ndarray], np.ndarray]:
+    def embedder(
+        self, model: Any, info: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+    ) -> Callable[[Any, str, np.ndarray], np.ndarray]:
         """(params, input name, raw rows) -> rows of the joint space, from `Problem.info` and `Problem.arrays` alone."""
         ...
 

@@ -133,8 +133,13 @@ def _check(scores, assignments, epsilon, iterations, low, high, delta, mask) -> 
     anchors = jnp.shape(scores)[1]
     for name, value in (("assignments", assignments), ("iterations", iterations)):
         checks.require(isinstance(value, int | np.integer), name, got=value, wanted="a whole number")
-    checks.require(1 <= assignments < anchors, "assignments", got=f"{assignments} of {anchors} anchors",
-                   wanted=f"1 to {anchors - 1}", remedy="Half of the anchors is usual; all of them would tell no rows apart.")
+    checks.require(
+        1 <= assignments < anchors,
+        "assignments",
+        got=f"{assignments} of {anchors} anchors",
+        wanted=f"1 to {anchors - 1}",
+        remedy="Half of the anchors is usual; all of them would tell no rows apart.",
+    )
     for name, value in (("epsilon", epsilon), ("low", low), ("high", high), ("delta", delta)):
         checks.require(isinstance(value, numbers.Real) and math.isfinite(value), name, got=value, wanted="a finite number")
     checks.require(epsilon > 0, "epsilon", got=f"{epsilon:g}", wanted="above 0")

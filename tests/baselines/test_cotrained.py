@@ -73,8 +73,9 @@ def test_the_interface_and_unit_rows(fitted):
 def test_a_row_is_embedded_by_itself(fitted):
     model, _, x, y = fitted
     batch = model.transform_x(x[:6]), model.transform_y(y[:6])
-    single = [np.concatenate([f(rows[i : i + 1]) for i in range(6)]) for f, rows in
-              ((model.transform_x, x), (model.transform_y, y))]
+    single = [
+        np.concatenate([f(rows[i : i + 1]) for i in range(6)]) for f, rows in ((model.transform_x, x), (model.transform_y, y))
+    ]
     np.testing.assert_allclose(single[0], batch[0], atol=1e-5)
     np.testing.assert_allclose(single[1], batch[1], atol=1e-5)
 
@@ -104,8 +105,7 @@ def test_rows_encode_the_corrected_score():
     plain, corrected = (CotrainedHeads(hubness=h, **options).fit(**train) for h in (0.0, 0.5))
     pools = (np.concatenate([train["x_pairs"], train["x"]]), np.concatenate([train["y_pairs"], train["y"]]))
     score = plain.similarity(x, y)
-    best = [np.sort(s, axis=1)[:, -10:].mean(axis=1) for s in
-            (plain.similarity(x, pools[1]), plain.similarity(pools[0], y).T)]
+    best = [np.sort(s, axis=1)[:, -10:].mean(axis=1) for s in (plain.similarity(x, pools[1]), plain.similarity(pools[0], y).T)]
     want = score - 0.5 * best[0][:, None] - 0.5 * best[1][None]
     got = corrected.similarity(x, y)
 
@@ -140,8 +140,10 @@ def test_the_matching_is_a_term_of_the_score():
     without, matched = (CotrainedHeads(matching=m, **options).fit(**train) for m in (0.0, 0.5))
     pools = [Pool(train[f"{name}_pairs"], train[name], 512) for name in "xy"]
     rows = [pool.rows.astype(np.float64) for pool in pools]
-    rotations = [WassersteinProcrustes(pair_mass=5.0, restarts=n).fit(rows[0][:16], rows[1][:16], rows[0][16:], rows[1][16:])
-                 for n in (0, 10)]
+    rotations = [
+        WassersteinProcrustes(pair_mass=5.0, restarts=n).fit(rows[0][:16], rows[1][:16], rows[0][16:], rows[1][16:])
+        for n in (0, 10)
+    ]
 
     def match(x, y):
         x = np.concatenate([x @ rotation.x_weights + rotation.x_offset for rotation in rotations], axis=1)
@@ -151,8 +153,10 @@ def test_the_matching_is_a_term_of_the_score():
     known = [np.concatenate([train[f"{name}_pairs"], train[name]]) for name in "xy"]
     trust = (140 + 156 - 2 * 16) / 2 / 400
     assert matched.matching_used == pytest.approx(0.5 * trust)
-    parts = [(without.similarity(x, y), without.similarity(*known)),
-             (match(pools[0].coordinates(x), pools[1].coordinates(y)), match(*rows))]
+    parts = [
+        (without.similarity(x, y), without.similarity(*known)),
+        (match(pools[0].coordinates(x), pools[1].coordinates(y)), match(*rows)),
+    ]
     (score, matching), got = (part / pool.std() for part, pool in parts), matched.similarity(x, y)
 
     def standard(s):
@@ -244,7 +248,9 @@ def test_neighbour_means_equal_loops():
         w = np.exp(scores[top] / 0.7)
         np.testing.assert_allclose(got[i], w @ v[top] / w.sum(), rtol=1e-5)
         assert sorted(nearest(q, k, 3, shift=shift)[0][i]) == sorted(top)
-    np.testing.assert_allclose(density(q, np.tile(k, (2, 1))), np.sort(np.tile(q @ k.T, 2), axis=1)[:, -10:].mean(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(
+        density(q, np.tile(k, (2, 1))), np.sort(np.tile(q @ k.T, 2), axis=1)[:, -10:].mean(axis=1), rtol=1e-5
+    )
     own = nearest(k, k, 2, exclude_self=True)[0]
     assert not (own == np.arange(9)[:, None]).any()
 

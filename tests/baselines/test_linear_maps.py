@@ -59,8 +59,7 @@ def test_cca_equals_the_generalised_eigenproblem(p, dx, dy, ridge):
     assert np.abs(RidgeCCA(regularization=ridge, correlation_power=0).fit(x, y).similarity(x, y) - want).max() > 1e-3
     assert np.abs(got.T - want).max() > 1e-3
     plain = cosine((x - x.mean(axis=0)) @ a[:, :r], (y - y.mean(axis=0)) @ b[:, :r])
-    np.testing.assert_allclose(RidgeCCA(regularization=ridge, correlation_power=0).fit(x, y).similarity(x, y), plain,
-                               atol=1e-6)
+    np.testing.assert_allclose(RidgeCCA(regularization=ridge, correlation_power=0).fit(x, y).similarity(x, y), plain, atol=1e-6)
 
 
 def test_cca_is_invariant_to_linear_maps_without_ridge_only():

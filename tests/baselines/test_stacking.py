@@ -74,7 +74,9 @@ def test_the_hubness_has_the_least_misses_and_nats(shrink):
     """Against p M + shrink CE by loops over rows in float64, where there are hubs and some partners are far away."""
     rng, p = np.random.default_rng(1), 60
     z = rng.normal(size=(400, 12))
-    x, y = (np.concatenate([unit(z + 0.3 * rng.normal(size=z.shape)), 1 + np.abs(rng.normal(size=(400, 1)))], axis=1) for _ in "xy")
+    x, y = (
+        np.concatenate([unit(z + 0.3 * rng.normal(size=z.shape)), 1 + np.abs(rng.normal(size=(400, 1)))], axis=1) for _ in "xy"
+    )
     x[p:, :12] = unit(rng.normal(size=(340, 12)))
     y[:p:8, :12] = y[:p:8, :12][::-1]
     x, y = (v * np.std(x @ y.T) ** -0.5 for v in (x, y))

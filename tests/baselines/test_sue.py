@@ -81,8 +81,10 @@ def test_the_gradient_of_the_residual_step():
         total = 0.0
         for factor in (0.25, 0.5, 1.0, 2.0, 4.0):
             width = 2 * factor * (2 - 2 * mean @ mean)
+
             def k(a, b, width=width):
                 return np.exp(-((a[:, None] - b[None]) ** 2).sum(-1) / width).mean()
+
             total += (k(z, z) - 2 * k(x, z)) / 5
         return total
 

@@ -115,8 +115,23 @@ def test_every_door_says_that_nothing_is_better_than_chance(tmp_path, capsys):
     np.save(tmp_path / "my x.npy", x)
     np.save(tmp_path / "y.npy", np.random.default_rng(3).permutation(y))
     out = tmp_path / "out"
-    command = ["compare", "--x", f"{tmp_path}/my x.npy", "--y", f"{tmp_path}/y.npy", "--methods", "procrustes,ridge_cca",
-               "--seeds", "2", "--budget", "1", "--jobs", "1", "--output", str(out)]
+    command = [
+        "compare",
+        "--x",
+        f"{tmp_path}/my x.npy",
+        "--y",
+        f"{tmp_path}/y.npy",
+        "--methods",
+        "procrustes,ridge_cca",
+        "--seeds",
+        "2",
+        "--budget",
+        "1",
+        "--jobs",
+        "1",
+        "--output",
+        str(out),
+    ]
     assert main(command) == 0
     text, errors = capsys.readouterr()
     assert "recommended by" not in text and "gera-jax fit" not in text
@@ -125,7 +140,9 @@ def test_every_door_says_that_nothing_is_better_than_chance(tmp_path, capsys):
     assert first == "paired by position: x and y have no ids, so row i of one is taken for the partner of row i of the other"
     assert second == "80 rows of x, 80 rows of y: 80 items have rows of both, found by position"
     assert third == "pairs: 52 train, 8 validate, 20 test; without a partner train 0 rows of x, 0 rows of y"
-    assert fourth.startswith("test gallery: 20 rows of x, 20 rows of y of 20 items; chance: R@1 5%, R@5 25%, R@10 50%, FOSCTTM 0.5")
+    assert fourth.startswith(
+        "test gallery: 20 rows of x, 20 rows of y of 20 items; chance: R@1 5%, R@5 25%, R@10 50%, FOSCTTM 0.5"
+    )
     page, told = (out / "report.html").read_text(), json.loads((out / "results.json").read_text())
     assert "Train the winner" not in page and "←</th>" not in page and "none is recommended" in page
     assert told["recommended"] is None and told["reason"] and told["info"]["data"]["paired_by"] == "position"

@@ -35,14 +35,20 @@ def own():
     y = hidden @ rng.normal(size=(4, 8)) + 0.6 * rng.normal(size=(160, 8))
     order = rng.permutation(160)
     ids = np.array([f"p{i}" for i in range(160)])
-    return Table(x, [f"a{i}" for i in range(160)], "image"), Table(y[order], ids[order], "text"), [(f"a{i}", f"p{i}") for i in range(100)]
+    return (
+        Table(x, [f"a{i}" for i in range(160)], "image"),
+        Table(y[order], ids[order], "text"),
+        [(f"a{i}", f"p{i}") for i in range(100)],
+    )
 
 
 @pytest.fixture(scope="module")
 def found(own, tmp_path_factory):
     folder = tmp_path_factory.mktemp("compare")
     x, y, pairs = own
-    made = gera_jax.compare(x=x, y=y, pairs=pairs, methods=METHODS, counts=(10, 20, 30, 40), seeds=3, budget=2, output=folder, jobs=1)
+    made = gera_jax.compare(
+        x=x, y=y, pairs=pairs, methods=METHODS, counts=(10, 20, 30, 40), seeds=3, budget=2, output=folder, jobs=1
+    )
     return made, folder
 
 
@@ -54,7 +60,13 @@ def test_every_cell_is_there_and_says_what_it_was(found):
     cell = made.at("asif", 20)[1]
     assert [trial[0] for trial in cell.trials] == [{}, {"power": 4.0}] and cell.seed == 1
     assert cell.validation == max(trial[1] for trial in cell.trials)
-    for key in ("image_to_text/R@1", "text_to_image/median_rank", "mean/R@5", "foscttm", *(f"{c}/mean/R@10" for c in scoring.CORRECTIONS)):
+    for key in (
+        "image_to_text/R@1",
+        "text_to_image/median_rank",
+        "mean/R@5",
+        "foscttm",
+        *(f"{c}/mean/R@10" for c in scoring.CORRECTIONS),
+    ):
         assert key in cell.metrics
     assert made.mean("ridge_cca", 40, "mean/R@10").mean > 0.6  # chance is 0.4
     assert made.mean("ridge_cca", 40, "foscttm").mean < 0.25
@@ -83,7 +95,9 @@ def test_the_same_again_measures_nothing(found, own, monkeypatch):
     _, folder = found
     x, y, pairs = own
     monkeypatch.setattr(sweep, "run_cell", lambda *a, **k: pytest.fail("a cell was measured again"))
-    again = gera_jax.compare(x=x, y=y, pairs=pairs, methods=METHODS, counts=(10, 20, 30, 40), seeds=3, budget=2, output=folder, jobs=1)
+    again = gera_jax.compare(
+        x=x, y=y, pairs=pairs, methods=METHODS, counts=(10, 20, 30, 40), seeds=3, budget=2, output=folder, jobs=1
+    )
     assert json.dumps(again.to_dict()["cells"]) == json.dumps(found[0].to_dict()["cells"])
 
 
@@ -91,7 +105,13 @@ def test_the_same_again_measures_nothing(found, own, monkeypatch):
 def test_what_changes_a_number_is_measured_anew(found, own, change, monkeypatch, tmp_path):
     (tmp_path / "cells.jsonl").write_text((found[1] / "cells.jsonl").read_text())
     measured = []
-    monkeypatch.setattr(sweep, "run_cell", lambda task, data, method, seed, **k: measured.append(method.name) or sweep.Cell(method.name, len(data.pairs), seed, error="-"))
+    monkeypatch.setattr(
+        sweep,
+        "run_cell",
+        lambda task, data, method, seed, **k: (
+            measured.append(method.name) or sweep.Cell(method.name, len(data.pairs), seed, error="-")
+        ),
+    )
     x, y, pairs = own
     options = {**dict(methods=("asif",), counts=(10,), seeds=3, budget=2), **change}
     gera_jax.compare(x=x, y=y, pairs=pairs, output=tmp_path, jobs=1, **options)
@@ -108,7 +128,9 @@ def test_a_killed_sweep_goes_on_where_it_was(own, tmp_path, monkeypatch):
         measured.append((method.name, seed))
         return real(task, data, method, seed, **options)
 
-    options = dict(x=x, y=y, pairs=pairs, methods=("procrustes", "asif"), counts=(10,), seeds=3, budget=1, output=tmp_path, jobs=1)
+    options = dict(
+        x=x, y=y, pairs=pairs, methods=("procrustes", "asif"), counts=(10,), seeds=3, budget=1, output=tmp_path, jobs=1
+    )
     monkeypatch.setattr(sweep, "run_cell", killed)
     with pytest.raises(KeyboardInterrupt):
         gera_jax.compare(**options)
@@ -124,7 +146,9 @@ def test_a_killed_sweep_goes_on_where_it_was(own, tmp_path, monkeypatch):
 def test_a_method_that_fails_is_told_and_tried_again(own, tmp_path, monkeypatch):
     x, y, pairs = own
     (asif,) = find(["asif"])
-    monkeypatch.setattr(type(asif), "fit", lambda *a, **k: (_ for _ in ()).throw(InputError("asif", got="a fault", wanted="none")))
+    monkeypatch.setattr(
+        type(asif), "fit", lambda *a, **k: (_ for _ in ()).throw(InputError("asif", got="a fault", wanted="none"))
+    )
     options = dict(x=x, y=y, pairs=pairs, methods=("asif",), counts=(10,), seeds=1, budget=1, output=tmp_path, jobs=1)
     made = gera_jax.compare(**options)
     assert made.failures[0].error == "asif: got a fault; wanted none." and made.recommended == ""
@@ -144,8 +168,16 @@ def test_the_page_stands_alone_and_tells_the_winner(found):
     made, folder = found
     page = (folder / "report.html").read_text()
     assert not re.search(r'(src|href)="(?!#)', page)
-    for words in ("Train the winner on everything", "gera-jax fit --method", "What more pairs would bring", "10 known pairs",
-                  "With hubs corrected", "densities from training rows", "Settings that were chosen", "drawn anew by each of 3 seeds"):
+    for words in (
+        "Train the winner on everything",
+        "gera-jax fit --method",
+        "What more pairs would bring",
+        "10 known pairs",
+        "With hubs corrected",
+        "densities from training rows",
+        "Settings that were chosen",
+        "drawn anew by each of 3 seeds",
+    ):
         assert words in page
     data = json.loads((folder / "results.json").read_text())
     assert data["recommended"] == made.recommended and len(data["cells"]) == 36
@@ -213,7 +245,9 @@ def test_unpaired_ids_of_the_table_are_refused():
     x, y = Table(X, [f"i{k}" for k in range(60)], "x"), Table(Y, [f"i{k}" for k in range(60)], "y")
     with pytest.raises(InputError) as error:
         make_task(x=x, y=y, y_unpaired=Table(Y[:3] + 100, ["i5", "new", "i9"], "y"))
-    assert str(error.value).startswith("unpaired rows of y: got 2 ids that the table has too (first: i5, i9); wanted rows of other items")
+    assert str(error.value).startswith(
+        "unpaired rows of y: got 2 ids that the table has too (first: i5, i9); wanted rows of other items"
+    )
 
 
 def test_fit_needs_no_rows_to_test_on(tmp_path):
@@ -255,7 +289,9 @@ def test_several_captions_of_an_item_stay_on_one_side():
 
 def test_the_largest_count_is_one_that_every_seed_has():
     pairs = [(i, 39 + i) for i in range(1, 40)] + [(0, k) for k in range(40)]  # one item has half of all rows
-    task = make_task(x=np.random.default_rng(0).normal(size=(40, 5)), y=np.random.default_rng(1).normal(size=(79, 4)), pairs=pairs)
+    task = make_task(
+        x=np.random.default_rng(0).normal(size=(40, 5)), y=np.random.default_rng(1).normal(size=(79, 4)), pairs=pairs
+    )
     trains = [len(task.data(0, seed).pairs) for seed in range(12)]
     few, many = trains.index(26), trains.index(65)
     assert task.counts((), (many, few)) == (20, 26)
@@ -269,13 +305,20 @@ def test_the_commands_name_files_with_spaces_and_everything_that_was_asked(tmp_p
     np.save(y, rows[:, :4])
     found = gera_jax.compare(x=x, y=str(y), methods=["procrustes"], counts=[10, 20], seeds=2, budget=1, unpaired="none", jobs=1)
     told = shlex.split(found.info["train"])
-    assert told[1:4] == ["fit", "--method", "procrustes"] and told[told.index("--x") + 1] == str(x) and told[-2:] == ["--output", "winner"]
+    assert (
+        told[1:4] == ["fit", "--method", "procrustes"]
+        and told[told.index("--x") + 1] == str(x)
+        and told[-2:] == ["--output", "winner"]
+    )
     words = " --unpaired none --val 4 --test 10 --seeds 2 --budget 1 --methods procrustes --counts 10,20"
     assert found.info["command"].startswith("gera-jax compare --x '") and found.info["command"].endswith(words)
     again = shlex.split(found.info["command"])[1:]
     assert main([*again, "--output", str(tmp_path / "again"), "--jobs", "1", "--json"]) == 0
     assert make_task(x=X, y=Y, pairs=[(i, i) for i in range(50)]).flags == "--x X.npy --y Y.npy --pairs PAIRS.csv"
-    assert make_task("clipart", split="grouped").options == "--split grouped --group-key stem --unpaired independent --val 300 --test 500"
+    assert (
+        make_task("clipart", split="grouped").options
+        == "--split grouped --group-key stem --unpaired independent --val 300 --test 500"
+    )
 
 
 def test_the_command_line_from_a_csv_to_an_embedding(tmp_path, capsys):
@@ -286,13 +329,44 @@ def test_the_command_line_from_a_csv_to_an_embedding(tmp_path, capsys):
     (tmp_path / "pairs.csv").write_text("x_id,y_id\n" + "".join(f"{i},{89 - i}\n" for i in range(60)))
     data = ["--x", f"{tmp_path}/x.npy", "--y", f"{tmp_path}/y.npy", "--pairs", f"{tmp_path}/pairs.csv"]
     out = str(tmp_path / "out")
-    code = main(["compare", *data, "--methods", "ridge_cca,procrustes", "--seeds", "2", "--budget", "2", "--output", out, "--jobs", "1", "--json"])
+    code = main(
+        [
+            "compare",
+            *data,
+            "--methods",
+            "ridge_cca,procrustes",
+            "--seeds",
+            "2",
+            "--budget",
+            "2",
+            "--output",
+            out,
+            "--jobs",
+            "1",
+            "--json",
+        ]
+    )
     told = json.loads(capsys.readouterr().out)
     assert code == 0 and told["counts"] == [20, 39] and told["info"]["train"].startswith("gera-jax fit --method ")
     words = told["info"]["train"].split()[1:]
     words[words.index("--output") + 1] = str(tmp_path / "winner")
     assert main(words) == 0
-    assert main(["embed", "--workdir", str(tmp_path / "winner"), "--modality", "y", "--input", f"{tmp_path}/y.npy", "--output", f"{tmp_path}/z.npy"]) == 0
+    assert (
+        main(
+            [
+                "embed",
+                "--workdir",
+                str(tmp_path / "winner"),
+                "--modality",
+                "y",
+                "--input",
+                f"{tmp_path}/y.npy",
+                "--output",
+                f"{tmp_path}/z.npy",
+            ]
+        )
+        == 0
+    )
     capsys.readouterr()
     z = np.load(tmp_path / "z.npy")
     assert z.dtype == np.float32 and np.allclose(np.linalg.norm(z, axis=1), 1, atol=1e-5)

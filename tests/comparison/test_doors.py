@@ -50,8 +50,20 @@ def told_of(capsys):
 
 
 def test_fit_and_compare_take_ids_by_name(files, tmp_path, capsys, caplog):
-    words = ["--x", f"{files}/x.npz:picture", "--y", f"{files}/y.npz:vector", "--x-ids", "image_name", "--y-ids", "ref",
-             "--x-unpaired", f"{files}/more.npz:picture", "--x-unpaired-ids", "uid"]
+    words = [
+        "--x",
+        f"{files}/x.npz:picture",
+        "--y",
+        f"{files}/y.npz:vector",
+        "--x-ids",
+        "image_name",
+        "--y-ids",
+        "ref",
+        "--x-unpaired",
+        f"{files}/more.npz:picture",
+        "--x-unpaired-ids",
+        "uid",
+    ]
     with caplog.at_level(logging.INFO, "gera_jax"):
         assert main(["fit", "--method", "ridge_cca", *words, "--output", f"{tmp_path}/model", "--json"]) == 0
     data = told_of(capsys)["data"]
@@ -69,9 +81,11 @@ def test_fit_and_compare_take_ids_by_name(files, tmp_path, capsys, caplog):
 
 def test_ids_in_python_are_lists_or_names(files):
     right = {tuple(sorted(pair)) for pair in zip(IDS, IDS, strict=True)}
-    for given in (dict(x=X, y=Y[ORDER], x_ids=IDS.tolist(), y_ids=IDS[ORDER]),
-                  dict(x=f"{files}/x.npz:picture", y=Y[ORDER], x_ids="image_name", y_ids=IDS[ORDER]),
-                  dict(x=files / "x.npz:picture", y=f"{files}/y.npz:vector", x_ids=IDS, y_ids="ref")):
+    for given in (
+        dict(x=X, y=Y[ORDER], x_ids=IDS.tolist(), y_ids=IDS[ORDER]),
+        dict(x=f"{files}/x.npz:picture", y=Y[ORDER], x_ids="image_name", y_ids=IDS[ORDER]),
+        dict(x=files / "x.npz:picture", y=f"{files}/y.npz:vector", x_ids=IDS, y_ids="ref"),
+    ):
         data = make_task(**given).data(0, 0)
         x, y = (data.tables[name].ids[data.pairs[:, side]] for side, name in enumerate(data.names))
         assert {tuple(sorted(pair)) for pair in zip(x, y, strict=True)} <= right and len(x) == 39
@@ -120,10 +134,17 @@ def test_training_says_what_it_works_on_first(caplog):
 def cells(best_step):
     chance = {"mean/R@1": 1 / 50, "mean/R@10": 0.2, "foscttm": 0.5}
     columns = {f"{a}/{k}": 0.5 for a in ("x_to_y", "y_to_x", "mean") for k in ("R@1", "R@5", "R@10", "median_rank")}
-    metrics = {f"{p}{key}": value for p in ("", "csls/", "inverted_softmax/", "csls_gallery/", "inverted_softmax_gallery/")
-               for key, value in {**columns, "foscttm": 0.1}.items()}
-    return [sweep.Cell("gera", 20, seed, 0.5, metrics=metrics, chance=chance, items=50, best_step=best_step if seed else 7,
-                       cpu_seconds=1.0) for seed in range(3)]
+    metrics = {
+        f"{p}{key}": value
+        for p in ("", "csls/", "inverted_softmax/", "csls_gallery/", "inverted_softmax_gallery/")
+        for key, value in {**columns, "foscttm": 0.1}.items()
+    }
+    return [
+        sweep.Cell(
+            "gera", 20, seed, 0.5, metrics=metrics, chance=chance, items=50, best_step=best_step if seed else 7, cpu_seconds=1.0
+        )
+        for seed in range(3)
+    ]
 
 
 def comparison_of(best_step):
@@ -155,11 +176,14 @@ def test_cells_of_trained_methods_know_their_best_step(monkeypatch):
 
 
 def test_a_quickstart_at_chance_says_so():
-    results = QuickstartResults(rows=[Row("gera", "", 100, 0, {"mean/R@10": 0.03}, 1.0)], test_items=500, chance={"mean/R@10": 0.02})
+    results = QuickstartResults(
+        rows=[Row("gera", "", 100, 0, {"mean/R@10": 0.03}, 1.0)], test_items=500, chance={"mean/R@10": 0.02}
+    )
     from gera_jax.comparison.results import headline
 
-    assert headline(results) == ("With 100 known pairs no method is better than chance: the best, gera, has R@10 3.0% (guessing 2.0%, "
-                                 "by luck up to 3.9%).")
+    assert headline(results) == (
+        "With 100 known pairs no method is better than chance: the best, gera, has R@10 3.0% (guessing 2.0%, by luck up to 3.9%)."
+    )
     results.rows[0] = Row("gera", "", 100, 0, {"mean/R@10": 0.05}, 1.0)
     assert headline(results).startswith("With 100 known pairs, gera puts the true match among its first ten for 5.0%")
 

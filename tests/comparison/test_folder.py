@@ -124,7 +124,9 @@ def test_a_process_that_dies_twice_is_a_failed_cell(tmp_path, monkeypatch):
 
 def test_another_folder_is_refused_before_the_first_fit(whole, tmp_path, monkeypatch):
     monkeypatch.setattr(sweep, "run_cell", lambda *a, **k: pytest.fail("a cell was measured"))
-    with pytest.raises(InputError, match="which holds a comparison of other data; wanted an empty folder or one of the same data"):
+    with pytest.raises(
+        InputError, match="which holds a comparison of other data; wanted an empty folder or one of the same data"
+    ):
         gera_jax.compare(**{**OPTIONS, "x": X + 1}, output=whole)
     gera_jax.fit("procrustes", tmp_path / "model", x=X, y=Y)
     with pytest.raises(InputError, match="which holds a model; wanted an empty folder"):

@@ -94,8 +94,9 @@ def test_a_slope_that_hardly_wanders_promises_too_much(roughness):
 
 
 def test_many_seeds_leave_the_doubt_of_the_next_bend():
-    few, many = (LearningCurve.fit(COUNTS, draws(np.random.default_rng(2), curve(COUNTS), seeds=seeds), gallery=500)
-                 for seeds in (5, 5000))
+    few, many = (
+        LearningCurve.fit(COUNTS, draws(np.random.default_rng(2), curve(COUNTS), seeds=seeds), gallery=500) for seeds in (5, 5000)
+    )
     at_end, beyond = (many.predict(pairs).high - many.predict(pairs).low for pairs in (500, 1000))
     assert at_end < 0.1 * (few.predict(500).high - few.predict(500).low) and beyond > 0.05
 

@@ -127,9 +127,7 @@ def test_hits_and_misses_are_told_apart(page):
 
 def test_the_page_tells_how_it_was_made(page):
     text = Page(page).text
-    assert all(
-        words in text for words in ("gera-jax quickstart", "0.10.2", "independent", '"seed": 7', "two halves")
-    )
+    assert all(words in text for words in ("gera-jax quickstart", "0.10.2", "independent", '"seed": 7', "two halves"))
 
 
 def test_empty_parts_are_left_out(tmp_path):
@@ -146,9 +144,7 @@ def test_without_matplotlib_the_page_has_its_tables_and_says_why(tmp_path, monke
 
 def test_headline_names_the_best_at_the_fewest_pairs_and_its_noise():
     words = headline(results())
-    assert words.startswith(
-        "With 100 known pairs, gera, from ridge_cca puts the true match among its first ten for 55.0%"
-    )
+    assert words.startswith("With 100 known pairs, gera, from ridge_cca puts the true match among its first ten for 55.0%")
     assert "next is ridge_cca with 40.0%" in words and "15.0 points is larger than the noise" in words
     few = headline(results(test_items=40))  # the same numbers on few items: not a finding
     assert "within the noise" in few
@@ -208,9 +204,7 @@ def test_format_table_keeps_its_columns_under_their_headings():
 
 def test_svg_is_xml_with_page_colours_and_the_same_every_time():
     points = {"a": [(100, 0.2), (300, 0.3)], "b": [(100, 0.25)]}
-    first, again = (
-        plots.svg(plots.recall_against_pairs(points, chance=0.02), "q", 'say "a" & b') for _ in range(2)
-    )
+    first, again = (plots.svg(plots.recall_against_pairs(points, chance=0.02), "q", 'say "a" & b') for _ in range(2))
     assert first == again
     assert ElementTree.fromstring(first).get("aria-label") == 'say "a" & b'
     assert "var(--s0, #0b62a4)" in first and "var(--ink" not in first.replace("var(--ink, #1c2026)", "")
@@ -248,8 +242,11 @@ def test_plots_refuse_what_they_cannot_show(monkeypatch):
     for rows in ([], [{"step": 1, "lr": 0.1}]):
         with pytest.raises(InputError, match="curves: got no recall and no loss in any row"):
             plots.training_curves({"run": rows})
-    for x, y, words in ((np.ones((3, 1)), np.ones((3, 1)), r"got \(3, 1\) and \(3, 1\)"), (np.ones((3, 2)), np.ones((3, 4)), "got"),
-                        (np.full((3, 2), np.nan), np.ones((2, 2)), "got 3 rows with NaN")):
+    for x, y, words in (
+        (np.ones((3, 1)), np.ones((3, 1)), r"got \(3, 1\) and \(3, 1\)"),
+        (np.ones((3, 2)), np.ones((3, 4)), "got"),
+        (np.full((3, 2), np.nan), np.ones((2, 2)), "got 3 rows with NaN"),
+    ):
         with pytest.raises(InputError, match=f"x and y: {words}"):
             plots.pca_plane(x, y)
     with pytest.raises(InputError, match=r"chosen: got \(3, 0\); wanted a layer of x and one of y, of 3 and 4"):
@@ -264,9 +261,7 @@ def test_pca_plane_keeps_distances_of_a_flat_cloud_and_shrinks_others():
     basis, _ = np.linalg.qr(rng.normal(size=(16, 16)))
     flat = rng.normal(size=(20, 2)) @ basis[:2] + 3.0
     x, y = plots.pca_plane(flat[:10], flat[10:])
-    np.testing.assert_allclose(
-        np.linalg.norm(x - y, axis=1), np.linalg.norm(flat[:10] - flat[10:], axis=1), rtol=1e-9
-    )
+    np.testing.assert_allclose(np.linalg.norm(x - y, axis=1), np.linalg.norm(flat[:10] - flat[10:], axis=1), rtol=1e-9)
     full = rng.normal(size=(20, 16))
     x, y = plots.pca_plane(full[:10], full[10:])
     assert (np.linalg.norm(x - y, axis=1) < np.linalg.norm(full[:10] - full[10:], axis=1)).all()

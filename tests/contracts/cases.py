@@ -185,7 +185,5 @@ def _one_set(case: Case, moved: list[np.ndarray], z_eps: list[float], a: int) ->
     weights, mask = case.arrays.get("weights", np.ones(N)), case.arrays.get("mask", np.ones((N, M), bool))
     mass = float(weights[mask.any(1)].sum())
     one = slice(a, a + 1)
-    value = case.want(
-        *(v[one] for v in moved), z_eps=z_eps[one], mask=mask[one], weights=None, reduction="sum"
-    )
+    value = case.want(*(v[one] for v in moved), z_eps=z_eps[one], mask=mask[one], weights=None, reduction="sum")
     return float(weights[a]) / mass * value

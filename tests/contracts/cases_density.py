@@ -39,7 +39,15 @@ def cases(case, *, mask: np.ndarray) -> list:
         one("mmd", "mmd", None, dict(bandwidth=1.25), unbiased, bandwidth=1.2),
         one("mmd-masks", "mmd", masked, dict(estimator="biased"), **unbiased),
         one("mk_mmd", "mk_mmd", None, dict(multipliers=(0.25, 0.5, 1.0, 2.0)), dict(bandwidths="median"), unbiased),
-        one("mk_mmd-median", "mk_mmd", masked, dict(bandwidths="mean"), bandwidths="median", multipliers=(0.3, 1.0, 8.0), **unbiased),
+        one(
+            "mk_mmd-median",
+            "mk_mmd",
+            masked,
+            dict(bandwidths="mean"),
+            bandwidths="median",
+            multipliers=(0.3, 1.0, 8.0),
+            **unbiased,
+        ),
         one("mk_mmd-lengths", "mk_mmd", masked, dict(bandwidths=(0.25, 1.0, 4.0)), bandwidths=(0.5, 1.0, 2.0)),
         one("mk_mmd-released", "mk_mmd", None, unbiased, bandwidths="released"),
     ]

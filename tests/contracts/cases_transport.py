@@ -21,10 +21,18 @@ def cases(case, rows, *, mask: np.ndarray) -> list:
     wrong = {str(i): w for i, w in enumerate(wrong)}
     masks = dict(x_mask=mask, y_mask=mask[::-1].copy())
     itself = dict(epsilon=0.4, teacher_epsilon=0.3, iterations=150)
-    others = {str(i): w for i, w in enumerate((dict(epsilon=0.41), dict(teacher_epsilon=0.4), dict(epsilon=0.3, teacher_epsilon=0.4)))}
+    others = {
+        str(i): w for i, w in enumerate((dict(epsilon=0.41), dict(teacher_epsilon=0.4), dict(epsilon=0.3, teacher_epsilon=0.4)))
+    }
     return [
-        case("ot-alignment-itself", static=itself, wrong=others, swappable=True,
-             held=lambda _, x, y: dict(x_teacher=x, y_teacher=y), **shared),
+        case(
+            "ot-alignment-itself",
+            static=itself,
+            wrong=others,
+            swappable=True,
+            held=lambda _, x, y: dict(x_teacher=x, y_teacher=y),
+            **shared,
+        ),
         case("ot-alignment", static=static, arrays=TEACHERS, wrong=wrong, **shared),
         case("ot-alignment-mask", static=static, arrays={**TEACHERS, **masks}, wrong=wrong, **shared),
     ]

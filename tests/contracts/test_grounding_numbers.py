@@ -157,7 +157,9 @@ def test_the_released_logits_stay_finite_where_exponentials_overflow():
     """Cosines of 0.77 and 0.71 with g = 0.85 give a logit of 80.5; larger ones are beyond float32's exponential."""
     s = f32(circle(0))[None]
     cell = dict(similarity=f32([[[1.0, 0.95]]]), iou=f32([[[1.0, 0.0]]]))
-    value, grads = jax.value_and_grad(lambda v: geodesic_guided_contrastive(s, v, **cell, form="released"))(f32(circle(0, 10))[None])
+    value, grads = jax.value_and_grad(lambda v: geodesic_guided_contrastive(s, v, **cell, form="released"))(
+        f32(circle(0, 10))[None]
+    )
     hard = np.exp(np.cos(np.deg2rad(10))) * 1.95 * np.exp(np.cos(np.deg2rad(10))) / 0.1
     assert hard > 100 and np.isfinite(value) and np.all(np.isfinite(grads))
     assert abs(float(value) - (hard - (np.e + 0.95 * np.exp(np.cos(np.deg2rad(10)))) / 0.2)) < 1e-3

@@ -32,7 +32,9 @@ def test_the_oracle_reaches_the_operators():
     assert np.allclose(w, want, atol=6e-9, rtol=0)
     assert np.allclose(p[0], [0.63333268, 0.35673992, 0.00992740], atol=6e-9, rtol=0)
     assert np.allclose(np.linalg.eigvalsh(w), [0.22208806, 0.86086690, 1.0], atol=6e-9, rtol=0)
-    assert np.allclose(oracle.operator(LINE, eps=2.0, form="markov", alpha=0.0)[0], [0.61818465, 0.37494794, 0.00686741], atol=6e-9)
+    assert np.allclose(
+        oracle.operator(LINE, eps=2.0, form="markov", alpha=0.0)[0], [0.61818465, 0.37494794, 0.00686741], atol=6e-9
+    )
     for alpha, row in ((1.0, [0.52653043, 0.41866761, 0.05480197]), (0.0, [0.51277846, 0.44785423, 0.03936731])):
         assert np.allclose(oracle.operator(LINE, eps=2.0, form="markov", alpha=alpha, t=2)[0], row, atol=6e-9)
     for wrong in (w.T + 1e-3, 2 * w, np.eye(3), np.full((3, 3), 1 / 3), p):
@@ -50,9 +52,7 @@ def test_hand_numbers(form):
 
 
 def test_row_of_the_symmetric_operator_is_another_number():
-    got = diffusion_alignment(
-        *f32(LINE[None], MOVED[None]), form="row", operator="symmetric", normalization="none", **LENGTH
-    )
+    got = diffusion_alignment(*f32(LINE[None], MOVED[None]), form="row", operator="symmetric", normalization="none", **LENGTH)
     assert matches(got, 0.15337356 / 9, 1e-5)
     assert not matches(got, 0.14466442 / 9, 1e-5)
 

@@ -90,8 +90,13 @@ def test_norm_softmax_and_masked_margin():
         x, eye = jnp.asarray([[0.9, 0.2], [0.1, 0.8]]), jnp.eye(2)
         check(2 * symmetric_info_nce(x, eye, logit_scale=20.0), 3.9599e-6, 10)
     x, eye = jnp.asarray(x, "float32"), jnp.eye(2)
-    check(2 * symmetric_info_nce(x, eye, logit_scale=1.0, margin=0.001), 0.808145, 6,
-          none=2 * symmetric_info_nce(x, eye, logit_scale=1.0), added=2 * symmetric_info_nce(x, eye, logit_scale=1.0, margin=-0.001))
+    check(
+        2 * symmetric_info_nce(x, eye, logit_scale=1.0, margin=0.001),
+        0.808145,
+        6,
+        none=2 * symmetric_info_nce(x, eye, logit_scale=1.0),
+        added=2 * symmetric_info_nce(x, eye, logit_scale=1.0, margin=-0.001),
+    )
 
 
 @pytest.mark.parametrize(("link", "want"), [("exp", 0.953723), ("linear", 0.485013)])

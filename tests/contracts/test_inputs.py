@@ -149,6 +149,7 @@ FAULTS = [  # loss, inputs, options, words that the message must hold (any case)
 @pytest.mark.parametrize("route", ["eager", "traced"])
 def test_static_faults_say_what_is_wrong(loss, inputs, options, words, route):
     """At trace time too: shapes are enough to see them."""
+
     def run(*values):
         return getattr(losses, loss)(*values, **options)
 

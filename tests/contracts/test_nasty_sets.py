@@ -44,6 +44,7 @@ def test_nasty_values_are_the_oracles(name):
 
 def test_the_comparison_sees_a_wrong_loss():
     """A loss that is right on plain rows alone is named at the nasty ones."""
+
     def wrong(x, y):  # it makes x's rows unit rows
         return losses.mmd(x / jnp.linalg.norm(x, axis=1, keepdims=True), y)
 

@@ -87,8 +87,7 @@ def test_each_shard_alone_is_rejected(case):
         return  # [n_local, m_global] targets do not fit a local y: a shape error, tested with the static faults
     x, y = (np.asarray(v, np.float64) @ np.asarray(p, np.float64) for v, p in zip((x, y), params, strict=True))
     local = [
-        case.oracle(x[s], y[s], **case.static, **{k: v[s] for k, v in case.arrays.items()})
-        for s in (slice(0, 4), slice(4, 8))
+        case.oracle(x[s], y[s], **case.static, **{k: v[s] for k, v in case.arrays.items()}) for s in (slice(0, 4), slice(4, 8))
     ]
     assert matches(whole(case)[0], case.want(x, y), RTOL)
     assert not matches(np.mean(local), whole(case)[0], RTOL)

@@ -141,8 +141,13 @@ def save(folder, name, table):
 
 def files(folder, train=None, test=None):
     x, y = train or tables(extra=3)
-    config = dict(source="files", x=dict(name="image", **save(folder, "x", x)), y=dict(name="text", **save(folder, "y", y)),
-                  pairs=20, split=SPLIT)
+    config = dict(
+        source="files",
+        x=dict(name="image", **save(folder, "x", x)),
+        y=dict(name="text", **save(folder, "y", y)),
+        pairs=20,
+        split=SPLIT,
+    )
     if test is not None:
         config["test"] = dict(x=save(folder, "tx", test[0]), y=save(folder, "ty", test[1]))
     return config
@@ -237,23 +242,29 @@ def test_synthetic_sources(source):
     assert inspect_data(dict(source=source))["x"][0] == 2000
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    (dict(pairs=60), "data.pairs: got 60; wanted at most 50: there are 80 pairs, of which 10 validate and 20 test. Set pairs=50"),
-    (dict(pairs=-1), "data.pairs: got -1"),
-    (dict(split=dict(val=40, test=40)), "wanted val \\+ test below 80"),
-    (dict(source="clipat"), 'Did you mean "clipart"'),
-    (dict(pears=3), 'field of data: got "pears".*Did you mean "pairs"'),
-    (dict(split=dict(vall=3)), 'field of data.split.*Did you mean "val"'),
-    (dict(preprocess=dict(x=dict(filter=dict(kk=3)))), "field of data.preprocess.x.filter"),
-    (dict(split=dict(by="groups")), 'Did you mean "group"'),
-    (dict(unpaired="same"), 'Did you mean "same_set"'),
-    (dict(split=7), "data.split: got 7; wanted a block with"),
-    (dict(split=dict(SPLIT, by="group")), "group_key: got nothing"),
-    (dict(split=dict(SPLIT, by="group", group_key="folder")), 'got "folder"; wanted a field'),
-    (dict(split=dict(SPLIT, by="ids")), "got no ids"),
-    (dict(x=dict(name="text")), 'got "text" twice'),
-    (dict(source="clipart"), 'wanted "arrays" together with tables'),
-])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            dict(pairs=60),
+            "data.pairs: got 60; wanted at most 50: there are 80 pairs, of which 10 validate and 20 test. Set pairs=50",
+        ),
+        (dict(pairs=-1), "data.pairs: got -1"),
+        (dict(split=dict(val=40, test=40)), "wanted val \\+ test below 80"),
+        (dict(source="clipat"), 'Did you mean "clipart"'),
+        (dict(pears=3), 'field of data: got "pears".*Did you mean "pairs"'),
+        (dict(split=dict(vall=3)), 'field of data.split.*Did you mean "val"'),
+        (dict(preprocess=dict(x=dict(filter=dict(kk=3)))), "field of data.preprocess.x.filter"),
+        (dict(split=dict(by="groups")), 'Did you mean "group"'),
+        (dict(unpaired="same"), 'Did you mean "same_set"'),
+        (dict(split=7), "data.split: got 7; wanted a block with"),
+        (dict(split=dict(SPLIT, by="group")), "group_key: got nothing"),
+        (dict(split=dict(SPLIT, by="group", group_key="folder")), 'got "folder"; wanted a field'),
+        (dict(split=dict(SPLIT, by="ids")), "got no ids"),
+        (dict(x=dict(name="text")), 'got "text" twice'),
+        (dict(source="clipart"), 'wanted "arrays" together with tables'),
+    ],
+)
 def test_errors_say_what_to_do(change, words):
     with pytest.raises(InputError, match=words):
         build(change)

@@ -14,8 +14,10 @@ MIX = augment.check_draw({"kind": "beta", "alpha": 2.0, "beta": 6.0}, "draws.mix
 def test_a_draw_is_a_function_of_seed_step_and_name():
     one = augment.draw(MIX, seed=1, step=2, name="mix")
     assert one.dtype == np.float32 and one == augment.draw(MIX, seed=1, step=2, name="mix")
-    others = [augment.draw(MIX, **{**dict(seed=1, step=2, name="mix"), **change})
-              for change in (dict(seed=2), dict(step=3), dict(name="mux"))]
+    others = [
+        augment.draw(MIX, **{**dict(seed=1, step=2, name="mix"), **change})
+        for change in (dict(seed=2), dict(step=3), dict(name="mux"))
+    ]
     assert len({float(one), *map(float, others)}) == 4
 
 
@@ -31,13 +33,16 @@ def test_partners_are_a_new_permutation_each_step():
     assert sorted(a) == sorted(b) == list(range(50)) and not (a == b).all() and not (a == np.arange(50)).all()
 
 
-@pytest.mark.parametrize(("spec", "words"), [
-    (dict(kind="bata"), 'draws.mix.kind: got "bata".*Did you mean "beta"'),
-    (dict(alpah=1.0), 'field of draws.mix: got "alpah".*Did you mean "alpha"'),
-    (dict(alpha=0.0), "draws.mix.alpha: got 0.0; wanted a number above 0"),
-    (dict(alpha=np.inf), "draws.mix.alpha: got inf; wanted a number above 0"),
-    (dict(beta="1"), "draws.mix.beta: got 1; wanted a number above 0"),
-])
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (dict(kind="bata"), 'draws.mix.kind: got "bata".*Did you mean "beta"'),
+        (dict(alpah=1.0), 'field of draws.mix: got "alpah".*Did you mean "alpha"'),
+        (dict(alpha=0.0), "draws.mix.alpha: got 0.0; wanted a number above 0"),
+        (dict(alpha=np.inf), "draws.mix.alpha: got inf; wanted a number above 0"),
+        (dict(beta="1"), "draws.mix.beta: got 1; wanted a number above 0"),
+    ],
+)
 def test_faults_are_named(spec, words):
     with pytest.raises(InputError, match=words):
         augment.check_draw(spec, "draws.mix")

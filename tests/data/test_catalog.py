@@ -64,8 +64,11 @@ def test_preprocess_is_standardised_where_few_dimensions_dominate():
     [
         ("emoji", ["1F468-200D-1F33E", "1F469-200D-1F33E"], "1F40D"),  # man farmer, woman farmer; snake
         ("emoji", ["1F3C3-200D-2642-FE0F", "1F3C3"], "1F6B4"),  # man running, person running; person biking
-        ("clipart", ["computer/buttons/arrow-down-blue_benji_pa_01", "computer/buttons/arrow-down-red_benji_par_01"],
-         "computer/browser"),
+        (
+            "clipart",
+            ["computer/buttons/arrow-down-blue_benji_pa_01", "computer/buttons/arrow-down-red_benji_par_01"],
+            "computer/browser",
+        ),
     ],
 )
 def test_look_alikes_share_a_group(name, alike, unlike):

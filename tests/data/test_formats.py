@@ -131,13 +131,26 @@ def write_faiss(path):
 
 
 WRITERS = {
-    "folder": write_folder, "tensor.parquet": write_tensor, "wide.parquet": write_wide, "large.parquet": write_large_lists,
-    "a.feather": write_feather, "a.arrow": write_stream, "A.CSV": lambda path: path.write_text(csv_text()),
-    "semicolon.csv": lambda path: path.write_text(csv_text(";")), "utf16.csv": lambda path: path.write_text(csv_text(), "utf-16"),
-    "a.tsv": lambda path: path.write_text(csv_text("\t", "")), "lists.csv": write_list_cells,
+    "folder": write_folder,
+    "tensor.parquet": write_tensor,
+    "wide.parquet": write_wide,
+    "large.parquet": write_large_lists,
+    "a.feather": write_feather,
+    "a.arrow": write_stream,
+    "A.CSV": lambda path: path.write_text(csv_text()),
+    "semicolon.csv": lambda path: path.write_text(csv_text(";")),
+    "utf16.csv": lambda path: path.write_text(csv_text(), "utf-16"),
+    "a.tsv": lambda path: path.write_text(csv_text("\t", "")),
+    "lists.csv": write_list_cells,
     "a.csv.gz": lambda path: path.write_bytes(gzip.compress(csv_text().encode())),
-    "a.jsonl": write_jsonl, "a.h5": write_h5, "a.h5ad": write_h5ad, "a.pt": write_pt, "by_id.pth": write_pt_by_id,
-    "a.vec": write_vec, "glove.txt": lambda path: write_vec(path, ""), "a.faiss": write_faiss,
+    "a.jsonl": write_jsonl,
+    "a.h5": write_h5,
+    "a.h5ad": write_h5ad,
+    "a.pt": write_pt,
+    "by_id.pth": write_pt_by_id,
+    "a.vec": write_vec,
+    "glove.txt": lambda path: write_vec(path, ""),
+    "a.faiss": write_faiss,
 }
 
 
@@ -182,8 +195,10 @@ def test_an_id_map_of_faiss_gives_its_numbers(tmp_path):
 
 def test_words_with_blanks_and_strange_line_ends(tmp_path):
     words = [". . .", "a\u2028b", "c\x85d", "the", "0.5", "at name@domain.com"]  # as in GloVe's 840B and fastText's
-    (tmp_path / "a.txt").write_text("".join(f"{i} {row}\n" for i, row in zip(words, TEXT_ROWS, strict=True)), encoding="utf-8", newline="")
-    with pytest.raises(InputError, match=r'a.txt line 1: got|a.txt line 2: got'):
+    (tmp_path / "a.txt").write_text(
+        "".join(f"{i} {row}\n" for i, row in zip(words, TEXT_ROWS, strict=True)), encoding="utf-8", newline=""
+    )
+    with pytest.raises(InputError, match=r"a.txt line 1: got|a.txt line 2: got"):
         load_table(tmp_path / "a.txt")  # nothing says the width, and the first word has blanks
     (tmp_path / "a.vec").write_text("6 4\n" + (tmp_path / "a.txt").read_text(encoding="utf-8"), encoding="utf-8", newline="")
     table = load_table(tmp_path / "a.vec")
@@ -232,8 +247,15 @@ def test_data_frames(tmp_path):
 
     listed = pandas.DataFrame({"id": IDS, "e": list(ROWS)})
     wide = pandas.DataFrame(ROWS, columns=[f"f{i}" for i in range(4)], index=IDS)
-    for source in (listed, listed.set_index("id"), wide, polars.from_pandas(listed), frame(e=lists()),
-                   polars.DataFrame({"id": IDS, "e": ROWS}), pandas.DataFrame({"id": pandas.Categorical(IDS), "e": list(ROWS)})):
+    for source in (
+        listed,
+        listed.set_index("id"),
+        wide,
+        polars.from_pandas(listed),
+        frame(e=lists()),
+        polars.DataFrame({"id": IDS, "e": ROWS}),
+        pandas.DataFrame({"id": pandas.Categorical(IDS), "e": list(ROWS)}),
+    ):
         table = Table.from_frame(source, name="image")
         np.testing.assert_array_equal(np.asarray(table.rows, np.float32), ROWS)
         assert table.ids.tolist() == IDS
@@ -256,7 +278,10 @@ def test_pickles_are_never_loaded(tmp_path):
 
 def test_what_unpacks_without_end_is_refused_before_it_is_read(tmp_path, monkeypatch):
     n = 5 * 2**20
-    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive, archive.open("e.npy", "w") as file:
+    with (
+        zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("e.npy", "w") as file,
+    ):
         np.lib.format.write_array_header_1_0(file, dict(descr="<f4", fortran_order=False, shape=(n, 4)))
         for _ in range(20):
             file.write(bytes(2**22))
@@ -266,8 +291,11 @@ def test_what_unpacks_without_end_is_refused_before_it_is_read(tmp_path, monkeyp
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("e", shape=(2**40, 4), dtype="f4", chunks=(2**10, 4))
     monkeypatch.setattr(np.lib.format, "read_array", lambda *_, **__: pytest.fail("80 MiB were unpacked"))
-    for name, words in (("a.npz", "array e, which unpacks from"), ("a.csv.gz", "that unpacks to over"),
-                        ("a.h5", "data set e, which unpacks from 0 bytes")):
+    for name, words in (
+        ("a.npz", "array e, which unpacks from"),
+        ("a.csv.gz", "that unpacks to over"),
+        ("a.h5", "data set e, which unpacks from 0 bytes"),
+    ):
         with pytest.raises(InputError, match=words):
             inspect_table(tmp_path / name)
 
@@ -307,9 +335,11 @@ def test_safetensors_whose_shape_and_place_disagree(tmp_path):
 
     save_file({"e": ROWS, "z": np.ones((6, 4), np.float32)}, tmp_path / "a.safetensors")
     data = (tmp_path / "a.safetensors").read_bytes()
-    for old, new in ((b'"shape":[6,4],"data_offsets":[0,96]', b'"shape":[9,4],"data_offsets":[0,96]'),
-                     (b'"shape":[6,4],"data_offsets":[0,96]', b'"shape":[6,4],"data_offsets":[4,96]'),
-                     (b'"F32","shape":[6,4],"data_offsets":[0,', b'"F64","shape":[6,4],"data_offsets":[0,')):
+    for old, new in (
+        (b'"shape":[6,4],"data_offsets":[0,96]', b'"shape":[9,4],"data_offsets":[0,96]'),
+        (b'"shape":[6,4],"data_offsets":[0,96]', b'"shape":[6,4],"data_offsets":[4,96]'),
+        (b'"F32","shape":[6,4],"data_offsets":[0,', b'"F64","shape":[6,4],"data_offsets":[0,'),
+    ):
         assert old in data
         (tmp_path / "b.safetensors").write_bytes(data.replace(old, new, 1))
         with pytest.raises(InputError, match="damaged .safetensors"):

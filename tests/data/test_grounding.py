@@ -87,7 +87,10 @@ def test_tacos_json_in_frames(tmp_path):
 def test_annotation_faults(tmp_path):
     path = tmp_path / "a.json"
     path.write_text("{")
-    for spec, words in (("activitynet", "a.json: got .a.json., which is no JSON"), ("anet", 'data.annotations.format: got "anet"')):
+    for spec, words in (
+        ("activitynet", "a.json: got .a.json., which is no JSON"),
+        ("anet", 'data.annotations.format: got "anet"'),
+    ):
         with pytest.raises(InputError, match=words):
             read_annotations(path, spec)
     path.write_text(json.dumps({"v": {"duration": 3, "timestamps": [[0, 1]], "sentences": []}}))
@@ -111,6 +114,7 @@ def test_clips_in_npz_and_folders(tmp_path):
 def test_clips_in_hdf5(tmp_path):
     """A data set for each recording, and ActivityNet's groups with one data set in each."""
     import h5py
+
     clips = RNG.normal(size=(4, 3)).astype(np.float32)
     with h5py.File(tmp_path / "clips.hdf5", "w") as file:
         file["v_a"] = clips
@@ -287,7 +291,9 @@ def test_sizes_below_their_minimum():
 
 
 def qvhighlights(path, windows):
-    lines = [dict(qid=i, vid=f"v{i // 2}", query=f" query {i} ", duration=150, relevant_windows=each) for i, each in enumerate(windows)]
+    lines = [
+        dict(qid=i, vid=f"v{i // 2}", query=f" query {i} ", duration=150, relevant_windows=each) for i, each in enumerate(windows)
+    ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
 
@@ -310,13 +316,23 @@ def test_a_query_of_qvhighlights_is_true_in_several_windows(tmp_path):
 def test_windows_reach_what_measures_them():
     rng = np.random.default_rng(0)
     windows = np.array([[[0, 4], [6, 8]], [[1, 2], [np.nan, np.nan]]])
-    raw = Recordings(ids=np.array(["a", "b"]), clips=[rng.normal(size=(8, 3)) for _ in range(2)], durations=np.array([10.0, 10.0]),
-                     sentences=rng.normal(size=(2, 5)), recording=np.array([0, 1]), spans=windows[:, 0], texts=["x", "y"],
-                     split=np.array(["train", "train"]), windows=windows)
+    raw = Recordings(
+        ids=np.array(["a", "b"]),
+        clips=[rng.normal(size=(8, 3)) for _ in range(2)],
+        durations=np.array([10.0, 10.0]),
+        sentences=rng.normal(size=(2, 5)),
+        recording=np.array([0, 1]),
+        spans=windows[:, 0],
+        texts=["x", "y"],
+        split=np.array(["train", "train"]),
+        windows=windows,
+    )
     data = build_grounding(dict(source="arrays"), recordings=raw)
     np.testing.assert_array_equal(data.truth, windows)
     np.testing.assert_array_equal(data.spans, windows[:, 0])
-    for outside, words in ((np.array([[[0, 4], [6, 18]], [[1, 2], [np.nan, np.nan]]]), "1 outside of their recording .a at 6-18 s"),
-                           (np.array([[[0, 4], [7, 6]], [[1, 2], [np.nan, np.nan]]]), "1 that do not end after they start .a at 7-6 s")):
+    for outside, words in (
+        (np.array([[[0, 4], [6, 18]], [[1, 2], [np.nan, np.nan]]]), "1 outside of their recording .a at 6-18 s"),
+        (np.array([[[0, 4], [7, 6]], [[1, 2], [np.nan, np.nan]]]), "1 that do not end after they start .a at 7-6 s"),
+    ):
         with pytest.raises(InputError, match=words):
             build_grounding(dict(source="arrays"), recordings=dataclasses.replace(raw, windows=outside))

@@ -55,7 +55,9 @@ WRITERS = {"a.parquet": write_parquet, "a.npz": write_npz, "a.h5": write_h5, "a.
 def test_likely_ids_are_refused_until_they_are_named(name, column, tmp_path):
     """With row numbers in their place two files in different orders would be paired wrongly, without a word."""
     WRITERS[name](tmp_path / name, **{column: IDS})
-    with pytest.raises(InputError, match=rf'{name} ids: got nothing called "id".*{column} \(img_4, img_2.*--x-ids {column}.*{ROW_NUMBERS}'):
+    with pytest.raises(
+        InputError, match=rf'{name} ids: got nothing called "id".*{column} \(img_4, img_2.*--x-ids {column}.*{ROW_NUMBERS}'
+    ):
         load_table(tmp_path / name)
     table = load_table(tmp_path / name, ids_key=column)  # the remedy
     assert table.ids.tolist() == IDS and not table.numbered
@@ -130,14 +132,27 @@ def test_whole_numbers_of_64_bits_are_exact(name, ids, tmp_path):
 
 
 def test_ids_in_memory():
-    for ids, want in ((BIG[0], BIG[0]), (np.array(BIG[0], object), BIG[0]), ([2**70, 1], [str(2**70), "1"]), ([-1, 2**63], ["-1", str(2**63)]),
-                      ([b"a", "ä".encode()], ["a", "ä"]), (np.array([b"a", b"b"], object), ["a", "b"]),
-                      (np.array(["a", "b"], np.dtypes.StringDType()), ["a", "b"]), ([np.uint64(2**63), np.int8(3)], [2**63, 3])):
+    for ids, want in (
+        (BIG[0], BIG[0]),
+        (np.array(BIG[0], object), BIG[0]),
+        ([2**70, 1], [str(2**70), "1"]),
+        ([-1, 2**63], ["-1", str(2**63)]),
+        ([b"a", "ä".encode()], ["a", "ä"]),
+        (np.array([b"a", b"b"], object), ["a", "b"]),
+        (np.array(["a", "b"], np.dtypes.StringDType()), ["a", "b"]),
+        ([np.uint64(2**63), np.int8(3)], [2**63, 3]),
+    ):
         assert check_ids("x", ids, len(ids)).tolist() == want
-    for ids, words in ((["a", ""], "1 row with an empty id .first: row 1"), ([1.0, np.nan], "1 row without an id .first: row 1"),
-                       (np.array([np.nan, 2.0]), "1 row without an id .first: row 0"), (["a", None, np.nan], "2 rows without an id .first: row 1, row 2"),
-                       ([True, False], "dtype bool"), ([1.5, 2.5], "dtype float64"), (["a", 3], "strings and numbers together"),
-                       (["x" * 10**7] * 60, "an id of 10000000 letters")):
+    for ids, words in (
+        (["a", ""], "1 row with an empty id .first: row 1"),
+        ([1.0, np.nan], "1 row without an id .first: row 1"),
+        (np.array([np.nan, 2.0]), "1 row without an id .first: row 0"),
+        (["a", None, np.nan], "2 rows without an id .first: row 1, row 2"),
+        ([True, False], "dtype bool"),
+        ([1.5, 2.5], "dtype float64"),
+        (["a", 3], "strings and numbers together"),
+        (["x" * 10**7] * 60, "an id of 10000000 letters"),
+    ):
         with pytest.raises(InputError, match=f"x ids: got {words}"):
             check_ids("x", ids, len(ids))
 
@@ -152,7 +167,10 @@ def test_rows_are_paired_by_position_only_where_no_table_has_ids():
     with pytest.raises(InputError, match="ids: got image of 5 rows and text of 4 rows, all without ids.*--pairs"):
         join(x, numbered(4, "text"))
     for other in (Table(ROWS[:5], IDS[:5], "text"), Table(ROWS[:5], [4, 3, 2, 1, 0], "text")):
-        with pytest.raises(InputError, match=r"ids: got image without ids, text with ids \(first: .*; wanted ids in all tables or in none.*--y-ids.*--pairs"):
+        with pytest.raises(
+            InputError,
+            match=r"ids: got image without ids, text with ids \(first: .*; wanted ids in all tables or in none.*--y-ids.*--pairs",
+        ):
             join(x, other)
     with pytest.raises(InputError, match="text of 4 rows"):
         outer_join((x, numbered(4, "text"), numbered(5, "speech")))
@@ -174,8 +192,10 @@ def test_like_an_id(name, values, want):
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.npz", "a.h5", "b.npz"])
-@pytest.mark.parametrize(("column", "values"), [("ids", [7.0, 8.0, 9.0, 4.0, 5.0, 6.0]), ("image_id", [7.0, 8.0, 9.0, 4.0, 5.0, 6.0]),
-                                                ("id", [True] * 6)])
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [("ids", [7.0, 8.0, 9.0, 4.0, 5.0, 6.0]), ("image_id", [7.0, 8.0, 9.0, 4.0, 5.0, 6.0]), ("id", [True] * 6)],
+)
 def test_ids_of_another_kind_are_refused_and_not_passed_over(name, column, values, tmp_path):
     """Whole numbers beside a missing one are floats in pandas: their rows were numbered in silence."""
     WRITERS[name](tmp_path / name, **{column: values})
@@ -197,14 +217,20 @@ def test_ids_in_a_matrix_are_refused_and_another_modality_is_no_id(name, tmp_pat
 
 def test_ids_of_json_lines_stay_what_they_are(tmp_path):
     def write(ids):
-        (tmp_path / "a.jsonl").write_text("\n".join(json.dumps(dict(id=i, e=row)) for i, row in zip(ids, ROWS.tolist(), strict=True)))
+        (tmp_path / "a.jsonl").write_text(
+            "\n".join(json.dumps(dict(id=i, e=row)) for i, row in zip(ids, ROWS.tolist(), strict=True))
+        )
 
     for ids in ([2**53 + 1, 5, 3, 2, 1, 2**64 - 1], IDS):
         write(ids)
         assert load_table(tmp_path / "a.jsonl").ids.tolist() == ids
     write([2**70, 5, 3, 2, 1, 0])
     assert load_table(tmp_path / "a.jsonl").ids[0] == str(2**70)
-    for ids, words in (([7, "a", 1, 2, 3, 4], "strings and numbers together"), ([0.5] * 6, "dtype float64"), ([{"$oid": "x"}] * 6, "dtype dict")):
+    for ids, words in (
+        ([7, "a", 1, 2, 3, 4], "strings and numbers together"),
+        ([0.5] * 6, "dtype float64"),
+        ([{"$oid": "x"}] * 6, "dtype dict"),
+    ):
         write(ids)
         with pytest.raises(InputError, match=words):
             load_table(tmp_path / "a.jsonl")

@@ -25,6 +25,7 @@ def test_swiss_roll_in_three_dimensions():
 def test_swiss_roll_rotation_and_noise():
     flat, turned = swiss_roll(100, seed=3), swiss_roll(100, dim=10, seed=3)
     np.testing.assert_allclose(flat.distances, turned.distances)
+
     def pairwise(p):
         return np.linalg.norm(p[:, None] - p[None], axis=2)
 

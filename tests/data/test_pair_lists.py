@@ -67,8 +67,14 @@ def test_the_csv_limit_of_the_process_is_put_back(tmp_path):
 
 def test_ids_in_memory():
     want = [["a", "9223372036854775809"], ["b", "7"]]
-    for pairs in ([("a", 2**63 + 1), ("b", 7)], [(b"a", 2**63 + 1), (b"b", np.int8(7))], {"a": 2**63 + 1, "b": [7]},
-                  np.array([["a", 2**63 + 1], ["b", 7]], object), np.array(want), [np.array(line) for line in want]):
+    for pairs in (
+        [("a", 2**63 + 1), ("b", 7)],
+        [(b"a", 2**63 + 1), (b"b", np.int8(7))],
+        {"a": 2**63 + 1, "b": [7]},
+        np.array([["a", 2**63 + 1], ["b", 7]], object),
+        np.array(want),
+        [np.array(line) for line in want],
+    ):
         assert read_pairs(pairs).tolist() == want
     assert read_pairs(np.array([[2**63 + 1, 1], [2, 3]], np.uint64))[0, 0] == "9223372036854775809"
     import pandas

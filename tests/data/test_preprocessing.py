@@ -146,22 +146,28 @@ def test_leading_axes_are_kept():
     np.testing.assert_allclose(made(rows.reshape(4, 15, 6)), made(rows).reshape(4, 15, 2), atol=1e-6)
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    (dict(filter=dict(strenght=0.5)), 'Did you mean "strength"'),
-    (dict(filter=dict(strength=2.0)), "strength: got 2.0"),
-    (dict(filter=dict(strength=0.5), l2=False), "set l2=True"),
-    (dict(filter=dict(temperature=0.0)), "temperature: got 0.0"),
-    (dict(filter=dict(k=0)), "at least 1 neighbour"),
-    (dict(pca=-1), "pca: got -1"),
-])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (dict(filter=dict(strenght=0.5)), 'Did you mean "strength"'),
+        (dict(filter=dict(strength=2.0)), "strength: got 2.0"),
+        (dict(filter=dict(strength=0.5), l2=False), "set l2=True"),
+        (dict(filter=dict(temperature=0.0)), "temperature: got 0.0"),
+        (dict(filter=dict(k=0)), "at least 1 neighbour"),
+        (dict(pca=-1), "pca: got -1"),
+    ],
+)
 def test_bad_options_say_what_to_do(options, words):
     with pytest.raises(InputError, match=words):
         Preprocessor(**options)
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    (dict(filter=dict(strength=0.5, k=60)), "fewer neighbours than the 60 training rows"),
-])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (dict(filter=dict(strength=0.5, k=60)), "fewer neighbours than the 60 training rows"),
+    ],
+)
 def test_bad_fits_say_what_to_do(options, words):
     with pytest.raises(InputError, match=words):
         Preprocessor(**options).fit(rows_of())

@@ -32,10 +32,21 @@ def test_arrays_and_lists(given):
 def test_tensors():
     torch = pytest.importorskip("torch", reason="an extra of some GiB")
     tensor = torch.tensor(TABLE)
-    for given in (tensor, tensor.bfloat16(), tensor.half(), tensor.clone().requires_grad_(), list(tensor.bfloat16()), tensor.T.contiguous().T):
+    for given in (
+        tensor,
+        tensor.bfloat16(),
+        tensor.half(),
+        tensor.clone().requires_grad_(),
+        list(tensor.bfloat16()),
+        tensor.T.contiguous().T,
+    ):
         np.testing.assert_array_equal(as_rows(given, "x").astype(np.float64), TABLE)
     assert as_rows(tensor.bfloat16(), "x").dtype == np.float32
-    for given, words in ((tensor.to_sparse(), "to_dense"), (tensor * 1j, "complex"), (torch.empty(2, 2, device="meta"), "no data")):
+    for given, words in (
+        (tensor.to_sparse(), "to_dense"),
+        (tensor * 1j, "complex"),
+        (torch.empty(2, 2, device="meta"), "no data"),
+    ):
         with pytest.raises(InputError, match=f"x: got .*{words}"):
             as_rows(given, "x")
 
@@ -43,8 +54,12 @@ def test_tensors():
 def test_pandas_frames():
     import pandas as pd
 
-    given = [pd.DataFrame(TABLE, index=[7, 3, 1, 9], columns=list("aab")), pd.DataFrame(TABLE).astype("Float32"),
-             pd.DataFrame(dict(v=LISTS)), pd.Series(LISTS, index=[4, 3, 2, 1])]  # an index is no column
+    given = [
+        pd.DataFrame(TABLE, index=[7, 3, 1, 9], columns=list("aab")),
+        pd.DataFrame(TABLE).astype("Float32"),
+        pd.DataFrame(dict(v=LISTS)),
+        pd.Series(LISTS, index=[4, 3, 2, 1]),
+    ]  # an index is no column
     for frame in given:
         np.testing.assert_array_equal(as_rows(frame, "x"), TABLE)
     assert as_rows(pd.DataFrame(dict(a=[1, 2], b=[True, False])), "x").tolist() == [[1, 1], [2, 0]]
@@ -53,7 +68,10 @@ def test_pandas_frames():
         (pd.DataFrame(dict(a=pd.array([1, None], dtype="Int64"), b=[1.0, 2.0])), r"1 row with NaN or infinity \(row 1\)"),
         (pd.Series([[1.0, 2.0], None]), r"rows of unequal shape \(\(2,\) in row 0, \(\) in row 1\)"),
         (pd.Series([1.0, 2.0]), r"shape \(2,\)"),
-        (pd.DataFrame(dict(image_id=[5, 6], a=[1.0, 2.0], b=[3.0, 4.0])), r'1 of 3 columns that hold ids or no numbers \("image_id"\)'),
+        (
+            pd.DataFrame(dict(image_id=[5, 6], a=[1.0, 2.0], b=[3.0, 4.0])),
+            r'1 of 3 columns that hold ids or no numbers \("image_id"\)',
+        ),
     ):
         with pytest.raises(InputError, match=f"x: got {words}"):
             as_rows(frame, "x")
@@ -63,10 +81,17 @@ def test_arrow_tables():
     import pyarrow as pa
 
     fixed = pa.list_(pa.float32(), 3)
-    given = [pa.table(dict(zip("abc", TABLE.T, strict=True))), pa.table(dict(v=LISTS)), pa.RecordBatch.from_pydict(dict(v=LISTS)),
-             pa.array(LISTS), pa.array(LISTS + LISTS, fixed).slice(4), pa.array(LISTS + LISTS).slice(4),
-             pa.chunked_array([LISTS[:1], LISTS[1:]]), pa.array(LISTS, pa.large_list(pa.float16())),
-             pa.ExtensionArray.from_storage(pa.fixed_shape_tensor(pa.float32(), [3]), pa.array(LISTS, fixed))]
+    given = [
+        pa.table(dict(zip("abc", TABLE.T, strict=True))),
+        pa.table(dict(v=LISTS)),
+        pa.RecordBatch.from_pydict(dict(v=LISTS)),
+        pa.array(LISTS),
+        pa.array(LISTS + LISTS, fixed).slice(4),
+        pa.array(LISTS + LISTS).slice(4),
+        pa.chunked_array([LISTS[:1], LISTS[1:]]),
+        pa.array(LISTS, pa.large_list(pa.float16())),
+        pa.ExtensionArray.from_storage(pa.fixed_shape_tensor(pa.float32(), [3]), pa.array(LISTS, fixed)),
+    ]
     given.append(pa.Table.from_arrays([pa.array(column) for column in TABLE.T], names=["a", "b", "a"]))  # no name hides another
     for table in given:
         np.testing.assert_array_equal(as_rows(table, "x"), TABLE)
@@ -77,7 +102,8 @@ def test_arrow_tables():
         (pa.array([[1.0, 2.0], None], pa.list_(pa.float32(), 2)), "1 row without a vector"),
         (pa.array([[1.0, 2.0], [1.0, None]]), r"1 row with NaN or infinity \(row 1\)"),
         (pa.array([[1.0], [1.0, 2.0]]), r"vectors of unequal width \(1 in row 0, 2 in row 1\)"),
-        (pa.array([["u"], ["v"]]), "objects"), (pa.array([1.0, 2.0]), r"shape \(2,\)"),
+        (pa.array([["u"], ["v"]]), "objects"),
+        (pa.array([1.0, 2.0]), r"shape \(2,\)"),
     ):
         with pytest.raises(InputError, match=f"x: got {words}"):
             as_rows(table, "x")
@@ -86,7 +112,12 @@ def test_arrow_tables():
 def test_polars_frames():
     import polars as pl
 
-    for frame in (pl.DataFrame(TABLE), pl.DataFrame(dict(v=LISTS)), pl.Series(LISTS), pl.Series(LISTS, dtype=pl.Array(pl.Float64, 3))):
+    for frame in (
+        pl.DataFrame(TABLE),
+        pl.DataFrame(dict(v=LISTS)),
+        pl.Series(LISTS),
+        pl.Series(LISTS, dtype=pl.Array(pl.Float64, 3)),
+    ):
         np.testing.assert_array_equal(as_rows(frame, "x"), TABLE)
     with pytest.raises(InputError, match=r'columns that hold ids or no numbers \("id"\)'):
         as_rows(pl.DataFrame(dict(id=["u"], a=[1.0])), "x")

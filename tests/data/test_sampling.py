@@ -17,8 +17,10 @@ SIZES = dict(seed=3, batch_size=16, anchors=8, unpaired=8)
 @pytest.fixture(scope="module")
 def data():
     rng = np.random.default_rng(0)
-    x, y = (Table(rng.normal(size=(N, d)).astype(np.float16), np.arange(N)[::step], name)
-            for d, step, name in ((5, 1, "image"), (4, -1, "text")))
+    x, y = (
+        Table(rng.normal(size=(N, d)).astype(np.float16), np.arange(N)[::step], name)
+        for d, step, name in ((5, 1, "image"), (4, -1, "text"))
+    )
     return build_data(dict(pairs=32, split=dict(val=2, test=2)), tables=(x, y))
 
 
@@ -36,8 +38,11 @@ def gathered(batch, block, name):
 
 def drawn(sampler, step):
     batch = sampler.batch(step)
-    return {f"{block}.{name}": gathered(batch, block, name)
-            for block, name in (tuple(key.split(".")) for key in batch if "." in key) if block != "rows"}
+    return {
+        f"{block}.{name}": gathered(batch, block, name)
+        for block, name in (tuple(key.split(".")) for key in batch if "." in key)
+        if block != "rows"
+    }
 
 
 @pytest.mark.parametrize("shards", [2, 4, 8])
@@ -52,8 +57,9 @@ def test_the_global_draw_does_not_depend_on_the_number_of_shards(data, neighbour
 
 def test_the_shards_of_two_processes_make_the_whole(data, neighbours):
     whole = Sampler(data, neighbours=neighbours, shards=4, **SIZES).batch(2)
-    halves = [Sampler(data, neighbours=neighbours, shards=4, local_shards=local, **SIZES).batch(2)
-              for local in (range(2), range(2, 4))]
+    halves = [
+        Sampler(data, neighbours=neighbours, shards=4, local_shards=local, **SIZES).batch(2) for local in (range(2), range(2, 4))
+    ]
     for key, value in whole.items():
         np.testing.assert_array_equal(np.concatenate([half[key] for half in halves]), value)
         assert not np.array_equal(np.concatenate([half[key] for half in halves[::-1]]), value) or key == "mask"
@@ -88,8 +94,9 @@ def test_rows_are_distinct_and_of_one_shape(data, neighbours):
             rows = batch[f"rows.{name}"]
             assert rows.shape == (2, sampler.row_count(name), data.features[name].dim)
             for shard in range(2):
-                used = np.unique(np.concatenate([v[shard].ravel() for k, v in batch.items()
-                                                 if k.endswith(name) and not k.startswith("rows")]))
+                used = np.unique(
+                    np.concatenate([v[shard].ravel() for k, v in batch.items() if k.endswith(name) and not k.startswith("rows")])
+                )
                 assert len(np.unique(rows[shard][used], axis=0)) == len(used)  # no row is projected twice
                 np.testing.assert_array_equal(used, np.arange(len(used)))
     small = Sampler(data, neighbours=neighbours, seed=0, batch_size=32, anchors=20)
@@ -154,15 +161,18 @@ def test_order_above_its_length_repeats_evenly():
     assert sorted(counts) == [2, 2, 2, 3, 3]
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    (dict(batch_size=0), "batch.pairs: got 0"),
-    (dict(unpaired=6, shards=4), "wanted a multiple of the 4 devices. Set it to 4"),
-    (dict(shards=2, local_shards=[2]), "shards 0 to 1"),
-    (dict(seed=-1), "seed: got -1"),
-    (dict(anchors=2, neighbours={"imag": np.zeros((1, 1), int)}), 'Did you mean "image"'),
-    (dict(anchors=2, neighbours={"image": np.zeros((3, 2))}), "row numbers"),
-    (dict(anchors=2, neighbours={"image": np.full((3, 2), 999)}), "training rows only"),
-])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (dict(batch_size=0), "batch.pairs: got 0"),
+        (dict(unpaired=6, shards=4), "wanted a multiple of the 4 devices. Set it to 4"),
+        (dict(shards=2, local_shards=[2]), "shards 0 to 1"),
+        (dict(seed=-1), "seed: got -1"),
+        (dict(anchors=2, neighbours={"imag": np.zeros((1, 1), int)}), 'Did you mean "image"'),
+        (dict(anchors=2, neighbours={"image": np.zeros((3, 2))}), "row numbers"),
+        (dict(anchors=2, neighbours={"image": np.full((3, 2), 999)}), "training rows only"),
+    ],
+)
 def test_errors_say_what_to_do(data, change, words):
     with pytest.raises(InputError, match=words):
         Sampler(data, **{"seed": 0, "batch_size": 8, **change})

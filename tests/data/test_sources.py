@@ -130,7 +130,7 @@ def test_a_path_that_is_not_there_names_near_files(tmp_path):
     (tmp_path / "clipart.npz").touch()
     with pytest.raises(InputError, match=r"which is not there; wanted a file.*Did you mean \".*clipart.npz\""):
         load_table(tmp_path / "clipartt.npz")
-    with pytest.raises(InputError, match=r'holds: a.npz, clipart.npz'):
+    with pytest.raises(InputError, match=r"holds: a.npz, clipart.npz"):
         load_table(tmp_path / "zzz" / "qqqqqqqqqqqqqqqqqq.npy")
 
 
@@ -164,7 +164,6 @@ def test_bad_ids_files(tmp_path):
     (tmp_path / "bad.json").write_text("[1,")
     with pytest.raises(InputError, match=r"no JSON"):
         load_table(path, ids_key="bad.json")
-
 
     np.save(tmp_path / "short.npy", IDS)
     (tmp_path / "short.npy").write_bytes((tmp_path / "short.npy").read_bytes()[:-4])
@@ -251,7 +250,9 @@ def test_parquet_columns(tmp_path):
     assert table.rows.tolist() == [[1, 2], [3, 4]]
     assert table.ids.tolist() == ["a", "b"]
     assert table.meta == [{"w": "a"}, {"w": "b"}]
-    pq.write_table(pa.table({"clip.e": fixed, "clip": [1, 2], "tags": [["a"], []], "deep": [[[1.0]], [[2.0]]]}), tmp_path / "c.parquet")
+    pq.write_table(
+        pa.table({"clip.e": fixed, "clip": [1, 2], "tags": [["a"], []], "deep": [[[1.0]], [[2.0]]]}), tmp_path / "c.parquet"
+    )
     assert load_table(tmp_path / "c.parquet").rows.tolist() == [[1, 2], [3, 4]]
     with pytest.raises(InputError, match=r"c.parquet deep: got a column of list<.*list<.*; wanted a column of lists of floats"):
         load_table(tmp_path / "c.parquet", key="deep")

@@ -20,10 +20,16 @@ def leaks(split, groups):
     return (train & val) | (train & test) | (val & test)
 
 
-@pytest.mark.parametrize("split", [
-    split_by_ratio(300, val=30, test=50), split_by_ratio(300, val=0.1, test=0.25), split_by_group(GROUPS, val=30, test=50),
-    split_by_ids(np.arange(300), val_ids=range(30), test_ids=range(30, 80)),
-], ids=["ratio", "share", "group", "ids"])
+@pytest.mark.parametrize(
+    "split",
+    [
+        split_by_ratio(300, val=30, test=50),
+        split_by_ratio(300, val=0.1, test=0.25),
+        split_by_group(GROUPS, val=30, test=50),
+        split_by_ids(np.arange(300), val_ids=range(30), test_ids=range(30, 80)),
+    ],
+    ids=["ratio", "share", "group", "ids"],
+)
 def test_parts_are_disjoint_sorted_and_complete(split):
     np.testing.assert_array_equal(np.sort(np.concatenate(split)), np.arange(300))
     assert all(part.dtype == np.int64 and (np.diff(part) > 0).all() for part in split)
@@ -36,8 +42,10 @@ def test_sizes():
 
 
 def test_pure_function_of_the_seed():
-    for split in (lambda s: split_by_ratio(300, val=30, test=50, seed=s),
-                  lambda s: split_by_group(GROUPS, val=30, test=50, seed=s)):
+    for split in (
+        lambda s: split_by_ratio(300, val=30, test=50, seed=s),
+        lambda s: split_by_group(GROUPS, val=30, test=50, seed=s),
+    ):
         for a, b in zip(split(3), split(3), strict=True):
             np.testing.assert_array_equal(a, b)
         assert not np.array_equal(split(3).test, split(4).test)
@@ -80,15 +88,18 @@ def test_read_ids(tmp_path):
             read_ids(tmp_path / name, "data.split.val_ids")
 
 
-@pytest.mark.parametrize(("act", "words"), [
-    (lambda: split_by_ratio(100, val=50, test=50), "val=50 and test=50 of 100 paired rows; wanted val \\+ test below 100"),
-    (lambda: split_by_ratio(100, val=-1, test=0), "val: got -1"),
-    (lambda: split_by_ratio(100, val=1.5, test=0), "a share below 1"),
-    (lambda: split_by_group(np.zeros(100), val=10, test=10), "the smallest of 1 groups has 100"),
-    (lambda: split_by_ids(np.arange(3), val_ids=[1], test_ids=[1]), "1 ids in both"),
-    (lambda: split_by_ids(np.arange(3), val_ids=["z"], test_ids=[]), "none of which is an item's"),
-    (lambda: split_by_ids(np.arange(2), val_ids=[0], test_ids=[1]), "every one of 2 items"),
-])
+@pytest.mark.parametrize(
+    ("act", "words"),
+    [
+        (lambda: split_by_ratio(100, val=50, test=50), "val=50 and test=50 of 100 paired rows; wanted val \\+ test below 100"),
+        (lambda: split_by_ratio(100, val=-1, test=0), "val: got -1"),
+        (lambda: split_by_ratio(100, val=1.5, test=0), "a share below 1"),
+        (lambda: split_by_group(np.zeros(100), val=10, test=10), "the smallest of 1 groups has 100"),
+        (lambda: split_by_ids(np.arange(3), val_ids=[1], test_ids=[1]), "1 ids in both"),
+        (lambda: split_by_ids(np.arange(3), val_ids=["z"], test_ids=[]), "none of which is an item's"),
+        (lambda: split_by_ids(np.arange(2), val_ids=[0], test_ids=[1]), "every one of 2 items"),
+    ],
+)
 def test_errors_say_what_to_do(act, words):
     with pytest.raises(InputError, match=words):
         act()

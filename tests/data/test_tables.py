@@ -101,9 +101,11 @@ def test_rows_are_chosen_by_number_or_by_a_mask():
     assert table.subset(mask).ids.tolist() == ["c", "d"] and table.without(mask).ids.tolist() == ["a", "b"]
     np.testing.assert_array_equal(table.take(mask), table.rows[2:])
     assert table.take([]).shape == (0, 3) and table.subset([-1]).ids.tolist() == ["d"]
-    for index, words in (([1.7], r"image index: got float64 \(1,\); wanted row numbers, or a bool \(4,\)"),
-                         (mask[:3], r"image index: got bool \(3,\)"),
-                         ([0, 7], r"image index: got 1 numbers outside \(first: 7\); wanted from 0 to 3")):
+    for index, words in (
+        ([1.7], r"image index: got float64 \(1,\); wanted row numbers, or a bool \(4,\)"),
+        (mask[:3], r"image index: got bool \(3,\)"),
+        ([0, 7], r"image index: got 1 numbers outside \(first: 7\); wanted from 0 to 3"),
+    ):
         for act in (table.take, table.subset, table.without):
             with pytest.raises(InputError, match=words):
                 act(index)
@@ -148,12 +150,15 @@ def test_join_with_many_captions():
     assert (joined.pairs.tolist(), joined.x_only.tolist(), joined.y_only.tolist()) == slow_join(x_ids, y_ids)
 
 
-@pytest.mark.parametrize(("x_ids", "y_ids", "hint"), [
-    (["a", "b"], ["c"], r"; table first: c\); wanted at least 1. Write the same id"),
-    (["img/a.png", "img/b.png"], ["a.txt"], "without folders and endings 1 would meet"),
-    (["A", "B"], ["b", "a"], "in small letters 2 would meet"),
-    (["007", "008"], ["7", "x"], "without leading zeros 1 would meet"),
-])
+@pytest.mark.parametrize(
+    ("x_ids", "y_ids", "hint"),
+    [
+        (["a", "b"], ["c"], r"; table first: c\); wanted at least 1. Write the same id"),
+        (["img/a.png", "img/b.png"], ["a.txt"], "without folders and endings 1 would meet"),
+        (["A", "B"], ["b", "a"], "in small letters 2 would meet"),
+        (["007", "008"], ["7", "x"], "without leading zeros 1 would meet"),
+    ],
+)
 def test_join_without_a_common_id_is_refused(x_ids, y_ids, hint):
     with pytest.raises(InputError, match=f"pairs: got 0 ids on both sides .table first: .*{hint}.*--pairs"):
         join(Table(rows(len(x_ids)), x_ids), Table(rows(len(y_ids)), y_ids))
@@ -163,9 +168,14 @@ def test_join_refuses_repeats_and_two_kinds():
     x, y = Table(rows(3), ["a", "b", "a"], "image"), Table(rows(2), ["a", "b"], "text")
     with pytest.raises(InputError, match=r"image ids: got 1 repeated rows \(first: a\).*data.captions=True"):
         join(x, y)
-    with pytest.raises(InputError, match=r"ids: got image strings .first: a, b, a., text numbers .first: 0, 1.; 0 would meet as strings; wanted one kind on both"):
+    with pytest.raises(
+        InputError,
+        match=r"ids: got image strings .first: a, b, a., text numbers .first: 0, 1.; 0 would meet as strings; wanted one kind on both",
+    ):
         join(x, Table(rows(2), [0, 1], "text"))
-    with pytest.raises(InputError, match="ids: got table strings .*, table numbers .*; 2 would meet as strings; .*ids.astype"):  # two tables of one name
+    with pytest.raises(
+        InputError, match="ids: got table strings .*, table numbers .*; 2 would meet as strings; .*ids.astype"
+    ):  # two tables of one name
         join(Table(rows(2), ["0", "1"]), Table(rows(2), [0, 1]))
 
 

@@ -46,7 +46,10 @@ def test_the_join_is_by_id_over_all_tables():
 
 
 def test_many_rows_of_an_item_meet_each_other():
-    a, b, c = (Table(np.ones((len(ids), 2)), ids, name) for name, ids in (("a", ["p", "p", "q"]), ("b", ["q", "p", "p"]), ("c", ["p", "r"])))
+    a, b, c = (
+        Table(np.ones((len(ids), 2)), ids, name)
+        for name, ids in (("a", ["p", "p", "q"]), ("b", ["q", "p", "p"]), ("c", ["p", "r"]))
+    )
     found = outer_join((a, b, c), captions=True).tolist()
     assert sorted(found) == sorted([[0, 1, 0], [0, 2, 0], [1, 1, 0], [1, 2, 0], [2, 0, -1], [-1, -1, 1]])
     with pytest.raises(InputError, match="a ids: got 1 repeated rows"):
@@ -60,7 +63,9 @@ def test_parts_are_apart_and_tuples_have_at_least_two(mode):
     data = build(unpaired=mode)
     assert data.names == NAMES and (len(data.pairs), len(data.val), len(data.test)) == (30, 10, 20)
     parts = [set().union(*items(data, part)) for part in (data.pairs, data.val, data.test)]
-    assert sum(map(len, parts)) == 60 == len(set().union(*parts)) and all(len(i) == 1 for part in (data.pairs, data.val) for i in items(data, part))
+    assert sum(map(len, parts)) == 60 == len(set().union(*parts)) and all(
+        len(i) == 1 for part in (data.pairs, data.val) for i in items(data, part)
+    )
     for part in (data.pairs, data.val, data.test):
         assert ((part >= 0).sum(1) >= 2).all() and (part < 0).any()
     for column, name in enumerate(NAMES):
@@ -98,8 +103,14 @@ def test_batches_mask_what_an_item_lacks():
     for step in range(one.steps_per_epoch):
         batch, cut = one.batch(step), many.batch(step)
         item = batch["groups"][0]
-        position = [list(np.max([np.where(data.pairs[:, c] >= 0, data.groups[n][data.pairs[:, c]], -1)
-                                 for c, n in enumerate(NAMES)], axis=0)).index(i) for i in item]
+        position = [
+            list(
+                np.max(
+                    [np.where(data.pairs[:, c] >= 0, data.groups[n][data.pairs[:, c]], -1) for c, n in enumerate(NAMES)], axis=0
+                )
+            ).index(i)
+            for i in item
+        ]
         for column, name in enumerate(NAMES):
             mask = batch[f"mask.{name}"][0]
             np.testing.assert_array_equal(mask, ~lacks[name][position])
@@ -118,8 +129,13 @@ def test_own_test_files_may_lack_rows_too(tmp_path):
             ids = [i if part == "train" else f"t{i}" for i in table.ids]
             np.savez(tmp_path / f"{part}_{side}.npz", rows=table.rows.astype(np.float32), ids=ids)
             paths[part, side] = dict(path=str(tmp_path / f"{part}_{side}.npz"), key="rows")
-    block = dict(source="files", pairs=30, split=dict(val=10), test={side: paths["test", side] for side in "xyw"},
-                 **{side: {**paths["train", side], "name": name} for side, name in zip("xyw", NAMES, strict=True)})
+    block = dict(
+        source="files",
+        pairs=30,
+        split=dict(val=10),
+        test={side: paths["test", side] for side in "xyw"},
+        **{side: {**paths["train", side], "name": name} for side, name in zip("xyw", NAMES, strict=True)},
+    )
     data = build_data(block)
     assert len(data.test) == N and (data.test < 0).any() and ((data.test >= 0).sum(1) >= 2).all()
     for column, rows in enumerate(data.test.T):
@@ -127,7 +143,9 @@ def test_own_test_files_may_lack_rows_too(tmp_path):
     assert all(len(i) == 1 for i in items(data, data.test))
     assert inspect_data(block)["test/speech"][1] == 4
     block["test"].pop("w")
-    with pytest.raises(InputError, match="data.test: got a path of x and y only; wanted test.x.path, test.y.path and test.w.path, or none"):
+    with pytest.raises(
+        InputError, match="data.test: got a path of x and y only; wanted test.x.path, test.y.path and test.w.path, or none"
+    ):
         build_data(block)
 
 

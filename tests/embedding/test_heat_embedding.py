@@ -122,7 +122,9 @@ def test_denoising_removes_noise():
     assert np.std(clean[:, 1]) < 0.4 * np.std(noisy[:, 1])
     np.testing.assert_allclose(clean[30:-30, 0], line[30:-30, 0], atol=2.0)
     model = HeatGeodesicEmbedding(denoise=4.0, random_state=0, mds="classical").fit(noisy)
-    assert not np.allclose(model.graph_.toarray(), HeatGeodesicEmbedding(random_state=0, mds="classical").fit(noisy).graph_.toarray())
+    assert not np.allclose(
+        model.graph_.toarray(), HeatGeodesicEmbedding(random_state=0, mds="classical").fit(noisy).graph_.toarray()
+    )
 
 
 def test_more_dimensions_lower_the_stress():
@@ -147,8 +149,11 @@ def test_landmarks():
     assert fit(landmarks=300).landmarks_ is None
 
 
-@pytest.mark.parametrize("options", [{}, dict(landmarks=80), dict(rho=0.5), dict(t=[20.0, 60.0]), dict(paths=1.5), dict(denoise=0.5, denoise_neighbors=10)],
-                         ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, dict(landmarks=80), dict(rho=0.5), dict(t=[20.0, 60.0]), dict(paths=1.5), dict(denoise=0.5, denoise_neighbors=10)],
+    ids=str,
+)
 def test_new_points(options):
     """Held-out points of the same sheet land between their neighbours, whatever comes with them in the call."""
     rows = np.arange(300) % 3 == 0
@@ -234,7 +239,7 @@ BAD = [
     (dict(graph="heat"), 'kind: got "heat"; wanted a known name.'),
     (dict(kernel="pade"), 'kernel: got "pade"; wanted a known name.'),
     (dict(mds="adam"), 'mds: got "adam"; wanted a known name.'),
-    (dict(weights="dist"), "weights: got 'dist'; wanted None, \"heat\" or \"inverse\"."),
+    (dict(weights="dist"), 'weights: got \'dist\'; wanted None, "heat" or "inverse".'),
     (dict(landmarks=2), 'landmarks: got 2; wanted "auto", None, or a number of at least 3.'),
     (dict(random_state="a"), "random_state: got 'a'; wanted None, an int >= 0, a Generator or a RandomState."),
 ]
@@ -276,7 +281,9 @@ def test_one_decomposition_gives_the_time_and_the_heat_of_the_routes_apart(rule,
     apart, together = (stages.choose_time(laplacian, rule, np.random.default_rng(0), known=k) for k in (None, known))
     assert apart == pytest.approx(together)
     times = np.array([1.0, together])
-    assert np.allclose(stages.node_heat(laplacian, cells, times, known=known), stages.node_heat(laplacian, cells, times, method="exact"))
+    assert np.allclose(
+        stages.node_heat(laplacian, cells, times, known=known), stages.node_heat(laplacian, cells, times, method="exact")
+    )
 
 
 def test_places_among_some_of_the_nodes_are_those_among_all(monkeypatch, fitted):

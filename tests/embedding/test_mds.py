@@ -98,6 +98,7 @@ def test_weights_act(solver):
     """A heavy pair comes close to its distance, at the cost of the others."""
     heavy = np.ones((N, N))
     heavy[0, 5] = heavy[5, 0] = 300.0
+
     def error(weights):
         points = metric_mds(f32(BENT), solver=solver, weights=weights, key=KEY, sweeps=60).points
         return abs(lengths(points)[0, 5] - BENT[0, 5])

@@ -38,8 +38,7 @@ def one_way_foscttm(scores, query_groups, candidate_groups):
         wrong = [j for j in range(scores.shape[1]) if candidate_groups[j] != query_groups[i]]
         shares = []
         for r in right:
-            closer = sum(1.0 if scores[i, j] > scores[i, r] else 0.5 if scores[i, j] == scores[i, r] else 0.0
-                         for j in wrong)
+            closer = sum(1.0 if scores[i, j] > scores[i, r] else 0.5 if scores[i, j] == scores[i, r] else 0.0 for j in wrong)
             shares.append(closer / len(wrong))
         per_query.append(np.mean(shares))
     return float(np.mean(per_query))

@@ -110,7 +110,9 @@ def test_a_broken_prediction_is_none(broken):
 @pytest.mark.parametrize("broken", [[np.nan, 10.0], [np.nan, np.nan], [10.0, 0.0], [4.0, 4.0], [0.0, np.inf]])
 def test_a_broken_truth_is_refused(broken):
     truth = np.array([[0.0, 10.0], broken])
-    with pytest.raises(InputError, match=r"truth: got 1 of 2 queries without a proper span \(first: query 1, .*leave the query out"):
+    with pytest.raises(
+        InputError, match=r"truth: got 1 of 2 queries without a proper span \(first: query 1, .*leave the query out"
+    ):
         grounding_recall(np.zeros((2, 1, 2)), truth)
 
 
@@ -145,13 +147,25 @@ def test_fused_scores():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: temporal_nms(np.zeros((3, 2)), np.zeros(4)), "spans: got shape (3, 2) with scores (4,); wanted [N, 2] or [..., N, 2] for scores [..., N]."),
+        (
+            lambda: temporal_nms(np.zeros((3, 2)), np.zeros(4)),
+            "spans: got shape (3, 2) with scores (4,); wanted [N, 2] or [..., N, 2] for scores [..., N].",
+        ),
         (lambda: temporal_nms(np.zeros((3, 2)), np.zeros(3), threshold=1.5), "threshold: got 1.5; wanted 0 to 1."),
         (lambda: temporal_nms(np.zeros((3, 2)), np.zeros(3), keep=0), "keep: got 0; wanted at least 1."),
-        (lambda: grounding_recall(np.zeros((3, 2)), np.zeros((3, 2))), "predicted: got shape (3, 2); wanted [queries, spans, 2]."),
-        (lambda: grounding_recall(np.zeros((3, 1, 2)), np.zeros((2, 2))), "truth: got shape (2, 2); wanted [3, 2], or [3, windows, 2] padded with NaN, at least one query."),
+        (
+            lambda: grounding_recall(np.zeros((3, 2)), np.zeros((3, 2))),
+            "predicted: got shape (3, 2); wanted [queries, spans, 2].",
+        ),
+        (
+            lambda: grounding_recall(np.zeros((3, 1, 2)), np.zeros((2, 2))),
+            "truth: got shape (2, 2); wanted [3, 2], or [3, windows, 2] padded with NaN, at least one query.",
+        ),
         (lambda: grounding_recall(np.zeros((1, 1, 2)), [[0, 1]], at=(0,)), "at: got 0; wanted at least 1."),
-        (lambda: grounding_recall(np.zeros((1, 1, 2)), [[0, 1]], iou=(1.5,)), "iou: got [1.5]; wanted numbers above 0 and at most 1."),
+        (
+            lambda: grounding_recall(np.zeros((1, 1, 2)), [[0, 1]], iou=(1.5,)),
+            "iou: got [1.5]; wanted numbers above 0 and at most 1.",
+        ),
         (lambda: fuse_scores(np.zeros(2), np.zeros(2), power=-1.0), "power: got -1.0; wanted at least 0."),
     ],
 )

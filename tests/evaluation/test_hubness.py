@@ -27,8 +27,9 @@ def test_csls_equals_its_loops(scores):
 def test_inverted_softmax_ranks_like_its_loops(scores):
     """Softmax over the queries for each candidate, in each direction on its own."""
     t = 0.3
-    got = inverted_softmax(scores, x_density=log_density(scores, temperature=t), y_density=log_density(scores.T, temperature=t),
-                           temperature=t)
+    got = inverted_softmax(
+        scores, x_density=log_density(scores, temperature=t), y_density=log_density(scores.T, temperature=t), temperature=t
+    )
     forward = np.exp(scores / t) / np.exp(scores / t).sum(0, keepdims=True)  # x -> y: each y shares itself among the x
     backward = np.exp(scores / t) / np.exp(scores / t).sum(1, keepdims=True)
     np.testing.assert_array_equal(np.argsort(got, axis=1), np.argsort(forward, axis=1))
@@ -51,8 +52,9 @@ def test_a_hub_loses_its_place():
     assert retrieval_metrics_from_scores(fixed)["x_to_y/R@1"] == 1.0
 
 
-@pytest.mark.parametrize("density", [lambda s: local_density(s, k=2), lambda s: local_density(s, k=9),
-                                     lambda s: log_density(s, temperature=0.3)])
+@pytest.mark.parametrize(
+    "density", [lambda s: local_density(s, k=2), lambda s: local_density(s, k=9), lambda s: log_density(s, temperature=0.3)]
+)
 def test_a_broken_reference_row_has_no_say(scores, density):
     """One NaN row among the references: the densities are those of the others; a row that is NaN itself stays NaN."""
     broken = np.insert(scores, 2, np.nan, axis=1)

@@ -17,8 +17,10 @@ SCORES = RNG.normal(size=(20, 20))
 KINDS = {
     "int64, uint64": (lambda g: (g + 2**60).astype(np.int64), lambda g: (g + 2**60).astype(np.uint64)),
     "uint64 above int64": (lambda g: g.astype(np.uint64) + 2**63, lambda g: [int(v) + 2**63 for v in g]),
-    "negative beside huge": (lambda g: [-1 if v == 0 else int(v) + 2**63 for v in g],
-                             lambda g: np.array([-1 if v == 0 else int(v) + 2**63 for v in g], object)),
+    "negative beside huge": (
+        lambda g: [-1 if v == 0 else int(v) + 2**63 for v in g],
+        lambda g: np.array([-1 if v == 0 else int(v) + 2**63 for v in g], object),
+    ),
     "python": (lambda g: [int(v) + 2**90 for v in g], lambda g: [int(v) + 2**90 for v in g]),
     "strings": (lambda g: np.array([f"item{v}" for v in g]), lambda g: np.array([f"item{v}" for v in g], object)),
     "bytes": (lambda g: np.array([b"%d" % v for v in g]), lambda g: [b"%d" % v for v in g]),
@@ -88,7 +90,9 @@ def test_fractions_are_no_counts():
             call()
 
 
-@pytest.mark.parametrize("bad", [np.eye(3) * 1j, np.eye(3).astype(str), np.eye(3).astype(object)], ids=["complex", "text", "object"])
+@pytest.mark.parametrize(
+    "bad", [np.eye(3) * 1j, np.eye(3).astype(str), np.eye(3).astype(object)], ids=["complex", "text", "object"]
+)
 def test_what_is_no_real_number(bad):
     for call in (lambda: evaluation.retrieval_metrics(bad, np.eye(3)), lambda: evaluation.foscttm_from_scores(bad),
                  lambda: evaluation.linear_cka(bad, np.eye(3)), lambda: evaluation.log_density(bad, temperature=1.0),
@@ -126,7 +130,9 @@ def calibration(scores, targets, bins=10):
 def test_calibration_of_bools_and_infinities():
     scores, targets = 2 * RNG.normal(size=(50, 2)), RNG.random(50) < 0.5
     assert evaluation.expected_calibration_error(scores, targets=targets) == pytest.approx(calibration(scores, targets))
-    assert evaluation.expected_calibration_error(scores, targets=targets.astype(np.uint64)) == pytest.approx(calibration(scores, targets))
+    assert evaluation.expected_calibration_error(scores, targets=targets.astype(np.uint64)) == pytest.approx(
+        calibration(scores, targets)
+    )
     for row in ([np.inf, 0.0], [0.0, np.inf], [np.inf, np.inf], [-np.inf, 0.0], [-np.inf, -np.inf], [np.nan, 0.0]):
         scores[0] = row
         assert evaluation.expected_calibration_error(scores, targets=targets) == pytest.approx(calibration(scores, targets)), row

@@ -69,7 +69,12 @@ def test_every_pair_of_layers_is_scored(measure):
     x, y = rng.normal(size=(20, 3, 4)), rng.normal(size=(20, 2, 5))
     y[:, 1, :4] = x[:, 2] + 0.1 * rng.normal(size=(20, 4))
     got = evaluation.layer_scores(x, y, measure=measure, k=4)
-    single = {"mutual_knn": oracle.mutual_knn, "cknna": oracle.cknna, "cka": oracle.linear_cka, "unbiased_cka": oracle.unbiased_cka}
+    single = {
+        "mutual_knn": oracle.mutual_knn,
+        "cknna": oracle.cknna,
+        "cka": oracle.linear_cka,
+        "unbiased_cka": oracle.unbiased_cka,
+    }
     options = dict(k=4) if measure in ("mutual_knn", "cknna") else {}
 
     def unit(v):

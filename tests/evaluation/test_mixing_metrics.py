@@ -94,7 +94,9 @@ def test_few_shot_equals_a_hand_made_probe(probe):
     assert 0.3 < got["accuracy"] < 1
     few = evaluation.few_shot_accuracy(x, a, y, b, shots=1, probe=probe)
     assert few["spread"] > 0 and few["accuracy"] != got["accuracy"]
-    wide = evaluation.few_shot_accuracy(np.c_[x, np.zeros((12, 20))], a, np.c_[y, np.zeros((30, 20))], b, shots=3, probe=probe, ridge=0.5)
+    wide = evaluation.few_shot_accuracy(
+        np.c_[x, np.zeros((12, 20))], a, np.c_[y, np.zeros((30, 20))], b, shots=3, probe=probe, ridge=0.5
+    )
     assert wide == pytest.approx(got)  # the other way to solve the same system
 
 

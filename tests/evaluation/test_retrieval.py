@@ -41,8 +41,11 @@ def test_scores_and_embeddings_agree():
     from_rows = evaluation.retrieval_metrics(x, y, names=("image", "text"))
     from_scores = evaluation.retrieval_metrics_from_scores(oracles.cosine_scores(x, y), names=("image", "text"))
     assert from_rows == from_scores
-    assert set(from_rows) == {f"{way}/{key}" for way in ("image_to_text", "text_to_image", "mean")
-                              for key in ("R@1", "R@5", "R@10", "median_rank", "mean_rank")}
+    assert set(from_rows) == {
+        f"{way}/{key}"
+        for way in ("image_to_text", "text_to_image", "mean")
+        for key in ("R@1", "R@5", "R@10", "median_rank", "mean_rank")
+    }
     assert all(type(value) is float for value in from_rows.values())
     assert from_rows != evaluation.retrieval_metrics_from_scores(-oracles.cosine_scores(x, y), names=("image", "text"))
 
@@ -87,8 +90,10 @@ def test_a_collapsed_model_is_all_ties_despite_rounding(dtype, d):
 
 def test_nan_is_never_a_success():
     bad = np.full((5, 4), np.nan)
-    for got in (evaluation.retrieval_metrics(bad, bad, ks=(1, 5, 100)),
-                evaluation.retrieval_metrics_from_scores(np.full((5, 5), np.nan), ks=(1, 5, 100))):
+    for got in (
+        evaluation.retrieval_metrics(bad, bad, ks=(1, 5, 100)),
+        evaluation.retrieval_metrics_from_scores(np.full((5, 5), np.nan), ks=(1, 5, 100)),
+    ):
         assert [got[f"mean/R@{k}"] for k in (1, 5, 100)] == [0, 0, 0]
         assert got["mean/median_rank"] == got["mean/mean_rank"] == 5
     assert evaluation.foscttm(bad, bad) == evaluation.foscttm_from_scores(np.full((5, 5), np.nan)) == 1
@@ -116,15 +121,13 @@ def test_groups_equal_the_slow_loop(ties, block_size):
     y_groups = rng.permutation(np.concatenate([np.arange(10), rng.integers(0, 10, 25)])) * 11
     scores = rng.normal(size=(17, 35)) + (x_groups[:, None] == y_groups)
     scores = np.round(scores) if ties else scores
-    got = evaluation.retrieval_metrics_from_scores(scores, x_groups=x_groups, y_groups=y_groups, ks=(1, 4),
-                                                   block_size=block_size)
+    got = evaluation.retrieval_metrics_from_scores(scores, x_groups=x_groups, y_groups=y_groups, ks=(1, 4), block_size=block_size)
     for key, args in (("x_to_y", (scores, x_groups, y_groups)), ("y_to_x", (scores.T, y_groups, x_groups))):
         rank = oracles.best_ranks(*args)
         assert got[f"{key}/mean_rank"] == pytest.approx(np.mean(rank), abs=1e-12)
         assert got[f"{key}/R@1"] == pytest.approx(np.mean(rank <= 1), abs=1e-12)
         assert got[f"{key}/R@4"] == pytest.approx(np.mean(rank <= 4), abs=1e-12)
-    want = (oracles.one_way_foscttm(scores, x_groups, y_groups)
-            + oracles.one_way_foscttm(scores.T, y_groups, x_groups)) / 2
+    want = (oracles.one_way_foscttm(scores, x_groups, y_groups) + oracles.one_way_foscttm(scores.T, y_groups, x_groups)) / 2
     value = evaluation.foscttm_from_scores(scores, x_groups=x_groups, y_groups=y_groups, block_size=block_size)
     assert value == pytest.approx(want, abs=1e-12)
     wrong = evaluation.foscttm_from_scores(scores, x_groups=x_groups, y_groups=y_groups[::-1])
@@ -184,19 +187,26 @@ def test_a_block_never_holds_the_whole_matrix(monkeypatch):
     assert small == evaluation.retrieval_metrics(x, y)
 
 
-@pytest.mark.parametrize(("kwargs", "words"), [
-    (dict(x=np.ones((3, 2)), y=np.ones((4, 2))), "y rows: got 4 rows against 3 rows of x; wanted equal row counts"),
-    (dict(x=np.ones((3, 2)), y=np.ones((3, 5))), "y width: got 5 against 2 of x; wanted rows of one shared space"),
-    (dict(x=np.ones(3), y=np.ones((3, 5))), r"x: got shape \(3,\); wanted \[rows, width\]"),
-    (dict(x=np.ones((0, 2)), y=np.ones((0, 2))), "x: got 0 rows; wanted at least 1 row"),
-    (dict(x=np.ones((2, 2)), y=np.ones((2, 2)), x_groups=[0, 1]), "y_groups: got None; wanted the item number"),
-    (dict(x=np.ones((2, 2)), y=np.ones((2, 2)), x_groups=[0, 1, 2], y_groups=[0, 1]),
-     r"x_groups: got shape \(3,\); wanted one item number for each of the 2 rows"),
-    (dict(x=np.ones((2, 2)), y=np.ones((2, 2)), x_groups=[0, 7], y_groups=[0, 0]),
-     r"x_groups: got 1 of 2 queries with no right row among y \(first: row \[1\]\).*Drop those queries"),
-    (dict(x=np.ones((2, 2)), y=np.ones((2, 2)), ks=(0,)), r"ks: got \(0,\); wanted a sequence of one or more whole numbers"),
-    (dict(x=np.ones((2, 2)), y=np.ones((2, 2)), block_size=0), "block_size: got 0; wanted at least 1"),
-])
+@pytest.mark.parametrize(
+    ("kwargs", "words"),
+    [
+        (dict(x=np.ones((3, 2)), y=np.ones((4, 2))), "y rows: got 4 rows against 3 rows of x; wanted equal row counts"),
+        (dict(x=np.ones((3, 2)), y=np.ones((3, 5))), "y width: got 5 against 2 of x; wanted rows of one shared space"),
+        (dict(x=np.ones(3), y=np.ones((3, 5))), r"x: got shape \(3,\); wanted \[rows, width\]"),
+        (dict(x=np.ones((0, 2)), y=np.ones((0, 2))), "x: got 0 rows; wanted at least 1 row"),
+        (dict(x=np.ones((2, 2)), y=np.ones((2, 2)), x_groups=[0, 1]), "y_groups: got None; wanted the item number"),
+        (
+            dict(x=np.ones((2, 2)), y=np.ones((2, 2)), x_groups=[0, 1, 2], y_groups=[0, 1]),
+            r"x_groups: got shape \(3,\); wanted one item number for each of the 2 rows",
+        ),
+        (
+            dict(x=np.ones((2, 2)), y=np.ones((2, 2)), x_groups=[0, 7], y_groups=[0, 0]),
+            r"x_groups: got 1 of 2 queries with no right row among y \(first: row \[1\]\).*Drop those queries",
+        ),
+        (dict(x=np.ones((2, 2)), y=np.ones((2, 2)), ks=(0,)), r"ks: got \(0,\); wanted a sequence of one or more whole numbers"),
+        (dict(x=np.ones((2, 2)), y=np.ones((2, 2)), block_size=0), "block_size: got 0; wanted at least 1"),
+    ],
+)
 def test_bad_input(kwargs, words):
     with pytest.raises(InputError, match=words):
         evaluation.retrieval_metrics(**kwargs)

@@ -87,13 +87,19 @@ def test_more_players_than_can_be_enumerated():
         (lambda: shapley_values(lambda c: c[0], 21), "players: got 21; wanted 1 to 20. Use sampled_shapley_values for more."),
         (lambda: shapley_values(lambda c: c[0], 0), "players: got 0; wanted 1 to 20. Use sampled_shapley_values for more."),
         (lambda: shapley_interactions(lambda c: c[0], 1), "players: got 1; wanted at least 2."),
-        (lambda: shapley_interactions(lambda c: c[0], 3, index="owen"), 'index: got "owen"; wanted a known name. Known: banzhaf, shapley.'),
+        (
+            lambda: shapley_interactions(lambda c: c[0], 3, index="owen"),
+            'index: got "owen"; wanted a known name. Known: banzhaf, shapley.',
+        ),
         (lambda: sampled_shapley_values(lambda c: c[0], 3, orders=1), "orders: got 1; wanted at least 2."),
-        *((act, "game: got a value of shape (1,); wanted one number, shape (). Sum or index the value inside the game.") for act in (
-            lambda: shapley_values(lambda c: c[:1], 3),  # it gave three times the value
-            lambda: shapley_interactions(lambda c: c[:1], 3),
-            lambda: sampled_shapley_values(lambda c: c[:1], 3, orders=2),
-        )),
+        *(
+            (act, "game: got a value of shape (1,); wanted one number, shape (). Sum or index the value inside the game.")
+            for act in (
+                lambda: shapley_values(lambda c: c[:1], 3),  # it gave three times the value
+                lambda: shapley_interactions(lambda c: c[:1], 3),
+                lambda: sampled_shapley_values(lambda c: c[:1], 3, orders=2),
+            )
+        ),
     ],
 )
 def test_faults_say_what_is_wrong(call, words):

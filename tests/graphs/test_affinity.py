@@ -82,8 +82,16 @@ def test_mostly_equal_rows_have_a_floored_bandwidth():
     np.testing.assert_allclose(value[5, :5], 0, atol=1e-6)
 
 
-@pytest.mark.parametrize("options", [{}, dict(bandwidth="self_tuning", k=3), dict(median_diagonal=True),
-                                     dict(kernel="alpha_decay", decay=4.0), dict(bandwidth="self_tuning", k=50)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        dict(bandwidth="self_tuning", k=3),
+        dict(median_diagonal=True),
+        dict(kernel="alpha_decay", decay=4.0),
+        dict(bandwidth="self_tuning", k=50),
+    ],
+)
 def test_masked_equals_removed(options):
     x, keep = _points(8), np.array([0, 2, 3, 6, 7])
     mask = jnp.asarray(np.isin(np.arange(8), keep))

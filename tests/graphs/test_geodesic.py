@@ -87,14 +87,18 @@ def test_has_no_gradient_and_maps_over_recordings():
     grad = jax.grad(lambda v: geodesic_similarity(v, jnp.array([0]), k=2).sum())(v[0])
     assert not np.any(grad)
     both = jax.jit(jax.vmap(lambda v, s, m: geodesic_similarity(v, s, k=2, mask=m)))(
-        v, jnp.array([[0, 2], [5, 3]]), jnp.ones((2, 6), bool))
+        v, jnp.array([[0, 2], [5, 3]]), jnp.ones((2, 6), bool)
+    )
     assert close(both[0], [FROM_0, FROM_2])
     assert close(both[1][:, ::-1], [FROM_0, FROM_2])
 
 
 def test_it_runs_on_the_device_alone():
-    text = jax.jit(lambda v, s: geodesic_similarity(v, s, k=2)).lower(
-        jax.ShapeDtypeStruct((6, 2), "float32"), jax.ShapeDtypeStruct((2,), "int32")).as_text()
+    text = (
+        jax.jit(lambda v, s: geodesic_similarity(v, s, k=2))
+        .lower(jax.ShapeDtypeStruct((6, 2), "float32"), jax.ShapeDtypeStruct((2,), "int32"))
+        .as_text()
+    )
     assert "while" in text and "callback" not in text
 
 
@@ -103,7 +107,12 @@ def test_it_runs_on_the_device_alone():
     [
         (np.zeros((4, 2)), [0], dict(k=4), "k: got 4; wanted 1 to 3, for 4 points. Lower k or give more points."),
         (np.zeros((4, 2)), [0], dict(k=0), "k: got 0; wanted 1 to 3, for 4 points. Lower k or give more points."),
-        (np.zeros((4, 2)), [0], dict(k=1, cutoff=0.0), "cutoff: got 0.0; wanted above 0 and at most 1. A path's length is a sum of 1 - cosine."),
+        (
+            np.zeros((4, 2)),
+            [0],
+            dict(k=1, cutoff=0.0),
+            "cutoff: got 0.0; wanted above 0 and at most 1. A path's length is a sum of 1 - cosine.",
+        ),
         (np.zeros((4, 2, 2)), [0], {}, "v: got shape (4, 2, 2); wanted [points, features]. Use jax.vmap over recordings."),
         (np.zeros((4, 2)), [0], dict(k=1, mask=np.ones(3, bool)), "mask: got bool (3,); wanted bool [4], True = a real point."),
     ],

@@ -76,8 +76,14 @@ def test_wide_rows():
 def test_products_in_float32_fail():
     """The companion: the search of before loses neighbours on these, and finds them on plain rows."""
     assert fault(*plain(SETS["plain float32"], 5), truth("plain float32", "euclidean")) is None
-    for name in ("hard: clusters 10000 apart", "hard: clusters 100000 apart, float64", "hard: an outlier at 1e+06",
-                 "hard: offset 1.7e+09", "hard: a small cluster far away", "hard: int64 above 2^53"):
+    for name in (
+        "hard: clusters 10000 apart",
+        "hard: clusters 100000 apart, float64",
+        "hard: an outlier at 1e+06",
+        "hard: offset 1.7e+09",
+        "hard: a small cluster far away",
+        "hard: int64 above 2^53",
+    ):
         assert fault(*plain(SETS[name], 5), truth(name, "euclidean")) is not None, name
 
 

@@ -48,12 +48,15 @@ def line(n):
 @pytest.mark.parametrize("dense", [False, True])
 def test_path_and_pair(dense):
     with jax.enable_x64():
+
         def kernel(w, t=1.0):
             matrix = lap(w).toarray() if dense else lap(w)
             return np.asarray(heat_kernel(jnp.asarray(matrix) if dense else matrix, t=t, method="exact"))
 
         h = kernel(PATH)
-        check(h, H3, 6, identity=np.eye(3), constant=np.full((3, 3), 1 / 3), later=kernel(PATH, 2.0), rescaled=kernel(PATH, 2 / 3))
+        check(
+            h, H3, 6, identity=np.eye(3), constant=np.full((3, 3), 1 / 3), later=kernel(PATH, 2.0), rescaled=kernel(PATH, 2 / 3)
+        )
         check(3 * heat_entropy(h), 3.083183, 6)
         plain, divided = (heat_geodesic_distance(h, t=1.0, sigma=s) for s in (0.0, 1.0))
         check([plain[0, 1], plain[0, 2], plain[0, 0], plain[1, 1]], [2.144464, 2.718172, 1.604083, 2.003686], 6)
@@ -96,8 +99,10 @@ def test_chebyshev_keeps_its_tolerance_and_no_more(t, top):
     grid = np.linspace(0, top, 2001)
     for tolerance in (1e-3, 1e-9):
         c = chebyshev_coefficients(t, top, tolerance)
+
         def error(c):
             return np.abs(np.polynomial.chebyshev.chebval(2 * grid / top - 1, c) - np.exp(-t * grid)).max()
+
         assert error(c) <= tolerance
         assert np.abs(c[-1]) + error(c) > tolerance / 10
         if len(c) > 6:

@@ -29,7 +29,8 @@ def _brute(x, pool, metric, excluded=None):
 
 
 @pytest.mark.parametrize(
-    ("metric", "backend"), [("euclidean", "jax"), ("euclidean", "faiss"), ("euclidean", "tree"), ("cosine", "jax"), ("cosine", "faiss")]
+    ("metric", "backend"),
+    [("euclidean", "jax"), ("euclidean", "faiss"), ("euclidean", "tree"), ("cosine", "jax"), ("cosine", "faiss")],
 )
 def test_equals_brute_force_and_sklearn(metric, backend):
     x = _rows(60)

@@ -11,7 +11,14 @@ from tests.hostile.ground import COMPARE, FEW_STEPS, FIT, TRAIN, WRITERS, Y
 from tests.hostile.mutate import mutate, whole_copy
 
 Command = tuple[str, ...]
-KEYS = {".npz": ":image", ".safetensors": ":image", ".parquet": ":image", ".h5": ":image", ".h5ad": ":image", ".feather": ":image"}
+KEYS = {
+    ".npz": ":image",
+    ".safetensors": ":image",
+    ".parquet": ":image",
+    ".h5": ":image",
+    ".h5ad": ":image",
+    ".feather": ":image",
+}
 SPEECH = ("--config", "g2l:smoke", "--config.data.source=files", "--config.tensorboard=off", "--config.data.clips.length=8",
           "--config.model.pooling=[3]", "--config.evals.every_steps=50", "--config.data.sentences.train=in/sentences.npy",
           "--config.data.clips.path=in/clips.npz")  # fmt: skip
@@ -42,8 +49,11 @@ def of_table(name: str) -> tuple[tuple[Command, ...], tuple[Command, ...]]:
     often = (("data", "show", source), ("check", *own, "--pairs", "0", *FEW_STEPS), ("fit", "--method", "ridge_cca", *own, "--output", "out/fit"),
              ("embed", "--workdir", "in/fit", "--modality", "x", "--input", source, "--output", "out/z.npy"),
              ("embed", "--workdir", "in/run", "--modality", "x", "--input", source, "--output", "out/z.npy"))  # fmt: skip
-    seldom = (("data", "build", source, "out/built"), ("train", *own, "--pairs", "0", *FEW_STEPS, "--workdir", "out/run"),
-              ("compare", *own, *COMPARE[5:], "--output", "out/cmp"))
+    seldom = (
+        ("data", "build", source, "out/built"),
+        ("train", *own, "--pairs", "0", *FEW_STEPS, "--workdir", "out/run"),
+        ("compare", *own, *COMPARE[5:], "--output", "out/cmp"),
+    )
     return often, seldom
 
 
@@ -61,9 +71,29 @@ def annotated(name: str, form: str) -> Target:
 EMBED_RUN = ("embed", "--workdir", "in/run", "--modality", "x", "--input", "in/x.npz:image", "--output", "out/z.npy")
 EMBED_FIT = ("embed", "--workdir", "in/fit", "--modality", "x", "--input", "in/x.npz:image", "--output", "out/z.npy")
 EVALUATE = ("evaluate", "--workdir", "in/run")
-OF_RUN = ("run/config.json", "run/run.json", "run/preprocess.npz", "run/metrics.jsonl", "run/cache/**/*", "run/checkpoints/*/*", "run/checkpoints/**/*")
+OF_RUN = (
+    "run/config.json",
+    "run/run.json",
+    "run/preprocess.npz",
+    "run/metrics.jsonl",
+    "run/cache/**/*",
+    "run/checkpoints/*/*",
+    "run/checkpoints/**/*",
+)
 BOTH = ("x.npz", "y.npz")
-LAYERS = ("select-layers", "--x", "in/layers.npz:image", "--y", "in/layers.npz:image", "--config", "gera", "--pairs", "0", "--output", "out/chosen.json")
+LAYERS = (
+    "select-layers",
+    "--x",
+    "in/layers.npz:image",
+    "--y",
+    "in/layers.npz:image",
+    "--config",
+    "gera",
+    "--pairs",
+    "0",
+    "--output",
+    "out/chosen.json",
+)
 TARGETS: dict[str, Target] = {
     **{name: table(name) for name in WRITERS if name.startswith("x.") and ".ids." not in name},
     "meta.npz": table("meta.npz"),

@@ -80,7 +80,11 @@ def output(kind: Stored, world: Path, main: Main) -> tuple[list[Any], list[Any],
             state = whole_state() if kind.state and codes == [0] * len(codes) else None
         said.seek(0)
         words = said.read().decode(errors="replace").replace(str(world), "")
-    results = [state] + [value(world / name) for name in kind.result] + [value(line) for line in words.splitlines() if line.startswith("{")]
+    results = (
+        [state]
+        + [value(world / name) for name in kind.result]
+        + [value(line) for line in words.splitlines() if line.startswith("{")]
+    )
     return codes, results, words
 
 
@@ -111,8 +115,11 @@ def value(source: Path | str) -> Any:
 
 def without_times(node: Any) -> Any:
     if isinstance(node, dict):
-        return {key: [trial[:2] for trial in item] if key == "trials" else without_times(item) for key, item in node.items()
-                if "second" not in key and "version" not in key and key != "digest"}
+        return {
+            key: [trial[:2] for trial in item] if key == "trials" else without_times(item)
+            for key, item in node.items()
+            if "second" not in key and "version" not in key and key != "digest"
+        }
     return [without_times(item) for item in node] if isinstance(node, list) else repr(node)
 
 
@@ -128,7 +135,7 @@ def flip(seed: int, number: int, whole: Path, main: Main, calm: dict[str, Any]) 
     rng = Random(f"{seed}/flip/{number}")
     name = rng.choices(list(KINDS), [kind.weight for kind in KINDS.values()])[0]
     kind = KINDS[name]
-    for disturbed in ((False, True) if name not in calm else (True,)):
+    for disturbed in (False, True) if name not in calm else (True,):
         with tempfile.TemporaryDirectory(prefix="hostile-") as folder:
             world = Path(folder).resolve()
             (world / "in").mkdir()
@@ -136,7 +143,9 @@ def flip(seed: int, number: int, whole: Path, main: Main, calm: dict[str, Any]) 
             lay_out(kind, whole, world)
             file, bit = world, 0
             if disturbed:
-                files = sorted({f for pattern in kind.files for f in (world / "in").glob(pattern) if f.is_file() and f.stat().st_size})
+                files = sorted(
+                    {f for pattern in kind.files for f in (world / "in").glob(pattern) if f.is_file() and f.stat().st_size}
+                )
                 file = rng.choice(files)
                 bit = rng.randrange(8 * file.stat().st_size)
                 data = bytearray(file.read_bytes())
@@ -149,11 +158,21 @@ def flip(seed: int, number: int, whole: Path, main: Main, calm: dict[str, Any]) 
     told, was = words.splitlines(), calm[name][1].splitlines()
     new = [line for line in told if line not in was and not line.startswith("{")]
     said = any(code != 0 for code in codes) or any(re.search(rf"damaged|altered|{re.escape(file.name)}", line) for line in new)
-    outcome = "traceback" if "a traceback" in codes or 3 in codes else "found" if said else "the same" if results == calm[name][0] else "silent"
+    outcome = (
+        "traceback"
+        if "a traceback" in codes or 3 in codes
+        else "found"
+        if said
+        else "the same"
+        if results == calm[name][0]
+        else "silent"
+    )
     return Flip(name, file.relative_to(world).as_posix(), bit, outcome, " ".join(new[-1:])[:160])
 
 
-def report(seed: int, count: int, numbers: Sequence[int] = (), main: Main | None = None, tell: Callable[[str], None] = print) -> int:
+def report(
+    seed: int, count: int, numbers: Sequence[int] = (), main: Main | None = None, tell: Callable[[str], None] = print
+) -> int:
     """Make the flips and print a line for each that went wrong and the table; returns 1 where one was silent or no words."""
     from gera_jax.cli import main as entry
 
@@ -167,7 +186,9 @@ def report(seed: int, count: int, numbers: Sequence[int] = (), main: Main | None
     outcomes = ("found", "the same", "silent", "traceback")
     tell(f"{'':<18}" + "".join(f"{outcome:>11}" for outcome in outcomes))
     for kind in [*KINDS, "all"]:
-        counts = [sum(n for (of, outcome), n in table.items() if outcome == wanted and kind in (of, "all")) for wanted in outcomes]
+        counts = [
+            sum(n for (of, outcome), n in table.items() if outcome == wanted and kind in (of, "all")) for wanted in outcomes
+        ]
         tell(f"{kind:<18}" + "".join(f"{n:>11}" for n in counts))
     tell(f"{sum(table.values())} flips, {time.process_time() - began:.0f} s of CPU")
     return int(any(outcome in ("silent", "traceback") for _, outcome in table))

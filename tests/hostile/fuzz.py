@@ -128,7 +128,12 @@ def run(case: Case, world: Path, main: Main) -> Outcome:
     held, began = memory("VmRSS"), time.process_time()
     fault = where = ""
     code: Any = None
-    with tempfile.TemporaryFile() as said, inside(world), warnings.catch_warnings(), Writes(world / named, world / "temp") as writes:
+    with (
+        tempfile.TemporaryFile() as said,
+        inside(world),
+        warnings.catch_warnings(),
+        Writes(world / named, world / "temp") as writes,
+    ):
         warnings.simplefilter("ignore")
         tempfile.tempdir = str(world / "temp")
         try:
@@ -154,7 +159,13 @@ def run(case: Case, world: Path, main: Main) -> Outcome:
         (f"memory {grown / GIB:.1f} GiB", grown > GROWTH),
         (f"time {seconds:.0f} s", seconds > SECONDS),
     ) if true), "")  # fmt: skip
-    return Outcome(code, seconds, words, fault, where or re.sub(r"\S*/\S*|\d+", "*", words.strip().splitlines()[-1] if words.strip() else "")[:80])
+    return Outcome(
+        code,
+        seconds,
+        words,
+        fault,
+        where or re.sub(r"\S*/\S*|\d+", "*", words.strip().splitlines()[-1] if words.strip() else "")[:80],
+    )
 
 
 def place_of(error: BaseException) -> str:
@@ -195,7 +206,12 @@ def main() -> None:
 
     whole = ground(args.ground)
     case, outcome = try_case(args.seed, args.case, whole, entry, args.keep and args.keep.resolve())
-    print(case, outcome.words, json.dumps(dict(code=outcome.code, seconds=outcome.seconds, fault=outcome.fault, where=outcome.where)), sep="\n")
+    print(
+        case,
+        outcome.words,
+        json.dumps(dict(code=outcome.code, seconds=outcome.seconds, fault=outcome.fault, where=outcome.where)),
+        sep="\n",
+    )
     sys.exit(bool(outcome.fault))
 
 

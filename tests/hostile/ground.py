@@ -27,7 +27,22 @@ FEW_STEPS = tuple(f"--config.{field}" for field in (
     "log_every_steps=1", "batch.anchors=8", "model.dim=4", "graphs.x.knn=4", "graphs.y.knn=4", "tensorboard=off", "parallel=jit",
     *(f"data.preprocess.{side}.{option}" for side in "xy" for option in ("pca=0", "filter.strength=0"))))  # fmt: skip
 TRAIN = ("train", *X, *Y, "--pairs", "0", *FEW_STEPS)
-COMPARE = ("compare", *X, *Y, *SPLIT, "--methods", "ridge_cca,procrustes", "--seeds", "1", "--budget", "2", "--counts", "20", "--jobs", "1")
+COMPARE = (
+    "compare",
+    *X,
+    *Y,
+    *SPLIT,
+    "--methods",
+    "ridge_cca,procrustes",
+    "--seeds",
+    "1",
+    "--budget",
+    "2",
+    "--counts",
+    "20",
+    "--jobs",
+    "1",
+)
 FIT = ("fit", "--method", "ridge_cca", *X, *Y)
 BOMB = 3 << 30  # bytes that a bomb unpacks to
 

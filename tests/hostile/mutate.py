@@ -15,8 +15,47 @@ from typing import Any
 import numpy as np
 
 EXTREME = (0, 1, -1, 127, 255, 1 << 15, 1 << 16, 1 << 31, (1 << 32) - 1, 1 << 32, 1 << 62, (1 << 63) - 1, (1 << 64) - 1)
-WRONG = (None, "", "x", "é\u2028", -1, 0, 1, 2.5, 10**30, 1e308, float("inf"), float("nan"), True, [], {}, [[]], [None], {"a": {}}, "9" * 5000)
-WORDS = ("nan", "inf", "-1", "1e400", "9" * 400, "", '"', "'", ",", "\t", "\x00", "\r", "\ufeff", "é", "null", "0x10", "[" * 50, "##")
+WRONG = (
+    None,
+    "",
+    "x",
+    "é\u2028",
+    -1,
+    0,
+    1,
+    2.5,
+    10**30,
+    1e308,
+    float("inf"),
+    float("nan"),
+    True,
+    [],
+    {},
+    [[]],
+    [None],
+    {"a": {}},
+    "9" * 5000,
+)
+WORDS = (
+    "nan",
+    "inf",
+    "-1",
+    "1e400",
+    "9" * 400,
+    "",
+    '"',
+    "'",
+    ",",
+    "\t",
+    "\x00",
+    "\r",
+    "\ufeff",
+    "é",
+    "null",
+    "0x10",
+    "[" * 50,
+    "##",
+)
 TEXTS = {".csv", ".tsv", ".jsonl", ".json", ".txt", ".vec", ".py"}
 Mutation = Callable[[bytes, Random], bytes]
 
@@ -144,9 +183,19 @@ def rows_of_another_kind(rows: np.ndarray, rng: Random) -> np.ndarray:
         lambda: np.array("2020-01-01", "M8[D]") + np.arange(len(rows)), lambda: np.float32(1), lambda: np.zeros((len(rows), 0)),
     ]  # fmt: skip
     if number and rows.size:
-        ways += [lambda: spoiled(np.nan), lambda: spoiled(np.inf), lambda: spoiled(1e300), lambda: rows.astype(np.complex64),
-                 lambda: rows.astype(np.float16), lambda: rows.astype(">f8"), lambda: rows.astype(np.longdouble), lambda: rows > 0,
-                 lambda: (rows * 1e3).astype(np.uint8), lambda: rows.astype(np.float64) * 1e300, lambda: rows * np.float32(1e-38)]
+        ways += [
+            lambda: spoiled(np.nan),
+            lambda: spoiled(np.inf),
+            lambda: spoiled(1e300),
+            lambda: rows.astype(np.complex64),
+            lambda: rows.astype(np.float16),
+            lambda: rows.astype(">f8"),
+            lambda: rows.astype(np.longdouble),
+            lambda: rows > 0,
+            lambda: (rows * 1e3).astype(np.uint8),
+            lambda: rows.astype(np.float64) * 1e300,
+            lambda: rows * np.float32(1e-38),
+        ]
     return rng.choice(ways)()
 
 
@@ -170,10 +219,19 @@ def members(path: Path, rng: Random) -> None:
     with zipfile.ZipFile(path) as archive:
         found = {info.filename: archive.read(info) for info in archive.infolist()}
     name = rng.choice(sorted(found))
-    extra = {0: (name, found[name]), 1: ("../../escaped.npy", found[name]), 2: ("/" + name, found[name]), 3: (name + "/", b""),
-             4: ("ids.npy", b"no array"), 5: (name, cut(found[name], rng)), 6: ("é\x00.npy", found[name])}[rng.randrange(7)]
+    extra = {
+        0: (name, found[name]),
+        1: ("../../escaped.npy", found[name]),
+        2: ("/" + name, found[name]),
+        3: (name + "/", b""),
+        4: ("ids.npy", b"no array"),
+        5: (name, cut(found[name], rng)),
+        6: ("é\x00.npy", found[name]),
+    }[rng.randrange(7)]
     new = io.BytesIO()
-    with zipfile.ZipFile(new, "w", rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA))) as archive:
+    with zipfile.ZipFile(
+        new, "w", rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA))
+    ) as archive:
         for key, data in (*found.items(), extra):
             archive.writestr(key, data)
     data = bytearray(new.getvalue())
@@ -186,7 +244,9 @@ def members(path: Path, rng: Random) -> None:
 
 def thing(path: Path, rng: Random, others: list[Path]) -> str:
     """Not the file but what stands in its place: another file's content, a folder, a broken link, nothing."""
-    act = rng.choice(("another file", "another file", "another file", "a folder", "a broken link", "a link to itself", "nothing", "unreadable"))
+    act = rng.choice(
+        ("another file", "another file", "another file", "a folder", "a broken link", "a link to itself", "nothing", "unreadable")
+    )
     if act == "another file" and others:
         chosen = rng.choice(others)
         path.write_bytes(chosen.read_bytes())
@@ -224,7 +284,17 @@ def _once(path: Path, rng: Random, others: list[Path]) -> str:
         try:
             act(path, rng)
             return act.__name__
-        except (ValueError, OSError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, KeyError, IndexError, TypeError):
+        except (
+            ValueError,
+            OSError,
+            zipfile.BadZipFile,
+            EOFError,
+            NotImplementedError,
+            RuntimeError,
+            KeyError,
+            IndexError,
+            TypeError,
+        ):
             path.write_bytes(data)  # already spoiled: then by bytes
     ways: tuple[Mutation, ...] = BYTES
     if data.lstrip()[:1] in (b"{", b"[") and rng.random() < 0.7:

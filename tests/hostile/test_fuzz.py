@@ -47,6 +47,7 @@ def changes_its_input(argv):
 
 def removes_a_tree(name):
     """`shutil.rmtree` removes what lies in a folder by its open descriptor: the names that it tells are no paths."""
+
     def entry(argv):
         shutil.rmtree(name)
         return 0

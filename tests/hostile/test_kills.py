@@ -17,7 +17,9 @@ def folder(tmp_path):
         made = tmp_path / name
         (made / "checkpoints").mkdir(parents=True)
         np.savez(made / "rows.npz", rows=np.arange(6.0) * score)
-        (made / "results.json").write_text(json.dumps(dict(seconds=seconds, mean=score, trials=[[{}, score, seconds]], half=float("nan"))))
+        (made / "results.json").write_text(
+            json.dumps(dict(seconds=seconds, mean=score, trials=[[{}, score, seconds]], half=float("nan")))
+        )
         (made / "cells.jsonl").write_text(json.dumps(dict(key="a", cpu_seconds=seconds, score=score)) + "\n")
         (made / "checkpoints" / str(seconds)).write_text("named by chance")
         return made
@@ -32,12 +34,19 @@ def test_times_are_not_compared(folder):
 def test_everything_else_is(folder):
     whole = contents(folder("a"))
     assert differences(contents(folder("b", score=0.25)), whole) == [
-        "cells.jsonl: other content", "results.json: other content", "rows.npz: other content"]
+        "cells.jsonl: other content",
+        "results.json: other content",
+        "rows.npz: other content",
+    ]
     disturbed = folder("c")
     (disturbed / "rows.npz").unlink()
     (disturbed / ".rows.12.part.npz").write_bytes(b"half")
     (disturbed / "results.json").write_text("")
-    assert differences(contents(disturbed), whole) == [".rows.12.part.npz: left over", "results.json: other content", "rows.npz: missing"]
+    assert differences(contents(disturbed), whole) == [
+        ".rows.12.part.npz: left over",
+        "results.json: other content",
+        "rows.npz: missing",
+    ]
 
 
 def test_a_change_is_seen(tmp_path):

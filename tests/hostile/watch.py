@@ -56,8 +56,14 @@ def summary(faults: Sequence[dict], done: int, cpu: float, seconds: float) -> No
 
 def worker(seed: int, numbers: Sequence[int], base: Path):
     """Yield what is told of each case; ends early where the worker had to be ended, after the case that did it."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu", "PYTHONDONTWRITEBYTECODE": "1",
-                   "JAX_COMPILATION_CACHE_DIR": str(base / "xla"), "PYTHONPATH": str(ROOT)}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "JAX_COMPILATION_CACHE_DIR": str(base / "xla"),
+        "PYTHONPATH": str(ROOT),
+    }
     command = [sys.executable, "-m", "tests.hostile.watch", str(seed), json.dumps(list(numbers)), str(base)]
     last_words = tempfile.TemporaryFile()  # noqa: SIM115
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=last_words)
@@ -79,9 +85,11 @@ def worker(seed: int, numbers: Sequence[int], base: Path):
                             current, since, spent = line, time.monotonic(), cpu_seconds(process.pid)
                 if current is None:
                     continue
-                reasons = {f"memory over {MEMORY >> 30} GiB": resident(process.pid) > MEMORY,
-                           f"time over {SECONDS:.0f} s": cpu_seconds(process.pid) - spent > SECONDS + 10,
-                           "hangs": time.monotonic() - since > WALL and cpu_seconds(process.pid) - spent < 1}
+                reasons = {
+                    f"memory over {MEMORY >> 30} GiB": resident(process.pid) > MEMORY,
+                    f"time over {SECONDS:.0f} s": cpu_seconds(process.pid) - spent > SECONDS + 10,
+                    "hangs": time.monotonic() - since > WALL and cpu_seconds(process.pid) - spent < 1,
+                }
                 if reason := next((text for text, true in reasons.items() if true), ""):
                     process.kill()
                     yield dict(current, fault=reason, where="", seconds=time.monotonic() - since)
@@ -90,8 +98,12 @@ def worker(seed: int, numbers: Sequence[int], base: Path):
         if code:
             last_words.seek(0)
             where = (last_words.read().decode(errors="replace").strip().splitlines() or [""])[-1][:200]
-            yield dict(current or dict(number=numbers[0], case="before the first case"), fault=f"the process died ({code})", where=where,
-                       seconds=time.monotonic() - since)
+            yield dict(
+                current or dict(number=numbers[0], case="before the first case"),
+                fault=f"the process died ({code})",
+                where=where,
+                seconds=time.monotonic() - since,
+            )
     finally:
         process.kill()
         process.wait()
@@ -127,13 +139,27 @@ def serve(seed: int, numbers: Sequence[int], base: Path) -> None:
         with listening(said):
             for argv in (EVALUATE, EMBED_RUN, (*TRAIN, "--workdir", "out/run")):
                 main(argv)
-    data = int(next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData")).split()[1]) << 10
+    data = (
+        int(next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData")).split()[1])
+        << 10
+    )
     resource.setrlimit(resource.RLIMIT_DATA, (data + 2 * MEMORY, resource.RLIM_INFINITY))
     for number in numbers:
         print(json.dumps(dict(number=number, case=f"--seed {seed} --case {number}")), file=tell)
         case, outcome = try_case(seed, number, whole, main)
-        print(json.dumps(dict(number=number, case=str(case), fault=outcome.fault, where=outcome.where, seconds=outcome.seconds,
-                              code=str(outcome.code))), file=tell)
+        print(
+            json.dumps(
+                dict(
+                    number=number,
+                    case=str(case),
+                    fault=outcome.fault,
+                    where=outcome.where,
+                    seconds=outcome.seconds,
+                    code=str(outcome.code),
+                )
+            ),
+            file=tell,
+        )
 
 
 if __name__ == "__main__":

@@ -68,7 +68,9 @@ def test_clips_that_do_not_exist_change_nothing():
             np.testing.assert_array_equal(np.asarray(rows)[there], np.asarray(clean[head])[there])
     short = net.moments(params, jnp.asarray(X), jnp.ones((2, 12), bool))
     assert not np.allclose(short["iou"][1][there[1]], clean["iou"][1][there[1]], atol=1e-3)
-    grad = jax.grad(lambda clips: jnp.sum(jnp.where(there[..., None], net.moments(params, clips, jnp.asarray(exists))["iou"], 0.0)))
+    grad = jax.grad(
+        lambda clips: jnp.sum(jnp.where(there[..., None], net.moments(params, clips, jnp.asarray(exists))["iou"], 0.0))
+    )
     assert not np.any(grad(jnp.asarray(X))[1, 8:]) and np.any(grad(jnp.asarray(X))[1, :8])
 
 
@@ -113,7 +115,10 @@ def test_dropout_draws_by_its_key():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: Proposals(12, (15,)), "model.pooling: got [15], moments of up to 16 clips; wanted at most the 12 clips of a recording. Lower the counts."),
+        (
+            lambda: Proposals(12, (15,)),
+            "model.pooling: got [15], moments of up to 16 clips; wanted at most the 12 clips of a recording. Lower the counts.",
+        ),
         (lambda: Proposals(12, (-1,)), "model.pooling: got [-1]; wanted counts >= 0."),
         (lambda: model(channels=0), "model.channels: got 0; wanted at least 1."),
         (lambda: model(dropout=1.0), "model.dropout: got 1.0; wanted below 1."),

@@ -47,7 +47,10 @@ def test_the_projection_head_is_its_formula():
     model, width = make("projection_mlp")
     params = model.init(jax.random.key(1))["x"]
     rng = np.random.default_rng(5)
-    params["project"] = {"kernel": jnp.asarray(rng.normal(size=(5, 5)), jnp.float32), "bias": jnp.asarray(rng.normal(size=5), jnp.float32)}
+    params["project"] = {
+        "kernel": jnp.asarray(rng.normal(size=(5, 5)), jnp.float32),
+        "bias": jnp.asarray(rng.normal(size=5), jnp.float32),
+    }
     x = rng.normal(size=(4, width)).astype(np.float32)
     p = x @ params["base"]["kernel"] + params["base"]["bias"]
     z = p + jax.nn.gelu(p) @ params["project"]["kernel"] + params["project"]["bias"]
@@ -67,7 +70,9 @@ def test_closed_form_start_is_that_solution(head):
     z = np.asarray(model.project(params, "y", jnp.asarray(x)))
     np.testing.assert_allclose(z[:, :3], wanted, atol=1e-5)
     assert np.abs(z[:, 3:]).max() == 0
-    assert np.abs(np.asarray(model.project(params, "x", jnp.asarray(x)))[:, :3] - wanted).max() > 0.1, "the other head is untouched"
+    assert np.abs(np.asarray(model.project(params, "x", jnp.asarray(x)))[:, :3] - wanted).max() > 0.1, (
+        "the other head is untouched"
+    )
 
 
 def test_residual_heads_can_leave_their_start():

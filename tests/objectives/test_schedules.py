@@ -28,14 +28,17 @@ def test_warm_up_in_steps_or_in_percent_of_the_run(spec):
     assert values(dict(kind="cosine", start=2.0, **spec), (10, 20, 60, 100)) == [1, 2, 1, 0]
 
 
-@pytest.mark.parametrize(("spec", "words"), [
-    (dict(kind="inverse_epok"), 'weight.kind: got "inverse_epok".*Did you mean "inverse_epoch"'),
-    (dict(kind="step"), "weight.steps: got 0; wanted the step from which the weight is `end`"),
-    (dict(warmup_percent=120), "weight.warmup_percent: got 120; wanted a percentage of the run, 0 to 100"),
-    (dict(warmup_percent=5, warmup_steps=3), "weight.warmup_steps: got 3 beside warmup_percent=5; wanted one of the two"),
-    (dict(warmup_stepz=3), 'field of weight: got "warmup_stepz".*Did you mean "warmup_steps"'),
-    (dict(start=-1.0), "weight.start: got -1.0; wanted a number of at least 0"),
-])
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (dict(kind="inverse_epok"), 'weight.kind: got "inverse_epok".*Did you mean "inverse_epoch"'),
+        (dict(kind="step"), "weight.steps: got 0; wanted the step from which the weight is `end`"),
+        (dict(warmup_percent=120), "weight.warmup_percent: got 120; wanted a percentage of the run, 0 to 100"),
+        (dict(warmup_percent=5, warmup_steps=3), "weight.warmup_steps: got 3 beside warmup_percent=5; wanted one of the two"),
+        (dict(warmup_stepz=3), 'field of weight: got "warmup_stepz".*Did you mean "warmup_steps"'),
+        (dict(start=-1.0), "weight.start: got -1.0; wanted a number of at least 0"),
+    ],
+)
 def test_faults_are_named(spec, words):
     with pytest.raises(InputError, match=words):
         schedule(spec, name="weight", total_steps=10)

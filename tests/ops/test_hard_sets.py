@@ -14,8 +14,11 @@ from tests.hard_sets import exact_squares, hard_sets
 NARROW = hard_sets()
 WIDE = {name: rows for name, rows in hard_sets(d=12, seed=1).items() if rows.dtype == np.float32}
 CLUSTERS = ("hard: clusters", "hard: offset, clusters", "hard: a small cluster", "hard: int64 clusters")
-FORMS = {"of two": jax.jit(lambda a: ops.squared_distances(a, a)), "of one": jax.jit(ops.squared_distances),
-         "symmetric": jax.jit(ops.self_squared_distances)}
+FORMS = {
+    "of two": jax.jit(lambda a: ops.squared_distances(a, a)),
+    "of one": jax.jit(ops.squared_distances),
+    "symmetric": jax.jit(ops.self_squared_distances),
+}
 
 
 def close(got, want):
@@ -65,8 +68,11 @@ def test_many_sets_at_once_and_a_mask():
     assert close(got, exact_squares(rows[kept], rows[kept]))
 
 
-@pytest.mark.parametrize("rows", [NARROW["plain float32"], WIDE["plain float32"], WIDE["hard: duplicates in far clusters"]],
-                         ids=["narrow", "wide", "repaired"])
+@pytest.mark.parametrize(
+    "rows",
+    [NARROW["plain float32"], WIDE["plain float32"], WIDE["hard: duplicates in far clusters"]],
+    ids=["narrow", "wide", "repaired"],
+)
 def test_the_gradient_is_that_of_differences(rows):
     x = jnp.asarray(rows)
     weight = jnp.asarray(np.random.default_rng(4).random((len(x), len(x))), jnp.float32)

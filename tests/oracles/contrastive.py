@@ -72,12 +72,8 @@ def symmetric_info_nce(
         there = np.array([[t / sum(row) for t in row] for row in np.asarray(targets, np.float64)])
         back = np.array([[t / sum(col) for t in col] for col in np.asarray(targets, np.float64).T])
     shared = dict(logit_scale=logit_scale, margin=margin, weights=weights, reduction=reduction)
-    one = info_nce(
-        x, y, targets=there, x_groups=x_groups, y_groups=y_groups, x_mask=x_mask, y_mask=y_mask, **shared
-    )
-    two = info_nce(
-        y, x, targets=back, x_groups=y_groups, y_groups=x_groups, x_mask=y_mask, y_mask=x_mask, **shared
-    )
+    one = info_nce(x, y, targets=there, x_groups=x_groups, y_groups=y_groups, x_mask=x_mask, y_mask=y_mask, **shared)
+    two = info_nce(y, x, targets=back, x_groups=y_groups, y_groups=x_groups, x_mask=y_mask, y_mask=x_mask, **shared)
     return 0.5 * (one + two)
 
 

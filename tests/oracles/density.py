@@ -106,7 +106,5 @@ def mk_mmd(
         variances = tuple(m * scale for m in multipliers)
     else:
         variances = tuple(length**2 for length in bandwidths)
-    values = [
-        _discrepancy(a, b, lambda u, v, s=s: math.exp(-squared_distance(u, v) / (2 * s)), estimator) for s in variances
-    ]
+    values = [_discrepancy(a, b, lambda u, v, s=s: math.exp(-squared_distance(u, v) / (2 * s)), estimator) for s in variances]
     return sum(values) if released else mean(values)

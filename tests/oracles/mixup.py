@@ -73,9 +73,7 @@ def relative_alignment(x, y, *, query="x"):
     """-mean_i (|q_i - c_i|^2 - min_{k != i} |q_i - c_k|^2): the larger, the better; the query's side is named."""
     q, c = (x, y) if query == "x" else (y, x)
     n = len(q)
-    return -mean(
-        squared_distance(q[i], c[i]) - min(squared_distance(q[i], c[k]) for k in range(n) if k != i) for i in range(n)
-    )
+    return -mean(squared_distance(q[i], c[i]) - min(squared_distance(q[i], c[k]) for k in range(n) if k != i) for i in range(n))
 
 
 def set_uniformity(x, y, *, pairs="cross"):

@@ -27,7 +27,9 @@ def cosines(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return out
 
 
-def ot_alignment(x, y, *, x_teacher=None, y_teacher=None, epsilon=0.05, teacher_epsilon=0.01, iterations=100, x_mask=None, y_mask=None):
+def ot_alignment(
+    x, y, *, x_teacher=None, y_teacher=None, epsilon=0.05, teacher_epsilon=0.01, iterations=100, x_mask=None, y_mask=None
+):
     keep_x = np.ones(len(x), bool) if x_mask is None else np.asarray(x_mask)
     keep_y = np.ones(len(y), bool) if y_mask is None else np.asarray(y_mask)
     if not keep_x.any() or not keep_y.any():

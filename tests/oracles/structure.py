@@ -136,9 +136,7 @@ def unbiased_cka(a, b):
 def _local_alignment(k, other, near, other_near) -> float:
     """sum over i and common neighbours j of the row-centred similarities' product (Huh et al. 2024)."""
     n = len(k)
-    return sum(
-        (k[i, j] - mean(k[i])) * (other[i, j] - mean(other[i])) for i in range(n) for j in near[i] & other_near[i]
-    )
+    return sum((k[i, j] - mean(k[i])) * (other[i, j] - mean(other[i])) for i in range(n) for j in near[i] & other_near[i])
 
 
 def cknna(a, b, *, k):

@@ -64,7 +64,13 @@ def test_leave_one_out_by_hand():
 
 
 def test_mmd():
-    check(density.mmd(A, B), 0.16483998, 8, unbiased=density.mmd(A, B, estimator="unbiased"), length=density.mmd(A, B, bandwidth=1.0))
+    check(
+        density.mmd(A, B),
+        0.16483998,
+        8,
+        unbiased=density.mmd(A, B, estimator="unbiased"),
+        length=density.mmd(A, B, bandwidth=1.0),
+    )
     released = density.mk_mmd(A, B, bandwidths="released")
     as_lengths = density.mk_mmd(A, B, bandwidths=density.RELEASED_VARIANCES)
     check(released, 3.07533580, 8, mean=released / 19, variances_as_lengths=19 * as_lengths)

@@ -46,7 +46,9 @@ def test_edges_are_directed_and_of_the_raw_rows():
     got = grounding.geodesic_similarity(angles, [2, 0], k=1)
     assert got[0, 1] > 0.9 and got[0, 0] > 0.8 and got[1, 2] == 0.0 and got[1, 1] > 0.9
     scaled = angles * np.array([[1.0], [5.0], [1.0]])  # Euclidean neighbours of the rows as they are: 0 and 2 meet
-    assert grounding.geodesic_similarity(scaled, [0], k=1)[0, 1] == 0.0 and grounding.geodesic_similarity(scaled, [0], k=1)[0, 2] > 0
+    assert (
+        grounding.geodesic_similarity(scaled, [0], k=1)[0, 1] == 0.0 and grounding.geodesic_similarity(scaled, [0], k=1)[0, 2] > 0
+    )
     crowd = turned([0, 5, 10, 60])  # the last looks at the third, which has two nearer ones
     assert grounding.geodesic_similarity(crowd, [3, 2], k=2)[:, [2, 3]].tolist()[1][1] == 0.0
     assert grounding.geodesic_similarity(crowd, [3, 2], k=2)[0, 2] > 0.3
@@ -72,7 +74,9 @@ def test_moment_bce():
           wide=grounding.moment_bce(s, v, iou=iou, iou_min=0.3, iou_max=0.7), summed=2 * want)  # fmt: skip
     check(grounding.moment_bce(s, v, iou=iou, iou_min=0.3, iou_max=0.7), 0.5 * (-math.log(p) + math.log(2)), 8)
     s, v, given = problem()
-    each = [grounding.moment_bce(cut(S_MASK, s, g), cut(V_MASK, v, g), iou=given["iou"][g][S_MASK[g]][:, V_MASK[g]]) for g in (0, 1)]
+    each = [
+        grounding.moment_bce(cut(S_MASK, s, g), cut(V_MASK, v, g), iou=given["iou"][g][S_MASK[g]][:, V_MASK[g]]) for g in (0, 1)
+    ]
     want = (6 * each[0] + 4 * each[1]) / 10
     clean = grounding.moment_bce(s, v, iou=given["iou"])
     s[~S_MASK], v[~V_MASK] = np.nan, 1e30
@@ -131,7 +135,9 @@ def test_released_contrast_with_other_videos():
         p = math.exp(np.dot(a, turned([target])[0]))
         total += math.log(math.exp(p / tau) + 2 + sum(np.exp(hard / tau)) + 1e-6) - p / tau
     got = grounding.geodesic_guided_contrastive(s, v, similarity=g, iou=u, form="released", positives=1, temperature=1e4)
-    alone = grounding.geodesic_guided_contrastive(s[:1], v[:1], similarity=g[:1], iou=u[:1], form="released", positives=1, temperature=1e4)
+    alone = grounding.geodesic_guided_contrastive(
+        s[:1], v[:1], similarity=g[:1], iou=u[:1], form="released", positives=1, temperature=1e4
+    )
     check(got, total / 2, 9, alone=alone)
 
 
@@ -152,7 +158,9 @@ def test_contrast_masked_is_removed(options):
             own[k][0, :, : V_MASK[g].sum()] = given[k][g][S_MASK[g]][:, V_MASK[g]]
         sentences = np.concatenate([cut(S_MASK, s, g)[None], np.full((2, count, 5), np.nan)])
         only = np.array([[True] * count, [False] * count, [False] * count])
-        terms.append(grounding.geodesic_guided_contrastive(sentences, np.stack(pads), **own, **options, s_mask=only, v_mask=there))
+        terms.append(
+            grounding.geodesic_guided_contrastive(sentences, np.stack(pads), **own, **options, s_mask=only, v_mask=there)
+        )
         counts.append(count)
     want = np.average(terms, weights=counts)
     s[~S_MASK], v[~V_MASK] = np.nan, 1e30
@@ -210,7 +218,9 @@ def test_shapley_loss():
     q = phi / np.sqrt((phi**2).sum())
     want = -2 / 3 * (q * log_a).sum()
     got = grounding.shapley_interaction(4 * S, M)
-    check(got, want, 10, raw=-2 / 3 * (phi * log_a).sum(), no_factor=1.5 * want, sum_to_one=-2 / 3 * (phi / phi.sum() * log_a).sum())
+    check(
+        got, want, 10, raw=-2 / 3 * (phi * log_a).sum(), no_factor=1.5 * want, sum_to_one=-2 / 3 * (phi / phi.sum() * log_a).sum()
+    )
     listed = grounding.released_interaction(S, M)
     length = np.sqrt((listed**2).sum())
     released = 2 / 3 * (listed / length * log_a.ravel()).sum()

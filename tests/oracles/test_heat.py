@@ -156,7 +156,9 @@ def test_graph():
     check(heat.gaussian_graph(line, bandwidth=1.0)[0], [0.0, 0.60653066, 0.01110900], 8)
 
 
-@pytest.mark.parametrize("options", [{}, dict(normalization="none", t=0.5, sigma=0.5, bandwidth=1.3), dict(bandwidth="self_tuning")])
+@pytest.mark.parametrize(
+    "options", [{}, dict(normalization="none", t=0.5, sigma=0.5, bandwidth=1.3), dict(bandwidth="self_tuning")]
+)
 def test_stress_options(options):
     """The distances of x themselves, laid out as points, have no stress; another order has."""
     x, z = random(1, m=5)
@@ -168,7 +170,10 @@ def test_stress_options(options):
     if options.get("normalization") == "none":
         check(got, want, 10)
     assert got < 0.05 < heat.heat_geodesic_stress(x, layout[None, ::-1] @ np.diag([3.0, 1, 1, 1]), **options)
-    values = [heat.heat_geodesic_stress(x, z, **{**options, **more}) for more in ({}, dict(t=2.0), dict(sigma=0.25), dict(bandwidth=0.9))]
+    values = [
+        heat.heat_geodesic_stress(x, z, **{**options, **more})
+        for more in ({}, dict(t=2.0), dict(sigma=0.25), dict(bandwidth=0.9))
+    ]
     assert len({round(v, 9) for v in values}) == 4
     if options.get("normalization") != "none":
         assert agrees(heat.heat_geodesic_stress(x, 7 * z, **options), values[0], 12) and 0 < values[0] < 1

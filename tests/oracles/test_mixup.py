@@ -47,7 +47,9 @@ def test_slerp_ends_and_degenerate_rows():
 
 
 def test_base_loss():
-    check(contrastive.symmetric_info_nce(V, T, **SCALE), 0.550480, 6, unscaled=contrastive.symmetric_info_nce(V, T, logit_scale=1.0))
+    check(
+        contrastive.symmetric_info_nce(V, T, **SCALE), 0.550480, 6, unscaled=contrastive.symmetric_info_nce(V, T, logit_scale=1.0)
+    )
 
 
 def test_m2():

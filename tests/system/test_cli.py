@@ -22,9 +22,20 @@ def own_files(tmp_path):
     return f"{tmp_path}/x.npz:image", f"{tmp_path}/y.npz:text", tmp_path
 
 
-SMALL = ["--config.data.split.val=15", "--config.data.split.test=15", "--config.total_steps=6", "--config.evals.every_steps=3",
-         "--config.batch.anchors=8", "--config.model.dim=4", "--config.data.preprocess.x.pca=0", "--config.data.preprocess.y.pca=0",
-         "--config.graphs.x.knn=4", "--config.graphs.y.knn=4", "--config.tensorboard=off", "--config.parallel=jit"]
+SMALL = [
+    "--config.data.split.val=15",
+    "--config.data.split.test=15",
+    "--config.total_steps=6",
+    "--config.evals.every_steps=3",
+    "--config.batch.anchors=8",
+    "--config.model.dim=4",
+    "--config.data.preprocess.x.pca=0",
+    "--config.data.preprocess.y.pca=0",
+    "--config.graphs.x.knn=4",
+    "--config.graphs.y.knn=4",
+    "--config.tensorboard=off",
+    "--config.parallel=jit",
+]
 
 
 def run(capsys, *argv):
@@ -50,7 +61,9 @@ def test_own_files_from_check_to_embedding(own_files, capsys):
     z = np.load(target)
     assert code == 0 and z.shape == (70, 4) and np.allclose(np.linalg.norm(z, axis=1), 1, atol=1e-5)
     np.savez(folder / "bad.npz", rows=np.where(np.arange(70)[:, None] == 3, np.nan, np.load(x[:-6])["image"]))
-    code, _, err = run(capsys, "embed", "--workdir", workdir, "--modality", "x", "--input", f"{folder}/bad.npz", "--output", target)
+    code, _, err = run(
+        capsys, "embed", "--workdir", workdir, "--modality", "x", "--input", f"{folder}/bad.npz", "--output", target
+    )
     assert code == 2 and "rows of x: got 1 row with NaN or infinity (row 3)" in err
     np.testing.assert_array_equal(np.load(target), z)  # the older file stays
     assert np.load(folder / "z.ids.npy").tolist() == np.load(x[:-6])["ids"].tolist()
@@ -65,17 +78,20 @@ def test_a_json_config_takes_no_arguments(tmp_path, capsys):
         assert code == 2 and 'config: got arguments "pairs=5" for' in err and "--config.data.pairs=100" in err
 
 
-@pytest.mark.parametrize(("argv", "words"), [
-    (["train", "--config", "gerra", "--workdir", "w"], 'Did you mean "gera"'),
-    (["check", "--config", "gera:pears=4"], 'Did you mean "pairs"'),
-    (["check", "--config.losses.contrastive.wieght=2"], 'Did you mean "weight"'),
-    (["check", "--config", "gera:source=clipper"], 'data.source: got "clipper"'),
-    (["check", "--x", "no_such_file.npy", "--y", "neither.npy"], "no_such_file.npy"),
-    (["check", "--x", "only.npy"], "x, y: got"),
-    (["check", "--config.total_epochs=4"], "wanted exactly one of"),
-    (["evaluate", "--workdir", "nowhere"], "without run.json"),
-    (["data", "show", "no_such.npz"], "no_such.npz"),
-])
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["train", "--config", "gerra", "--workdir", "w"], 'Did you mean "gera"'),
+        (["check", "--config", "gera:pears=4"], 'Did you mean "pairs"'),
+        (["check", "--config.losses.contrastive.wieght=2"], 'Did you mean "weight"'),
+        (["check", "--config", "gera:source=clipper"], 'data.source: got "clipper"'),
+        (["check", "--x", "no_such_file.npy", "--y", "neither.npy"], "no_such_file.npy"),
+        (["check", "--x", "only.npy"], "x, y: got"),
+        (["check", "--config.total_epochs=4"], "wanted exactly one of"),
+        (["evaluate", "--workdir", "nowhere"], "without run.json"),
+        (["data", "show", "no_such.npz"], "no_such.npz"),
+    ],
+)
 def test_faults_end_with_two_and_words(argv, words, capsys):
     code, _, err = run(capsys, *argv)
     assert code == 2 and words in err and "Traceback" not in err
@@ -110,7 +126,7 @@ def test_data_list_show_build(capsys, tmp_path):
     assert code == 0
     from gera_jax.data import load_table
 
-    path, = json.loads(out)["paths"]
+    (path,) = json.loads(out)["paths"]
     np.testing.assert_array_equal(load_table(path).rows, rows)
     before = sorted((tmp_path / "built").rglob("*"))
     code, out, _ = run(capsys, "data", "build", "--json", str(tmp_path / "rows.npy"), str(tmp_path / "built"))

@@ -57,7 +57,7 @@ def spoilt(name: str, path: tuple, value: Any) -> dict:
 
 
 def outcome(name: str, path: tuple, value: Any) -> str:
-    """"ok", "refused", or what is wrong with how `check` took it."""
+    """ "ok", "refused", or what is wrong with how `check` took it."""
     began = time.process_time()
     try:
         commands.check(spoilt(name, path, value))
@@ -73,30 +73,44 @@ def outcome(name: str, path: tuple, value: Any) -> str:
 def test_no_mutant_ends_otherwise():
     every = mutants()
     chosen = every if os.environ.get("GERA_JAX_MUTANTS") == "all" else random.Random(7).sample(every, SAMPLE)
-    wrong = {(name, ".".join(path), repr(value)): said for name, path, value in chosen
-             if (said := outcome(name, path, value)) not in ("ok", "refused")}
+    wrong = {
+        (name, ".".join(path), repr(value)): said
+        for name, path, value in chosen
+        if (said := outcome(name, path, value)) not in ("ok", "refused")
+    }
     assert wrong == {}
 
 
-@pytest.mark.parametrize(("field", "value", "words"), [
-    ("data.split.seed", GONE, "data.split.seed: got no such field; wanted a value such as 0"),
-    ("model", None, "model: got None; wanted a block with"),
-    ("model.dim", 10**30, "model.dim: got a number of 100 bits; wanted a whole number below 2"),
-    ("model.dim", True, "model.dim: got True; wanted a whole number such as 256"),
-    ("optimizer.lr", 1e400, "optimizer.lr: got inf; wanted a finite number"),
-    ("optimizer.lr", 1e-50, "optimizer.lr: got 1e-50; wanted a finite number that float32 holds"),
-    ("losses.contrastive", 3, "losses.contrastive: got 3; wanted a block of fields"),
-    ("losses.contrastive.kwargs", {"logit_scale": "x"}, "losses.contrastive"),
-    ("optimizer.options", {"b1": "x"}, r"optimizer: got adamw with \{'b1': 'x'\}"),
-    ("graphs.image.metric", "cosin", 'graphs.image.metric: got \'cosin\'; wanted "euclidean" or "cosine"'),
-    ("data.preprocess.x.filter.k", 10**6, r"data.preprocess.x.filter.k: got 1000000; wanted fewer neighbours than the 3012 rows"),
-    ("task", [], r"task: got \[\]; wanted a text"),
-    ("task", "alinement", 'task: got "alinement".*Did you mean "alignment"'),
-    ("evals.metric", "mean/R@11", 'evals.metric: got "mean/R@11".*Did you mean "mean/R@1'),
-    ("evals.metric", "mean/mean_rank", 'evals.metric: got "mean/mean_rank"'),  # the best step would be that of the worst ranks
-    ("data.unpaired", "nothing", "data.unpaired"),
-    ("model.init_options", {"regularisation": 1.0}, "model.init_options"),
-])
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("data.split.seed", GONE, "data.split.seed: got no such field; wanted a value such as 0"),
+        ("model", None, "model: got None; wanted a block with"),
+        ("model.dim", 10**30, "model.dim: got a number of 100 bits; wanted a whole number below 2"),
+        ("model.dim", True, "model.dim: got True; wanted a whole number such as 256"),
+        ("optimizer.lr", 1e400, "optimizer.lr: got inf; wanted a finite number"),
+        ("optimizer.lr", 1e-50, "optimizer.lr: got 1e-50; wanted a finite number that float32 holds"),
+        ("losses.contrastive", 3, "losses.contrastive: got 3; wanted a block of fields"),
+        ("losses.contrastive.kwargs", {"logit_scale": "x"}, "losses.contrastive"),
+        ("optimizer.options", {"b1": "x"}, r"optimizer: got adamw with \{'b1': 'x'\}"),
+        ("graphs.image.metric", "cosin", 'graphs.image.metric: got \'cosin\'; wanted "euclidean" or "cosine"'),
+        (
+            "data.preprocess.x.filter.k",
+            10**6,
+            r"data.preprocess.x.filter.k: got 1000000; wanted fewer neighbours than the 3012 rows",
+        ),
+        ("task", [], r"task: got \[\]; wanted a text"),
+        ("task", "alinement", 'task: got "alinement".*Did you mean "alignment"'),
+        ("evals.metric", "mean/R@11", 'evals.metric: got "mean/R@11".*Did you mean "mean/R@1'),
+        (
+            "evals.metric",
+            "mean/mean_rank",
+            'evals.metric: got "mean/mean_rank"',
+        ),  # the best step would be that of the worst ranks
+        ("data.unpaired", "nothing", "data.unpaired"),
+        ("model.init_options", {"regularisation": 1.0}, "model.init_options"),
+    ],
+)
 def test_a_spoilt_field_is_named(field, value, words):
     with pytest.raises(checks.InputError, match=words):
         commands.check(spoilt("gera", tuple(field.split(".")), value))
@@ -104,9 +118,15 @@ def test_a_spoilt_field_is_named(field, value, words):
 
 def test_json_files_are_held_against_the_fields_too(tmp_path):
     path = tmp_path / "c.json"
-    for text, words in (("[1]", "got a list"), ("{", "with Expecting"), ("[" * 100_000, "recursion"), ("\xff", "with 'utf-8' codec"),
-                        (json.dumps({"model.dim": 3}), "without dots"),
-                        ('{"seed": 1, "seed": 2}', 'the field "seed" is given twice'), ("{}", "got no such field")):
+    for text, words in (
+        ("[1]", "got a list"),
+        ("{", "with Expecting"),
+        ("[" * 100_000, "recursion"),
+        ("\xff", "with 'utf-8' codec"),
+        (json.dumps({"model.dim": 3}), "without dots"),
+        ('{"seed": 1, "seed": 2}', 'the field "seed" is given twice'),
+        ("{}", "got no such field"),
+    ):
         path.write_bytes(text.encode("latin-1"))
         with pytest.raises(checks.InputError, match=words):
             commands.check(str(path))

@@ -24,12 +24,36 @@ def of_number(number: int) -> OSError:
 
 
 FORESEEN = [
-    *(of_number(number) for number in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EACCES, errno.EPERM, errno.EROFS,
-                                       errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG, errno.EMFILE, errno.EIO, errno.ELOOP)),
-    zipfile.BadZipFile("Bad magic number"), zlib.error("incorrect header check"), json.JSONDecodeError("Expecting value", "", 0),
-    UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), EOFError("Compressed file ended"), MemoryError(), RecursionError("deep"),
-    ImportError("No module named 'faiss'", name="faiss"), ValueError("embedded null byte"), RuntimeError("Could not determine home directory."),
-    RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes."), RuntimeError("Unable to initialize backend 'cuda': none"),
+    *(
+        of_number(number)
+        for number in (
+            errno.ENOENT,
+            errno.ENOTDIR,
+            errno.EISDIR,
+            errno.EEXIST,
+            errno.EACCES,
+            errno.EPERM,
+            errno.EROFS,
+            errno.ENOSPC,
+            errno.EDQUOT,
+            errno.ENAMETOOLONG,
+            errno.EMFILE,
+            errno.EIO,
+            errno.ELOOP,
+        )
+    ),
+    zipfile.BadZipFile("Bad magic number"),
+    zlib.error("incorrect header check"),
+    json.JSONDecodeError("Expecting value", "", 0),
+    UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+    EOFError("Compressed file ended"),
+    MemoryError(),
+    RecursionError("deep"),
+    ImportError("No module named 'faiss'", name="faiss"),
+    ValueError("embedded null byte"),
+    RuntimeError("Could not determine home directory."),
+    RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes."),
+    RuntimeError("Unable to initialize backend 'cuda': none"),
     checks.InputError("x", got=1, wanted="2"),
 ]
 
@@ -42,6 +66,7 @@ def raising(monkeypatch, tmp_path):
     def arrange(error: BaseException) -> list[str]:
         def act():
             raise error
+
         monkeypatch.setattr(commands, "data_list", act)
         return ["data", "list"]
 
@@ -53,18 +78,28 @@ def test_what_can_be_foreseen_is_a_sentence_and_two(error, raising, capsys, tmp_
     argv = raising(error)
     assert main(argv) == 2
     out, err = capsys.readouterr()
-    assert err.startswith("gera-jax: ") and err.count("\n") == 1 and "Traceback" not in err and out == "" and not list(tmp_path.iterdir())
+    assert (
+        err.startswith("gera-jax: ")
+        and err.count("\n") == 1
+        and "Traceback" not in err
+        and out == ""
+        and not list(tmp_path.iterdir())
+    )
     assert "some/path" in err or not isinstance(error, OSError)
     assert main([*argv, "--json"]) == 2
     assert json.loads(capsys.readouterr().out)["code"] == 2
 
 
-@pytest.mark.parametrize("make", [
-    lambda folder: __import__("pyarrow.parquet").parquet.read_table(folder / "file"),
-    lambda folder: __import__("h5py").File(folder / "file"),
-    lambda folder: __import__("safetensors").safe_open(folder / "file", framework="np"),
-    lambda folder: zipfile.ZipFile(folder / "file"),
-], ids=["pyarrow", "h5py", "safetensors", "zipfile"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda folder: __import__("pyarrow.parquet").parquet.read_table(folder / "file"),
+        lambda folder: __import__("h5py").File(folder / "file"),
+        lambda folder: __import__("safetensors").safe_open(folder / "file", framework="np"),
+        lambda folder: zipfile.ZipFile(folder / "file"),
+    ],
+    ids=["pyarrow", "h5py", "safetensors", "zipfile"],
+)
 def test_faults_of_readers_are_about_their_file(make, raising, capsys, tmp_path):
     (tmp_path / "file").write_bytes(b"\x07" * 200)
     with pytest.raises(Exception) as found:
@@ -73,7 +108,9 @@ def test_faults_of_readers_are_about_their_file(make, raising, capsys, tmp_path)
     assert "damaged" in capsys.readouterr().err or isinstance(found.value, OSError)
 
 
-@pytest.mark.parametrize(("error", "code"), [(checks.RunError("stopped"), 1), (KeyboardInterrupt(), 1), (BrokenPipeError(32, "Broken pipe"), 1)])
+@pytest.mark.parametrize(
+    ("error", "code"), [(checks.RunError("stopped"), 1), (KeyboardInterrupt(), 1), (BrokenPipeError(32, "Broken pipe"), 1)]
+)
 def test_a_run_that_did_not_end_is_one(error, code, raising, capsys):
     assert main(raising(error)) == code
     assert capsys.readouterr().err.startswith("gera-jax: ")
@@ -82,7 +119,7 @@ def test_a_run_that_did_not_end_is_one(error, code, raising, capsys):
 def test_a_bug_of_ours_is_called_so_and_its_details_are_kept(raising, capsys, tmp_path):
     assert main(raising(AssertionError("lost in the middle\nof it"))) == 3
     err = capsys.readouterr().err
-    details, = tmp_path.glob("gera-jax-*.txt")
+    (details,) = tmp_path.glob("gera-jax-*.txt")
     assert err.count("\n") == 1 and "bug of gera_jax" in err and str(details) in err
     assert "Traceback" in details.read_text() and "lost in the middle" in details.read_text() and "numpy" in details.read_text()
     assert main([*raising(KeyError("k")), "--json"]) == 3
@@ -136,6 +173,7 @@ def test_without_a_home_there_is_no_cache(monkeypatch):
 
     def home():
         raise RuntimeError("Could not determine home directory.")
+
     before = jax.config.jax_compilation_cache_dir
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)

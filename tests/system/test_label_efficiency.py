@@ -47,11 +47,14 @@ def test_the_small_form_ends_with_its_tables(tmp_path, monkeypatch, capsys):
 
 def test_rows_are_replaced_not_doubled(tmp_path):
     file = tmp_path / "rows.jsonl"
-    rows = [dict(set="emoji", pairs=20, method=m, seed=s, **{"mean/R@10": v}) for m, v in (("a", 0.1), ("b", 0.2))
-            for s in (0, 1, 2)]
+    rows = [
+        dict(set="emoji", pairs=20, method=m, seed=s, **{"mean/R@10": v}) for m, v in (("a", 0.1), ("b", 0.2)) for s in (0, 1, 2)
+    ]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = label_efficiency.read_rows(file)
-    assert len(found) == 6 and "| emoji | 20 | 10.0 | 20.0 | a: +10.0 ± 0.0 | won |" in label_efficiency.field_table(found, "b", 3)
+    assert len(found) == 6 and "| emoji | 20 | 10.0 | 20.0 | a: +10.0 ± 0.0 | won |" in label_efficiency.field_table(
+        found, "b", 3
+    )
     third = {(*key[:2], "c", key[3]): {**row, "method": "c", "mean/R@10": 0.3} for key, row in found.items() if key[2] == "a"}
     against = [label_efficiency.field_table(found | third, "b", 3, name).splitlines()[2] for name in ("", "a")]
     assert against[0].endswith("c: -10.0 ± 0.0 | lost |") and against[1].endswith("a: +10.0 ± 0.0 | won |")
@@ -70,8 +73,16 @@ RESULTS = Path(__file__).resolve().parents[2] / "docs/results"
 PRINTED = {"recipe_latency", "curve_coverage"}  # modules that run no cells
 RUNS = [step for step in label_efficiency_tables.steps(RESULTS) if step[0] not in PRINTED and "--table" not in step]
 # a word that each step's rows have
-NEEDED = {"closed": '"method": "auto"', "ablation": '"group": "ablation"', "blind": '"pairs": 200', "blind_1000": '"pairs": 1000',
-          "field": '"method": "fusemix"', "others": '"method": "gentle_clip"', "twenty": '"seed": 19', "gera": '"weight": 3.0'}
+NEEDED = {
+    "closed": '"method": "auto"',
+    "ablation": '"group": "ablation"',
+    "blind": '"pairs": 200',
+    "blind_1000": '"pairs": 1000',
+    "field": '"method": "fusemix"',
+    "others": '"method": "gentle_clip"',
+    "twenty": '"seed": 19',
+    "gera": '"weight": 3.0',
+}
 
 
 def ran(*args, **kwargs):
@@ -110,13 +121,33 @@ def test_only_the_seeds_and_methods_that_a_file_lacks_are_run(tmp_path, monkeypa
         names = [method.name for method in field]
         asked.append((names, list(counts), list(seeds)))
         metrics = {"mean/R@1": 0.1, "mean/R@10": 0.3, "foscttm": 0.2}
-        return [Cell(name, count, seed, metrics=metrics, error="broke" if name == "csa" else "")
-                for name in names for count in counts for seed in seeds]
+        return [
+            Cell(name, count, seed, metrics=metrics, error="broke" if name == "csa" else "")
+            for name in names
+            for count in counts
+            for seed in seeds
+        ]
 
     def run(*methods, seeds):
         asked.clear()
-        monkeypatch.setattr("sys.argv", ["label_efficiency", "--sets", "emoji", "--pairs", "20,50", "--rows", str(file),
-                                         "--methods", ",".join(methods), "--seeds", str(seeds), "--output", str(tmp_path)])
+        monkeypatch.setattr(
+            "sys.argv",
+            [
+                "label_efficiency",
+                "--sets",
+                "emoji",
+                "--pairs",
+                "20,50",
+                "--rows",
+                str(file),
+                "--methods",
+                ",".join(methods),
+                "--seeds",
+                str(seeds),
+                "--output",
+                str(tmp_path),
+            ],
+        )
         label_efficiency.main()
         return asked
 
@@ -132,11 +163,16 @@ def test_only_the_seeds_and_methods_that_a_file_lacks_are_run(tmp_path, monkeypa
 def test_counts_below_the_hidden_one_can_be_hidden_too():
     def rows(last_but_one):
         scores = {20: 10.0, 50: 20.0, 100: 30.0, 200: 40.0, 500: last_but_one, 1000: 60.0}
-        return [dict(group="field", set="emoji", method="auto", pairs=pairs, seed=seed, **{"R@10": value + seed})
-                for pairs, value in scores.items() for seed in range(3)]
+        return [
+            dict(group="field", set="emoji", method="auto", pairs=pairs, seed=seed, **{"R@10": value + seed})
+            for pairs, value in scores.items()
+            for seed in range(3)
+        ]
 
-    (a, b), (near_a, near_b) = ([curve_coverage.hidden(rows(v), "R@10", further=further)["emoji", "auto"].prediction for v in (50.0, 90.0)]
-                                for further in (1, 0))
+    (a, b), (near_a, near_b) = (
+        [curve_coverage.hidden(rows(v), "R@10", further=further)["emoji", "auto"].prediction for v in (50.0, 90.0)]
+        for further in (1, 0)
+    )
     assert a == b and a.pairs == 1000
     assert near_b.mean > near_a.mean + 0.1  # companion: the last but one tells the curve where it is not hidden
     assert curve_coverage.hidden(rows(50.0), "R@10", further=3) == {}

@@ -60,8 +60,11 @@ def test_configs_that_take_no_files_say_so(table, tmp_path):
     own = tmp_path / "own.py"
     own.write_text("from gera_jax import config\ndef get_config(arg=None):\n    return config.load('gera')\n")
     given = dict(x=f"{path}:x", y=f"{path}:y")
-    for config, words in (("g2l", 'argument of the config: got "x"'), (str(own), "own.py does not read; wanted a config that takes files"),
-                          (config_lib.load("gera"), "beside a config in memory")):
+    for config, words in (
+        ("g2l", 'argument of the config: got "x"'),
+        (str(own), "own.py does not read; wanted a config that takes files"),
+        (config_lib.load("gera"), "beside a config in memory"),
+    ):
         with pytest.raises(checks.InputError, match=words):
             commands.configure(config, **given)
     with pytest.raises(checks.InputError, match=r"pairs: got 7, which .*own.py does not read.*--config.data.pairs=7"):
@@ -93,6 +96,7 @@ def test_a_write_that_fails_leaves_the_older_file(suffix, tmp_path, monkeypatch)
 
     def full(*args):
         raise OSError(28, "No space left on device")
+
     monkeypatch.setattr(files.os, "replace", full)
     with pytest.raises(OSError, match="No space"):
         vectors.write(path, 2 * z, None)
@@ -108,8 +112,11 @@ def test_embed_of_a_model(table, tmp_path, capsys):
     embed = ["embed", "--workdir", model, "--modality", "x", "--input", f"{path}:x"]
     assert main([*embed, "--output", f"{tmp_path}/z.parquet"]) == 0
     assert load_table(tmp_path / "z.parquet").ids[3] == "item 3"
-    for output, words in (("z.txt", "output: got \"z.txt\"; wanted a name that ends in .npy, .npz, .parquet"),
-                          ("none/z.npy", "mkdir -p"), ("", "output: got")):
+    for output, words in (
+        ("z.txt", 'output: got "z.txt"; wanted a name that ends in .npy, .npz, .parquet'),
+        ("none/z.npy", "mkdir -p"),
+        ("", "output: got"),
+    ):
         assert main([*embed, "--output", f"{tmp_path}/{output}"]) == 2
         assert words in capsys.readouterr().err
     rows = np.ones((5, 9), np.float32)
@@ -129,15 +136,18 @@ def commands_in(text: str) -> list[list[str]]:
 def test_printed_commands_are_commands(table, capsys):
     path = table("it's a, b.npz")
     assert main(["train", "--x", f"{path}:x", "--y", f"{path}:y", "--pairs", "my pairs.csv", "--workdir", "w"]) == 2
-    said, = commands_in(capsys.readouterr().err)
+    (said,) = commands_in(capsys.readouterr().err)
     assert said[said.index("--x") + 1] == f"{path}:x" and said[said.index("--pairs") + 1] == "my pairs.csv"
     assert _parser().parse_args(said).method == "gera"
 
 
-@pytest.mark.parametrize(("argv", "follow"), [
-    ([], ["--config.data.split.val=0.1", "--config.data.split.test=0.2"]),  # "give shares such as val=0.1, test=0.2"
-    (["--config.views.noise=0", "--config.data.split.val=6", "--config.data.split.test=6", "--config.model.dim=0"], None),
-])
+@pytest.mark.parametrize(
+    ("argv", "follow"),
+    [
+        ([], ["--config.data.split.val=0.1", "--config.data.split.test=0.2"]),  # "give shares such as val=0.1, test=0.2"
+        (["--config.views.noise=0", "--config.data.split.val=6", "--config.data.split.test=6", "--config.model.dim=0"], None),
+    ],
+)
 def test_advice_can_be_followed(argv, follow, table, capsys):
     path = table("t.npz")
     base = ["check", "--x", f"{path}:x", "--y", f"{path}:y", "--pairs", "0", "--config.graphs.x.knn=4", "--config.graphs.y.knn=4"]

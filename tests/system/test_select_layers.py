@@ -44,8 +44,19 @@ def small(folder):
 
 def test_from_layers_to_a_trained_run(files, capsys):
     folder, _, _, answer = files
-    argv = ["select-layers", "--x", f"{folder}/x.npz:layers", "--y", f"{folder}/y.npz:layers", "--config", small(folder),
-            "--output", f"{folder}/mine.json", "--plot", f"{folder}/heat.svg"]
+    argv = [
+        "select-layers",
+        "--x",
+        f"{folder}/x.npz:layers",
+        "--y",
+        f"{folder}/y.npz:layers",
+        "--config",
+        small(folder),
+        "--output",
+        f"{folder}/mine.json",
+        "--plot",
+        f"{folder}/heat.svg",
+    ]
     assert main(argv) == 0
     out = capsys.readouterr().out
     assert "mutual_knn, k 8, on 60 known training pairs" in out and "best: layer 1 of x and 2 of y" in out
@@ -102,7 +113,9 @@ def test_a_layer_of_a_file(files):
     mapped = load_table(folder / "z.npy", layer="0").rows
     assert isinstance(mapped, np.memmap) and np.array_equal(mapped, x[:, 0])
     assert load_layers(folder / "z.npy")[0].shape == (120, 3, 16)
-    block = dict(source="files", x=dict(path=f"{folder}/x.npz", key="layers", layer="2"), y=dict(path=f"{folder}/y.npz", layer="-1"))
+    block = dict(
+        source="files", x=dict(path=f"{folder}/x.npz", key="layers", layer="2"), y=dict(path=f"{folder}/y.npz", layer="-1")
+    )
     assert inspect_data(block) == {"x": (120, 16), "y": (120, 20)}
     made = build_data(dict(block, split=dict(val=20, test=20)))
     assert np.array_equal(made.tables["x"].rows, x[:, 2])
@@ -135,7 +148,11 @@ def test_a_layer_of_a_matrix(tmp_path):
 def test_faults_of_the_command(files, capsys):
     folder, *_ = files
     argv = ["select-layers", "--x", f"{folder}/x.npz:layers", "--y", f"{folder}/y.npz:layers", "--config", small(folder)]
-    for extra, words in ((["--measure", "mutual"], 'Did you mean "mutual_knn"'), (["--k", "60"], "k: got 60"),
-                         (["--output", "a.txt"], "wanted a .json file"), (["--x", f"{folder}/none.npz:layers"], "none.npz")):
+    for extra, words in (
+        (["--measure", "mutual"], 'Did you mean "mutual_knn"'),
+        (["--k", "60"], "k: got 60"),
+        (["--output", "a.txt"], "wanted a .json file"),
+        (["--x", f"{folder}/none.npz:layers"], "none.npz"),
+    ):
         assert main([*argv, *extra]) == 2
         assert words in capsys.readouterr().err

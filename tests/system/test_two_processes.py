@@ -44,7 +44,9 @@ training.train(small_config("contrastive", parallel="pmap", total_steps=10**6), 
 def launch(script, *arguments):
     environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2"}
     environment["PYTHONPATH"] = os.pathsep.join([os.getcwd(), environment.get("PYTHONPATH", "")])
-    return subprocess.Popen([sys.executable, "-c", script, *map(str, arguments)], env=environment, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *map(str, arguments)], env=environment, stderr=subprocess.PIPE, text=True
+    )
 
 
 def free_port():
@@ -89,7 +91,7 @@ def test_when_one_of_two_processes_dies_the_other_ends_in_words(tmp_path, lost):
 
 
 def test_two_processes_agree_with_one(tmp_path):
-    one, = parameters(tmp_path, 1, "jit")
+    (one,) = parameters(tmp_path, 1, "jit")
     for two in parameters(tmp_path, 2, "pmap", "shard_map"):
         for a, b in zip(one, two, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-5)

@@ -31,7 +31,9 @@ def with_repel(monkeypatch):
 
 
 def contents(queues, key):
-    return {tuple(row) for row, real in zip(np.asarray(queues["rows"][key]), np.asarray(queues["mask"][key]), strict=True) if real}
+    return {
+        tuple(row) for row, real in zip(np.asarray(queues["rows"][key]), np.asarray(queues["mask"][key]), strict=True) if real
+    }
 
 
 def test_a_queue_is_the_last_rows_of_a_simple_one():
@@ -113,13 +115,16 @@ def test_a_killed_run_has_the_same_queue_to_the_bit(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize(("block", "words"), [
-    (dict(length=-1, of=["z.x"]), "buffers.length: got -1; wanted at least 0"),
-    (dict(length=49, of=["z.x"]), "buffers.length: got 49; wanted at most 48, the examples that there are. Set it to 48"),
-    (dict(length=4, of=[]), "buffers.of: got no key; wanted keys to keep"),
-    (dict(length=4, of=["z.xx"]), 'buffers.of: got "z.xx".*Did you mean "z.x"'),
-    (dict(length=4, of=["neighbours.x"]), 'buffers.of: got "neighbours.x"; wanted a known name'),
-])
+@pytest.mark.parametrize(
+    ("block", "words"),
+    [
+        (dict(length=-1, of=["z.x"]), "buffers.length: got -1; wanted at least 0"),
+        (dict(length=49, of=["z.x"]), "buffers.length: got 49; wanted at most 48, the examples that there are. Set it to 48"),
+        (dict(length=4, of=[]), "buffers.of: got no key; wanted keys to keep"),
+        (dict(length=4, of=["z.xx"]), 'buffers.of: got "z.xx".*Did you mean "z.x"'),
+        (dict(length=4, of=["neighbours.x"]), 'buffers.of: got "neighbours.x"; wanted a known name'),
+    ],
+)
 def test_faults_are_named(block, words):
     c = queue_config()
     c.buffers, c.losses.past.inputs.x_queue = block, "queue.z.x"

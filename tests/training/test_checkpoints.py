@@ -44,12 +44,17 @@ def config(**changes):
 
 
 def largest_difference(a, b):
-    return max(np.abs(np.asarray(x, float) - np.asarray(y, float)).max() for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+    return max(
+        np.abs(np.asarray(x, float) - np.asarray(y, float)).max()
+        for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    )
 
 
 def tree(folder: Path):
-    return {path.relative_to(folder).as_posix(): (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
-            for path in folder.rglob("*")}
+    return {
+        path.relative_to(folder).as_posix(): (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
+        for path in folder.rglob("*")
+    }
 
 
 def flip(path: Path, at: int, bit: int):
@@ -101,8 +106,13 @@ def test_devices_may_change_between_the_lives_of_a_run(run, tmp_path, monkeypatc
     assert largest_difference(earlier.params, run[0].state.params) > 1e-5, "fewer steps must not pass for the same"
 
     before = tree(workdir / "checkpoints")  # which eight devices wrote; a process of one reads them and has nothing left to do
-    found = subprocess.run([sys.executable, "-c", READ, str(workdir), str(tmp_path / "params.npz")], capture_output=True, text=True,
-                           env={**os.environ, "JAX_NUM_CPU_DEVICES": "1"}, check=False)
+    found = subprocess.run(
+        [sys.executable, "-c", READ, str(workdir), str(tmp_path / "params.npz")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "JAX_NUM_CPU_DEVICES": "1"},
+        check=False,
+    )
     assert found.returncode == 0, found.stderr[-2000:]
     with np.load(tmp_path / "params.npz") as stored:
         assert largest_difference([stored[name] for name in stored], last.params) == 0
@@ -129,8 +139,12 @@ def test_a_reader_uses_the_newest_whole_checkpoint_and_changes_nothing(run, copy
     newest, before = steps(copy)[:2]
     folder = copy / "checkpoints" / str(newest)
     largest = max((path for path in (folder / "state").rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
-    {"flipped": lambda: flip(largest, largest.stat().st_size // 2, 3), "cut": lambda: largest.write_bytes(largest.read_bytes()[:-1]),
-     "gone": largest.unlink, "no head": (folder / "checkpoint.json").unlink}[how]()
+    {
+        "flipped": lambda: flip(largest, largest.stat().st_size // 2, 3),
+        "cut": lambda: largest.write_bytes(largest.read_bytes()[:-1]),
+        "gone": largest.unlink,
+        "no head": (folder / "checkpoint.json").unlink,
+    }[how]()
     (copy / "checkpoints" / ".99.part" / "state").mkdir(parents=True)  # a run beside us is saving
     was = tree(copy)
     with caplog.at_level(logging.WARNING, logger="gera_jax"):
@@ -205,7 +219,9 @@ def test_a_checkpoint_that_a_run_removes_meanwhile_is_not_damaged(copy, monkeypa
 @pytest.mark.parametrize("how", ["empty", "flipped", "gone"])
 def test_a_damaged_header_is_refused_by_readers_and_written_again_by_train(run, copy, caplog, name, how):
     path = copy / name
-    {"empty": lambda: path.write_bytes(b""), "flipped": lambda: flip(path, path.stat().st_size // 2, 0), "gone": path.unlink}[how]()
+    {"empty": lambda: path.write_bytes(b""), "flipped": lambda: flip(path, path.stat().st_size // 2, 0), "gone": path.unlink}[
+        how
+    ]()
     was = tree(copy)
     with pytest.raises(checks.InputError, match=rf"{name}.*Run the command that made the run again"):
         training.load_run(copy)

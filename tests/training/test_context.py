@@ -37,8 +37,9 @@ def contexts(c, step=3):
         params = experiment.init_state().params
 
         def every(params, batch, axis_name=None, experiment=experiment, c=c, wanted=wanted, whole=whole):
-            context = experiment.task.context(c, experiment.model, params, batch, wanted=wanted, key=jax.random.key(5),
-                                              axis_name=axis_name)
+            context = experiment.task.context(
+                c, experiment.model, params, batch, wanted=wanted, key=jax.random.key(5), axis_name=axis_name
+            )
             return {key: context[key] if key in whole else gather_rows(context[key], axis_name) for key in wanted}
 
         found[mode] = jax.tree.map(np.asarray, experiment.parallel.wrap(every)(params, experiment.batch(step)))
@@ -47,8 +48,11 @@ def contexts(c, step=3):
 
 @pytest.fixture(scope="module")
 def both():
-    c = config_with(mixed=dict(on=True, alpha=0.8), views=dict(noise=0.2, feature_dropout=0.1),
-                    draws={"first": dict(kind="beta", alpha=2.0, beta=2.0)})
+    c = config_with(
+        mixed=dict(on=True, alpha=0.8),
+        views=dict(noise=0.2, feature_dropout=0.1),
+        draws={"first": dict(kind="beta", alpha=2.0, beta=2.0)},
+    )
     c.model.anchors.count = 3
     return contexts(c)
 
@@ -58,7 +62,9 @@ def test_every_key_is_the_same_on_one_device_and_on_eight(both):
     assert len(many["mask"]) == 24 and len(one["mask"]) == 20
     for key in one:
         a, b = one[key], many[key]
-        if key.split(".")[0] == "all" or ".all." in key or key.startswith("mask.known"):  # shards of [pairs; unpaired], put one behind the other
+        if (
+            key.split(".")[0] == "all" or ".all." in key or key.startswith("mask.known")
+        ):  # shards of [pairs; unpaired], put one behind the other
             b = b.reshape(8, 5, *b.shape[1:])
             pairs, rest = b[:, :3].reshape(24, *b.shape[2:])[:20], b[:, 3:].reshape(16, *b.shape[2:])
             b = np.concatenate([pairs, rest])
@@ -87,7 +93,9 @@ def test_mixed_rows_share_their_partner_and_share_over_both_modalities(both):
     experiment = training.build(c)
     batch = {key: value[0] for key, value in experiment.batch(3).items()}
     params, lam, partner = experiment.init_state().params, batch["mixed.lam"], batch["partner"]
-    context = experiment.task.context(c, experiment.model, params, batch, wanted={"z.mixed.x", "z.mixed.y", "features.x", "features.y"})
+    context = experiment.task.context(
+        c, experiment.model, params, batch, wanted={"z.mixed.x", "z.mixed.y", "features.x", "features.y"}
+    )
     assert sorted(partner) == list(range(20)) and 0 < lam < 1
     for name in ("x", "y"):
         rows = np.asarray(context[f"features.{name}"])
@@ -126,27 +134,41 @@ def test_a_run_on_views_is_the_same_on_one_device_and_on_eight(key):
     assert losses["jit"] == pytest.approx(losses["pmap"], rel=1e-5)
 
 
-@pytest.mark.parametrize(("changes", "losses", "words"), [
-    ({}, nt_xent("x"), "views: got a term on z.view.*, with noise=0, feature_dropout=0 and no dropout"),
-    (dict(views=dict(noise=-0.1, feature_dropout=0.0)), None, "views.noise: got -0.1; wanted at least 0"),
-    (dict(views=dict(noise=0.1, feature_dropout=1.0)), None, "views.feature_dropout: got 1.0; wanted a share from 0 to below 1"),
-    (dict(draws={"a": dict(kind="gamma")}), None, 'draws.a.kind: got "gamma"'),
-    (dict(mixed=dict(on=True, alpha=0.0)), None, "mixed.alpha: got 0.0; wanted above 0"),
-    (dict(task="alignmnt"), None, 'task: got "alignmnt".*Did you mean "alignment"'),
-    ({}, {"c": dict(fn="info_nce", inputs=dict(x="z.mixed.x", y="z.y"))}, 'losses.c.inputs.x: got "z.mixed.x"'),
-])
+@pytest.mark.parametrize(
+    ("changes", "losses", "words"),
+    [
+        ({}, nt_xent("x"), "views: got a term on z.view.*, with noise=0, feature_dropout=0 and no dropout"),
+        (dict(views=dict(noise=-0.1, feature_dropout=0.0)), None, "views.noise: got -0.1; wanted at least 0"),
+        (
+            dict(views=dict(noise=0.1, feature_dropout=1.0)),
+            None,
+            "views.feature_dropout: got 1.0; wanted a share from 0 to below 1",
+        ),
+        (dict(draws={"a": dict(kind="gamma")}), None, 'draws.a.kind: got "gamma"'),
+        (dict(mixed=dict(on=True, alpha=0.0)), None, "mixed.alpha: got 0.0; wanted above 0"),
+        (dict(task="alignmnt"), None, 'task: got "alignmnt".*Did you mean "alignment"'),
+        ({}, {"c": dict(fn="info_nce", inputs=dict(x="z.mixed.x", y="z.y"))}, 'losses.c.inputs.x: got "z.mixed.x"'),
+    ],
+)
 def test_faults_are_named(changes, losses, words):
     with pytest.raises(checks.InputError, match=words):
         training.build(config_with(losses, **changes))
 
 
 def wired(fn, inputs, available, monkeypatch=None, **kwargs):
-    term, = build_terms({"t": dict(fn=fn, inputs=inputs, kwargs=kwargs)}, available, total_steps=1)
+    (term,) = build_terms({"t": dict(fn=fn, inputs=inputs, kwargs=kwargs)}, available, total_steps=1)
     return term
 
 
-AVAILABLE = {"z.a": Rows("mask.a", "groups"), "z.b": Rows("mask.b", "groups"), "z.free": Rows(), "mask.a": Rows(),
-             "mask.b": Rows(), "groups": Rows(), "logit_scale": Rows()}
+AVAILABLE = {
+    "z.a": Rows("mask.a", "groups"),
+    "z.b": Rows("mask.b", "groups"),
+    "z.free": Rows(),
+    "mask.a": Rows(),
+    "mask.b": Rows(),
+    "groups": Rows(),
+    "logit_scale": Rows(),
+}
 
 
 def test_masks_and_groups_go_by_the_names_of_the_inputs():

@@ -8,29 +8,41 @@ from gera_jax.training.preflight import preflight
 from tests.training.helpers import small_config
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    (lambda c: c.losses.contrastive.update(fn="symetric_info_nce"), 'losses.contrastive.fn: got "symetric_info_nce".*Did you mean "symmetric_info_nce"'),
-    (lambda c: c.losses.contrastive.inputs.update(x="z.neighbour.x"), 'losses.contrastive.inputs.x: got "z.neighbour.x".*Did you mean "z.neighbours.x"'),
-    (lambda c: c.losses.contrastive.kwargs.update(logit_scal=3.0), 'got "logit_scal".*Did you mean "logit_scale"'),
-    (lambda c: c.losses.contrastive.update(weight=-1.0), "losses.contrastive.weight: got -1.0; wanted a number of at least 0"),
-    (lambda c: c.losses.contrastive.update(wieght=1.0), 'field of losses.contrastive: got "wieght".*Did you mean "weight"'),
-    (lambda c: c.update(total_epochs=3), r"duration: got \{'total_steps': 12, 'total_epochs': 3\}; wanted exactly one of"),
-    (lambda c: c.update(total_steps=0), "duration: got none; wanted exactly one of"),
-    (lambda c: c.data.update(pairs=10**6), r"pairs.*got 1000000"),
-    (lambda c: c.model.update(head="lienar"), 'model.head: got "lienar".*Did you mean "linear"'),
-    (lambda c: c.model.update(init="ridge"), 'model.init: got "ridge".*Did you mean "ridge_cca"'),
-    (lambda c: c.optimizer.update(name="adamv"), 'optimizer.name: got "adamv".*Did you mean "adam'),
-    (lambda c: c.optimizer.update(lr=0.0), "optimizer.lr: got 0.0; wanted above 0"),
-    (lambda c: c.optimizer.options.update(moment=0.5), "optimizer.options: got .*moment"),
-    (lambda c: c.evals.update(metric="mean/R@11"), 'evals.metric: got "mean/R@11".*Did you mean "mean/R@1'),
-    (lambda c: c.evals.update(every_steps=0), "evals.every_steps: got 0; wanted at least 1"),
-    (lambda c: c.update(log_every_steps=-1), "log_every_steps: got -1; wanted at least 0"),
-    (lambda c: c.checkpoint.update(every_steps=0), "checkpoint.every_steps: got 0; wanted at least 1"),
-    (lambda c: c.optimizer.update(ema=1.5), r"optimizer.ema: got 1.5; wanted 0 \(off\) or a decay below 1"),
-    (lambda c: c.optimizer.update(clip_norm=-1.0), "optimizer.clip_norm: got -1.0; wanted at least 0"),  # it would climb
-    (lambda c: c.losses.contrastive.update(fn="mse", inputs=dict(x="features.x", y="z.y")), "losses.contrastive"),
-    (lambda c: c.model.update(temperature=0.0), "model.temperature: got 0.0; wanted above 0"),
-])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda c: c.losses.contrastive.update(fn="symetric_info_nce"),
+            'losses.contrastive.fn: got "symetric_info_nce".*Did you mean "symmetric_info_nce"',
+        ),
+        (
+            lambda c: c.losses.contrastive.inputs.update(x="z.neighbour.x"),
+            'losses.contrastive.inputs.x: got "z.neighbour.x".*Did you mean "z.neighbours.x"',
+        ),
+        (lambda c: c.losses.contrastive.kwargs.update(logit_scal=3.0), 'got "logit_scal".*Did you mean "logit_scale"'),
+        (
+            lambda c: c.losses.contrastive.update(weight=-1.0),
+            "losses.contrastive.weight: got -1.0; wanted a number of at least 0",
+        ),
+        (lambda c: c.losses.contrastive.update(wieght=1.0), 'field of losses.contrastive: got "wieght".*Did you mean "weight"'),
+        (lambda c: c.update(total_epochs=3), r"duration: got \{'total_steps': 12, 'total_epochs': 3\}; wanted exactly one of"),
+        (lambda c: c.update(total_steps=0), "duration: got none; wanted exactly one of"),
+        (lambda c: c.data.update(pairs=10**6), r"pairs.*got 1000000"),
+        (lambda c: c.model.update(head="lienar"), 'model.head: got "lienar".*Did you mean "linear"'),
+        (lambda c: c.model.update(init="ridge"), 'model.init: got "ridge".*Did you mean "ridge_cca"'),
+        (lambda c: c.optimizer.update(name="adamv"), 'optimizer.name: got "adamv".*Did you mean "adam'),
+        (lambda c: c.optimizer.update(lr=0.0), "optimizer.lr: got 0.0; wanted above 0"),
+        (lambda c: c.optimizer.options.update(moment=0.5), "optimizer.options: got .*moment"),
+        (lambda c: c.evals.update(metric="mean/R@11"), 'evals.metric: got "mean/R@11".*Did you mean "mean/R@1'),
+        (lambda c: c.evals.update(every_steps=0), "evals.every_steps: got 0; wanted at least 1"),
+        (lambda c: c.update(log_every_steps=-1), "log_every_steps: got -1; wanted at least 0"),
+        (lambda c: c.checkpoint.update(every_steps=0), "checkpoint.every_steps: got 0; wanted at least 1"),
+        (lambda c: c.optimizer.update(ema=1.5), r"optimizer.ema: got 1.5; wanted 0 \(off\) or a decay below 1"),
+        (lambda c: c.optimizer.update(clip_norm=-1.0), "optimizer.clip_norm: got -1.0; wanted at least 0"),  # it would climb
+        (lambda c: c.losses.contrastive.update(fn="mse", inputs=dict(x="features.x", y="z.y")), "losses.contrastive"),
+        (lambda c: c.model.update(temperature=0.0), "model.temperature: got 0.0; wanted above 0"),
+    ],
+)
 def test_bad_configs(change, words):
     c = small_config(parallel="jit")
     with c.unlocked():
@@ -81,7 +93,9 @@ def test_a_config_is_plain_data(name):
 def test_weights_may_be_schedules():
     c = small_config(parallel="jit")
     with c.unlocked():
-        c.losses.contrastive = dict(fn="symmetric_info_nce", inputs=dict(x="z.x", y="z.y"), weight=dict(kind="linear", start=0.0, end=1.0, steps=6))
+        c.losses.contrastive = dict(
+            fn="symmetric_info_nce", inputs=dict(x="z.x", y="z.y"), weight=dict(kind="linear", start=0.0, end=1.0, steps=6)
+        )
     experiment = training.build(c)
     assert "contrastive  symmetric_info_nce   0 -> 1  x=z.x y=z.y" in experiment.summary
     assert [float(experiment.terms[0].weight(step)) for step in (0, 3, 9)] == [0.0, 0.5, 1.0]

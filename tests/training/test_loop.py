@@ -57,7 +57,10 @@ def test_a_run_that_died_goes_on_to_the_same_bits(whole, tmp_path):
     again = training.train(small_config(parallel="jit"), tmp_path / "run")
     assert_same_run(again, result)
     strip = [{k: v for k, v in row.items() if k not in ("time", "seconds")} for row in read_json_lines(workdir / "metrics.jsonl")]
-    mine = [{k: v for k, v in row.items() if k not in ("time", "seconds")} for row in read_json_lines(tmp_path / "run" / "metrics.jsonl")]
+    mine = [
+        {k: v for k, v in row.items() if k not in ("time", "seconds")}
+        for row in read_json_lines(tmp_path / "run" / "metrics.jsonl")
+    ]
     assert mine == strip
 
 
@@ -98,7 +101,9 @@ def test_a_signal_saves_and_says_how_to_go_on(whole, tmp_path, number):
         if step == 6 and "loss" in metrics:
             os.kill(os.getpid(), number)
 
-    with pytest.raises(checks.RunError, match=rf"{number.name}: stopped after step \d+ of 12, all saved. Go on with: gera-jax train"):
+    with pytest.raises(
+        checks.RunError, match=rf"{number.name}: stopped after step \d+ of 12, all saved. Go on with: gera-jax train"
+    ):
         training.train(small_config(parallel="jit"), tmp_path / "run", hooks=[send])
     assert_same_run(training.train(small_config(parallel="jit"), tmp_path / "run"), whole[0])
 
@@ -107,7 +112,7 @@ def test_a_loss_that_is_not_finite_names_its_term_and_saves_the_batch(tmp_path):
     c = small_config(parallel="jit", **{"optimizer.lr": 1e30, "optimizer.clip_norm": 0.0})
     with pytest.raises(checks.RunError, match=r"step \d+: .*(contrastive|geometry).* is not finite. Its batch is in .*npz"):
         training.train(c, tmp_path / "run")
-    saved, = (tmp_path / "run").glob("not_finite_step_*.npz")
+    (saved,) = (tmp_path / "run").glob("not_finite_step_*.npz")
     assert "pairs.x" in np.load(saved) or any(k.startswith("rows.") for k in np.load(saved))
 
 
@@ -120,7 +125,9 @@ def test_no_space_left_says_what_is_whole(tmp_path, monkeypatch):
         real(self, step, state, loop)
 
     monkeypatch.setattr(checkpoints_file.Checkpoints, "_write", full_disk)
-    with pytest.raises(checks.RunError, match=r"checkpoint: no space left in .* at step 6; steps \[.*3.*\] are whole. Free some space"):
+    with pytest.raises(
+        checks.RunError, match=r"checkpoint: no space left in .* at step 6; steps \[.*3.*\] are whole. Free some space"
+    ):
         training.train(small_config(parallel="jit"), tmp_path / "run")
 
 
@@ -144,11 +151,15 @@ def test_early_stopping_leaves_the_best_on_disk(tmp_path):
 def test_a_folder_of_other_data_is_refused_though_the_config_is_the_same(tmp_path):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(30, 5)), rng.normal(size=(30, 4))
-    options = dict(overrides={"data.preprocess.x.pca": "0", "data.preprocess.y.pca": "0", "total_steps": "2", "tensorboard": "off"})
+    options = dict(
+        overrides={"data.preprocess.x.pca": "0", "data.preprocess.y.pca": "0", "total_steps": "2", "tensorboard": "off"}
+    )
     aligner = Aligner("contrastive", workdir=tmp_path / "run", **options).fit(x, y)
     same = Aligner("contrastive", workdir=tmp_path / "run", **options).fit(x, y)
     np.testing.assert_array_equal(same.transform_x(x), aligner.transform_x(x))
-    with pytest.raises(checks.InputError, match="workdir: got .* a run on other rows of image; wanted an empty folder or one of the"):
+    with pytest.raises(
+        checks.InputError, match="workdir: got .* a run on other rows of image; wanted an empty folder or one of the"
+    ):
         Aligner("contrastive", workdir=tmp_path / "run", **options).fit(x[::-1].copy(), y)
     other = [Table(rows, [f"pair-{i}" for i in range(30)], name) for rows, name in ((x + 1, "image"), (y, "text"))]
     with pytest.raises(checks.InputError, match="data: got other rows of image than"):
@@ -180,8 +191,9 @@ def test_embedding_from_the_folder_equals_the_result(whole):
     result, workdir = whole
     data, name = result.experiment.data, result.experiment.data.names[0]
     raw = np.asarray(data.tables[name].rows[:5])
-    np.testing.assert_allclose(training.load_run(workdir).embed(name, raw), result.project(name, data.features[name].take(np.arange(5))),
-                               atol=1e-6)
+    np.testing.assert_allclose(
+        training.load_run(workdir).embed(name, raw), result.project(name, data.features[name].take(np.arange(5))), atol=1e-6
+    )
     with pytest.raises(checks.InputError, match=r"rows of .*: got width 1; wanted width "):
         training.load_run(workdir).embed(name, raw[:, :1])
 
@@ -192,8 +204,10 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
     shutil.rmtree(tmp_path)
 
 
-@pytest.mark.parametrize(("source", "words"), [("sphere", "gera-jax train --config '{folder}/config.json' --workdir '{folder}'"),
-                                               ("arrays", "the same command or call.")])
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [("sphere", "gera-jax train --config '{folder}/config.json' --workdir '{folder}'"), ("arrays", "the same command or call.")],
+)
 def test_the_way_on_can_be_gone(tmp_path, source, words):
     """A config of rows in memory does not hold them, so no `gera-jax train` reads it."""
     experiment = SimpleNamespace(config=ConfigDict(dict(data=dict(source=source))), total_steps=9)

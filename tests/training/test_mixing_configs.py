@@ -62,7 +62,9 @@ def test_sspc_of_three_modalities():
 
 def test_the_residual_head_starts_at_the_closed_form():
     """Where fine-tuning begins, residual and linear heads are one map."""
-    experiments = [training.build(config.load(small_config("m2mix", **{"model.head": head}))) for head in ("residual_mlp", "linear")]
+    experiments = [
+        training.build(config.load(small_config("m2mix", **{"model.head": head}))) for head in ("residual_mlp", "linear")
+    ]
     rows = np.random.default_rng(0).normal(size=(5, 8)).astype(np.float32)
     found = []
     for experiment in experiments:

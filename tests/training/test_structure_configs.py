@@ -10,14 +10,28 @@ from gera_jax import config, training
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "ablations"
 CHANGED = {
-    "structure_mixture_first": ("structure", ["losses.structure_image.kwargs.divergence", "losses.structure_text.kwargs.divergence"]),
+    "structure_mixture_first": (
+        "structure",
+        ["losses.structure_image.kwargs.divergence", "losses.structure_text.kwargs.divergence"],
+    ),
     "structure_three_steps": ("structure", ["losses.structure_image.kwargs.levels", "losses.structure_text.kwargs.levels"]),
-    "structure_unpaired": ("structure", ["batch.unpaired"] + [f"losses.structure_{m}.inputs.{v}" for m in ("image", "text") for v in "xz"]),
+    "structure_unpaired": (
+        "structure",
+        ["batch.unpaired"] + [f"losses.structure_{m}.inputs.{v}" for m in ("image", "text") for v in "xz"],
+    ),
     "gentle_clip_no_density": ("gentle_clip", ["losses.density_image_text"]),
     "gentle_clip_same_set": ("gentle_clip", ["data.unpaired"]),
-    "gentle_clip_released": ("gentle_clip", [
-        "batch.pairs", "batch.unpaired", "data.unpaired", "losses.density_image_text.kwargs.form", "losses.density_image_text.weight",
-        "losses.mmd_image_text.fn"]),
+    "gentle_clip_released": (
+        "gentle_clip",
+        [
+            "batch.pairs",
+            "batch.unpaired",
+            "data.unpaired",
+            "losses.density_image_text.kwargs.form",
+            "losses.density_image_text.weight",
+            "losses.mmd_image_text.fn",
+        ],
+    ),
 }
 
 

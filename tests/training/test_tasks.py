@@ -38,7 +38,10 @@ class Sampler:
     def batch(self, step):
         index = np.random.default_rng([7, step]).permutation(EXAMPLES)[:SIZE]
         batch = {"input": self.data["input"][index], "truth": self.data["truth"][index], "real": index % 5 != 0}
-        return {key: value.reshape(self.parallel.shards, -1, *value.shape[1:])[self.parallel.local_shards] for key, value in batch.items()}
+        return {
+            key: value.reshape(self.parallel.shards, -1, *value.shape[1:])[self.parallel.local_shards]
+            for key, value in batch.items()
+        }
 
 
 class LineTask:
@@ -48,7 +51,11 @@ class LineTask:
         checks.require(config.data.noise >= 0, "data.noise", got=config.data.noise, wanted="at least 0")
 
     def inputs(self, config, *, masked):
-        return {"guess": Rows("real" if "truth" in masked else "", queue=True), "truth": Rows("real" if "truth" in masked else ""), "real": Rows()}
+        return {
+            "guess": Rows("real" if "truth" in masked else "", queue=True),
+            "truth": Rows("real" if "truth" in masked else ""),
+            "real": Rows(),
+        }
 
     def load(self, config, *, tables):
         rng = np.random.default_rng(0)
@@ -57,9 +64,20 @@ class LineTask:
 
     def open(self, config, data, *, parallel, cache_dir):
         model = Slope(WIDTH)
-        return Problem(data=data, model=model, sampler=Sampler(data, parallel), examples=EXAMPLES, batch_size=SIZE, masked=("truth",),
-                       start=lambda: model.init(jax.random.key(config.seed)), project=self.projector(model),
-                       evaluate=self.evaluator(model, data), splits=("val",), info=dict(names=["input"], width=WIDTH), arrays={})
+        return Problem(
+            data=data,
+            model=model,
+            sampler=Sampler(data, parallel),
+            examples=EXAMPLES,
+            batch_size=SIZE,
+            masked=("truth",),
+            start=lambda: model.init(jax.random.key(config.seed)),
+            project=self.projector(model),
+            evaluate=self.evaluator(model, data),
+            splits=("val",),
+            info=dict(names=["input"], width=WIDTH),
+            arrays={},
+        )
 
     def model(self, config, info):
         return Slope(info["width"])
@@ -121,7 +139,9 @@ def test_another_task_trains_resumes_and_is_read_back(tmp_path):
     assert_same_run(training.train(line_config(), tmp_path / "run"), whole)
     run = training.load_run(tmp_path / "run")
     assert run.evaluate("val")["fit"] == pytest.approx(whole.best_metric)
-    np.testing.assert_allclose(run.embed("input", np.eye(3, dtype=np.float32)), whole.project("input", np.eye(3, dtype=np.float32)))
+    np.testing.assert_allclose(
+        run.embed("input", np.eye(3, dtype=np.float32)), whole.project("input", np.eye(3, dtype=np.float32))
+    )
     assert run.state.buffers["rows"]["guess"].shape == (12, 2)
 
 

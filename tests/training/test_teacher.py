@@ -45,7 +45,9 @@ def test_the_teacher_stays_where_the_heads_began():
 def test_no_gradient_reaches_it():
     model = TwoTower({"a": 3, "b": 2}, dim=2, teacher=True)
     params = model.start_at(model.init(jax.random.key(0)), "a", np.eye(3, 2), np.zeros(2))
-    grads = jax.grad(lambda p: jnp.sum(model.teach(p, "a", jnp.ones((4, 3))) ** 3 + model.project(p, "a", jnp.ones((4, 3)))[:, :1]))(params)
+    grads = jax.grad(
+        lambda p: jnp.sum(model.teach(p, "a", jnp.ones((4, 3))) ** 3 + model.project(p, "a", jnp.ones((4, 3)))[:, :1])
+    )(params)
     assert not np.any(grads["teacher"]["a"]["kernel"]) and np.any(grads["a"]["base"]["kernel"])
 
 

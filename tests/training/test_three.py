@@ -50,9 +50,11 @@ def run(tmp_path_factory):
 
 def test_masks_are_wired_where_rows_are_missing(run):
     masks = {term.name: term.masks for term in run[0].experiment.terms}
-    assert masks == {"contrastive_image_text": {"x_mask": ("mask.image",)},
-                     "contrastive_image_speech": {"x_mask": ("mask.image",), "y_mask": ("mask.speech",)},
-                     "contrastive_text_speech": {"y_mask": ("mask.speech",)}}
+    assert masks == {
+        "contrastive_image_text": {"x_mask": ("mask.image",)},
+        "contrastive_image_speech": {"x_mask": ("mask.image",), "y_mask": ("mask.speech",)},
+        "contrastive_text_speech": {"y_mask": ("mask.speech",)},
+    }
 
 
 def test_each_pair_is_measured_on_what_it_has(run):
@@ -112,7 +114,10 @@ def test_generalised_cca_of_two_is_ridge_cca():
 def test_generalised_cca_of_three_with_rows_missing_finds_the_shared_space():
     data = training.build(three_config(), tables=tables()).data
     masks = {name: data.pairs[:, column] >= 0 for column, name in enumerate(NAMES)}
-    rows = {name: data.features[name].take(np.maximum(data.pairs[:, column], 0)).astype(np.float64) for column, name in enumerate(NAMES)}
+    rows = {
+        name: data.features[name].take(np.maximum(data.pairs[:, column], 0)).astype(np.float64)
+        for column, name in enumerate(NAMES)
+    }
     for name in ("image", "speech"):
         rows[name][~masks[name]] = np.nan  # a row that is missing is not read
     model = GeneralizedCCA(regularization=0.01).fit(rows, masks)
@@ -123,14 +128,20 @@ def test_generalised_cca_of_three_with_rows_missing_finds_the_shared_space():
         assert (found == np.arange(len(held))).mean() > 0.9 > 0.3 > (found == np.roll(np.arange(len(held)), 1)).mean()
 
 
-@pytest.mark.parametrize(("rows", "masks", "words"), [
-    ({"a": np.ones((3, 2))}, None, "rows: got 1 modalities; wanted at least 2"),
-    ({"a": np.eye(3), "b": np.eye(2)}, None, "wanted as many of each modality"),
-    ({"a": np.eye(3), "b": np.ones((3, 2))}, None, "b: got rows that are all equal"),
-    ({"a": np.eye(4), "b": np.eye(4)}, {"a": np.array([1, 1, 0, 0], bool), "b": np.array([0, 0, 1, 1], bool)},
-     "a: got no item in common with another modality"),
-    ({"a": np.eye(3), "b": np.eye(3)}, {"a": np.array([1, 0, 0], bool)}, "a: got 1 rows; wanted at least 2"),
-])
+@pytest.mark.parametrize(
+    ("rows", "masks", "words"),
+    [
+        ({"a": np.ones((3, 2))}, None, "rows: got 1 modalities; wanted at least 2"),
+        ({"a": np.eye(3), "b": np.eye(2)}, None, "wanted as many of each modality"),
+        ({"a": np.eye(3), "b": np.ones((3, 2))}, None, "b: got rows that are all equal"),
+        (
+            {"a": np.eye(4), "b": np.eye(4)},
+            {"a": np.array([1, 1, 0, 0], bool), "b": np.array([0, 0, 1, 1], bool)},
+            "a: got no item in common with another modality",
+        ),
+        ({"a": np.eye(3), "b": np.eye(3)}, {"a": np.array([1, 0, 0], bool)}, "a: got 1 rows; wanted at least 2"),
+    ],
+)
 def test_faults_of_generalised_cca_are_named(rows, masks, words):
     with pytest.raises(checks.InputError, match=words):
         GeneralizedCCA().fit(rows, masks)
@@ -144,7 +155,12 @@ def test_faults_of_three_are_named():
 def test_the_check_of_three_reads_headers_alone():
     c = config_lib.base()
     c.data = config_lib.embedding_pair("emoji3", pairs=100)
-    c.losses = config_lib.each_pair(config_lib.modalities(c), "symmetric_info_nce", prefix="contrastive", weight={("image", "text"): 2.0, ("text", "speech"): 1.0})
+    c.losses = config_lib.each_pair(
+        config_lib.modalities(c),
+        "symmetric_info_nce",
+        prefix="contrastive",
+        weight={("image", "text"): 2.0, ("text", "speech"): 1.0},
+    )
     c.total_steps = 3
     found = preflight(c)
     assert list(found["tables"]) == list(NAMES) and list(c.losses) == ["contrastive_image_text", "contrastive_text_speech"]

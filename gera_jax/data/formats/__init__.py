@@ -17,11 +17,26 @@ from gera_jax.data.formats.torch_file import TorchSource
 __all__ = ["READERS", "ROW_NUMBERS", "NpzSource", "open_source"]
 
 READERS: dict[str, Callable[[Path], Source]] = {
-    ".npy": NpySource, ".npz": NpzSource, ".safetensors": SafetensorsSource, ".parquet": ParquetSource,
-    ".csv": CsvSource, ".tsv": CsvSource, ".jsonl": JsonLines, ".ndjson": JsonLines,
-    ".arrow": open_arrow, ".feather": open_arrow, ".ipc": open_arrow,
-    ".h5": Hdf5Source, ".hdf5": Hdf5Source, ".h5ad": AnnDataSource, ".pt": TorchSource, ".pth": TorchSource,
-    ".vec": WordVectors, ".txt": WordVectors, ".faiss": FaissSource, ".index": FaissSource,
+    ".npy": NpySource,
+    ".npz": NpzSource,
+    ".safetensors": SafetensorsSource,
+    ".parquet": ParquetSource,
+    ".csv": CsvSource,
+    ".tsv": CsvSource,
+    ".jsonl": JsonLines,
+    ".ndjson": JsonLines,
+    ".arrow": open_arrow,
+    ".feather": open_arrow,
+    ".ipc": open_arrow,
+    ".h5": Hdf5Source,
+    ".hdf5": Hdf5Source,
+    ".h5ad": AnnDataSource,
+    ".pt": TorchSource,
+    ".pth": TorchSource,
+    ".vec": WordVectors,
+    ".txt": WordVectors,
+    ".faiss": FaissSource,
+    ".index": FaissSource,
 }
 TEXT = {".csv", ".tsv", ".jsonl", ".ndjson", ".vec", ".txt"}
 SAVE = 'Load it where it was made and save the rows with their ids: np.savez("rows.npz", rows=rows, ids=ids).'
@@ -44,10 +59,20 @@ def open_source(path: Path) -> Source:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     packed = suffixes[-1:] == [".gz"] and suffixes[-2:-1] != [] and suffixes[-2] in TEXT
     suffix = suffixes[-2 if packed else -1] if suffixes else ""
-    require(suffix not in NEVER, "path", got=f'"{path.name}", a pickle', wanted="a file of numbers and words",
-            remedy=f"{PICKLED.partition(':')[0]}. {SAVE}")
-    require(suffix in READERS, "path", got=f'"{path.name}"',
-            wanted=f"one of {', '.join(READERS)} (text also .gz), or a folder of parquet, Arrow or TFDS files", remedy=SAVE)
+    require(
+        suffix not in NEVER,
+        "path",
+        got=f'"{path.name}", a pickle',
+        wanted="a file of numbers and words",
+        remedy=f"{PICKLED.partition(':')[0]}. {SAVE}",
+    )
+    require(
+        suffix in READERS,
+        "path",
+        got=f'"{path.name}"',
+        wanted=f"one of {', '.join(READERS)} (text also .gz), or a folder of parquet, Arrow or TFDS files",
+        remedy=SAVE,
+    )
     require(path.is_file(), str(path), got="no plain file", wanted=f"a {suffix} file")
     require(path.stat().st_size > 0, str(path), got="an empty file (0 bytes)", wanted=f"a {suffix} file", remedy=WRITE_AGAIN)
     return READERS[suffix](path)

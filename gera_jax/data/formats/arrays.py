@@ -34,8 +34,12 @@ def read_npy_header(path: Path, file: Any, member: str = "") -> tuple[tuple[int,
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read(file)
-        require(version[0] in (1, 2, 3) and all(size >= 0 for size in shape), where, got=f"version {version}, shape {shape}",
-                wanted="an .npy header")
+        require(
+            version[0] in (1, 2, 3) and all(size >= 0 for size in shape),
+            where,
+            got=f"version {version}, shape {shape}",
+            wanted="an .npy header",
+        )
     except (InputError, PermissionError):
         raise
     except Exception as error:  # the header is a Python literal, and reading a damaged one raises whatever a parser can
@@ -52,8 +56,13 @@ def byte_count(shape: tuple[int, ...], dtype: np.dtype) -> int:
 def check_size(path: Path, need: int) -> None:
     """Raise `InputError` when a file is shorter than its header says."""
     size = path.stat().st_size
-    require(size >= need, str(path), got=f"{size} bytes, a truncated file", wanted=f"{need} bytes as its header says",
-            remedy=WRITE_AGAIN)
+    require(
+        size >= need,
+        str(path),
+        got=f"{size} bytes, a truncated file",
+        wanted=f"{need} bytes as its header says",
+        remedy=WRITE_AGAIN,
+    )
 
 
 class NpySource(Source):
@@ -88,29 +97,43 @@ class NpzSource(Source):
     def __init__(self, path: Path):
         super().__init__(path)
         with reading(path, "npz"), zipfile.ZipFile(path) as archive:
-            self.members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()
-                            if info.filename.endswith(".npy")}
+            self.members = {
+                info.filename.removesuffix(".npy"): info for info in archive.infolist() if info.filename.endswith(".npy")
+            }
         self.keys = list(self.members)
         self._headers: dict[str, Header] = {}
         self._meta: dict[str, list[dict[str, Any]] | None] = {}
 
     @contextlib.contextmanager
     def _member(self, key: str) -> Iterator[Any]:
-        with (reading(self.path, f"npz, array {key}"), zipfile.ZipFile(self.path) as archive,
-              archive.open(self.members[key]) as file):
+        with (
+            reading(self.path, f"npz, array {key}"),
+            zipfile.ZipFile(self.path) as archive,
+            archive.open(self.members[key]) as file,
+        ):
             yield file
 
     def header(self, key: str) -> Header:
         """Shape and dtype of one member; what is locked, or unpacks to far more than it holds, is refused."""
         if key not in self._headers:
             info = self.members[key]
-            require(not info.flag_bits & 1, str(self.path), got=f"an archive with a password (array {key})",
-                    wanted="an open .npz", remedy="Unpack it and save it again with np.savez.")
+            require(
+                not info.flag_bits & 1,
+                str(self.path),
+                got=f"an archive with a password (array {key})",
+                wanted="an open .npz",
+                remedy="Unpack it and save it again with np.savez.",
+            )
             with self._member(key) as file:
                 shape, _, dtype = read_npy_header(self.path, file, key)
                 need = file.tell() + byte_count(shape, dtype)
-            require(info.file_size == need, str(self.path), got=f"array {key} of {info.file_size} bytes in a damaged archive",
-                    wanted=f"{need} bytes as its header says", remedy=WRITE_AGAIN)
+            require(
+                info.file_size == need,
+                str(self.path),
+                got=f"array {key} of {info.file_size} bytes in a damaged archive",
+                wanted=f"{need} bytes as its header says",
+                remedy=WRITE_AGAIN,
+            )
             check_unpacked(self.path, f"array {key}", need, info.compress_size)
             self._headers[key] = shape, dtype
         return self._headers[key]
@@ -151,8 +174,12 @@ class NpzSource(Source):
         return None
 
     def id_names(self, key: str) -> list[str]:
-        fields = [field for entry in self.meta(key) or () for field, value in entry.items()
-                  if type(value) in (str, int) or ID_WORDS.search(field)]
+        fields = [
+            field
+            for entry in self.meta(key) or ()
+            for field, value in entry.items()
+            if type(value) in (str, int) or ID_WORDS.search(field)
+        ]
         arrays = [name for name in self.keys if name != key and self._may_hold_ids(name)]
         return list(dict.fromkeys([*arrays, *fields]))
 
@@ -167,8 +194,12 @@ class NpzSource(Source):
             return self.array(name)
         entries = self.meta(key) or []
         without = [row for row, entry in enumerate(entries) if entry.get(name) is None]
-        require(not without, "ids", got=f'{len(without)} entries of meta without "{name}" (first: row '
-                f'{without[0] if without else ""})', wanted="one id a row")
+        require(
+            not without,
+            "ids",
+            got=f'{len(without)} entries of meta without "{name}" (first: row {without[0] if without else ""})',
+            wanted="one id a row",
+        )
         return [entry[name] for entry in entries]
 
 
@@ -176,8 +207,18 @@ class SafetensorsSource(Source):
     """`.safetensors`: the library checks the header, which says where on the disk each tensor lies."""
 
     DTYPES: ClassVar[dict[str, str]] = {
-        "F16": "<f2", "F32": "<f4", "F64": "<f8", "I8": "i1", "I16": "<i2", "I32": "<i4", "I64": "<i8",
-        "U8": "u1", "U16": "<u2", "U32": "<u4", "U64": "<u8", "BOOL": "?",
+        "F16": "<f2",
+        "F32": "<f4",
+        "F64": "<f8",
+        "I8": "i1",
+        "I16": "<i2",
+        "I32": "<i4",
+        "I64": "<i8",
+        "U8": "u1",
+        "U16": "<u2",
+        "U32": "<u4",
+        "U64": "<u8",
+        "BOOL": "?",
     }
 
     def __init__(self, path: Path):
@@ -212,8 +253,13 @@ class SafetensorsSource(Source):
 
     def check(self, name: str) -> None:
         kind = self.entries[name]["dtype"]
-        require(kind == "BF16" or kind in self.DTYPES, f"{self.path.name} {name}", got=f"dtype {kind}",
-                wanted="F16, BF16, F32 or F64", remedy="Save float32 rows.")
+        require(
+            kind == "BF16" or kind in self.DTYPES,
+            f"{self.path.name} {name}",
+            got=f"dtype {kind}",
+            wanted="F16, BF16, F32 or F64",
+            remedy="Save float32 rows.",
+        )
 
     def id_names(self, key: str) -> list[str]:
         # strings fit only into the header: a JSON list; any other "id" there is the file's own, such as a model's name

@@ -50,13 +50,19 @@ class ArrowSource(Source):
 
     kind = "table of columns"
 
-    def __init__(self, path: Path, schema: Any, n: int, columns: Callable[[list[str]], Any],
-                 partly: Mapping[str, str] | None = None):
+    def __init__(
+        self, path: Path, schema: Any, n: int, columns: Callable[[list[str]], Any], partly: Mapping[str, str] | None = None
+    ):
         super().__init__(path)
         self.schema, self.n, self.columns, self.partly = schema, n, columns, dict(partly or {})
         twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
-        require(not twice, str(path), got=f"{len(twice)} names of two columns or more ({', '.join(twice[:3])})",
-                wanted="another name for each column", remedy="Rename one of them.")
+        require(
+            not twice,
+            str(path),
+            got=f"{len(twice)} names of two columns or more ({', '.join(twice[:3])})",
+            wanted="another name for each column",
+            remedy="Rename one of them.",
+        )
         self.wide = self._wide()
 
     @classmethod
@@ -91,12 +97,20 @@ class ArrowSource(Source):
                 wide[prefix.rstrip("_-. ") or COLUMNS] = [members[number] for number in numbers]
         if wide or any(self._width(name) for name in self.schema.names):
             return wide
-        numbers = [name for name in self.schema.names
-                   if (self._is_number(name) or name in self.partly) and not ID_WORDS.search(name.lower())]
+        numbers = [
+            name
+            for name in self.schema.names
+            if (self._is_number(name) or name in self.partly) and not ID_WORDS.search(name.lower())
+        ]
         other = [name for name in numbers if name.lower() in NOT_OF_A_VECTOR]
         if len(numbers) > 1:
-            require(not other, str(self.path), got=f"{len(numbers)} columns of numbers, {', '.join(other)} among them",
-                    wanted="columns of a vector alone", remedy="Name the vector's columns dim_0, dim_1, ..., or leave it out.")
+            require(
+                not other,
+                str(self.path),
+                got=f"{len(numbers)} columns of numbers, {', '.join(other)} among them",
+                wanted="columns of a vector alone",
+                remedy="Name the vector's columns dim_0, dim_1, ..., or leave it out.",
+            )
             return {COLUMNS: numbers}
         return {}
 
@@ -138,8 +152,12 @@ class ArrowSource(Source):
 
     def check(self, name: str) -> None:
         if name not in self.wide and self._width(name) is None:
-            fail(f"{self.path.name} {name}", got=f"a column of {self.schema.field(name).type}",
-                 wanted="a column of lists of floats", remedy="Store one list (the embedding) a row.")
+            fail(
+                f"{self.path.name} {name}",
+                got=f"a column of {self.schema.field(name).type}",
+                wanted="a column of lists of floats",
+                remedy="Store one list (the embedding) a row.",
+            )
 
     def array(self, name: str) -> np.ndarray:
         shape, dtype = self.headers()[name]
@@ -163,9 +181,12 @@ class ArrowSource(Source):
         lengths = [len(row) if row is not None else 0 for row in chunk.to_pylist()]
         usual = max(set(lengths), key=lengths.count)
         row = next((row for row, length in enumerate(lengths) if length != usual or not length), 0)
-        fail(f"{self.path.name} {name}", got=f"rows of different lengths or empty rows (first: row {start + row}, of "
-             f"{lengths[row]} numbers beside {usual})", wanted="as many numbers in each row as in every other",
-             remedy="Write the rows again with one encoder.")
+        fail(
+            f"{self.path.name} {name}",
+            got=f"rows of different lengths or empty rows (first: row {start + row}, of {lengths[row]} numbers beside {usual})",
+            wanted="as many numbers in each row as in every other",
+            remedy="Write the rows again with one encoder.",
+        )
 
     def _many(self, names: list[str], dtype: np.dtype) -> np.ndarray:
         for name in names:
@@ -177,17 +198,30 @@ class ArrowSource(Source):
                 rows[:, column] = table.column(name).to_numpy()
         whole = (rows == np.rint(rows)).all(axis=0)
         for column in np.flatnonzero(whole if self.n > 4 and not whole.all() else []):
-            require(len(np.unique(rows[:, column])) < self.n, f"{self.path.name} {names[column]}",
-                    got="whole numbers without a repeat beside columns of fractions", wanted="a part of the vector, not ids",
-                    remedy='If it holds the ids, call it "id" in the heading; else leave it out, or save the rows as .npy.')
+            require(
+                len(np.unique(rows[:, column])) < self.n,
+                f"{self.path.name} {names[column]}",
+                got="whole numbers without a repeat beside columns of fractions",
+                wanted="a part of the vector, not ids",
+                remedy='If it holds the ids, call it "id" in the heading; else leave it out, or save the rows as .npy.',
+            )
         return rows
 
     def id_names(self, key: str) -> list[str]:
         inside = {column for columns in self.wide.values() for column in columns}
         types = library().types
-        return [name for name in self.schema.names if name != key and name not in inside
-                and (self._is_text(name) or types.is_integer(self._kind(name)) or types.is_binary(self._kind(name))
-                     or (ID_WORDS.search(name) and self._width(name) is None))]
+        return [
+            name
+            for name in self.schema.names
+            if name != key
+            and name not in inside
+            and (
+                self._is_text(name)
+                or types.is_integer(self._kind(name))
+                or types.is_binary(self._kind(name))
+                or (ID_WORDS.search(name) and self._width(name) is None)
+            )
+        ]
 
     def find_ids(self, key: str, ids_key: str, n: int) -> Any:
         return super().find_ids(key, ids_key or self._pandas_index(), n)
@@ -233,8 +267,13 @@ class ParquetSource(ArrowSource):
             self.file_metadata = [self.parquet.read_metadata(file) for file in self.files]
             schemas = [self.parquet.read_schema(file) for file in self.files]
         for file, schema in zip(self.files, schemas, strict=True):
-            require(schema.equals(schemas[0]), str(path), got=f"{file.name} of other columns than {self.files[0].name}",
-                    wanted="files of the same columns", remedy="Give the path of one of them.")
+            require(
+                schema.equals(schemas[0]),
+                str(path),
+                got=f"{file.name} of other columns than {self.files[0].name}",
+                wanted="files of the same columns",
+                remedy="Give the path of one of them.",
+            )
         super().__init__(path, schemas[0], sum(found.num_rows for found in self.file_metadata), self._columns)
 
     def _columns(self, names: list[str]) -> Any:
@@ -289,8 +328,10 @@ FOLDERS = {".parquet": ParquetSource, ".arrow": open_arrow, ".feather": open_arr
 
 def open_folder(path: Path) -> ArrowSource | None:
     """A folder of parquet or of Arrow files as one table, in the order of their names; None where it holds none."""
-    files = sorted((file for file in path.rglob("*") if file.is_file() and not file.name.startswith(("_", "."))),
-                   key=lambda file: (file.parent, natural(file)))
+    files = sorted(
+        (file for file in path.rglob("*") if file.is_file() and not file.name.startswith(("_", "."))),
+        key=lambda file: (file.parent, natural(file)),
+    )
     for suffix, reader in FOLDERS.items():
         mine = [file for file in files if file.suffix.lower() == suffix]
         if mine:
@@ -311,6 +352,9 @@ def open_frame(frame: Any, name: str) -> ArrowSource:
     except (InputError, ImportError):
         raise
     except Exception as error:  # pyarrow says in many kinds of error that a column fits no type
-        fail(name, got=f"{type(frame).__name__} ({' '.join(str(error).split())[:200]})",
-             wanted="a pandas, polars or Arrow table whose columns are of one kind each")
+        fail(
+            name,
+            got=f"{type(frame).__name__} ({' '.join(str(error).split())[:200]})",
+            wanted="a pandas, polars or Arrow table whose columns are of one kind each",
+        )
     return ArrowSource.of(table, Path(name))

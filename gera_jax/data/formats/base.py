@@ -15,8 +15,20 @@ import numpy as np
 from gera_jax.checks import InputError, did_you_mean, fail, require
 from gera_jax.data.formats.ids_files import PICKLED, WRITE_AGAIN, ids_beside, read_ids_file
 
-__all__ = ["PICKLED", "ROW_NUMBERS", "WRITE_AGAIN", "Header", "Loaded", "Source", "check_unpacked", "choose_key", "like_an_id",
-           "may_hold_ids", "near_names", "reading"]
+__all__ = [
+    "PICKLED",
+    "ROW_NUMBERS",
+    "WRITE_AGAIN",
+    "Header",
+    "Loaded",
+    "Source",
+    "check_unpacked",
+    "choose_key",
+    "like_an_id",
+    "may_hold_ids",
+    "near_names",
+    "reading",
+]
 
 Header = tuple[tuple[int, ...], np.dtype]
 Loaded = tuple[np.ndarray, Any, "list[dict[str, Any]] | None"]  # rows, ids or None, meta or None
@@ -26,7 +38,8 @@ UNPACKED_RATIO, UNPACKED_FREE = 200, 2**26
 # "image_id", "imageId", "names", "file", "__index_level_0__": words that people call an id by
 ID_WORDS = re.compile(
     r"(^|[\W_])(ids?|uids?|uuids?|guids?|keys?|names?|index|idx|files?|file_?names?|paths?|urls?|hash|sha\d*|md5|barcodes?|words?"
-    r"|tokens?|accessions?)$|^__index_level_\d+__$|[a-z]I[dD]s?$")
+    r"|tokens?|accessions?)$|^__index_level_\d+__$|[a-z]I[dD]s?$"
+)
 
 
 class Source:
@@ -87,8 +100,12 @@ class Source:
                 return self.ids(ids_key, key)
             file = next((file for file in (self.path.parent / ids_key, Path(ids_key)) if file.is_file()), None)
             if file is None and (names or not Path(ids_key).suffix):
-                fail("ids", got=f'"{ids_key}"', wanted=f'strings or whole numbers in "{self.path.name}", one a row, or a file',
-                     remedy=did_you_mean(ids_key, names) if names else "It holds none: give a file, one id a line.")
+                fail(
+                    "ids",
+                    got=f'"{ids_key}"',
+                    wanted=f'strings or whole numbers in "{self.path.name}", one a row, or a file',
+                    remedy=did_you_mean(ids_key, names) if names else "It holds none: give a file, one id a line.",
+                )
             return read_ids_file(file or Path(ids_key))
         small = {name.lower(): name for name in reversed(names)}
         for word in (f"{key}_ids".lower(), "ids", "id"):
@@ -102,10 +119,13 @@ class Source:
             return None
         shown = "; ".join(f"{name} ({', '.join(_word(value) for value in values[:2])}, ...)" for name, values in likely.items())
         first = next(iter(likely))
-        fail(f"{self.path.name} ids", got=f'nothing called "id" or "ids", but what may be ids: {shown}',
-             wanted="the name of the ids, as rows of two files are paired by them",
-             remedy=f'Name it: ids_key="{first}", --x-ids {first} or --y-ids {first}; or give {ROW_NUMBERS} as the name, if both '
-                    "files hold the same items in the same order.")
+        fail(
+            f"{self.path.name} ids",
+            got=f'nothing called "id" or "ids", but what may be ids: {shown}',
+            wanted="the name of the ids, as rows of two files are paired by them",
+            remedy=f'Name it: ids_key="{first}", --x-ids {first} or --y-ids {first}; or give {ROW_NUMBERS} as the name, if both '
+            "files hold the same items in the same order.",
+        )
 
 
 def may_hold_ids(name: str, shape: tuple[int, ...], dtype: np.dtype) -> bool:
@@ -152,11 +172,19 @@ def choose_key(path: Path, key: str, headers: Mapping[str, Header]) -> str:
     candidates = floats or matrices or [name for name, (shape, _) in headers.items() if len(shape) == 3]  # with a layer axis
     if not candidates:
         held = ", ".join(f"{name} {list(shape)} {dtype}" for name, (shape, dtype) in list(headers.items())[:6])
-        fail("key", got=f'no embeddings in "{path.name}" ({held or "nothing"})', wanted="one vector of numbers a row",
-             remedy="Store a matrix [n, d], one list a row, or columns dim_0, dim_1, ...")
+        fail(
+            "key",
+            got=f'no embeddings in "{path.name}" ({held or "nothing"})',
+            wanted="one vector of numbers a row",
+            remedy="Store a matrix [n, d], one list a row, or columns dim_0, dim_1, ...",
+        )
     if len(candidates) != 1:
-        fail("key", got="no key", wanted=f'the name of one array of "{path.name}"',
-             remedy=f"Set key to one of: {', '.join(candidates)}.")
+        fail(
+            "key",
+            got="no key",
+            wanted=f'the name of one array of "{path.name}"',
+            remedy=f"Set key to one of: {', '.join(candidates)}.",
+        )
     return candidates[0]
 
 
@@ -177,9 +205,13 @@ def reading(path: Path, kind: str) -> Iterator[None]:
 
 def check_unpacked(path: Path, what: str, unpacked: int, stored: int) -> None:
     """Refuse what unpacks to far more than it holds, before memory is spent on it."""
-    require(unpacked <= max(UNPACKED_FREE, UNPACKED_RATIO * stored), str(path), got=f"{what}, which unpacks from {stored} bytes "
-            f"to {unpacked}", wanted=f"at most {UNPACKED_RATIO} times as much",
-            remedy="If it is meant, store it without compression, as .npy.")
+    require(
+        unpacked <= max(UNPACKED_FREE, UNPACKED_RATIO * stored),
+        str(path),
+        got=f"{what}, which unpacks from {stored} bytes to {unpacked}",
+        wanted=f"at most {UNPACKED_RATIO} times as much",
+        remedy="If it is meant, store it without compression, as .npy.",
+    )
 
 
 def near_names(path: Path) -> str:

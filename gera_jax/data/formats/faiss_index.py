@@ -29,18 +29,30 @@ class FaissSource(Source):
                 self._head(file)
                 kind = file.read(4)
             if kind not in FLAT:
-                fail(str(path), got=f"an index of faiss of kind {kind!r}", wanted="an IndexFlat, or an IndexIDMap of one",
-                     remedy="Take the vectors out: np.save(path, index.reconstruct_n(0, index.ntotal)).")
+                fail(
+                    str(path),
+                    got=f"an index of faiss of kind {kind!r}",
+                    wanted="an IndexFlat, or an IndexIDMap of one",
+                    remedy="Take the vectors out: np.save(path, index.reconstruct_n(0, index.ntotal)).",
+                )
             self.shape = self._head(file)
             count = self._count(file, 4)
-            require(count == self.shape[0] * self.shape[1], str(path), got=f"{count} numbers in a damaged index",
-                    wanted=f"{self.shape[0]} vectors of {self.shape[1]}, as its head says")
+            require(
+                count == self.shape[0] * self.shape[1],
+                str(path),
+                got=f"{count} numbers in a damaged index",
+                wanted=f"{self.shape[0]} vectors of {self.shape[1]}, as its head says",
+            )
             self.start = file.tell()
             self.ids_start = 0
             if mapped:
                 file.seek(count * 4, 1)
-                require(self._count(file, 8) == self.shape[0], str(path), got="another number of ids than of vectors",
-                        wanted="a whole index")
+                require(
+                    self._count(file, 8) == self.shape[0],
+                    str(path),
+                    got="another number of ids than of vectors",
+                    wanted="a whole index",
+                )
                 self.ids_start = file.tell()
 
     def _head(self, file: Any) -> tuple[int, int]:

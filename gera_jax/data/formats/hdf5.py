@@ -69,9 +69,13 @@ class Hdf5Source(Source):
                 stored = file.read(16 * node.size)
             lengths = np.frombuffer(stored[: len(stored) // 16 * 16], "<u4")[::4]
             size = self.path.stat().st_size
-            require(int(lengths.sum(dtype=np.uint64)) <= size, str(self.path),
-                    got="a damaged HDF5 file (strings longer than the file)",
-                    wanted="a whole HDF5 file", remedy=WRITE_AGAIN)
+            require(
+                int(lengths.sum(dtype=np.uint64)) <= size,
+                str(self.path),
+                got="a damaged HDF5 file (strings longer than the file)",
+                wanted="a whole HDF5 file",
+                remedy=WRITE_AGAIN,
+            )
 
 
 class AnnDataSource(Hdf5Source):
@@ -88,8 +92,11 @@ class AnnDataSource(Hdf5Source):
         return choose_key(self.path, key if key in known or f"obsm/{key}" not in known else f"obsm/{key}", known)
 
     def id_names(self, key: str) -> list[str]:
-        plain = [name.removeprefix("obs/") for name, (shape, dtype) in self.found.items()
-                 if name.startswith("obs/") and len(shape) == 1 and dtype.kind in "USOiu"]
+        plain = [
+            name.removeprefix("obs/")
+            for name, (shape, dtype) in self.found.items()
+            if name.startswith("obs/") and len(shape) == 1 and dtype.kind in "USOiu"
+        ]
         # a column that may lack values, or that has few, is a group of arrays
         columns = [name.removesuffix("/values").removesuffix("/categories") for name in plain if not name.endswith("/codes")]
         return [name for name in columns if "/" not in name]
@@ -114,6 +121,11 @@ class AnnDataSource(Hdf5Source):
             obs = file["obs"]
             name = obs.attrs.get("_index", "_index")
             name = name.decode() if isinstance(name, bytes) else str(name)
-        require(name in self.id_names(""), str(self.path), got=f"no names of rows (obs/{name})", wanted="an AnnData file",
-                remedy=WRITE_AGAIN)
+        require(
+            name in self.id_names(""),
+            str(self.path),
+            got=f"no names of rows (obs/{name})",
+            wanted="an AnnData file",
+            remedy=WRITE_AGAIN,
+        )
         return name

@@ -16,8 +16,13 @@ from gera_jax.checks import fail, require, unique_fields
 
 WRITE_AGAIN = "The copy or the writing of it was cut short: copy or write it again."
 PICKLED = "Pickled objects can run code, so they are never loaded: save numbers and strings only, np.array(ids, dtype=str)."
-MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
-         (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # UTF-32's mark begins with UTF-16's
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)  # UTF-32's mark begins with UTF-16's
 TEXT_RATIO = 100  # numbers in words pack to no less than a tenth
 
 
@@ -37,8 +42,13 @@ def read_bytes(path: Path) -> bytes:
         fail(str(path), got=f"a truncated or damaged .gz ({error})", wanted="a whole .gz file", remedy=WRITE_AGAIN)
     except Exception as error:  # zlib.error
         fail(str(path), got=f"a damaged .gz ({error})", wanted="a whole .gz file", remedy=WRITE_AGAIN)
-    require(len(data) <= limit, str(path), got=f"a .gz of {path.stat().st_size} bytes that unpacks to over {limit}",
-            wanted=f"at most {TEXT_RATIO} times as much", remedy="If it is meant, unpack it first: gunzip.")
+    require(
+        len(data) <= limit,
+        str(path),
+        got=f"a .gz of {path.stat().st_size} bytes that unpacks to over {limit}",
+        wanted=f"at most {TEXT_RATIO} times as much",
+        remedy="If it is meant, unpack it first: gunzip.",
+    )
     return data
 
 
@@ -55,10 +65,19 @@ def read_text(path: Path, name: str) -> str:
     except UnicodeDecodeError as error:
         wrong = f"byte 0x{data[error.start]:02x} at {error.start}" + (", as in Latin-1" if encoding == "utf-8" else "")
         said = "UTF-8" if encoding.startswith("utf-8") else f"{encoding.upper()} although it begins like it"
-        fail(name, got=f'"{path}", which is no {said} ({wrong})', wanted="text in UTF-8",
-             remedy='Write the file with encoding="utf-8".')
-    require("\0" not in text, name, got=f'"{path}", which holds zero bytes: no text, or UTF-16 without a byte-order mark',
-            wanted="text in UTF-8", remedy='Write the file with encoding="utf-8".')
+        fail(
+            name,
+            got=f'"{path}", which is no {said} ({wrong})',
+            wanted="text in UTF-8",
+            remedy='Write the file with encoding="utf-8".',
+        )
+    require(
+        "\0" not in text,
+        name,
+        got=f'"{path}", which holds zero bytes: no text, or UTF-16 without a byte-order mark',
+        wanted="text in UTF-8",
+        remedy='Write the file with encoding="utf-8".',
+    )
     return io.IncrementalNewlineDecoder(None, translate=True).decode(text)
 
 
@@ -80,8 +99,13 @@ def parse_ids(text: str, where: str, name: str = "ids") -> list:
 
 def read_ids_file(path: Path, name: str = "ids") -> Any:
     """Ids from .npy, .txt (one a line) or .json (a list); `name` is what messages call them."""
-    require(path.is_file(), name, got=f'"{path}", which is not there', wanted="a file of ids",
-            remedy="Give a .npy, .txt (one id a line) or .json (a list) file.")
+    require(
+        path.is_file(),
+        name,
+        got=f'"{path}", which is not there',
+        wanted="a file of ids",
+        remedy="Give a .npy, .txt (one id a line) or .json (a list) file.",
+    )
     if path.suffix.lower() == ".npy":
         from gera_jax.data.formats.arrays import NpySource
 

@@ -23,7 +23,7 @@ class TorchSource(Source):
         try:
             import torch
         except ImportError as error:
-            raise ImportError('Files of PyTorch need torch: pip install torch, or save the rows with np.save') from error
+            raise ImportError("Files of PyTorch need torch: pip install torch, or save the rows with np.save") from error
         with reading(path, "file of PyTorch"):
             archive = _members(path)
         check_unpacked(path, "an archive", sum(info.file_size for info in archive), sum(info.compress_size for info in archive))
@@ -33,13 +33,21 @@ class TorchSource(Source):
             except Exception as error:
                 if "weights_only" not in str(error).lower() and "unsupported" not in str(error).lower():
                     raise
-                fail(str(path), got="objects that only running code can load", wanted="a tensor, or a dictionary of tensors",
-                     remedy="Save the tensors only: torch.save({'rows': rows, 'ids': list_of_ids}, path).")
+                fail(
+                    str(path),
+                    got="objects that only running code can load",
+                    wanted="a tensor, or a dictionary of tensors",
+                    remedy="Save the tensors only: torch.save({'rows': rows, 'ids': list_of_ids}, path).",
+                )
         self.content: dict[str, Any] = {ROWS: stored} if isinstance(stored, torch.Tensor) else self._named(stored, torch)
 
     def _named(self, stored: Any, torch: Any) -> dict[str, Any]:
-        require(isinstance(stored, dict) and len(stored) > 0, str(self.path), got=f"a {type(stored).__name__}",
-                wanted="a tensor, a dictionary of tensors, or one of a vector for each id")
+        require(
+            isinstance(stored, dict) and len(stored) > 0,
+            str(self.path),
+            got=f"a {type(stored).__name__}",
+            wanted="a tensor, a dictionary of tensors, or one of a vector for each id",
+        )
         vectors = [value for value in stored.values() if isinstance(value, torch.Tensor) and value.ndim == 1]
         widths = {value.shape[0] for value in vectors}
         if len(vectors) == len(stored) and all(value.is_floating_point() for value in vectors):
@@ -62,8 +70,13 @@ class TorchSource(Source):
     def check(self, name: str) -> None:
         value = self.content[name]
         if not isinstance(value, list | tuple):
-            require(value.layout.__repr__() == "torch.strided", f"{self.path.name} {name}", got=f"a tensor of {value.layout}",
-                    wanted="a dense tensor", remedy="Save rows.to_dense().")
+            require(
+                value.layout.__repr__() == "torch.strided",
+                f"{self.path.name} {name}",
+                got=f"a tensor of {value.layout}",
+                wanted="a dense tensor",
+                remedy="Save rows.to_dense().",
+            )
             check_unpacked(self.path, f"tensor {name}", math.prod(value.shape) * value.element_size(), self.path.stat().st_size)
 
     def array(self, name: str) -> np.ndarray:
