@@ -92,8 +92,12 @@ def loop(cosines: np.ndarray) -> np.ndarray:
     whole = values(cosines)
     rows = [values(np.delete(cosines, i, 0)) for i in range(cosines.shape[0])]
     columns = [values(np.delete(cosines, j, 1)) for j in range(cosines.shape[1])]
-    return np.array([[whole - r - c + values(np.delete(np.delete(cosines, i, 0), j, 1)) for j, c in enumerate(columns)]
-                     for i, r in enumerate(rows)])  # fmt: skip
+    return np.array(
+        [
+            [whole - r - c + values(np.delete(np.delete(cosines, i, 0), j, 1)) for j, c in enumerate(columns)]
+            for i, r in enumerate(rows)
+        ]
+    )
 
 
 def main() -> None:

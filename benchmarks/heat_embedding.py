@@ -118,7 +118,7 @@ METHODS: dict[str, tuple[Fit, str, list[dict[str, Any]]]] = {
     "Isomap after denoising": (_isomap, "sklearn", grid(k=(5, 10, 20), denoise=(2.0,), denoise_neighbors=(10, 20, 30))),
     "UMAP": (_umap, "umap", grid(n_neighbors=(15, 30), min_dist=(0.5,))),
     "t-SNE": (_tsne, "sklearn", grid(perplexity=(30,))),
-}  # fmt: skip
+}
 
 
 def _pairwise(points: np.ndarray) -> np.ndarray:
@@ -186,9 +186,14 @@ def _sets() -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 CLUSTERS = {  # each method at its defaults, and heat-geodesic at two settings
-    OWN: {}, "heat-geodesic, weights": dict(weights="heat", rho=0.5), "PHATE": {}, "diffusion map": dict(k=64, t=1.0),
-    "Isomap": dict(k=10), "UMAP": {}, "t-SNE": {},
-}  # fmt: skip
+    OWN: {},
+    "heat-geodesic, weights": dict(weights="heat", rho=0.5),
+    "PHATE": {},
+    "diffusion map": dict(k=64, t=1.0),
+    "Isomap": dict(k=10),
+    "UMAP": {},
+    "t-SNE": {},
+}
 
 
 def clusters(out: Path) -> None:
@@ -236,8 +241,15 @@ def _embed_once(method: str, rows: int) -> None:
         model = umap.UMAP(random_state=0, n_jobs=1)
     wall, cpu = time.perf_counter(), time.process_time()
     model.fit_transform(x)
-    print(json.dumps(dict(cpu=time.process_time() - cpu, wall=time.perf_counter() - wall,
-                          memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)))  # fmt: skip
+    print(
+        json.dumps(
+            dict(
+                cpu=time.process_time() - cpu,
+                wall=time.perf_counter() - wall,
+                memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+            )
+        )
+    )
 
 
 def swiss_roll_points(rows: int) -> np.ndarray:
@@ -267,8 +279,10 @@ def pictures(folder: Path) -> None:
     from matplotlib.figure import Figure
 
     folder.mkdir(parents=True, exist_ok=True)
-    sets = {name: (m.points, m.position if name != "tree" else m.labels) for name, m in
-            ((name, MAKE[name](noise[1] if name != "tree" else noise[0], 0)) for name, noise in NOISE.items())}  # fmt: skip
+    sets = {
+        name: (m.points, m.position if name != "tree" else m.labels)
+        for name, m in ((name, MAKE[name](noise[1] if name != "tree" else noise[0], 0)) for name, noise in NOISE.items())
+    }
     shown = (OWN, "PHATE", "UMAP")
     for name, (x, colour) in {**sets, **_sets()}.items():
         figure = Figure(figsize=(12, 4), layout="constrained")
@@ -308,8 +322,12 @@ def main() -> None:
     if missing:
         print(f"Left out, not installed: {', '.join(missing)}.")
     methods = [m for m in (args.methods or known) if METHODS[m][1] not in missing]
-    run = {"geodesics": lambda: geodesics(args.data, methods, args.out), "clusters": lambda: clusters(args.out),
-           "speed": lambda: speed(args.rows, methods, args.out, args.limit), "pictures": lambda: pictures(args.out)}  # fmt: skip
+    run = {
+        "geodesics": lambda: geodesics(args.data, methods, args.out),
+        "clusters": lambda: clusters(args.out),
+        "speed": lambda: speed(args.rows, methods, args.out, args.limit),
+        "pictures": lambda: pictures(args.out),
+    }
     run[args.what]()
 
 

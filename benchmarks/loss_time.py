@@ -192,8 +192,10 @@ def _codes(scores):
     return transport.multi_assignment(scores, assignments=32).codes
 
 
-RACES = {entry.__name__: entry for entry in (
-    mk_mmd, semantic_density, structure_divergence, m2, multi_assignment, multi_assignment_two_slices)}  # fmt: skip
+RACES = {
+    entry.__name__: entry
+    for entry in (mk_mmd, semantic_density, structure_divergence, m2, multi_assignment, multi_assignment_two_slices)
+}
 
 
 def programs(race: Race) -> tuple[Callable[[], Any], Callable[[], Any]]:

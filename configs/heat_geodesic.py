@@ -23,9 +23,11 @@ def get_config(arg=None):
     c.losses = {"contrastive": dict(fn="symmetric_info_nce", inputs=dict(x=f"z.{x}", y=f"z.{y}"), weight=1.0, kwargs={})}
     for name in (x, y):
         c.losses[f"stress_{name}"] = dict(
-            fn="heat_geodesic_stress", inputs=dict(x=f"neighbours.{name}", z=f"z.neighbours.{name}"), weight=arg.stress,
+            fn="heat_geodesic_stress",
+            inputs=dict(x=f"neighbours.{name}", z=f"z.neighbours.{name}"),
+            weight=arg.stress,
             kwargs=dict(t=arg.t),
-        )  # fmt: skip
+        )
     c.batch.update(pairs=512, anchors=128)
     c.optimizer = config.adamw(lr=3e-4)
     c.total_steps = 120

@@ -58,9 +58,20 @@ def mutated(tree, rng):
 
     walk(tree)
     node, key = places[int(rng.integers(len(places)))]
-    new = [None, 7, -1.5, "x", [], {}, {"array": "nowhere"}, {"tuple": 3}, {"object": "gera_jax.baselines.csa:CSA", "fields": {}},
-           {"object": "gera_jax.baselines.linear:np", "fields": {}}, {"named": "gera_jax.baselines.soft_cca:Heads", "fields": {"a": 1}},
-           {"object": "gera_jax.baselines.nowhere:X", "fields": {}}]  # fmt: skip
+    new = [
+        None,
+        7,
+        -1.5,
+        "x",
+        [],
+        {},
+        {"array": "nowhere"},
+        {"tuple": 3},
+        {"object": "gera_jax.baselines.csa:CSA", "fields": {}},
+        {"object": "gera_jax.baselines.linear:np", "fields": {}},
+        {"named": "gera_jax.baselines.soft_cca:Heads", "fields": {"a": 1}},
+        {"object": "gera_jax.baselines.nowhere:X", "fields": {}},
+    ]
     if rng.random() < 0.3:
         del node[key]
     else:
@@ -90,14 +101,19 @@ def test_a_tree_that_fits_nothing_is_one_sentence(stored, tmp_path):
     assert refused > 100
 
 
-@pytest.mark.parametrize(("tree", "words"), [
-    ('{"object": "os:system", "fields": {}}', "got an object of os; wanted one of gera_jax.baselines"),
-    ('{"object": "gera_jax.baselines.linear:np", "fields": {}}', "wanted a class of gera_jax.baselines"),
-    ('{"object": "gera_jax.baselines.linear:InputError.mro", "fields": {}}', "a tree that does not fit"),
-    ('{"object": "gera_jax.baselines.store:json", "fields": {}}', "wanted a class of gera_jax.baselines"),
-    ('{"array": "nowhere"}', "a tree that does not fit its arrays"), ("[" * 100_000, "a tree that does not fit its arrays"),
-    ('{"what": 1}', "a tree that does not fit its arrays"), ("{", "a tree that does not fit its arrays"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("tree", "words"),
+    [
+        ('{"object": "os:system", "fields": {}}', "got an object of os; wanted one of gera_jax.baselines"),
+        ('{"object": "gera_jax.baselines.linear:np", "fields": {}}', "wanted a class of gera_jax.baselines"),
+        ('{"object": "gera_jax.baselines.linear:InputError.mro", "fields": {}}', "a tree that does not fit"),
+        ('{"object": "gera_jax.baselines.store:json", "fields": {}}', "wanted a class of gera_jax.baselines"),
+        ('{"array": "nowhere"}', "a tree that does not fit its arrays"),
+        ("[" * 100_000, "a tree that does not fit its arrays"),
+        ('{"what": 1}', "a tree that does not fit its arrays"),
+        ("{", "a tree that does not fit its arrays"),
+    ],
+)
 def test_trees_that_name_what_they_may_not(tree, words):
     with pytest.raises(InputError, match=words):
         from_arrays({"tree": np.array(tree)})

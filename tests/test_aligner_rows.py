@@ -37,20 +37,29 @@ def no_work(monkeypatch):
 
 
 @pytest.mark.parametrize("method", ["ridge_cca", "auto", "gera", "contrastive"])
-@pytest.mark.parametrize(("change", "words"), [
-    (lambda x, y: (x[:40], y[:40], with_bad(x[40:90], 17)), r"x_unpaired: got 1 row with NaN or infinity \(row 17\); .*Drop or repair it"),
-    (lambda x, y: (x[:40], y[:40], None, with_bad(y[40:], [3, 8], np.inf)), r"y_unpaired: got 2 rows with NaN or infinity \(first: row 3\)"),
-    (lambda x, y: (x[:40], with_bad(y[:40], 3)), r"y_pairs: got 1 row with NaN or infinity \(row 3\)"),
-    (lambda x, y: (x[:40], y[:40], x[:50, :5]), "x_unpaired: got width 5; wanted width 8"),
-    (lambda x, y: (x[:40], y[:40], x[50]), r"x_unpaired: got shape \(8,\); .*rows\[None\]"),
-    (lambda x, y: (x[:40] + 1j, y[:40]), "x_pairs: got complex numbers"),
-    (lambda x, y: (x[:40], y[:40].astype(str)), "y_pairs: got texts"),
-    (lambda x, y: (x[:40].astype(object), y[:40]), "x_pairs: got objects"),
-    (lambda x, y: (np.ma.masked_array(x[:40], x[:40] > 2), y[:40]), "x_pairs: got a masked array"),
-    (lambda x, y: (x[:40], np.repeat(y[:1], 40, axis=0), x[40:], y[40:]), "y_pairs: got rows that are all equal"),
-    (lambda x, y: (x[:40], y[:39]), "y_pairs: got 39 rows beside 40 of x_pairs"),
-    (lambda x, y: (x[:1], y[:1]), "x_pairs: got 1 pairs; wanted at least 2 pairs"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda x, y: (x[:40], y[:40], with_bad(x[40:90], 17)),
+            r"x_unpaired: got 1 row with NaN or infinity \(row 17\); .*Drop or repair it",
+        ),
+        (
+            lambda x, y: (x[:40], y[:40], None, with_bad(y[40:], [3, 8], np.inf)),
+            r"y_unpaired: got 2 rows with NaN or infinity \(first: row 3\)",
+        ),
+        (lambda x, y: (x[:40], with_bad(y[:40], 3)), r"y_pairs: got 1 row with NaN or infinity \(row 3\)"),
+        (lambda x, y: (x[:40], y[:40], x[:50, :5]), "x_unpaired: got width 5; wanted width 8"),
+        (lambda x, y: (x[:40], y[:40], x[50]), r"x_unpaired: got shape \(8,\); .*rows\[None\]"),
+        (lambda x, y: (x[:40] + 1j, y[:40]), "x_pairs: got complex numbers"),
+        (lambda x, y: (x[:40], y[:40].astype(str)), "y_pairs: got texts"),
+        (lambda x, y: (x[:40].astype(object), y[:40]), "x_pairs: got objects"),
+        (lambda x, y: (np.ma.masked_array(x[:40], x[:40] > 2), y[:40]), "x_pairs: got a masked array"),
+        (lambda x, y: (x[:40], np.repeat(y[:1], 40, axis=0), x[40:], y[40:]), "y_pairs: got rows that are all equal"),
+        (lambda x, y: (x[:40], y[:39]), "y_pairs: got 39 rows beside 40 of x_pairs"),
+        (lambda x, y: (x[:1], y[:1]), "x_pairs: got 1 pairs; wanted at least 2 pairs"),
+    ],
+)
 def test_rows_are_refused_in_the_callers_words_before_any_work(no_work, method, change, words):
     with pytest.raises(InputError, match=words):
         Aligner(method).fit(*change(*views()))

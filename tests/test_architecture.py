@@ -46,13 +46,43 @@ OWNERS = {  # package -> where alone it may be imported (a room, or a file)
     "optax": ("objectives/", "training/"),
 }
 OPTIONAL = {
-    "tensorflow", "tensorflow_datasets", "array_record", "pyarrow", "safetensors", "faiss", "matplotlib", "tensorboardX",
-    "orbax", "ott", "transformers", "torch", "h5py", "PIL", "soundfile", "flatbuffers", "sklearn", "jupytext", "nbclient",
-}  # fmt: skip
+    "tensorflow",
+    "tensorflow_datasets",
+    "array_record",
+    "pyarrow",
+    "safetensors",
+    "faiss",
+    "matplotlib",
+    "tensorboardX",
+    "orbax",
+    "ott",
+    "transformers",
+    "torch",
+    "h5py",
+    "PIL",
+    "soundfile",
+    "flatbuffers",
+    "sklearn",
+    "jupytext",
+    "nbclient",
+}
 SYSTEMS = {
-    "gera", "m2mix", "heat_geodesic", "heatgeo", "g2l", "structure", "sspc", "gentle_clip", "gentleclip", "clip",
-    "siglip", "contrastive", "asif", "csa", "procrustes",
-}  # fmt: skip
+    "gera",
+    "m2mix",
+    "heat_geodesic",
+    "heatgeo",
+    "g2l",
+    "structure",
+    "sspc",
+    "gentle_clip",
+    "gentleclip",
+    "clip",
+    "siglip",
+    "contrastive",
+    "asif",
+    "csa",
+    "procrustes",
+}
 LINES = 400
 
 
@@ -194,7 +224,7 @@ def test_the_table_has_no_circle():
         ("training/checkpoints.py", "import orbax.checkpoint", "optional or heavy"),
         ("losses/x.py", "from ..data import Table", "relative import"),
     ],
-)  # fmt: skip
+)
 def test_wrong_imports_are_seen(path, source, words):
     assert any(words in fault for fault in import_faults(path, source))
 
@@ -212,8 +242,9 @@ def test_right_imports_pass(path, source):
     assert import_faults(path, source) == []
 
 
-@pytest.mark.parametrize("source", ['if method == "anything": pass', 'x = name in ("gera", "b")',
-                                    'match m:\n  case "sspc": pass'])  # fmt: skip
+@pytest.mark.parametrize(
+    "source", ['if method == "anything": pass', 'x = name in ("gera", "b")', 'match m:\n  case "sspc": pass']
+)
 def test_branches_are_seen(source):
     assert branch_faults("x.py", source)
     assert branch_faults("x.py", 'if form == "row": pass') == []

@@ -48,16 +48,37 @@ def test_settings_and_preprocessing_reach_the_closed_form(views):
     assert standard.score(scaled[100:], y[100:])["foscttm"] < plain.score(scaled[100:], y[100:])["foscttm"]
 
 
-@pytest.mark.parametrize(("act", "words"), [
-    (lambda x, y: Aligner("kernel_cac"), 'method: got "kernel_cac"; wanted a known name. Did you mean "kernel_cca" or "ridge_cca"?'),
-    (lambda x, y: Aligner("asif").fit(x[:1], y[:1]), "x_pairs: got 1 pairs; wanted at least 2 pairs."),
-    (lambda x, y: Aligner("asif").fit(x[:5], np.ones((5, 1))), "y_pairs: got rows that are all equal; wanted rows that differ. Are the right array and the right rows given?"),
-    (lambda x, y: Aligner("asif").save("nowhere"), "Aligner.save: got no fitted closed form; wanted a call after fit. A trained method is saved as it trains: give workdir."),
-    (lambda x, y: Aligner("ridge_cca", settings=dict(dimm=3)), 'setting of ridge_cca: got "dimm"; wanted a known name. Did you mean "dim"?'),
-    (lambda x, y: Aligner("ridge_cca", overrides={"seed": "1"}), "overrides: got {'seed': '1'} beside a closed form; wanted none: overrides are of trained methods. Use settings."),
-    (lambda x, y: Aligner("gera", settings=dict(geometry=3.0)), "settings: got {'geometry': 3.0} beside a trained method; wanted none: settings are of closed forms. Use overrides, or arguments of the config: \"gera:pairs=100\"."),
-    (lambda x, y: Aligner("asif").fit(x[:5], y[:5]).embed("z", x), 'modality: got "z"; wanted a known name. Known: x, y.'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("act", "words"),
+    [
+        (
+            lambda x, y: Aligner("kernel_cac"),
+            'method: got "kernel_cac"; wanted a known name. Did you mean "kernel_cca" or "ridge_cca"?',
+        ),
+        (lambda x, y: Aligner("asif").fit(x[:1], y[:1]), "x_pairs: got 1 pairs; wanted at least 2 pairs."),
+        (
+            lambda x, y: Aligner("asif").fit(x[:5], np.ones((5, 1))),
+            "y_pairs: got rows that are all equal; wanted rows that differ. Are the right array and the right rows given?",
+        ),
+        (
+            lambda x, y: Aligner("asif").save("nowhere"),
+            "Aligner.save: got no fitted closed form; wanted a call after fit. A trained method is saved as it trains: give workdir.",
+        ),
+        (
+            lambda x, y: Aligner("ridge_cca", settings=dict(dimm=3)),
+            'setting of ridge_cca: got "dimm"; wanted a known name. Did you mean "dim"?',
+        ),
+        (
+            lambda x, y: Aligner("ridge_cca", overrides={"seed": "1"}),
+            "overrides: got {'seed': '1'} beside a closed form; wanted none: overrides are of trained methods. Use settings.",
+        ),
+        (
+            lambda x, y: Aligner("gera", settings=dict(geometry=3.0)),
+            "settings: got {'geometry': 3.0} beside a trained method; wanted none: settings are of closed forms. Use overrides, or arguments of the config: \"gera:pairs=100\".",
+        ),
+        (lambda x, y: Aligner("asif").fit(x[:5], y[:5]).embed("z", x), 'modality: got "z"; wanted a known name. Known: x, y.'),
+    ],
+)
 def test_faults_in_words(views, act, words):
     with pytest.raises(InputError) as error:
         act(*views)
@@ -84,8 +105,17 @@ def test_settings_are_refused_before_any_row_is_read(method):
 
 
 def test_every_name_is_there():
-    assert {"procrustes", "ridge_cca", "kernel_cca", "sue", "contrastive_linear", "contrastive_mlp", "gera", "fusemix",
-            "sotalign"} <= set(method_names())  # fmt: skip
+    assert {
+        "procrustes",
+        "ridge_cca",
+        "kernel_cca",
+        "sue",
+        "contrastive_linear",
+        "contrastive_mlp",
+        "gera",
+        "fusemix",
+        "sotalign",
+    } <= set(method_names())
 
 
 def test_stored_models_hold_no_code():

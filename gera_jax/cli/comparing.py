@@ -82,18 +82,35 @@ def compare(
     from gera_jax.comparison.compare import run_compare
     from gera_jax.comparison.task import make_task
 
-    own = dict(data=data, x=x, y=y, x_unpaired=x_unpaired, y_unpaired=y_unpaired, x_ids=x_ids, y_ids=y_ids,
-               x_unpaired_ids=x_unpaired_ids, y_unpaired_ids=y_unpaired_ids)  # fmt: skip
+    own = dict(
+        data=data,
+        x=x,
+        y=y,
+        x_unpaired=x_unpaired,
+        y_unpaired=y_unpaired,
+        x_ids=x_ids,
+        y_ids=y_ids,
+        x_unpaired_ids=x_unpaired_ids,
+        y_unpaired_ids=y_unpaired_ids,
+    )
     cut = dict(split=split, unpaired=unpaired, group_key=group_key)
     rule = dict(seeds=seeds, budget=budget, metric=metric)
     if config is not None:
         beside = {**own, **cut, **rule, "pairs": pairs, "counts": counts, "methods": methods, "val": val, "test": test}
         usual = inspect.signature(compare).parameters
         plain = (str, int, tuple)  # what a default may be equal to; an array is none
-        beside = [name for name, value in beside.items() if not (
-            value is usual[name].default or (isinstance(value, plain) and value == usual[name].default))]  # fmt: skip
-        checks.require(not beside, "config", got=f"a config and {', '.join(beside)}", wanted="one of them",
-                       remedy="Write them into the config's file.")  # fmt: skip
+        beside = [
+            name
+            for name, value in beside.items()
+            if not (value is usual[name].default or (isinstance(value, plain) and value == usual[name].default))
+        ]
+        checks.require(
+            not beside,
+            "config",
+            got=f"a config and {', '.join(beside)}",
+            wanted="one of them",
+            remedy="Write them into the config's file.",
+        )
         known = config_lib.comparison().to_dict()
         block = {**known, **config_lib.read(config).to_dict()}
         config_lib.require_fields(block, known, "comparison")

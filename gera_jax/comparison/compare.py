@@ -130,15 +130,25 @@ def _written(folder: Path | None, task: Task) -> Iterator[None]:
         yield
         return
     model = [name for name in ("aligner.npz", "run.json") if (folder / name).exists()]
-    checks.require(not model, "output", got=f"{folder}, which holds a model",
-                   wanted="an empty folder or one of the same comparison", remedy="Choose another --output.")  # fmt: skip
+    checks.require(
+        not model,
+        "output",
+        got=f"{folder}, which holds a model",
+        wanted="an empty folder or one of the same comparison",
+        remedy="Choose another --output.",
+    )
     with checks.disk_room(folder), one_writer(folder):
         old = task.fingerprints
         if (folder / "results.json").is_file():
             with contextlib.suppress(DamagedError):  # it is written again from the cells
                 old = read_json(folder / "results.json")["info"].get("fingerprints")
-        checks.require(old == task.fingerprints, "output", got=f"{folder}, which holds a comparison of other data",
-                       wanted="an empty folder or one of the same data", remedy="Choose another --output.")  # fmt: skip
+        checks.require(
+            old == task.fingerprints,
+            "output",
+            got=f"{folder}, which holds a comparison of other data",
+            wanted="an empty folder or one of the same data",
+            remedy="Choose another --output.",
+        )
         yield
 
 

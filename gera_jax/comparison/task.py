@@ -21,9 +21,17 @@ from gera_jax.data.pair_lists import add_unpaired, read_pairs, tables_with_pairs
 
 COUNTS = (20, 50, 100, 200, 500, 1000, 2000)
 SIDES = ("x", "y", "x_unpaired", "y_unpaired")  # own embeddings; the ids of each are given as <side>_ids
-PLACEHOLDERS = {"x": "X.npy", "y": "Y.npy", "pairs": "PAIRS.csv", "x-unpaired": "X_UNPAIRED.npy", "y-unpaired": "Y_UNPAIRED.npy",
-                "x-ids": "X_IDS.txt", "y-ids": "Y_IDS.txt", "x-unpaired-ids": "X_UNPAIRED_IDS.txt",
-                "y-unpaired-ids": "Y_UNPAIRED_IDS.txt"}  # fmt: skip
+PLACEHOLDERS = {
+    "x": "X.npy",
+    "y": "Y.npy",
+    "pairs": "PAIRS.csv",
+    "x-unpaired": "X_UNPAIRED.npy",
+    "y-unpaired": "Y_UNPAIRED.npy",
+    "x-ids": "X_IDS.txt",
+    "y-ids": "Y_IDS.txt",
+    "x-unpaired-ids": "X_UNPAIRED_IDS.txt",
+    "y-unpaired-ids": "Y_UNPAIRED_IDS.txt",
+}
 MOST_TEST, MOST_VAL = 500, 300
 
 

@@ -146,16 +146,31 @@ def structure(name: str, *, rows: str = "pairs", weight: Any = 1.0, **kwargs: An
 
 def matched_pairs(names: Iterable[str], *, weight: float = 1.0, **kwargs: Any) -> dict[str, ConfigDict]:
     """Terms that tell each known pair apart from all rows of the batch, unpaired ones too, in both directions."""
-    return {f"matched_{a}_{b}": ConfigDict(dict(
-        fn="info_nce", inputs=dict(x=f"z.all.{a}", y=f"z.all.{b}", x_mask=f"mask.known.{a}"), weight=weight / 2, kwargs=kwargs))
-        for pair in pairs(names) for a, b in (pair, pair[::-1])}  # fmt: skip
+    return {
+        f"matched_{a}_{b}": ConfigDict(
+            dict(
+                fn="info_nce",
+                inputs=dict(x=f"z.all.{a}", y=f"z.all.{b}", x_mask=f"mask.known.{a}"),
+                weight=weight / 2,
+                kwargs=kwargs,
+            )
+        )
+        for pair in pairs(names)
+        for a, b in (pair, pair[::-1])
+    }
 
 
 def views_term(name: str, *, rows: str = "all", weight: Any = 1.0, **kwargs: Any) -> ConfigDict:
     """A term that tells two views of each row of modality `name` apart from those of other rows (see the `views` block)."""
     space = set_space(rows)
-    return ConfigDict(dict(fn="nt_xent", inputs=dict(x=f"{space}.{name}", y=f"{space.replace('z', 'z.view', 1)}.{name}"),
-                           weight=weight, kwargs=kwargs))  # fmt: skip
+    return ConfigDict(
+        dict(
+            fn="nt_xent",
+            inputs=dict(x=f"{space}.{name}", y=f"{space.replace('z', 'z.view', 1)}.{name}"),
+            weight=weight,
+            kwargs=kwargs,
+        )
+    )
 
 
 def set_space(rows: str) -> str:

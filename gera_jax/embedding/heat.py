@@ -88,13 +88,32 @@ class HeatGeodesicEmbedding(Estimator):
     """
 
     def __init__(
-        self, n_components: int = 2, *, n_neighbors: int | None = None, graph: str = "alpha_decay", decay: float = 40.0,
-        lengths: str = "global", metric: str = "euclidean", laplacian: str = "combinatorial", t: Any = "spread",
-        spread: float = 0.95, sigma: float = 1.0, rho: float = 0.0, paths: float | None = None,
-        denoise: float = 0.0, denoise_neighbors: int | None = None, kernel: str = "exact", tolerance: float = 1e-12,
-        steps: int = 10, rank: int = 100, mds: str = "sgd", weights: str | None = None, landmarks: Any = "auto",
-        random_state: Any = None, verbose: bool = False,
-    ):  # fmt: skip
+        self,
+        n_components: int = 2,
+        *,
+        n_neighbors: int | None = None,
+        graph: str = "alpha_decay",
+        decay: float = 40.0,
+        lengths: str = "global",
+        metric: str = "euclidean",
+        laplacian: str = "combinatorial",
+        t: Any = "spread",
+        spread: float = 0.95,
+        sigma: float = 1.0,
+        rho: float = 0.0,
+        paths: float | None = None,
+        denoise: float = 0.0,
+        denoise_neighbors: int | None = None,
+        kernel: str = "exact",
+        tolerance: float = 1e-12,
+        steps: int = 10,
+        rank: int = 100,
+        mds: str = "sgd",
+        weights: str | None = None,
+        landmarks: Any = "auto",
+        random_state: Any = None,
+        verbose: bool = False,
+    ):
         self.n_components = n_components
         self.n_neighbors = n_neighbors
         self.graph = graph
@@ -137,9 +156,12 @@ class HeatGeodesicEmbedding(Estimator):
                 self.distances_ = self._unit * stages.path_distances(self.distances_, self._cells, gate=self.paths)
             advance("embedding")
             found = metric_mds(
-                jnp.asarray(self.distances_ / self._unit, jnp.float32), dim=self.n_components, solver=self.mds,
-                weights=self._pair_weights(heat), key=jax.random.key(seed),
-            )  # fmt: skip
+                jnp.asarray(self.distances_ / self._unit, jnp.float32),
+                dim=self.n_components,
+                solver=self.mds,
+                weights=self._pair_weights(heat),
+                key=jax.random.key(seed),
+            )
             self._nodes, self.stress_ = np.asarray(found.points, np.float64), self._unit**2 * float(found.stress)
             advance("places")
             self.embedding_ = (self._unit * self._nodes).astype(dtype)
@@ -212,8 +234,10 @@ class HeatGeodesicEmbedding(Estimator):
         if count > 1:
             warnings.warn(
                 f"The neighbour graph has {count} connected components; distances between them are set by the floor of the "
-                "logarithm and mean nothing. Raise n_neighbors.", UserWarning, stacklevel=3,
-            )  # fmt: skip
+                "logarithm and mean nothing. Raise n_neighbors.",
+                UserWarning,
+                stacklevel=3,
+            )
         advance("Laplacian")
         self.laplacian_ = stages.cell_laplacian(self._cells, self.laplacian)
         return (*key, self.laplacian)
@@ -257,13 +281,24 @@ class HeatGeodesicEmbedding(Estimator):
     def _place(self, share: Any) -> np.ndarray:
         reference = np.zeros((0,))
         if self.rho > 0:
-            reference = np.stack([
-                stages.node_distances(h[None], t[None], sigma=self.sigma, rho=0.0, floor=FLOOR)
-                for h, t in zip(self.heat_, self._times, strict=True)
-            ])  # fmt: skip
+            reference = np.stack(
+                [
+                    stages.node_distances(h[None], t[None], sigma=self.sigma, rho=0.0, floor=FLOOR)
+                    for h, t in zip(self.heat_, self._times, strict=True)
+                ]
+            )
         paths = None if self.paths is None else self.distances_ / self._unit
-        return stages.place_points(share, self.heat_, self._times, self._nodes, sigma=self.sigma, rho=self.rho, floor=FLOOR,
-                                   reference=reference, paths=paths)  # fmt: skip
+        return stages.place_points(
+            share,
+            self.heat_,
+            self._times,
+            self._nodes,
+            sigma=self.sigma,
+            rho=self.rho,
+            floor=FLOOR,
+            reference=reference,
+            paths=paths,
+        )
 
     def _k(self, n: int) -> int:
         return min(NEIGHBORS, n - 1) if self.n_neighbors is None else int(self.n_neighbors)
@@ -278,9 +313,13 @@ class HeatGeodesicEmbedding(Estimator):
         require_known(self.laplacian, stages.FORMS, "laplacian")
         require_known(self.mds, ("sgd", "smacof", "classical"), "mds")
         require_known(self.kernel, ("exact", "chebyshev", "euler", "lowrank"), "kernel")
-        require(self.laplacian != "random_walk" or self.kernel in ("chebyshev", "euler"), "kernel",
-                got=f'"{self.kernel}" with laplacian="random_walk"', wanted='"chebyshev" or "euler"',
-                remedy='Set kernel="chebyshev": this Laplacian is not symmetric.')  # fmt: skip
+        require(
+            self.laplacian != "random_walk" or self.kernel in ("chebyshev", "euler"),
+            "kernel",
+            got=f'"{self.kernel}" with laplacian="random_walk"',
+            wanted='"chebyshev" or "euler"',
+            remedy='Set kernel="chebyshev": this Laplacian is not symmetric.',
+        )
         require(self.weights in WEIGHTS, "weights", got=repr(self.weights), wanted='None, "heat" or "inverse"')
         if isinstance(self.t, str):
             require_known(self.t, RULES, "t")
@@ -299,8 +338,13 @@ class HeatGeodesicEmbedding(Estimator):
     def _check_size(self, n: int) -> None:
         if n < 2:
             fail("X", got="1 sample", wanted="at least 2 points")
-        require(self._k(n) < n, "n_neighbors", got=self.n_neighbors, wanted=f"1 to {n - 1}, for {n} points",
-                remedy="Lower n_neighbors or give more points.")  # fmt: skip
+        require(
+            self._k(n) < n,
+            "n_neighbors",
+            got=self.n_neighbors,
+            wanted=f"1 to {n - 1}, for {n} points",
+            remedy="Lower n_neighbors or give more points.",
+        )
 
 
 def _is_count(value: Any) -> bool:
@@ -322,8 +366,12 @@ def _seed(state: Any) -> int:
         return int(state.integers(2**31 - 1))
     if isinstance(state, np.random.RandomState):
         return int(state.randint(2**31 - 1))
-    require(isinstance(state, numbers.Integral) and state >= 0, "random_state", got=repr(state),
-            wanted="None, an int >= 0, a Generator or a RandomState")  # fmt: skip
+    require(
+        isinstance(state, numbers.Integral) and state >= 0,
+        "random_state",
+        got=repr(state),
+        wanted="None, an int >= 0, a Generator or a RandomState",
+    )
     return int(state)
 
 

@@ -294,8 +294,11 @@ def _problem(distances: Array, start: Array, weights: Array | None) -> tuple[Arr
 def _spread(start: Array) -> Array:
     """An axis on which all points start at 0 would stay empty: there they take small, fixed places."""
     n, dim = start.shape
-    small = 1e-2 * jnp.sqrt(jnp.mean(jnp.sum(start * start, axis=1))) * jnp.asarray(
-        np.cos(np.outer(np.arange(1, n + 1), np.sqrt(2 + np.arange(dim)))), start.dtype)  # fmt: skip
+    small = (
+        1e-2
+        * jnp.sqrt(jnp.mean(jnp.sum(start * start, axis=1)))
+        * jnp.asarray(np.cos(np.outer(np.arange(1, n + 1), np.sqrt(2 + np.arange(dim)))), start.dtype)
+    )
     return jnp.where(jnp.any(start != 0, axis=0), start, small)
 
 

@@ -25,8 +25,10 @@ def fuse_scores(probability: np.ndarray, cosine: np.ndarray, *, power: float = 0
     Source: MMN, arXiv 2109.04872.
     """
     require(power >= 0, "power", got=power, wanted="at least 0")
-    cosine, probability = (v if v.dtype.itemsize > 2 and v.dtype.kind == "f" else v.astype(np.float64)
-                           for v in (real(cosine, "cosine"), real(probability, "probability")))  # fmt: skip
+    cosine, probability = (
+        v if v.dtype.itemsize > 2 and v.dtype.kind == "f" else v.astype(np.float64)
+        for v in (real(cosine, "cosine"), real(probability, "probability"))
+    )
     return np.clip((1 + cosine) / 2, 0, 1) ** power * probability
 
 

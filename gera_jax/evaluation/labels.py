@@ -85,8 +85,12 @@ def _of_objects(values: np.ndarray, name: str) -> np.ndarray:
         ),
         name,
     )
-    for kinds, dtype in (((str,), str), ((bytes,), bytes), ((bool, int, np.bool_, np.integer), object),
-                         ((bool, int, float, np.bool_, np.integer, np.floating), float)):  # fmt: skip
+    for kinds, dtype in (
+        ((str,), str),
+        ((bytes,), bytes),
+        ((bool, int, np.bool_, np.integer), object),
+        ((bool, int, float, np.bool_, np.integer, np.floating), float),
+    ):
         if all(isinstance(value, kinds) for value in flat):
             whole = dtype is object
             return np.array([int(value) for value in flat] if whole else list(flat), dtype).reshape(values.shape)

@@ -62,7 +62,9 @@ def layer_scores(x: Any, y: Any, *, measure: str = "mutual_knn", k: int | Litera
     require(len(x) == len(y), "y", got=f"{len(y)} rows", wanted=f"the same items as x ({len(x)} rows)")
     k = neighbour_count(k, len(x))
     prepare, score = PREPARED[measure]
-    made = [[prepare(ranks.unit_rows(rows_of(layers[:, i], name)), k) for i in range(layers.shape[1])]
-            for name, layers in (("x", x), ("y", y))]  # fmt: skip
+    made = [
+        [prepare(ranks.unit_rows(rows_of(layers[:, i], name)), k) for i in range(layers.shape[1])]
+        for name, layers in (("x", x), ("y", y))
+    ]
     scores = np.array([[float(score(a, b)) for b in made[1]] for a in made[0]])
     return scores / (len(x) * k) if measure == "mutual_knn" else scores

@@ -73,8 +73,12 @@ def heat_kernel(
     require(rank >= 1, "rank", got=rank, wanted="at least 1")
     require(0 < tolerance < 1, "tolerance", got=tolerance, wanted="a number between 0 and 1")
     if b is not None:
-        require(np.ndim(b) in (1, 2) and np.shape(b)[0] == shape[0], "b", got=f"shape {np.shape(b)}",
-                wanted=f"[{shape[0]}, columns], one row per node")  # fmt: skip
+        require(
+            np.ndim(b) in (1, 2) and np.shape(b)[0] == shape[0],
+            "b",
+            got=f"shape {np.shape(b)}",
+            wanted=f"[{shape[0]}, columns], one row per node",
+        )
     times = _times(t)
     options = dict(tolerance=tolerance, steps=steps, rank=min(rank, shape[0]), lambda_max=lambda_max)
     if sp.issparse(laplacian):
@@ -97,19 +101,28 @@ def _times(t: Any) -> Any:
     if isinstance(t, jax.core.Tracer):
         return t
     times = np.asarray(t, np.float64)
-    require(times.size > 0 and bool(np.all(np.isfinite(times) & (times >= 0))), "t", got=t,
-            wanted="a finite time >= 0, or several")  # fmt: skip
+    require(
+        times.size > 0 and bool(np.all(np.isfinite(times) & (times >= 0))), "t", got=t, wanted="a finite time >= 0, or several"
+    )
     return times
 
 
 def _dense_chebyshev(matrix, block, times, *, tolerance, lambda_max, **_):
     if isinstance(times, jax.core.Tracer):
-        fail("t", got="a traced time", wanted="a number: the degree of the polynomial follows from it",
-             remedy='Use method="exact" or "euler".')  # fmt: skip
+        fail(
+            "t",
+            got="a traced time",
+            wanted="a number: the degree of the polynomial follows from it",
+            remedy='Use method="exact" or "euler".',
+        )
     if lambda_max is None:
         if isinstance(matrix, jax.core.Tracer):
-            fail("lambda_max", got="None under jit or grad", wanted="an upper bound of the eigenvalues",
-                 remedy='Give lambda_max, or use method="exact" or "euler".')  # fmt: skip
+            fail(
+                "lambda_max",
+                got="None under jit or grad",
+                wanted="an upper bound of the eigenvalues",
+                remedy='Give lambda_max, or use method="exact" or "euler".',
+            )
         lambda_max = float(jnp.max(jnp.sum(jnp.abs(matrix), axis=1)))
     lambda_max = max(float(lambda_max), 1e-30)
     c = jnp.asarray(chebyshev_table(times, lambda_max, tolerance), matrix.dtype)

@@ -55,8 +55,13 @@ def heat_geodesic_distance(
     shape = heat.shape
     require(len(shape) >= 2, "heat", got=f"shape {shape}", wanted="[..., n, n] or [n, m]")
     if columns is None:
-        require(shape[-1] == shape[-2], "heat", got=f"shape {shape}", wanted="[..., n, n]",
-                remedy="For some columns only give diagonal [n] and columns [m] as well.")  # fmt: skip
+        require(
+            shape[-1] == shape[-2],
+            "heat",
+            got=f"shape {shape}",
+            wanted="[..., n, n]",
+            remedy="For some columns only give diagonal [n] and columns [m] as well.",
+        )
     check_parameters(t=t, sigma=sigma, rho=rho)
     own = xp.diagonal(heat, axis1=-2, axis2=-1) if diagonal is None else diagonal
     other = own if columns is None else own[columns]
@@ -125,8 +130,12 @@ def knee(x: Any, y: Any) -> int:
     1
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    require(x.shape == y.shape and x.ndim == 1 and len(x) >= 3, "y", got=f"shapes {x.shape} and {y.shape}",
-            wanted="two equal sequences of at least 3 points")  # fmt: skip
+    require(
+        x.shape == y.shape and x.ndim == 1 and len(x) >= 3,
+        "y",
+        got=f"shapes {x.shape} and {y.shape}",
+        wanted="two equal sequences of at least 3 points",
+    )
     span = (x[-1] - x[0], y[-1] - y[0])
     if not (span[0] > 0 and abs(span[1]) > 0):
         return len(x) // 2  # a flat curve has no knee

@@ -64,8 +64,13 @@ def neighbour_graph(
     x = x if isinstance(x, np.ndarray) else np.asarray(x)
     require(x.ndim == 2, "x", got=f"shape {x.shape}", wanted="[rows, features]")
     n = len(x)
-    require(1 <= k < n, "k", got=k, wanted=f"1 to {n - 1}, for {n} points without the point itself",
-            remedy="Lower k or give more points.")  # fmt: skip
+    require(
+        1 <= k < n,
+        "k",
+        got=k,
+        wanted=f"1 to {n - 1}, for {n} points without the point itself",
+        remedy="Lower k or give more points.",
+    )
     # Twice as many neighbours as asked: "alpha_decay" reaches a little beyond the k-th.
     reach = min(2 * k, n - 1) if kind == "alpha_decay" else k
     indices, distances = nearest(x, k=reach, metric=metric)

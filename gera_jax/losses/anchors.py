@@ -125,24 +125,50 @@ def _check(x, z, x_anchors, z_anchors, x_queue, z_queue, queue_mask, temperature
     checks.require_known(link, LINKS, "link")
     for name, value in (("x", x), ("z", z), ("x_anchors", x_anchors), ("z_anchors", z_anchors)):
         check_rank(value, 2, name)
-    checks.require(jnp.shape(x)[0] == jnp.shape(z)[0], "z", got=f"{jnp.shape(z)[0]} rows",
-                   wanted=f"the {jnp.shape(x)[0]} rows of x (row i matches row i)")  # fmt: skip
-    checks.require(jnp.shape(x)[0] > 0, "x", got="0 rows", wanted="at least 1 row",
-                   remedy="Leave the term of a modality without rows out, or pass its rows as masked.")  # fmt: skip
+    checks.require(
+        jnp.shape(x)[0] == jnp.shape(z)[0],
+        "z",
+        got=f"{jnp.shape(z)[0]} rows",
+        wanted=f"the {jnp.shape(x)[0]} rows of x (row i matches row i)",
+    )
+    checks.require(
+        jnp.shape(x)[0] > 0,
+        "x",
+        got="0 rows",
+        wanted="at least 1 row",
+        remedy="Leave the term of a modality without rows out, or pass its rows as masked.",
+    )
     count = jnp.shape(x_anchors)[0]
-    checks.require(jnp.shape(z_anchors)[0] == count, "z_anchors", got=f"{jnp.shape(z_anchors)[0]} anchors",
-                   wanted=f"the {count} of x_anchors", remedy="Anchor j stands for the same thing in both spaces.")  # fmt: skip
-    checks.require((x_queue is None) == (z_queue is None), "z_queue" if z_queue is None else "x_queue", got="one queue alone",
-                   wanted="x_queue and z_queue, or neither")  # fmt: skip
+    checks.require(
+        jnp.shape(z_anchors)[0] == count,
+        "z_anchors",
+        got=f"{jnp.shape(z_anchors)[0]} anchors",
+        wanted=f"the {count} of x_anchors",
+        remedy="Anchor j stands for the same thing in both spaces.",
+    )
+    checks.require(
+        (x_queue is None) == (z_queue is None),
+        "z_queue" if z_queue is None else "x_queue",
+        got="one queue alone",
+        wanted="x_queue and z_queue, or neither",
+    )
     rows = None if x_queue is None else jnp.shape(x_queue)[0]
     for name, queue, anchors, like in (("x", x_queue, x_anchors, x), ("z", z_queue, z_anchors, z)):
         width = jnp.shape(like)[1]
-        checks.require(jnp.shape(anchors)[1] == width, f"{name}_anchors", got=f"width {jnp.shape(anchors)[1]}",
-                       wanted=f"the width {width} of {name}")  # fmt: skip
+        checks.require(
+            jnp.shape(anchors)[1] == width,
+            f"{name}_anchors",
+            got=f"width {jnp.shape(anchors)[1]}",
+            wanted=f"the width {width} of {name}",
+        )
         check_shape(queue, (rows, width), f"{name}_queue", "Both queues hold the same rows, in the widths of x and z.")
     checks.require(queue_mask is None or x_queue is not None, "queue_mask", got="a mask without queues", wanted="queues with it")
     check_mask(queue_mask, (rows,), "queue_mask")
     check_mask(mask, (jnp.shape(x)[0],), "mask")
     if isinstance(temperature, numbers.Real):
-        checks.require(math.isfinite(temperature) and temperature > 0, "temperature", got=f"{temperature:g}",
-                       wanted="a positive finite number")  # fmt: skip
+        checks.require(
+            math.isfinite(temperature) and temperature > 0,
+            "temperature",
+            got=f"{temperature:g}",
+            wanted="a positive finite number",
+        )

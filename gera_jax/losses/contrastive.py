@@ -136,11 +136,19 @@ def symmetric_info_nce(
     _check(x, y, targets, x_groups, y_groups, x_mask, y_mask, weights, reduction, axis_name)
     n, m = len(x), len(y)
     if n != m and (weights is not None or reduction == "none"):
-        checks.fail("weights" if weights is not None else "reduction", got=f"{n} rows of x and {m} of y",
-                    wanted="as many rows of y as of x", remedy="Use info_nce for each direction.")  # fmt: skip
+        checks.fail(
+            "weights" if weights is not None else "reduction",
+            got=f"{n} rows of x and {m} of y",
+            wanted="as many rows of y as of x",
+            remedy="Use info_nce for each direction.",
+        )
     if targets is not None and axis_name is not None:
-        checks.fail("targets", got=f'targets under axis_name="{axis_name}"', wanted="groups there",
-                    remedy="Pass x_groups and y_groups: no device holds the columns of all targets.")  # fmt: skip
+        checks.fail(
+            "targets",
+            got=f'targets under axis_name="{axis_name}"',
+            wanted="groups there",
+            remedy="Pass x_groups and y_groups: no device holds the columns of all targets.",
+        )
     x, y, scale = _prepare(x, y, logit_scale, x_mask, y_mask)
     back_targets = None if targets is None else jnp.asarray(targets).T
     logits = back_logits = _logits(x, gather_rows(y, axis_name), scale)
@@ -218,8 +226,17 @@ def nt_xent(
 def _check(x, y, targets, x_groups, y_groups, x_mask, y_mask, weights, reduction, axis_name) -> None:
     check_reduction(reduction)
     check_pair(x, y, paired=targets is None and x_groups is None and y_groups is None)
-    check_matching(len(x), len(y), targets=targets, x_groups=x_groups, y_groups=y_groups, x_mask=x_mask, y_mask=y_mask,
-                   weights=weights, axis_name=axis_name)  # fmt: skip
+    check_matching(
+        len(x),
+        len(y),
+        targets=targets,
+        x_groups=x_groups,
+        y_groups=y_groups,
+        x_mask=x_mask,
+        y_mask=y_mask,
+        weights=weights,
+        axis_name=axis_name,
+    )
 
 
 def _prepare(x, y, logit_scale, x_mask, y_mask) -> tuple[Array, Array, Array]:
@@ -238,9 +255,17 @@ def _lead(margin: ArrayLike, scale: Array) -> Array | None:
 
 def _find(logits, axis, lead, targets, x_groups, y_groups, x_mask, y_mask, axis_name) -> tuple[Positives, Array]:
     """Positives and losses of the queries x; the candidates y of all devices lie along `axis` of `logits`."""
-    positives = find_positives(logits.shape[1 - axis], logits.shape[axis], targets=targets, x_groups=x_groups,
-                               y_groups=y_groups, x_mask=x_mask, y_mask=y_mask, axis_name=axis_name,
-                               dtype=logits.dtype)  # fmt: skip
+    positives = find_positives(
+        logits.shape[1 - axis],
+        logits.shape[axis],
+        targets=targets,
+        x_groups=x_groups,
+        y_groups=y_groups,
+        x_mask=x_mask,
+        y_mask=y_mask,
+        axis_name=axis_name,
+        dtype=logits.dtype,
+    )
     if lead is not None:
         logits = logits - jnp.where(positive_cells(positives, logits.shape, axis), lead, jnp.zeros((), lead.dtype))
     if y_mask is not None:

@@ -101,8 +101,14 @@ def diffusion_alignment(
     if form == "batch":
         x, z = gather_rows(x, axis_name)[None], gather_rows(z, axis_name)[None]
         mask = None if mask is None else gather_rows(mask, axis_name)[None]
-    recipe = dict(operator="markov" if form == "row" else operator, alpha=alpha, t=t, bandwidth=bandwidth, scale=scale,
-                  median_diagonal=median_diagonal)  # fmt: skip
+    recipe = dict(
+        operator="markov" if form == "row" else operator,
+        alpha=alpha,
+        t=t,
+        bandwidth=bandwidth,
+        scale=scale,
+        median_diagonal=median_diagonal,
+    )
     before, after = (_operator(points, mask, **recipe) for points in (x, z))
     if form == "log_euclidean":
         before, after = _log(before, gamma, mask), _log(after, gamma, mask)
@@ -160,8 +166,12 @@ def _check(x, z, form, operator, alpha, scale, bandwidth, gamma, normalization, 
     check_reduction(reduction)
     check_neighbourhoods(x, z, form, mask, weights)
     if form == "log_euclidean" and operator == "markov":
-        checks.fail("operator", got='"markov" with form="log_euclidean"', wanted='"symmetric"',
-                    remedy="The logarithm needs a symmetric matrix; both operators have the same eigenvalues.")  # fmt: skip
+        checks.fail(
+            "operator",
+            got='"markov" with form="log_euclidean"',
+            wanted='"symmetric"',
+            remedy="The logarithm needs a symmetric matrix; both operators have the same eigenvalues.",
+        )
     for name, value in (("scale", scale), ("gamma", gamma), ("bandwidth", bandwidth)):
         if isinstance(value, numbers.Real) and not (value > 0 and math.isfinite(value)):
             checks.fail(name, got=f"{value:g}", wanted="a positive finite number")

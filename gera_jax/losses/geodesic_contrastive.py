@@ -99,8 +99,19 @@ def geodesic_guided_contrastive(
         losses, weight = _clean(own, far, other, g, u, top, at, exists, tau, direction)
     else:
         target = jnp.take_along_axis(v, jnp.argmax(u, axis=2)[..., None], axis=1)  # v_p [r, S, d]
-        losses, weight = _released(own, far, other, g, u, top, at, exists, tau, jnp.einsum("isd,ijd->isj", target, v),
-                                  jnp.einsum("isd,md->ism", target, everything))  # fmt: skip
+        losses, weight = _released(
+            own,
+            far,
+            other,
+            g,
+            u,
+            top,
+            at,
+            exists,
+            tau,
+            jnp.einsum("isd,ijd->isj", target, v),
+            jnp.einsum("isd,md->ism", target, everything),
+        )
     weight = jnp.where(s_mask, weight, 0.0)
     total = global_sum(spoiled((weight * losses).sum(), g, u), axis_name)
     count = global_sum(weight.sum(), axis_name)

@@ -123,8 +123,9 @@ def moment_to_sentence(
     """
     check_moments(s, v, rank=3, s_mask=s_mask, v_mask=v_mask)
     check_cells(iou, s, v, "iou")
-    check_shape(sentence_iou, jnp.shape(s)[:2] + jnp.shape(s)[1:2], "sentence_iou",
-                "One entry per pair of sentences of a recording.")  # fmt: skip
+    check_shape(
+        sentence_iou, jnp.shape(s)[:2] + jnp.shape(s)[1:2], "sentence_iou", "One entry per pair of sentences of a recording."
+    )
     checks.require(positives >= 1, "positives", got=positives, wanted="at least 1")
     s, v = unit_rows(s, v, s_mask, v_mask)
     tau = scalar(temperature, s.dtype, "temperature", positive=True)

@@ -36,8 +36,13 @@ def check_real(value: Array, name: str) -> None:
     """Raise for text, objects and complex numbers (a cast would drop their imaginary part), and what JAX has no type for."""
     dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
     fine = any(jnp.issubdtype(dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)) and dtype != np.longdouble
-    checks.require(fine, name, got=f"dtype {dtype}", wanted="real numbers of at most 64 bits",
-                   remedy=f"Convert {name} with .astype(np.float32) if that is what it holds.")  # fmt: skip
+    checks.require(
+        fine,
+        name,
+        got=f"dtype {dtype}",
+        wanted="real numbers of at most 64 bits",
+        remedy=f"Convert {name} with .astype(np.float32) if that is what it holds.",
+    )
 
 
 def check_shape(value: Array | None, shape: tuple[int, ...], name: str, remedy: str = "") -> None:
@@ -109,8 +114,12 @@ def not_negative(value: Array | None, name: str, counts: Array | None = None) ->
         wrong = ~((given >= 0) & np.isfinite(given)) & seen
         if np.any(wrong):
             at = np.argwhere(wrong)[0].tolist()
-            checks.fail(name, got=f"{given[tuple(at)]} at {', '.join(map(str, at))}", wanted="numbers of at least 0",
-                        remedy="An entry of 0 leaves a row out.")  # fmt: skip
+            checks.fail(
+                name,
+                got=f"{given[tuple(at)]} at {', '.join(map(str, at))}",
+                wanted="numbers of at least 0",
+                remedy="An entry of 0 leaves a row out.",
+            )
     value = jnp.asarray(value)
     return jnp.where(value >= 0, value, jnp.asarray(jnp.nan, value.dtype)) if jnp.issubdtype(value.dtype, jnp.floating) else value
 

@@ -157,8 +157,13 @@ def _check(x, y, kind, lam, target, mask, reduction) -> None:
     checks.require_known(kind, KINDS, "kind")
     checks.require_known(target, TARGETS, "target")
     checks.require_known(reduction, ("mean", "sum"), "reduction")
-    checks.require(target == "identity" or kind == "vl", "target", got=f'"{target}" with kind="{kind}"',
-                   wanted='"identity"', remedy='Two matches belong to kind="vl", where both sides are mixed.')  # fmt: skip
+    checks.require(
+        target == "identity" or kind == "vl",
+        "target",
+        got=f'"{target}" with kind="{kind}"',
+        wanted='"identity"',
+        remedy='Two matches belong to kind="vl", where both sides are mixed.',
+    )
     check_pair(x, y, paired=True)
     check_mask(mask, (len(x),), "mask")
     if isinstance(lam, numbers.Real):

@@ -124,8 +124,9 @@ def mk_mmd(
     longest = max(factors) ** 0.5 if lengths else 1.0
     scale = sets.scale(bandwidths) if bandwidths in ("mean", "median") else sets.variance(jnp.asarray(longest, x.dtype))
     equal = scale == 0  # all rows equal: every kernel is 1, whatever its width
-    mixture = Mixture(tuple(factor / longest**2 for factor in factors), 1.0 if released else 1.0 / len(factors),
-                      drop_rounding=released)  # fmt: skip  # narrow kernels see rounding
+    mixture = Mixture(
+        tuple(factor / longest**2 for factor in factors), 1.0 if released else 1.0 / len(factors), drop_rounding=released
+    )  # narrow kernels see rounding
     value = sets.discrepancy(mixture, jnp.where(equal, jnp.ones_like(scale), scale), estimator)
     value = jnp.where(equal, jnp.zeros_like(value), value)
     # Every device holds the whole loss. The mean leaves the value and makes `pmean` of the gradients right.
@@ -162,14 +163,16 @@ class _Sets:
             if self.axis_name is None:
                 total = kernel_sum_within(mixture, self.rows[side], self.here[side], scale)
             else:
-                total = kernel_sum(mixture, True, self.rows[side], self.all_rows[side], self.here[side], self.everywhere[side],
-                                   scale, first)  # fmt: skip
+                total = kernel_sum(
+                    mixture, True, self.rows[side], self.all_rows[side], self.here[side], self.everywhere[side], scale, first
+                )
             total, couples = global_sum(total, self.axis_name), count * count
             if estimator == "unbiased":  # a row's pair with itself is k(0)
                 total, couples = total - mixture.at_zero * count, count * (count - 1)
             value = value + jnp.where(couples > 0, total, jnp.zeros_like(total)) / jnp.maximum(couples, 1)
-        total = kernel_sum(mixture, False, self.rows[0], self.all_rows[1], self.here[0], self.everywhere[1], scale,
-                           jnp.zeros((), jnp.int32))  # fmt: skip
+        total = kernel_sum(
+            mixture, False, self.rows[0], self.all_rows[1], self.here[0], self.everywhere[1], scale, jnp.zeros((), jnp.int32)
+        )
         value = value - 2 * global_sum(total, self.axis_name) / jnp.maximum(n * m, 1)
         return jnp.where(n * m > 0, value, jnp.zeros_like(value))
 

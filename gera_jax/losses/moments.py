@@ -18,11 +18,19 @@ def check_moments(s: Array, v: Array, *, rank: int | None, s_mask: Array | None,
             checks.fail(name, got=f"shape {jnp.shape(value)}", wanted=wanted, remedy=f"Give {name} a row axis for each of them.")
     lead = jnp.shape(s)[:-2]
     if jnp.shape(v)[:-2] != lead:
-        checks.fail("v", got=f"leading axes {jnp.shape(v)[:-2]}", wanted=f"those of s, {lead}",
-                    remedy="Sentences and moments of a recording share their place.")  # fmt: skip
+        checks.fail(
+            "v",
+            got=f"leading axes {jnp.shape(v)[:-2]}",
+            wanted=f"those of s, {lead}",
+            remedy="Sentences and moments of a recording share their place.",
+        )
     if jnp.shape(s)[-1] != jnp.shape(v)[-1]:
-        checks.fail("v", got=f"width {jnp.shape(v)[-1]}", wanted=f"the width {jnp.shape(s)[-1]} of s",
-                    remedy="Project both modalities into one shared space first.")  # fmt: skip
+        checks.fail(
+            "v",
+            got=f"width {jnp.shape(v)[-1]}",
+            wanted=f"the width {jnp.shape(s)[-1]} of s",
+            remedy="Project both modalities into one shared space first.",
+        )
     for name, value in (("s", s), ("v", v)):
         check_real(value, name)
     check_mask(s_mask, jnp.shape(s)[:-1], "s_mask")
@@ -43,8 +51,10 @@ def unit_rows(s: Array, v: Array, s_mask: Array | None, v_mask: Array | None) ->
 
 def masks(s: Array, v: Array, s_mask: Array | None, v_mask: Array | None) -> tuple[Array, Array]:
     """Both masks as arrays [..., S], [..., N]; all True where none is given."""
-    return (jnp.ones(s.shape[:-1], bool) if s_mask is None else s_mask,
-            jnp.ones(v.shape[:-1], bool) if v_mask is None else v_mask)  # fmt: skip
+    return (
+        jnp.ones(s.shape[:-1], bool) if s_mask is None else s_mask,
+        jnp.ones(v.shape[:-1], bool) if v_mask is None else v_mask,
+    )
 
 
 def cells(value: Array, exists: Array, dtype: jnp.dtype, missing: float = 0.0) -> Array:

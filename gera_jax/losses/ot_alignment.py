@@ -62,24 +62,38 @@ def ot_alignment(
     the derivative, and its code, have the student's. Its code ends with an averaged half-step: this plan is converged.
     """
     check_pair(x, y, paired=False)
-    checks.require((x_teacher is None) == (y_teacher is None), "y_teacher" if y_teacher is None else "x_teacher", got="None",
-                   wanted="both teachers, or neither")  # fmt: skip
+    checks.require(
+        (x_teacher is None) == (y_teacher is None),
+        "y_teacher" if y_teacher is None else "x_teacher",
+        got="None",
+        wanted="both teachers, or neither",
+    )
     if x_teacher is None:
         x_teacher, y_teacher = lax.stop_gradient((x, y))
     for name, teacher, rows in (("x_teacher", x_teacher, x), ("y_teacher", y_teacher, y)):
-        checks.require(jnp.ndim(teacher) == 2 and len(teacher) == len(rows), name, got=f"shape {jnp.shape(teacher)}",
-                       wanted=f"[{len(rows)}, width], a row for each of the student's")  # fmt: skip
-    checks.require(x_teacher.shape[1] == y_teacher.shape[1], "y_teacher", got=f"width {y_teacher.shape[1]}",
-                   wanted=f"width {x_teacher.shape[1]}, as x_teacher")  # fmt: skip
+        checks.require(
+            jnp.ndim(teacher) == 2 and len(teacher) == len(rows),
+            name,
+            got=f"shape {jnp.shape(teacher)}",
+            wanted=f"[{len(rows)}, width], a row for each of the student's",
+        )
+    checks.require(
+        x_teacher.shape[1] == y_teacher.shape[1],
+        "y_teacher",
+        got=f"width {y_teacher.shape[1]}",
+        wanted=f"width {x_teacher.shape[1]}, as x_teacher",
+    )
     check_mask(x_mask, (len(x),), "x_mask")
     check_mask(y_mask, (len(y),), "y_mask")
     dtype = compute_dtype(x, y)
     x, y = (safe_normalize(sanitize(rows.astype(dtype), mask)) for rows, mask in ((x, x_mask), (y, y_mask)))
     x_teacher, y_teacher = (
         gather_rows(lax.stop_gradient(safe_normalize(sanitize(rows.astype(dtype), mask))), axis_name)
-        for rows, mask in ((x_teacher, x_mask), (y_teacher, y_mask)))  # fmt: skip
-    masks = [gather_rows(jnp.ones(len(rows), bool) if mask is None else mask, axis_name)
-             for rows, mask in ((x, x_mask), (y, y_mask))]  # fmt: skip
+        for rows, mask in ((x_teacher, x_mask), (y_teacher, y_mask))
+    )
+    masks = [
+        gather_rows(jnp.ones(len(rows), bool) if mask is None else mask, axis_name) for rows, mask in ((x, x_mask), (y, y_mask))
+    ]
     cosine = jnp.matmul(x, gather_rows(y, axis_name).T, precision="highest")  # of this device's rows with all columns
     wanted = jnp.matmul(x_teacher, y_teacher.T, precision="highest")
     scores = gather_rows(lax.stop_gradient(cosine), axis_name)
@@ -87,7 +101,8 @@ def ot_alignment(
     teacher_width = scalar(teacher_epsilon, dtype, "teacher_epsilon", positive=True)
     plans = [
         sinkhorn(seen, epsilon=width, iterations=iterations, x_mask=masks[0], y_mask=masks[1]).log_plan
-        for seen, width in ((wanted, teacher_width), (scores, student_width))]  # fmt: skip
+        for seen, width in ((wanted, teacher_width), (scores, student_width))
+    ]
     teacher, student = (jnp.exp(plan) for plan in plans)
     cells = masks[0][:, None] & masks[1][None, :]
     zero = jnp.zeros((), dtype)

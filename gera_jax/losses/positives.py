@@ -89,8 +89,10 @@ def _cells(targets: Array, x_mask: Array | None, exists: Array | None) -> Array 
     """[n, m] bool: targets of rows and candidates that are there; None for all."""
     if x_mask is None and exists is None:
         return None
-    rows, columns = (jnp.ones(count, bool) if mask is None else jnp.asarray(mask)
-                     for mask, count in zip((x_mask, exists), jnp.shape(targets), strict=True))  # fmt: skip
+    rows, columns = (
+        jnp.ones(count, bool) if mask is None else jnp.asarray(mask)
+        for mask, count in zip((x_mask, exists), jnp.shape(targets), strict=True)
+    )
     return rows[:, None] & columns[None, :]
 
 
@@ -99,8 +101,13 @@ def _one_type(x_groups: Array, y_groups: Array) -> list[Array]:
     sides = [(name, _items(groups, name)) for name, groups in (("x_groups", x_groups), ("y_groups", y_groups))]
     dtype = np.promote_types(*(groups.dtype for _, groups in sides))
     fits = dtype.kind in "iu" and jax.dtypes.canonicalize_dtype(dtype) == dtype
-    checks.require(fits, "y_groups", got=" beside ".join(str(groups.dtype) for _, groups in sides),
-                   wanted="integers of one type", remedy=RENUMBER)  # fmt: skip
+    checks.require(
+        fits,
+        "y_groups",
+        got=" beside ".join(str(groups.dtype) for _, groups in sides),
+        wanted="integers of one type",
+        remedy=RENUMBER,
+    )
     return [jnp.asarray(groups).astype(dtype) for _, groups in sides]
 
 
@@ -140,8 +147,12 @@ def check_matching(
 ) -> None:
     """Raise for arguments that contradict each other or x [n, d] and y [m, d] in shape."""
     if targets is not None and (x_groups is not None or y_groups is not None):
-        checks.fail("targets", got="targets and groups together", wanted="one of the two",
-                    remedy="Drop x_groups and y_groups, or targets.")  # fmt: skip
+        checks.fail(
+            "targets",
+            got="targets and groups together",
+            wanted="one of the two",
+            remedy="Drop x_groups and y_groups, or targets.",
+        )
     if (x_groups is None) != (y_groups is None):
         missing, given = ("x_groups", "y_groups") if x_groups is None else ("y_groups", "x_groups")
         checks.fail(missing, got=f"{given} alone", wanted="x_groups and y_groups", remedy=f"Pass {missing} as well.")
@@ -150,8 +161,9 @@ def check_matching(
             continue
         value = value if hasattr(value, "dtype") else np.asarray(value)
         check_shape(value, (rows,), name, "One integer per row.")
-        checks.require(jnp.issubdtype(value.dtype, jnp.integer), name, got=f"dtype {value.dtype}", wanted="integers",
-                       remedy=RENUMBER)  # fmt: skip
+        checks.require(
+            jnp.issubdtype(value.dtype, jnp.integer), name, got=f"dtype {value.dtype}", wanted="integers", remedy=RENUMBER
+        )
     for name, value, rows in (("x_mask", x_mask, n), ("y_mask", y_mask, m)):
         check_mask(value, (rows,), name)
     check_shape(weights, (n,), "weights", "One weight per row of x.")

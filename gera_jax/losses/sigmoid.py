@@ -64,16 +64,18 @@ def sigmoid_contrastive(
     """
     check_reduction(reduction)
     check_pair(x, y, paired=x_groups is None and y_groups is None)
-    check_matching(len(x), len(y), x_groups=x_groups, y_groups=y_groups, x_mask=x_mask, y_mask=y_mask, weights=weights,
-                   axis_name=axis_name)  # fmt: skip
+    check_matching(
+        len(x), len(y), x_groups=x_groups, y_groups=y_groups, x_mask=x_mask, y_mask=y_mask, weights=weights, axis_name=axis_name
+    )
     x, y = jnp.asarray(x), jnp.asarray(y)
     dtype = compute_dtype(x, y)
     scale = scalar(logit_scale, dtype, "logit_scale", positive=True)
     bias = scalar(logit_bias, dtype, "logit_bias", positive=False)
     x, y = sanitize(x.astype(dtype), x_mask), gather_rows(sanitize(y.astype(dtype), y_mask), axis_name)
     n, m = len(x), len(y)
-    positives = find_positives(n, m, targets=None, x_groups=x_groups, y_groups=y_groups, x_mask=x_mask, y_mask=y_mask,
-                               axis_name=axis_name, dtype=dtype)  # fmt: skip
+    positives = find_positives(
+        n, m, targets=None, x_groups=x_groups, y_groups=y_groups, x_mask=x_mask, y_mask=y_mask, axis_name=axis_name, dtype=dtype
+    )
     match = positives.mass
     if match is None:
         match = positives.columns[:, None] == jnp.arange(m, dtype=jnp.int32)[None, :]

@@ -233,8 +233,12 @@ def _check(x, z, divergence, levels, level_weights, center, similarity, gamma, m
     check_rank(x, 2, "x")
     check_rank(z, 2, "z")
     if jnp.shape(x)[0] != jnp.shape(z)[0]:
-        checks.fail("z", got=f"{jnp.shape(z)[0]} rows", wanted=f"the {jnp.shape(x)[0]} rows of x, of any width",
-                    remedy="Pass the same rows after projection.")  # fmt: skip
+        checks.fail(
+            "z",
+            got=f"{jnp.shape(z)[0]} rows",
+            wanted=f"the {jnp.shape(x)[0]} rows of x, of any width",
+            remedy="Pass the same rows after projection.",
+        )
     whole = isinstance(levels, numbers.Integral) and not isinstance(levels, bool)
     checks.require(whole and levels >= 1, "levels", got=levels, wanted="a whole number of steps, at least 1")
     fine = isinstance(gamma, numbers.Real) and gamma > 0 and math.isfinite(gamma)

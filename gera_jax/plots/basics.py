@@ -88,8 +88,13 @@ def training_curves(
     recalls = {label: series for label, series in recalls.items() if len(series[0])}
     keys = {label: _loss_keys(rows) for label, rows in curves.items()}
     with_losses = [label for label in curves if keys[label]]
-    require(bool(recalls or with_losses), "curves", got="no recall and no loss in any row", wanted="one of them in some run",
-            remedy='Rows need "step" and "loss", "loss/<term>" or the metric.')  # fmt: skip
+    require(
+        bool(recalls or with_losses),
+        "curves",
+        got="no recall and no loss in any row",
+        wanted="one of them in some run",
+        remedy='Rows need "step" and "loss", "loss/<term>" or the metric.',
+    )
     wide = 2 if len(with_losses) > 1 else 1
     rows_of_losses = math.ceil(len(with_losses) / wide)
     figure, panels = new_figure(
@@ -137,8 +142,13 @@ def joint_space(
 ) -> Figure:
     """Two modalities in one plane, a line between the two sides of each true pair: short lines are good."""
     x, y = np.asarray(x, float), np.asarray(y, float)
-    require(x.shape == y.shape and x.ndim == 2 and x.shape[1] == 2, "x and y", got=f"{x.shape} and {y.shape}",
-            wanted="[n, 2] both", remedy="Use `pca_plane` first, rows in pairs.")  # fmt: skip
+    require(
+        x.shape == y.shape and x.ndim == 2 and x.shape[1] == 2,
+        "x and y",
+        got=f"{x.shape} and {y.shape}",
+        wanted="[n, 2] both",
+        remedy="Use `pca_plane` first, rows in pairs.",
+    )
     require(len(labels) in (0, len(x)), "labels", got=f"{len(labels)} for {len(x)} pairs", wanted="one for each, or none")
     figure, (axes,) = new_figure(7.2, 5.2)
     for a, b in zip(x, y, strict=True):
@@ -161,8 +171,12 @@ def joint_space(
 def pca_plane(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The rows of both modalities [n, d], [m, d] in the plane of their two joint principal directions."""
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    require(x.ndim == y.ndim == 2 and x.shape[1] == y.shape[1] >= 2, "x and y", got=f"{x.shape} and {y.shape}",
-            wanted="[n, d] and [m, d], d at least 2")  # fmt: skip
+    require(
+        x.ndim == y.ndim == 2 and x.shape[1] == y.shape[1] >= 2,
+        "x and y",
+        got=f"{x.shape} and {y.shape}",
+        wanted="[n, d] and [m, d], d at least 2",
+    )
     both = np.concatenate([x, y])
     bad = np.count_nonzero(~np.isfinite(both).all(axis=1))
     require(bad == 0, "x and y", got=f"{bad} rows with NaN or infinite values", wanted="finite numbers")
@@ -219,9 +233,17 @@ def chance_line(axes: Axes, chance: float | None, *, vertical: bool) -> None:
     (axes.axvline if vertical else axes.axhline)(100 * chance, color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
     at = (100 * chance, 1.0) if vertical else (1.0, 100 * chance)
     across = axes.get_xaxis_transform() if vertical else axes.get_yaxis_transform()
-    axes.annotate("chance", at, (3, -3) if vertical else (-2, 3), xycoords=across, textcoords="offset points",
-                  ha="left" if vertical else "right", va="top" if vertical else "bottom",
-                  fontsize=8, color=MUTED)  # fmt: skip
+    axes.annotate(
+        "chance",
+        at,
+        (3, -3) if vertical else (-2, 3),
+        xycoords=across,
+        textcoords="offset points",
+        ha="left" if vertical else "right",
+        va="top" if vertical else "bottom",
+        fontsize=8,
+        color=MUTED,
+    )
 
 
 def label_ends(axes: Axes, ends: list[tuple[float, float, str, str]]) -> None:
@@ -238,9 +260,17 @@ def label_ends(axes: Axes, ends: list[tuple[float, float, str, str]]) -> None:
         for i in range(len(heights) - 2, -1, -1):
             heights[i] = min(heights[i], heights[i + 1] - gap)
     for (_, y, label, color), height in zip(ends, heights, strict=True):
-        axes.annotate(label, (1.0, y), (1.03, height), xycoords=axes.get_yaxis_transform(),
-                      textcoords=axes.get_yaxis_transform(), va="center", fontsize=9, color=color,
-                      annotation_clip=False)  # fmt: skip
+        axes.annotate(
+            label,
+            (1.0, y),
+            (1.03, height),
+            xycoords=axes.get_yaxis_transform(),
+            textcoords=axes.get_yaxis_transform(),
+            va="center",
+            fontsize=9,
+            color=color,
+            annotation_clip=False,
+        )
 
 
 def _recall_key(rows: Sequence[Mapping[str, Any]]) -> str:

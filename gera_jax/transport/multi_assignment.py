@@ -108,8 +108,10 @@ def multi_assignment(
         weights = [a * factor for a, factor in zip(weights, factors, strict=True)]
         cells = times[0] * weights[0] + times[1] * weights[1] + extra
         log_cells = jnp.log(cells)
-        return tuple(log_a + jnp.log(factor) - log_cells - jnp.log(totals(a / cells) + extra)
-                     for log_a, factor, a in zip(slices, factors, weights, strict=True))  # fmt: skip
+        return tuple(
+            log_a + jnp.log(factor) - log_cells - jnp.log(totals(a / cells) + extra)
+            for log_a, factor, a in zip(slices, factors, weights, strict=True)
+        )
 
     weights = [jax.nn.softmax(log_a, axis=1) for log_a in lax.fori_loop(0, iterations, sweep, start)]
     zero = jnp.zeros((), dtype)
@@ -143,11 +145,19 @@ def _check(scores, assignments, epsilon, iterations, low, high, delta, mask) -> 
     for name, value in (("epsilon", epsilon), ("low", low), ("high", high), ("delta", delta)):
         checks.require(isinstance(value, numbers.Real) and math.isfinite(value), name, got=value, wanted="a finite number")
     checks.require(epsilon > 0, "epsilon", got=f"{epsilon:g}", wanted="above 0")
-    checks.require(high > low, "high", got=f"{high:g} beside low {low:g}", wanted="high above low",
-                   remedy="With equal factors every anchor is alike.")  # fmt: skip
+    checks.require(
+        high > low,
+        "high",
+        got=f"{high:g} beside low {low:g}",
+        wanted="high above low",
+        remedy="With equal factors every anchor is alike.",
+    )
     checks.require(delta >= 0, "delta", got=f"{delta:g}", wanted="at least 0")
     checks.require(iterations >= 1, "iterations", got=iterations, wanted="at least 1")
     if mask is not None:
-        checks.require(jnp.shape(mask) == jnp.shape(scores)[:1] and jnp.asarray(mask).dtype == jnp.bool_, "mask",
-                       got=f"shape {jnp.shape(mask)} of {jnp.asarray(mask).dtype}",
-                       wanted=f"bool of shape {jnp.shape(scores)[:1]}, True = a real row")  # fmt: skip
+        checks.require(
+            jnp.shape(mask) == jnp.shape(scores)[:1] and jnp.asarray(mask).dtype == jnp.bool_,
+            "mask",
+            got=f"shape {jnp.shape(mask)} of {jnp.asarray(mask).dtype}",
+            wanted=f"bool of shape {jnp.shape(scores)[:1]}, True = a real row",
+        )

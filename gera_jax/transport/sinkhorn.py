@@ -141,12 +141,20 @@ def _check(scores, epsilon, row_mass, column_mass, iterations, tolerance, x_mask
     checks.require(jnp.ndim(scores) == 2, "scores", got=f"shape {jnp.shape(scores)}", wanted="[rows, columns]")
     n, m = jnp.shape(scores)
     checks.require(n > 0 and m > 0, "scores", got=f"shape {(n, m)}", wanted="at least one row and one column")
-    for name, value, rows in (("row_mass", row_mass, n), ("column_mass", column_mass, m), ("x_mask", x_mask, n),
-                              ("y_mask", y_mask, m)):  # fmt: skip
+    for name, value, rows in (
+        ("row_mass", row_mass, n),
+        ("column_mass", column_mass, m),
+        ("x_mask", x_mask, n),
+        ("y_mask", y_mask, m),
+    ):
         if value is not None:
             checks.require(jnp.shape(value) == (rows,), name, got=f"shape {jnp.shape(value)}", wanted=f"shape ({rows},)")
-            checks.require("mask" not in name or jnp.asarray(value).dtype == jnp.bool_, name,
-                           got=f"dtype {jnp.asarray(value).dtype}", wanted="bool (True = a real row)")  # fmt: skip
+            checks.require(
+                "mask" not in name or jnp.asarray(value).dtype == jnp.bool_,
+                name,
+                got=f"dtype {jnp.asarray(value).dtype}",
+                wanted="bool (True = a real row)",
+            )
     width = known(epsilon)
     if width is not None:
         checks.require(bool(np.isfinite(width) and width > 0), "epsilon", got=f"{width:g}", wanted="a positive finite number")
@@ -166,17 +174,31 @@ def _check_numbers(dtype, epsilon, scores, row_mass, column_mass, x_mask, y_mask
     cells = scores[a > 0][:, b > 0]
     if cells.size == 0:
         return
-    checks.require(bool(np.isclose(a.sum(), b.sum(), rtol=1e-3)), "column_mass", got=f"a total of {b.sum():g}",
-                   wanted=f"the total {a.sum():g} of row_mass", remedy="Divide both by their sums.")  # fmt: skip
+    checks.require(
+        bool(np.isclose(a.sum(), b.sum(), rtol=1e-3)),
+        "column_mass",
+        got=f"a total of {b.sum():g}",
+        wanted=f"the total {a.sum():g} of row_mass",
+        remedy="Divide both by their sums.",
+    )
     checks.require(not (cells == np.inf).any(), "scores", got="+inf", wanted="finite scores, or -inf where nothing goes")
     for axis, side, mass in ((1, "row", a), (0, "column", b)):
         empty = (cells == -np.inf).all(axis)
-        checks.require(not empty.any(), "scores", got=f"-inf alone in {side} {np.flatnonzero(mass)[empty.argmax()]}",
-                       wanted="a cell for the mass of each row and column", remedy=f"Mask that {side}.")  # fmt: skip
+        checks.require(
+            not empty.any(),
+            "scores",
+            got=f"-inf alone in {side} {np.flatnonzero(mass)[empty.argmax()]}",
+            wanted="a cell for the mass of each row and column",
+            remedy=f"Mask that {side}.",
+        )
     finest = float(jnp.finfo(dtype).eps) * float(np.abs(cells[np.isfinite(cells)]).max(initial=0))
-    checks.require(epsilon is None or float(epsilon) >= finest, "epsilon", got=f"{float(epsilon or 0):g}",
-                   wanted=f"at least {finest:.2g}, the rounding of these scores in {dtype}",
-                   remedy="Raise it, subtract what all scores share, or use float64 (jax.enable_x64).")  # fmt: skip
+    checks.require(
+        epsilon is None or float(epsilon) >= finest,
+        "epsilon",
+        got=f"{float(epsilon or 0):g}",
+        wanted=f"at least {finest:.2g}, the rounding of these scores in {dtype}",
+        remedy="Raise it, subtract what all scores share, or use float64 (jax.enable_x64).",
+    )
 
 
 def _known_mass(name: str, mass: np.ndarray | None, mask: np.ndarray | None, count: int) -> np.ndarray:

@@ -23,9 +23,17 @@ class TwoOfMany(baselines.GeneralizedCCA):
         return self.transform("y_pairs", y)
 
 
-METHODS = {"procrustes": baselines.Procrustes, "ridge_cca": baselines.RidgeCCA, "csa": baselines.CSA, "asif": baselines.ASIF,
-           "kernel_cca": baselines.KernelCCA, "wasserstein": lambda: baselines.WassersteinProcrustes(restarts=1, rounds=3),
-           "sue": baselines.SUE, "auto": baselines.CotrainedHeads, "generalized": TwoOfMany}  # fmt: skip
+METHODS = {
+    "procrustes": baselines.Procrustes,
+    "ridge_cca": baselines.RidgeCCA,
+    "csa": baselines.CSA,
+    "asif": baselines.ASIF,
+    "kernel_cca": baselines.KernelCCA,
+    "wasserstein": lambda: baselines.WassersteinProcrustes(restarts=1, rounds=3),
+    "sue": baselines.SUE,
+    "auto": baselines.CotrainedHeads,
+    "generalized": TwoOfMany,
+}
 every_method = pytest.mark.parametrize("make", METHODS.values(), ids=METHODS)
 
 
@@ -102,8 +110,12 @@ def test_bad_rows_are_named_by_array_and_row(make):
     bad[[7, 12], 2] = np.nan, np.inf
     with pytest.raises(InputError, match=r"x_pairs: got 2 rows with NaN or infinity \(first: row 7\)"):
         make().fit(bad[:30], y[:30])
-    for rows, words in ((x[:30] + 1j, "complex"), (x[:30].astype(str), "texts"), (x[:30].astype(object), "objects"),
-                        (x[0], r"shape \(6,\)")):  # fmt: skip
+    for rows, words in (
+        (x[:30] + 1j, "complex"),
+        (x[:30].astype(str), "texts"),
+        (x[:30].astype(object), "objects"),
+        (x[0], r"shape \(6,\)"),
+    ):
         with pytest.raises(InputError, match=f"x_pairs: got {words}"):
             make().fit(rows, y[:30])
     if make is not TwoOfMany:

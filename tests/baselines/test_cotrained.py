@@ -307,7 +307,7 @@ def test_a_pool_row_is_smoothed_as_a_new_row_would_be():
         (dict(x=np.ones((3, 5))), "x: got width 5; wanted width 14"),
         (dict(x_pairs=5 + np.eye(16)[:, :1], x=-np.eye(40)[:, :1]), "x_pairs: got rows of one direction from the mean"),
     ],
-)  # fmt: skip
+)
 def test_bad_rows_are_refused(change, words):
     train, _, _ = split()
     with pytest.raises(InputError, match="got") as error:
@@ -330,7 +330,7 @@ def test_bad_rows_are_refused(change, words):
         (dict(width=64.0), "width: got 64.0; wanted None or an int >= 3"),
         (dict(max_pool=1), "max_pool: got 1; wanted at least 2"),
     ],
-)  # fmt: skip
+)
 def test_bad_options_are_refused(options, words):
     with pytest.raises(InputError) as error:
         CotrainedHeads(**options)

@@ -72,11 +72,14 @@ def test_landmarks_are_the_pairs_and_then_unpaired_rows():
     assert isinstance(model, Baseline)
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    (dict(width=0), "width: got 0; wanted a number > 0."),
-    (dict(landmarks=1), "landmarks: got 1; wanted at least 2."),
-    (dict(regularization=-1), 'regularization: got -1; wanted a number >= 0 or "auto".'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (dict(width=0), "width: got 0; wanted a number > 0."),
+        (dict(landmarks=1), "landmarks: got 1; wanted at least 2."),
+        (dict(regularization=-1), 'regularization: got -1; wanted a number >= 0 or "auto".'),
+    ],
+)
 def test_bad_options(options, words):
     with pytest.raises(InputError) as error:
         KernelCCA(**options)

@@ -86,11 +86,14 @@ def test_the_linear_term_breaks_a_tie():
     assert quadratic_assignment(a, a, wanted).tolist() == [3, 1, 4, 0, 2]
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    (dict(pair_mass=0), "pair_mass: got 0; wanted a number > 0."),
-    (dict(centers=1), "centers: got 1; wanted at least 2."),
-    (dict(dim=0), "dim: got 0; wanted None or at least 1."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (dict(pair_mass=0), "pair_mass: got 0; wanted a number > 0."),
+        (dict(centers=1), "centers: got 1; wanted at least 2."),
+        (dict(dim=0), "dim: got 0; wanted None or at least 1."),
+    ],
+)
 def test_bad_options(options, words):
     with pytest.raises(InputError) as error:
         WassersteinProcrustes(**options)
@@ -100,5 +103,6 @@ def test_bad_options(options, words):
 def test_rows_that_are_all_equal():
     with pytest.raises(InputError) as error:
         WassersteinProcrustes().fit(np.ones((3, 2)), np.eye(3))
-    assert str(error.value) == ("x_pairs: got rows that are all equal; wanted rows that differ. "
-                                "Are the right array and the right rows given?")  # fmt: skip
+    assert str(error.value) == (
+        "x_pairs: got rows that are all equal; wanted rows that differ. Are the right array and the right rows given?"
+    )

@@ -70,8 +70,26 @@ def test_fit_and_compare_take_ids_by_name(files, tmp_path, capsys, caplog):
     assert data["paired_by"] == "id" and data["meet"] == 60 and data["rows"] == dict(x=65, y=60) and data["unpaired"]["x"] == 5
     assert "65 rows of x, 60 rows of y: 60 items have rows of both, found by id" in caplog.text
     assert gera_jax.Aligner.load(tmp_path / "model").score(X, Y)["mean/R@10"] > 0.9  # by row number: about 10 / 60
-    assert main(["compare", *words, "--methods", "procrustes", "--seeds", "2", "--counts", "20", "--jobs", "1", "--json",
-                 "--output", f"{tmp_path}/out"]) == 0  # fmt: skip
+    assert (
+        main(
+            [
+                "compare",
+                *words,
+                "--methods",
+                "procrustes",
+                "--seeds",
+                "2",
+                "--counts",
+                "20",
+                "--jobs",
+                "1",
+                "--json",
+                "--output",
+                f"{tmp_path}/out",
+            ]
+        )
+        == 0
+    )
     told = told_of(capsys)
     assert told["recommended"] == "procrustes" and told["info"]["data"]["rows"] == dict(x=65, y=60)
     for command in ("command", "train"):
@@ -94,13 +112,16 @@ def test_ids_in_python_are_lists_or_names(files):
         make_task(x=X, y=Y, x_ids="image_name")
 
 
-@pytest.mark.parametrize(("given", "words"), [
-    (dict(x=X, y=Y, x_ids=IDS), "x"),
-    (dict(x=X, y=Y[:50]), "60 rows"),
-    (dict(x=X, y=Y, x_ids=IDS, y_ids=np.arange(60)), "strings"),
-    (dict(x=X, y=Y, x_ids=IDS, y_ids=[f"z{i}" for i in range(60)]), "0 ids on both sides"),
-    (dict(x=X, y=Y, x_ids=IDS[:-1], y_ids=IDS), "one id a row"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (dict(x=X, y=Y, x_ids=IDS), "x"),
+        (dict(x=X, y=Y[:50]), "60 rows"),
+        (dict(x=X, y=Y, x_ids=IDS, y_ids=np.arange(60)), "strings"),
+        (dict(x=X, y=Y, x_ids=IDS, y_ids=[f"z{i}" for i in range(60)]), "0 ids on both sides"),
+        (dict(x=X, y=Y, x_ids=IDS[:-1], y_ids=IDS), "one id a row"),
+    ],
+)
 def test_ids_that_cannot_pair_are_refused(given, words):
     with pytest.raises(InputError) as error:
         make_task(**given)
@@ -167,8 +188,11 @@ def test_a_kept_start_is_told_in_tables_and_pages(tmp_path):
 def test_cells_of_trained_methods_know_their_best_step(monkeypatch):
     task = make_task(x=X, y=Y)
     data, options = task.data(20, 0), dict(budget=1, metric="mean/R@10")
-    run = SimpleNamespace(best_step=0, experiment=SimpleNamespace(data=SimpleNamespace(features=dict(x=data.features["x"], y=data.features["y"]))),
-                          project=lambda name, rows: rows[:, :3])  # fmt: skip
+    run = SimpleNamespace(
+        best_step=0,
+        experiment=SimpleNamespace(data=SimpleNamespace(features=dict(x=data.features["x"], y=data.features["y"]))),
+        project=lambda name, rows: rows[:, :3],
+    )
     monkeypatch.setattr(training, "train", lambda *a, **k: run)
     trained, closed = find(["contrastive_linear", "procrustes"])
     assert sweep.run_cell(task, data, trained, 0, **options).best_step == 0

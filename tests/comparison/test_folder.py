@@ -139,16 +139,19 @@ def test_another_folder_is_refused_before_the_first_fit(whole, tmp_path, monkeyp
         gera_jax.compare(**OPTIONS, output=whole / "results.json")
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    (dict(metric="nope"), 'metric: got "nope"; wanted a known name'),
-    (dict(metric="mean/R@2"), 'metric: got "mean/R@2"; wanted a known name. Did you mean "mean/R@'),
-    (dict(seeds=2.5), "seeds: got 2.5; wanted a whole number, at least 1"),
-    (dict(jobs=True), "jobs: got True; wanted a whole number, at least 1"),
-    (dict(counts=("a",)), "pairs: got a; wanted a whole number, at least 2"),
-    (dict(val="many"), "val: got many; wanted a whole number, at least 0"),
-    (dict(x_unpaired_ids=["a"]), "x_unpaired_ids: got ids without rows; wanted x_unpaired with them"),
-    (dict(config="c.py"), "config: got a config and x, y, seeds, budget, counts, methods; wanted one of them"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (dict(metric="nope"), 'metric: got "nope"; wanted a known name'),
+        (dict(metric="mean/R@2"), 'metric: got "mean/R@2"; wanted a known name. Did you mean "mean/R@'),
+        (dict(seeds=2.5), "seeds: got 2.5; wanted a whole number, at least 1"),
+        (dict(jobs=True), "jobs: got True; wanted a whole number, at least 1"),
+        (dict(counts=("a",)), "pairs: got a; wanted a whole number, at least 2"),
+        (dict(val="many"), "val: got many; wanted a whole number, at least 0"),
+        (dict(x_unpaired_ids=["a"]), "x_unpaired_ids: got ids without rows; wanted x_unpaired with them"),
+        (dict(config="c.py"), "config: got a config and x, y, seeds, budget, counts, methods; wanted one of them"),
+    ],
+)
 def test_what_is_wrong_is_said_before_the_first_fit(change, words, tmp_path, monkeypatch):
     monkeypatch.setattr(sweep, "run_cell", lambda *a, **k: pytest.fail("a cell was measured"))
     with pytest.raises(InputError) as error:
@@ -204,8 +207,26 @@ def test_paths_with_commas_colons_spaces_and_quotes(tmp_path, capsys):
     np.save(folder / "x,1.npy", X)
     np.save(folder / "y 2.npy", Y)
     words = ["--x", f"{folder}/x,1.npy", "--y", f"{folder}/y 2.npy"]
-    assert main(["compare", *words, "--methods", "procrustes", "--seeds", "1", "--counts", "10", "--jobs", "1", "--json",
-                 "--output", f"{folder}/out"]) == 0  # fmt: skip
+    assert (
+        main(
+            [
+                "compare",
+                *words,
+                "--methods",
+                "procrustes",
+                "--seeds",
+                "1",
+                "--counts",
+                "10",
+                "--jobs",
+                "1",
+                "--json",
+                "--output",
+                f"{folder}/out",
+            ]
+        )
+        == 0
+    )
     train = json.loads(capsys.readouterr().out)["info"]["train"]
     import shlex
 

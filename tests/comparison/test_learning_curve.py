@@ -135,22 +135,28 @@ def test_hiding_the_last_count():
     assert hide_last(COUNTS[:3], np.full((2, 3), 0.5), gallery=10) is None
 
 
-@pytest.mark.parametrize(("pairs", "values", "words"), [
-    ([20], [[0.1]], "pairs: got [20]; wanted at least 2 different counts."),
-    ([20, 20], [[0.1, 0.2]], "pairs: got [20, 20]; wanted at least 2 different counts."),
-    ([20, 50], [[0.1, np.nan]], "values: got numbers that are not finite; wanted finite numbers."),
-    ([20, 50], [[0.1]], "values: got shape (1, 1); wanted [seeds, 2]."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("pairs", "values", "words"),
+    [
+        ([20], [[0.1]], "pairs: got [20]; wanted at least 2 different counts."),
+        ([20, 20], [[0.1, 0.2]], "pairs: got [20, 20]; wanted at least 2 different counts."),
+        ([20, 50], [[0.1, np.nan]], "values: got numbers that are not finite; wanted finite numbers."),
+        ([20, 50], [[0.1]], "values: got shape (1, 1); wanted [seeds, 2]."),
+    ],
+)
 def test_faults(pairs, values, words):
     with pytest.raises(InputError) as error:
         LearningCurve.fit(pairs, values, gallery=100)
     assert str(error.value) == words
 
 
-@pytest.mark.parametrize(("asked", "words"), [
-    (dict(pairs=0.5), "pairs: got 0.5; wanted at least 1."),
-    (dict(pairs=10, confidence=1.0), "confidence: got 1.0; wanted a number in (0, 1)."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (dict(pairs=0.5), "pairs: got 0.5; wanted at least 1."),
+        (dict(pairs=10, confidence=1.0), "confidence: got 1.0; wanted a number in (0, 1)."),
+    ],
+)
 def test_faults_of_a_prediction(asked, words):
     with pytest.raises(InputError) as error:
         LearningCurve.fit(COUNTS, np.full((2, 5), 0.5), gallery=100).predict(**asked)

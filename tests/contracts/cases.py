@@ -100,20 +100,29 @@ def _contrastive() -> list[Case]:
         Case("info_nce-targets", "info_nce", **nce, arrays=dict(targets=soft_targets(), x_mask=MASK)),
         Case("info_nce-groups", "info_nce", **nce, arrays=dict(**groups, **both, weights=WEIGHTS)),
         Case("symmetric_info_nce", "symmetric_info_nce", **sym, swappable=True),
-        Case("symmetric-masks", "symmetric_info_nce", **sym,
-             arrays=dict(x_mask=MASK, y_mask=other, weights=WEIGHTS)),
-        Case("symmetric-groups", "symmetric_info_nce", **sym, swappable=True,
-             arrays=dict(**groups, **both, weights=WEIGHTS)),
+        Case("symmetric-masks", "symmetric_info_nce", **sym, arrays=dict(x_mask=MASK, y_mask=other, weights=WEIGHTS)),
+        Case("symmetric-groups", "symmetric_info_nce", **sym, swappable=True, arrays=dict(**groups, **both, weights=WEIGHTS)),
         Case("symmetric-targets", "symmetric_info_nce", **sym, arrays=dict(targets=soft_targets()), shards=False),
         Case("sigmoid_contrastive", "sigmoid_contrastive", **sig, swappable=True),
         Case("sigmoid-groups", "sigmoid_contrastive", **sig, arrays=dict(**groups, **both, weights=WEIGHTS)),
-        Case("info_nce-margin", "info_nce", **nce | dict(static=dict(logit_scale=7.0, margin=0.2)),
-             arrays=dict(x_mask=MASK, y_mask=other), wrong={"no margin": dict(margin=0.0), "margin": dict(margin=-0.2)}),
-        Case("symmetric-margin-groups", "symmetric_info_nce", **sym | dict(static=dict(logit_scale=7.0, margin=0.2)),
-             swappable=True, arrays=dict(**groups, **both), wrong={"no margin": dict(margin=0.0), "scaled": dict(margin=1.4)}),
+        Case(
+            "info_nce-margin",
+            "info_nce",
+            **nce | dict(static=dict(logit_scale=7.0, margin=0.2)),
+            arrays=dict(x_mask=MASK, y_mask=other),
+            wrong={"no margin": dict(margin=0.0), "margin": dict(margin=-0.2)},
+        ),
+        Case(
+            "symmetric-margin-groups",
+            "symmetric_info_nce",
+            **sym | dict(static=dict(logit_scale=7.0, margin=0.2)),
+            swappable=True,
+            arrays=dict(**groups, **both),
+            wrong={"no margin": dict(margin=0.0), "scaled": dict(margin=1.4)},
+        ),
         Case("nt_xent", "nt_xent", **ntx),
         Case("nt_xent-mask", "nt_xent", **ntx, arrays=dict(mask=MASK, weights=WEIGHTS)),
-    ]  # fmt: skip
+    ]
 
 
 def _diffusion() -> list[Case]:
@@ -145,11 +154,27 @@ TRANSPORT = cases_transport.cases(Case, rows, mask=MASK)
 CASES = _contrastive() + _diffusion() + STRUCTURE + DENSITY + MIXUP + ANCHORS + GROUNDING + HEAT + TRANSPORT
 BY_NAME = {case.name: case for case in CASES}
 # One plain configuration of every loss and form: for contracts where the arguments do not matter.
-PLAIN = [BY_NAME[n] for n in (
-    "info_nce", "symmetric_info_nce", "sigmoid_contrastive", "nt_xent", "diffusion-neighbourhood",
-    "diffusion-batch", "diffusion-row", "diffusion-log", *cases_structure.PLAIN, *cases_density.PLAIN,
-    *cases_mixup.PLAIN, *cases_anchors.PLAIN, *cases_grounding.PLAIN, *cases_transport.PLAIN, "heat-neighbourhood", "heat-batch",
-)]  # fmt: skip
+PLAIN = [
+    BY_NAME[n]
+    for n in (
+        "info_nce",
+        "symmetric_info_nce",
+        "sigmoid_contrastive",
+        "nt_xent",
+        "diffusion-neighbourhood",
+        "diffusion-batch",
+        "diffusion-row",
+        "diffusion-log",
+        *cases_structure.PLAIN,
+        *cases_density.PLAIN,
+        *cases_mixup.PLAIN,
+        *cases_anchors.PLAIN,
+        *cases_grounding.PLAIN,
+        *cases_transport.PLAIN,
+        "heat-neighbourhood",
+        "heat-batch",
+    )
+]
 MASKED = [case for case in CASES if case.masks]
 
 

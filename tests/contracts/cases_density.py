@@ -28,8 +28,17 @@ def cases(case, *, mask: np.ndarray) -> list:
 
     def one(name, loss, arrays=None, *wrong, **static):
         held = held_scale if loss == "mk_mmd" else None
-        return case(name, loss, getattr(density, loss), two_sets, static=static, arrays=arrays or {}, held=held,
-                    wrong={str(w): w for w in wrong}, swappable=True)  # fmt: skip
+        return case(
+            name,
+            loss,
+            getattr(density, loss),
+            two_sets,
+            static=static,
+            arrays=arrays or {},
+            held=held,
+            wrong={str(w): w for w in wrong},
+            swappable=True,
+        )
 
     return [
         one("density", "semantic_density", None, released, dict(bandwidth=0.55)),

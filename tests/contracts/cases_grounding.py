@@ -52,28 +52,69 @@ def cases(case) -> list:
     shared = dict(make=moments, inputs=("s", "v"), swappable=True)
     bce = dict(loss="moment_bce", oracle=grounding.moment_bce, needs=_needs("iou"), **shared)
     back = dict(loss="moment_to_sentence", oracle=grounding.moment_to_sentence, needs=_needs("iou", "sentence_iou"), **shared)
-    guided = dict(loss="geodesic_guided_contrastive", oracle=grounding.geodesic_guided_contrastive,
-                  needs=_needs("iou", "similarity"), **shared)  # fmt: skip
+    guided = dict(
+        loss="geodesic_guided_contrastive",
+        oracle=grounding.geodesic_guided_contrastive,
+        needs=_needs("iou", "similarity"),
+        **shared,
+    )
     shapley = dict(loss="shapley_interaction", oracle=grounding.shapley_interaction, needs=_needs(), **shared)
     released = {"clean": dict(form="clean")}
     return [
         case("moment_bce", arrays=own, wrong={"scale": dict(logit_scale=1.0), "bounds": dict(iou_min=0.3)}, **bce),
         case("moment_bce-masks", arrays={**own, **both}, static=dict(iou_min=0.3, iou_max=0.7, logit_scale=4.0), **bce),
         case("moment_to_sentence", arrays=pair, wrong={"margin": dict(margin=0.0), "tau": dict(temperature=0.2)}, **back),
-        case("moment_to_sentence-masks", arrays={**pair, **both}, static=dict(margin=0.1, temperature=0.3, positives=2),
-             wrong={"one": dict(positives=1)}, **back),
-        case("geodesic_guided", arrays=cell, static=dict(positives=2),
-             wrong={"pushing": dict(direction="pushing"), "all": dict(positives=4), "released": dict(form="released")}, **guided),
-        case("geodesic_guided-pushing", arrays={**cell, **both}, static=dict(direction="pushing", positives=2, temperature=0.4),
-             wrong={"sparing": dict(direction="sparing")}, **guided),
-        case("geodesic_guided-released", arrays=cell, static=dict(form="released", positives=2, temperature=2.0), wrong=released, **guided),
-        case("geodesic_guided-released-masks", arrays={**cell, **both}, static=dict(form="released", positives=3, temperature=1.0),
-             wrong=released, **guided),
-        case("shapley_interaction", static=dict(form="intended"), wrong={"released": dict(form="released")}, held=_labels, **shapley),
+        case(
+            "moment_to_sentence-masks",
+            arrays={**pair, **both},
+            static=dict(margin=0.1, temperature=0.3, positives=2),
+            wrong={"one": dict(positives=1)},
+            **back,
+        ),
+        case(
+            "geodesic_guided",
+            arrays=cell,
+            static=dict(positives=2),
+            wrong={"pushing": dict(direction="pushing"), "all": dict(positives=4), "released": dict(form="released")},
+            **guided,
+        ),
+        case(
+            "geodesic_guided-pushing",
+            arrays={**cell, **both},
+            static=dict(direction="pushing", positives=2, temperature=0.4),
+            wrong={"sparing": dict(direction="sparing")},
+            **guided,
+        ),
+        case(
+            "geodesic_guided-released",
+            arrays=cell,
+            static=dict(form="released", positives=2, temperature=2.0),
+            wrong=released,
+            **guided,
+        ),
+        case(
+            "geodesic_guided-released-masks",
+            arrays={**cell, **both},
+            static=dict(form="released", positives=3, temperature=1.0),
+            wrong=released,
+            **guided,
+        ),
+        case(
+            "shapley_interaction",
+            static=dict(form="intended"),
+            wrong={"released": dict(form="released")},
+            held=_labels,
+            **shapley,
+        ),
         case("shapley_interaction-masks", arrays=both, held=_labels, wrong={"released": dict(form="released")}, **shapley),
-        case("shapley_interaction-released", static=dict(form="released"), arrays=both, wrong={"intended": dict(form="intended")},
-             **shapley),
-    ]  # fmt: skip
+        case(
+            "shapley_interaction-released",
+            static=dict(form="released"),
+            arrays=both,
+            wrong={"intended": dict(form="intended")},
+            **shapley,
+        ),
+    ]
 
 
 def _labels(case, x, y) -> dict:
@@ -111,7 +152,12 @@ def _faults() -> list[tuple]:
         ("moment_bce", good, dict(iou=_zeros(2, 4, 5)), ("iou", "sentence and moment")),
         ("moment_bce", good, {**bce, "iou_min": 1.0}, ("iou_min", "below iou_max")),
         ("moment_bce", good, {**bce, "logit_scale": 0.0}, ("logit_scale", "0")),
-        ("moment_to_sentence", (_zeros(4, 3), _zeros(4, 3)), dict(iou=_zeros(4, 4), sentence_iou=_zeros(4, 4)), ("\\bs\\b", "three axes")),
+        (
+            "moment_to_sentence",
+            (_zeros(4, 3), _zeros(4, 3)),
+            dict(iou=_zeros(4, 4), sentence_iou=_zeros(4, 4)),
+            ("\\bs\\b", "three axes"),
+        ),
         ("moment_to_sentence", good, {**back, "sentence_iou": _zeros(2, 4, 3)}, ("sentence_iou", "pair of sentences")),
         ("moment_to_sentence", good, {**back, "positives": 0}, ("positives", "at least 1")),
         ("moment_to_sentence", good, {**back, "temperature": 0.0}, ("temperature", "positive")),
@@ -121,7 +167,7 @@ def _faults() -> list[tuple]:
         ("geodesic_guided_contrastive", good, {**guided, "temperature": -1.0}, ("temperature", "-1")),
         ("geodesic_guided_contrastive", good, {**guided, "similarity": _zeros(2, 4, 5)}, ("similarity", "sentence and moment")),
         ("shapley_interaction", good, dict(form="clean"), ("form", "intended|released")),
-    ]  # fmt: skip
+    ]
 
 
 FAULTS = _faults()

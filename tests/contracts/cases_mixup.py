@@ -15,8 +15,9 @@ def cases(case, rows, *, mask: np.ndarray) -> list:
         static = dict(logit_scale=5.0, lam=0.3, **static)
         # 1 - lam is no fault within a modality: it is the batch turned round.
         wrong = [dict(lam=0.31 if "kind" in static else 0.7), dict(lam=1.0), dict(logit_scale=4.9), *wrong]
-        return case(f"mixup-{name}", static=static, arrays=arrays or {}, wrong={str(w): w for w in wrong}, swappable=swappable,
-                    **shared)  # fmt: skip
+        return case(
+            f"mixup-{name}", static=static, arrays=arrays or {}, wrong={str(w): w for w in wrong}, swappable=swappable, **shared
+        )
 
     masked = dict(mask=mask)
     return [

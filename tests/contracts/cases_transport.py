@@ -16,8 +16,12 @@ def cases(case, rows, *, mask: np.ndarray) -> list:
     """`case` is the class of the table; `rows` makes its data."""
     shared = dict(loss=NAME, oracle=ot_alignment.ot_alignment, make=rows)
     static = dict(epsilon=0.4, teacher_epsilon=0.5, iterations=150)
-    wrong = [dict(epsilon=0.41), dict(teacher_epsilon=0.4), dict(epsilon=0.5, teacher_epsilon=0.4),
-             dict(x_teacher=TEACHERS["x_teacher"][::-1])]  # fmt: skip
+    wrong = [
+        dict(epsilon=0.41),
+        dict(teacher_epsilon=0.4),
+        dict(epsilon=0.5, teacher_epsilon=0.4),
+        dict(x_teacher=TEACHERS["x_teacher"][::-1]),
+    ]
     wrong = {str(i): w for i, w in enumerate(wrong)}
     masks = dict(x_mask=mask, y_mask=mask[::-1].copy())
     itself = dict(epsilon=0.4, teacher_epsilon=0.3, iterations=150)

@@ -35,13 +35,17 @@ def test_groups_of_any_integer_type(name, make, wanted):
 
 
 @pytest.mark.parametrize("name", GROUPED)
-@pytest.mark.parametrize(("groups", "words"), [
-    (GROUPS + np.array([0, 2**32] * 4), r"x_groups: got \[4294967297\] as int64; wanted numbers that int32 holds.*np.unique"),
-    (GROUPS.astype(np.uint64) + 2**63, r"x_groups: got \[9223372036854775808\] as uint64"),
-    (np.array(["a"] * 8), "x_groups: got dtype <U1; wanted integers.*np.unique"),
-    (["a"] * 8, "x_groups: got dtype <U1; wanted integers"),
-    (GROUPS * 1.0, "x_groups: got dtype float64; wanted integers"),
-], ids=range(5))  # fmt: skip
+@pytest.mark.parametrize(
+    ("groups", "words"),
+    [
+        (GROUPS + np.array([0, 2**32] * 4), r"x_groups: got \[4294967297\] as int64; wanted numbers that int32 holds.*np.unique"),
+        (GROUPS.astype(np.uint64) + 2**63, r"x_groups: got \[9223372036854775808\] as uint64"),
+        (np.array(["a"] * 8), "x_groups: got dtype <U1; wanted integers.*np.unique"),
+        (["a"] * 8, "x_groups: got dtype <U1; wanted integers"),
+        (GROUPS * 1.0, "x_groups: got dtype float64; wanted integers"),
+    ],
+    ids=range(5),
+)
 def test_groups_that_would_merge_are_refused(name, groups, words):
     """Eagerly as when compiled: JAX would cut 64-bit numbers to 32 bits without a word."""
     with pytest.raises(InputError, match=words):

@@ -66,8 +66,12 @@ def test_leave_out_is_the_difference_of_four_values():
     got = np.asarray(leave_out_interactions(cosines, everyone(4), everyone(6)))
     for i, j in ((0, 0), (3, 2), (1, 5)):
         s, v = everyone(4).at[i].set(False), everyone(6).at[j].set(False)
-        want = (coalition_value(cosines, everyone(4), everyone(6)) - coalition_value(cosines, s, everyone(6))
-                - coalition_value(cosines, everyone(4), v) + coalition_value(cosines, s, v))  # fmt: skip
+        want = (
+            coalition_value(cosines, everyone(4), everyone(6))
+            - coalition_value(cosines, s, everyone(6))
+            - coalition_value(cosines, everyone(4), v)
+            + coalition_value(cosines, s, v)
+        )
         assert abs(got[i, j] - float(want)) < 1e-6
         assert abs(got[i, j] - float(want)) < 1e-2 * abs(got[i, j])
 

@@ -50,10 +50,16 @@ def test_ends_of_lam():
         check(loss(kind=kind, lam=1.0), symmetric_info_nce(V, T, **SCALE), 5, mixed=loss(kind=kind, lam=0.9))
 
 
-@pytest.mark.parametrize(("kind", "target", "chance"), [
-    ("m2", "identity", 2 * np.log(8)), ("v", "identity", np.log(8)), ("l", "identity", np.log(8)),
-    ("vl", "identity", np.log(8)), ("vl", "both", 2 * np.log(8)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "target", "chance"),
+    [
+        ("m2", "identity", 2 * np.log(8)),
+        ("v", "identity", np.log(8)),
+        ("l", "identity", np.log(8)),
+        ("vl", "identity", np.log(8)),
+        ("vl", "both", 2 * np.log(8)),
+    ],
+)
 def test_chance(kind, target, chance):
     same = jnp.tile(jnp.eye(4)[:1], (8, 1))
     got = geodesic_mixup_contrastive(same, same, kind=kind, target=target, lam=0.4)

@@ -55,8 +55,11 @@ def test_what_the_walks_do_not_see(levels):
     x = rng.normal(size=(8, 4))
     turned = x @ np.linalg.qr(rng.normal(size=(4, 4)))[0]
     lengths = rng.uniform(0.5, 3.0, size=(8, 1))
-    for center, same, other in (("after", turned * lengths, x + 2), ("none", turned * lengths, x + 2),
-                                ("before", 3 * turned + 2, x * lengths)):  # fmt: skip
+    for center, same, other in (
+        ("after", turned * lengths, x + 2),
+        ("none", turned * lengths, x + 2),
+        ("before", 3 * turned + 2, x * lengths),
+    ):
         assert structure_divergence(*f32(x, same), levels=levels, center=center) < 1e-6
         assert structure_divergence(*f32(x, other), levels=levels, center=center) > 1e-4
 

@@ -129,8 +129,11 @@ FAULTS = [  # loss, inputs, options, words that the message must hold (any case)
     ("diffusion_alignment", (zeros(2, 4, 3), zeros(3, 4, 3)), {}, ("2|3",)),
     ("diffusion_alignment", SETS, dict(t=-1), ("\\bt\\b", "-1")),
     ("diffusion_alignment", SETS, dict(mask=jnp.ones((2, 5), bool)), ("mask", "4|5")),
-    *cases_structure.FAULTS, *cases_density.FAULTS,
-    *cases_mixup.FAULTS, *cases_anchors.FAULTS, *cases_transport.FAULTS,
+    *cases_structure.FAULTS,
+    *cases_density.FAULTS,
+    *cases_mixup.FAULTS,
+    *cases_anchors.FAULTS,
+    *cases_transport.FAULTS,
     *cases_grounding.FAULTS,
     ("heat_geodesic_stress", SETS, dict(form="neighborhood"), ("form", "neighbourhood")),
     ("heat_geodesic_stress", SETS, dict(normalization="l2"), ("normalization", "relative|none")),
@@ -142,7 +145,7 @@ FAULTS = [  # loss, inputs, options, words that the message must hold (any case)
     ("heat_geodesic_stress", PAIR, dict(form="batch", weights=zeros(4)), ("weights", "batch")),
     ("heat_geodesic_stress", (zeros(2, 4, 3), zeros(2, 5, 3)), {}, ("4|5",)),
     ("heat_geodesic_stress", SETS, dict(mask=jnp.ones((2, 5), bool)), ("mask", "4|5")),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("loss", "inputs", "options", "words"), FAULTS, ids=range(len(FAULTS)))
@@ -177,8 +180,12 @@ def test_symmetric_targets_are_refused_under_axis_name():
 
 
 # Sizes at which an n * m * d array would be d = 128 times an n * m one, and is seen at once.
-BIG = {"pairs": (rows(0, 256, 128), 256 * 256, 128), "sets": (sets(0, 32, 24, 128, 128), 32 * 24 * 24, 128),
-       "batch": (points(0, 256, 128), 256 * 256, 128), "moments": (cases_grounding.moments(0, 4, 24, 64, 128), 96 * 256, 128)}  # fmt: skip
+BIG = {
+    "pairs": (rows(0, 256, 128), 256 * 256, 128),
+    "sets": (sets(0, 32, 24, 128, 128), 32 * 24 * 24, 128),
+    "batch": (points(0, 256, 128), 256 * 256, 128),
+    "moments": (cases_grounding.moments(0, 4, 24, 64, 128), 96 * 256, 128),
+}
 
 
 def temporary_bytes(function, *values) -> int:

@@ -23,9 +23,14 @@ def spread(scale: float) -> np.ndarray:
 
 
 NASTY = {
-    "two clusters": X + 6.0 * (np.arange(6) > 2)[None, :, None], "an outlier": spread(4.0), "a far outlier": spread(100.0),
-    "equal points": np.tile(X[:, :1], (1, 6, 1)), "twins": np.repeat(X[:, ::2], 2, axis=1), "long": 1e4 * X, "shifted": X + 10,
-}  # fmt: skip
+    "two clusters": X + 6.0 * (np.arange(6) > 2)[None, :, None],
+    "an outlier": spread(4.0),
+    "a far outlier": spread(100.0),
+    "equal points": np.tile(X[:, :1], (1, 6, 1)),
+    "twins": np.repeat(X[:, ::2], 2, axis=1),
+    "long": 1e4 * X,
+    "shifted": X + 10,
+}
 
 
 def close(x, **options) -> bool:

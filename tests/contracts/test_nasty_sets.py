@@ -17,10 +17,16 @@ from tests.oracles import anchors, density, mixup, structure
 ANCHORS = {k: np.random.default_rng(i).normal(size=(6, D)).astype(np.float32) for i, k in enumerate(("x_anchors", "z_anchors"))}
 CASES = {
     "structure": (losses.structure_divergence, structure.structure_divergence, dict(levels=3)),
-    "structure-released": (losses.structure_divergence, structure.structure_divergence,
-                           dict(levels=2, center="before", divergence="mixture_first")),
-    "structure-rbf": (losses.structure_divergence, structure.structure_divergence,
-                      dict(levels=2, similarity="rbf", diagonal=False)),
+    "structure-released": (
+        losses.structure_divergence,
+        structure.structure_divergence,
+        dict(levels=2, center="before", divergence="mixture_first"),
+    ),
+    "structure-rbf": (
+        losses.structure_divergence,
+        structure.structure_divergence,
+        dict(levels=2, similarity="rbf", diagonal=False),
+    ),
     "density": (losses.semantic_density, density.semantic_density, {}),
     "density-released": (losses.semantic_density, density.semantic_density, dict(form="released")),
     "mmd": (losses.mmd, density.mmd, {}),
@@ -30,10 +36,13 @@ CASES = {
     "mixup-v": (losses.geodesic_mixup_contrastive, mixup.geodesic_mixup_contrastive, dict(kind="v", lam=0.3, logit_scale=5.0)),
     "anchors": (losses.anchor_consistency, anchors.anchor_consistency, ANCHORS),
     "anchors-exp": (losses.anchor_consistency, anchors.anchor_consistency, dict(**ANCHORS, link="exp", rescale=False)),
-}  # fmt: skip
+}
 # Sets too tight beside the other: the documented bound of the density's scale enters. Opposite partners have no arc.
-SKIP = {"density": ("long and short", "nearly equal rows"), "density-released": ("long and short", "nearly equal rows"),
-        "mixup-v": ()}  # fmt: skip
+SKIP = {
+    "density": ("long and short", "nearly equal rows"),
+    "density-released": ("long and short", "nearly equal rows"),
+    "mixup-v": (),
+}
 
 
 @pytest.mark.parametrize("name", CASES)

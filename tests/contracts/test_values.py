@@ -171,8 +171,17 @@ def test_all_weights_zero_is_zero(case):
     assert value == 0 and not np.any(grads[0]) and not np.any(grads[1])
 
 
-@pytest.mark.parametrize("name", ["info_nce-groups", "sigmoid-groups", "nt_xent-mask", "symmetric-groups",
-                                  "diffusion-neighbourhood-raw", "heat-neighbourhood-raw"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "info_nce-groups",
+        "sigmoid-groups",
+        "nt_xent-mask",
+        "symmetric-groups",
+        "diffusion-neighbourhood-raw",
+        "heat-neighbourhood-raw",
+    ],
+)
 @pytest.mark.parametrize("reduction", ["sum", "none"])
 def test_reductions(name, reduction):
     """sum is the weighted sum; none is one number for each row, and 0 where it is masked."""

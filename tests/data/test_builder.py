@@ -156,9 +156,16 @@ def test_an_empty_directory(tmp_path):
         load_table(tmp_path)
 
 
-@pytest.mark.parametrize(("name", "old", "new"), [
-    ("features.json", "{", "[" * 9000), ("features.json", '"featuresDict"', '"features"'), ("dataset_info.json", '"shardLengths"', '"lengths"'),
-    ("dataset_info.json", '"10"', '"ten"'), ("dataset_info.json", '"splits": [', '"splits": 7, "x": [')])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("features.json", "{", "[" * 9000),
+        ("features.json", '"featuresDict"', '"features"'),
+        ("dataset_info.json", '"shardLengths"', '"lengths"'),
+        ("dataset_info.json", '"10"', '"ten"'),
+        ("dataset_info.json", '"splits": [', '"splits": 7, "x": ['),
+    ],
+)
 def test_damaged_headers_are_told_in_a_sentence(name, old, new, tmp_path):
     path = build_dataset(table(10), tmp_path)
     text = (path / name).read_text()

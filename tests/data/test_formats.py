@@ -312,10 +312,17 @@ def test_archives_that_are_locked_or_packed_otherwise(offset, value, words, tmp_
         load_table(tmp_path / "a.npz")
 
 
-@pytest.mark.parametrize("header", ["{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296), }",
-                                    "{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 4), }",
-                                    "{'descr': '<f4', 'fortran_order': False, 'shape': (6, 4), ", "(" * 9000, "{'descr': '<f4\n",
-                                    "{'descr': '<f4', 'fortran_order': False, 'shape': (), }"])  # fmt: skip
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 4), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (6, 4), ",
+        "(" * 9000,
+        "{'descr': '<f4\n",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (), }",
+    ],
+)
 def test_npy_headers_that_no_one_writes(header, tmp_path):
     text = header.ljust(118) + "\n"
     data = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode() + bytes(200)
@@ -367,14 +374,18 @@ def test_hdf5_strings_that_say_to_be_longer_than_the_file(tmp_path):
         load_table(tmp_path / "a.h5")
 
 
-@pytest.mark.parametrize(("arrays", "want"), [
-    (dict(values=np.array(["a", "b", "c"], "S"), mask=np.zeros(3, bool)), ["a", "b", "c"]),
-    (dict(categories=np.array(["c", "a", "b"], "S"), codes=np.array([1, 2, 0], np.int8)), ["a", "b", "c"]),
-    (dict(values=np.array(["a", "b", "c"], "S"), mask=np.array([False, True, False])), "1 row.* without an id .*row 1"),
-    (dict(categories=np.array(["c", "a", "b"], "S"), codes=np.array([1, 2, -1], np.int8)), "1 row.* without an id .*row 2"),
-    (dict(categories=np.array(["c", "a"], "S"), codes=np.array([1, 2, 0], np.int8)), "damaged AnnData file"),
-    (dict(values=np.array(["a", "b"], "S"), mask=np.zeros(3, bool)), "damaged AnnData file"),
-], ids=range(6))  # fmt: skip
+@pytest.mark.parametrize(
+    ("arrays", "want"),
+    [
+        (dict(values=np.array(["a", "b", "c"], "S"), mask=np.zeros(3, bool)), ["a", "b", "c"]),
+        (dict(categories=np.array(["c", "a", "b"], "S"), codes=np.array([1, 2, 0], np.int8)), ["a", "b", "c"]),
+        (dict(values=np.array(["a", "b", "c"], "S"), mask=np.array([False, True, False])), "1 row.* without an id .*row 1"),
+        (dict(categories=np.array(["c", "a", "b"], "S"), codes=np.array([1, 2, -1], np.int8)), "1 row.* without an id .*row 2"),
+        (dict(categories=np.array(["c", "a"], "S"), codes=np.array([1, 2, 0], np.int8)), "damaged AnnData file"),
+        (dict(values=np.array(["a", "b"], "S"), mask=np.zeros(3, bool)), "damaged AnnData file"),
+    ],
+    ids=range(6),
+)
 def test_names_of_anndata_that_are_groups_of_arrays(tmp_path, arrays, want):
     """So newer versions of anndata write strings that may be missing, and columns of few values."""
     import h5py

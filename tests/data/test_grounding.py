@@ -22,10 +22,15 @@ def recordings(**changes) -> Recordings:
     recording = np.array([0, 0, 0, 1, 2, 2, 3, 4, 4])
     start = rng.uniform(0, 4, size=9)
     fields = dict(
-        ids=np.array([f"r{i}" for i in range(5)]), clips=[rng.normal(size=(n, 3)) for n in lengths],
-        durations=np.array([2.0 * n for n in lengths]), sentences=rng.normal(size=(9, 4)), recording=recording,
-        spans=np.stack([start, start + 2], axis=1), texts=[f"sentence {i}" for i in range(9)],
-        split=np.array(["train", "train", "train", "val", "test"]))  # fmt: skip
+        ids=np.array([f"r{i}" for i in range(5)]),
+        clips=[rng.normal(size=(n, 3)) for n in lengths],
+        durations=np.array([2.0 * n for n in lengths]),
+        sentences=rng.normal(size=(9, 4)),
+        recording=recording,
+        spans=np.stack([start, start + 2], axis=1),
+        texts=[f"sentence {i}" for i in range(9)],
+        split=np.array(["train", "train", "train", "val", "test"]),
+    )
     return Recordings(**{**fields, **changes})
 
 
@@ -37,9 +42,14 @@ def build(**changes):
 
 
 def activitynet(path):
-    path.write_text(json.dumps({
-        "v_a": {"duration": 20.0, "timestamps": [[0, 5.5], [4.0, 19.0]], "sentences": [" A man waves.", "He leaves. "]},
-        "v_b": {"duration": 10.0, "timestamps": [[1, 2]], "sentences": ["A dog."]}}))  # fmt: skip
+    path.write_text(
+        json.dumps(
+            {
+                "v_a": {"duration": 20.0, "timestamps": [[0, 5.5], [4.0, 19.0]], "sentences": [" A man waves.", "He leaves. "]},
+                "v_b": {"duration": 10.0, "timestamps": [[1, 2]], "sentences": ["A dog."]},
+            }
+        )
+    )
     return path
 
 
@@ -53,8 +63,10 @@ def test_activitynet_json(tmp_path):
 
 def test_charades_text_with_durations_beside_it(tmp_path):
     text = tmp_path / "charades_sta_train.txt"
-    text.write_text("AO8RW 0.0 6.9##a person is putting a book on a shelf.\nY6R7T 20.8 30.0##person begins to play.\n"
-                    "AO8RW 2.0 4.5##person ## waves.\n\n")  # fmt: skip
+    text.write_text(
+        "AO8RW 0.0 6.9##a person is putting a book on a shelf.\nY6R7T 20.8 30.0##person begins to play.\n"
+        "AO8RW 2.0 4.5##person ## waves.\n\n"
+    )
     lengths = tmp_path / "Charades_v1_train.csv"
     lengths.write_text("id,subject,length\nAO8RW,X,33.67\nY6R7T,Y,30.5\nZZZZZ,Z,1\n")
     found = read_annotations(text, "charades", durations=lengths)
@@ -65,8 +77,10 @@ def test_charades_text_with_durations_beside_it(tmp_path):
     assert read_annotations(text, "charades", durations={"AO8RW": 40, "Y6R7T": 31.0}).durations.tolist() == [40.0, 31.0]
     with pytest.raises(InputError) as error:
         read_annotations(text, "charades")
-    assert str(error.value) == ("durations: got none for AO8RW; wanted seconds of every recording of charades_sta_train.txt. "
-                                "Set data.annotations.durations to a CSV with the columns id and length.")  # fmt: skip
+    assert str(error.value) == (
+        "durations: got none for AO8RW; wanted seconds of every recording of charades_sta_train.txt. "
+        "Set data.annotations.durations to a CSV with the columns id and length."
+    )
     text.write_text("AO8RW 0.0##a person.\n")
     with pytest.raises(InputError, match="line 1: got AO8RW 0.0##a person.; wanted id start end##sentence"):
         read_annotations(text, "charades", durations={})
@@ -74,8 +88,18 @@ def test_charades_text_with_durations_beside_it(tmp_path):
 
 def test_tacos_json_in_frames(tmp_path):
     path = tmp_path / "train.json"
-    path.write_text(json.dumps({"s13-d21.avi": {"timestamps": [[50, 100], [200, 250]], "sentences": ["She cuts.", "She eats."],
-                                                "fps": 25.0, "num_frames": 1000}}))  # fmt: skip
+    path.write_text(
+        json.dumps(
+            {
+                "s13-d21.avi": {
+                    "timestamps": [[50, 100], [200, 250]],
+                    "sentences": ["She cuts.", "She eats."],
+                    "fps": 25.0,
+                    "num_frames": 1000,
+                }
+            }
+        )
+    )
     found = read_annotations(path, "tacos")
     assert found.spans.tolist() == [[2.0, 4.0], [8.0, 10.0]] and found.durations.tolist() == [40.0]
     path.write_text(json.dumps({"a": {"timestamps": [], "sentences": []}}))
@@ -137,9 +161,11 @@ def test_files_make_a_run(tmp_path):
         np.save(tmp_path / f"{name}.npy", RNG.normal(size=(count, 4)))
     paths = {name: str(tmp_path / f"{name}.json") for name in ("train", "val")}
     block = dict(
-        source="files", annotations=dict(format="activitynet", **paths, test="", durations=""),
+        source="files",
+        annotations=dict(format="activitynet", **paths, test="", durations=""),
         clips=dict(path=str(tmp_path / "clips.npz"), length=8, seconds=1.0),
-        sentences={**{name: str(tmp_path / f"{name}.npy") for name in ("train", "val")}, "test": ""})  # fmt: skip
+        sentences={**{name: str(tmp_path / f"{name}.npy") for name in ("train", "val")}, "test": ""},
+    )
     data = build_grounding(block)
     assert data.clips.shape == (3, 8, 3) and data.lengths.tolist() == [8, 8, 6]
     assert data.splits["train"].tolist() == [0, 1] and data.splits["val"].tolist() == [2] and len(data.splits["test"]) == 0
@@ -162,18 +188,33 @@ def changed_spans(query: int, start: float, end: float) -> np.ndarray:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        (dict(spans=changed_spans(3, 5, 12.5)), 'spans: got 1 outside of their recording (r1 at 5-12.5 s of 12 s); wanted 0 <= start < end <= duration. Repair the annotation, or set data.outside="cut".'),
-        (dict(spans=changed_spans(3, -1, 2)), 'spans: got 1 outside of their recording (r1 at -1-2 s of 12 s); wanted 0 <= start < end <= duration. Repair the annotation, or set data.outside="cut".'),
-        (dict(spans=changed_spans(8, 5, 3)), "spans: got 1 that do not end after they start (r4 at 5-3 s of 16 s); wanted start < end. Swap their ends or drop these sentences."),
+        (
+            dict(spans=changed_spans(3, 5, 12.5)),
+            'spans: got 1 outside of their recording (r1 at 5-12.5 s of 12 s); wanted 0 <= start < end <= duration. Repair the annotation, or set data.outside="cut".',
+        ),
+        (
+            dict(spans=changed_spans(3, -1, 2)),
+            'spans: got 1 outside of their recording (r1 at -1-2 s of 12 s); wanted 0 <= start < end <= duration. Repair the annotation, or set data.outside="cut".',
+        ),
+        (
+            dict(spans=changed_spans(8, 5, 3)),
+            "spans: got 1 that do not end after they start (r4 at 5-3 s of 16 s); wanted start < end. Swap their ends or drop these sentences.",
+        ),
         (dict(spans=changed_spans(8, np.nan, 3)), "spans: got NaN or infinity; wanted seconds."),
         (dict(clips=[*recordings().clips[:4], np.zeros((0, 3))]), "clips of r4: got shape (0, 3); wanted [clips, 3], not empty."),
         (dict(clips=[*recordings().clips[:4], np.zeros((5, 2))]), "clips of r4: got shape (5, 2); wanted [clips, 3], not empty."),
-        (dict(clips=[*recordings().clips[:4], np.full((5, 3), np.nan)]), "clips of r4: got NaN or infinity; wanted finite features."),
+        (
+            dict(clips=[*recordings().clips[:4], np.full((5, 3), np.nan)]),
+            "clips of r4: got NaN or infinity; wanted finite features.",
+        ),
         (dict(durations=np.array([16.0, 12, 16, 0, 16])), "duration of r3: got 0 s; wanted above 0."),
-        (dict(sentences=np.zeros((8, 4))), "sentences: got 8 embeddings for 9 annotated sentences; wanted one row a sentence, in the order of the annotation."),
+        (
+            dict(sentences=np.zeros((8, 4))),
+            "sentences: got 8 embeddings for 9 annotated sentences; wanted one row a sentence, in the order of the annotation.",
+        ),
         (dict(split=np.array(["val"] * 5)), "data: got no training recording; wanted at least one."),
     ],
-)  # fmt: skip
+)
 def test_bad_input_says_what_is_wrong(changes, words):
     with pytest.raises(InputError) as error:
         build(**changes)
@@ -184,8 +225,10 @@ def test_features_of_another_length_than_the_annotation():
     assert validate(recordings(), seconds_per_clip=2.0).durations.tolist() == [16, 12, 16, 8, 16]
     with pytest.raises(InputError) as error:
         validate(recordings(durations=np.array([16.0, 12, 16, 30, 16])), seconds_per_clip=2.0)
-    assert str(error.value) == ("clips of r3: got 4 clips of 2 s, 8 s, for 30 s in the annotation; wanted the same length to within "
-                                "one clip. Look for another frame rate, or set data.clips.seconds.")  # fmt: skip
+    assert str(error.value) == (
+        "clips of r3: got 4 clips of 2 s, 8 s, for 30 s in the annotation; wanted the same length to within "
+        "one clip. Look for another frame rate, or set data.clips.seconds."
+    )
 
 
 def test_spans_can_be_cut_and_rounding_is_forgiven():
@@ -283,8 +326,10 @@ def test_an_epoch_shows_every_recording_with_its_own_sentences():
 
 
 def test_sizes_below_their_minimum():
-    for options, words in ((dict(batch_size=0), "batch.recordings: got 0; wanted at least 1."),
-                           (dict(batch_size=1, sentences=-1), "batch.sentences: got -1; wanted 0 (all) or more.")):  # fmt: skip
+    for options, words in (
+        (dict(batch_size=0), "batch.recordings: got 0; wanted at least 1."),
+        (dict(batch_size=1, sentences=-1), "batch.sentences: got -1; wanted 0 (all) or more."),
+    ):
         with pytest.raises(InputError) as error:
             GroundingSampler(build(), seed=0, **options)
         assert str(error.value) == words

@@ -109,8 +109,12 @@ def test_pickled_names_are_not_passed_over(tmp_path):
         load_table(tmp_path / "a.npz", key="e")
 
 
-BIG = [[1, 2**63 + 5, 7, 2**64 - 1, 0, 2], [2**63 + 1, 2**63 + 5, 2**63 + 7, 2**64 - 1, 2**63, 2**63 + 2], [-(2**63), 2**63 - 1, 0, 1, 2, 3],
-       [2**53 + 1, 2**53, 2**53 + 2, 1, 2, 3]]  # fmt: skip
+BIG = [
+    [1, 2**63 + 5, 7, 2**64 - 1, 0, 2],
+    [2**63 + 1, 2**63 + 5, 2**63 + 7, 2**64 - 1, 2**63, 2**63 + 2],
+    [-(2**63), 2**63 - 1, 0, 1, 2, 3],
+    [2**53 + 1, 2**53, 2**53 + 2, 1, 2, 3],
+]
 
 
 @pytest.mark.parametrize("ids", BIG)
@@ -183,10 +187,24 @@ def test_rows_that_were_left_out_keep_their_place():
         join(x, numbered(3, "text"))
 
 
-@pytest.mark.parametrize(("name", "values", "want"), [
-    ("caption", ["a cat", "a dog"], False), ("code", ["x", "x"], False), ("code", ["x", "y"], True), ("label", [3, 3], False),
-    ("code", [0, 1], False), ("code", [2, 1], True), ("weight", [0.5, 1.5], False), ("hidden", ["a b", "c"], False), ("idea", ["a b", "c"], False),
-    ("video", [1, 1], False), ("video_id", [1, 1], True), ("Unnamed: 0", [0, 1], False), ("file_name", ["a", "a"], True)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "values", "want"),
+    [
+        ("caption", ["a cat", "a dog"], False),
+        ("code", ["x", "x"], False),
+        ("code", ["x", "y"], True),
+        ("label", [3, 3], False),
+        ("code", [0, 1], False),
+        ("code", [2, 1], True),
+        ("weight", [0.5, 1.5], False),
+        ("hidden", ["a b", "c"], False),
+        ("idea", ["a b", "c"], False),
+        ("video", [1, 1], False),
+        ("video_id", [1, 1], True),
+        ("Unnamed: 0", [0, 1], False),
+        ("file_name", ["a", "a"], True),
+    ],
+)
 def test_like_an_id(name, values, want):
     assert like_an_id(name, values) is want
 

@@ -23,32 +23,41 @@ def joined(x, y, pairs):
     return sorted((str(x.ids[i]), str(y.ids[j])) for i, j in found), made
 
 
-@pytest.mark.parametrize(("name", "data", "want"), [
-    ("a.csv", "cat,chat\ndog,chien\n".encode("utf-16"), [["cat", "chat"], ["dog", "chien"]]),
-    ("a.csv", "\ufeffcät,chat\r\ndog,chien".encode(), [["cät", "chat"], ["dog", "chien"]]),
-    ("a.csv", b"a" * 200_000 + b",b\nc,d\n", [["a" * 200_000, "b"], ["c", "d"]]),
-    ("a.csv", b'"a, b",c\n"say ""x""",d\n', [["a, b", "c"], ['say "x"', "d"]]),
-    ("a.tsv", b'cat\tchat\n"\tguillemet\ndog\tchien\n"\tautre\n"x\ty"\n',
-     [["cat", "chat"], ['"', "guillemet"], ["dog", "chien"], ['"', "autre"], ['"x', 'y"']]),
-    ("a.tsv", b"id\tid\ncat\tchat\ndog\tchien\n", [["id", "id"], ["cat", "chat"], ["dog", "chien"]]),
-    ("a.txt", b"the le\nthe la\n\ndog chien\n", [["the", "le"], ["the", "la"], ["dog", "chien"]]),
-    ("a.jsonl", b'{"x": "a", "y": 18446744073709551615}\n{"x": "b", "y": 2}\n', [["a", "18446744073709551615"], ["b", "2"]]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "data", "want"),
+    [
+        ("a.csv", "cat,chat\ndog,chien\n".encode("utf-16"), [["cat", "chat"], ["dog", "chien"]]),
+        ("a.csv", "\ufeffcät,chat\r\ndog,chien".encode(), [["cät", "chat"], ["dog", "chien"]]),
+        ("a.csv", b"a" * 200_000 + b",b\nc,d\n", [["a" * 200_000, "b"], ["c", "d"]]),
+        ("a.csv", b'"a, b",c\n"say ""x""",d\n', [["a, b", "c"], ['say "x"', "d"]]),
+        (
+            "a.tsv",
+            b'cat\tchat\n"\tguillemet\ndog\tchien\n"\tautre\n"x\ty"\n',
+            [["cat", "chat"], ['"', "guillemet"], ["dog", "chien"], ['"', "autre"], ['"x', 'y"']],
+        ),
+        ("a.tsv", b"id\tid\ncat\tchat\ndog\tchien\n", [["id", "id"], ["cat", "chat"], ["dog", "chien"]]),
+        ("a.txt", b"the le\nthe la\n\ndog chien\n", [["the", "le"], ["the", "la"], ["dog", "chien"]]),
+        ("a.jsonl", b'{"x": "a", "y": 18446744073709551615}\n{"x": "b", "y": 2}\n', [["a", "18446744073709551615"], ["b", "2"]]),
+    ],
+)
 def test_files(name, data, want, tmp_path):
     (tmp_path / name).write_bytes(data)
     assert read_pairs(tmp_path / name).tolist() == want
 
 
-@pytest.mark.parametrize(("name", "data", "words"), [
-    ("a.csv", "café,x1\ndog,chien\n".encode("latin-1"), "which is no UTF-8 .byte 0xe9 at 3, as in Latin-1"),
-    ("a.csv", "cat,chat\ndog,chien\n".encode("utf-16-le"), "zero bytes: no text, or UTF-16 without a byte-order mark"),
-    ("a.csv", b'a,b\n"c,d\ne,f\n', "which is no .csv .unexpected end of data.*Close every quote"),
-    ("a.csv", b"a|b\nc|d\n", r"2 lines that are no two ids \(first: \['a\|b'\]"),
-    ("a.tsv", b"a\tb\nc\t\n", "1 lines that are no two ids"),
-    ("a.jsonl", b'{"x": "a"}\n', "columns x; wanted two columns"),
-    ("a.xlsx", b"PK", "wanted a .csv, .tsv"),
-    ("none.csv", None, "no file"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("a.csv", "café,x1\ndog,chien\n".encode("latin-1"), "which is no UTF-8 .byte 0xe9 at 3, as in Latin-1"),
+        ("a.csv", "cat,chat\ndog,chien\n".encode("utf-16-le"), "zero bytes: no text, or UTF-16 without a byte-order mark"),
+        ("a.csv", b'a,b\n"c,d\ne,f\n', "which is no .csv .unexpected end of data.*Close every quote"),
+        ("a.csv", b"a|b\nc|d\n", r"2 lines that are no two ids \(first: \['a\|b'\]"),
+        ("a.tsv", b"a\tb\nc\t\n", "1 lines that are no two ids"),
+        ("a.jsonl", b'{"x": "a"}\n', "columns x; wanted two columns"),
+        ("a.xlsx", b"PK", "wanted a .csv, .tsv"),
+        ("none.csv", None, "no file"),
+    ],
+)
 def test_what_is_no_list_of_pairs(name, data, words, tmp_path):
     if data is not None:
         (tmp_path / name).write_bytes(data)
@@ -80,8 +89,15 @@ def test_ids_in_memory():
     import pandas
 
     assert read_pairs(pandas.DataFrame(want, columns=["x", "y"])).tolist() == want
-    for pairs in ([(1.0, 2.0), (3.0, 4.0)], np.array([[2.0**63, 1], [1, 2]]), [("a", None), ("b", "c")], [("a", "b", "c"), ("d", "e", "f")],
-                  [b"\xe9", b"a"], 7, ["ab", "cd"]):  # fmt: skip
+    for pairs in (
+        [(1.0, 2.0), (3.0, 4.0)],
+        np.array([[2.0**63, 1], [1, 2]]),
+        [("a", None), ("b", "c")],
+        [("a", "b", "c"), ("d", "e", "f")],
+        [b"\xe9", b"a"],
+        7,
+        ["ab", "cd"],
+    ):
         with pytest.raises(InputError, match="pairs: got"):
             read_pairs(pairs)
 

@@ -17,11 +17,26 @@ TABLE = np.arange(12.0).reshape(4, 3) / 8  # bfloat16 and float16 hold them exac
 LISTS = TABLE.tolist()
 
 
-@pytest.mark.parametrize("given", [
-    TABLE, TABLE.astype("f2"), TABLE.astype(">f4"), TABLE.astype(np.longdouble), np.asfortranarray(TABLE), np.matrix(TABLE),
-    np.repeat(TABLE, 2, axis=0)[::2], TABLE.astype(ml_dtypes.bfloat16), LISTS, tuple(map(tuple, LISTS)), list(TABLE),
-    jnp.asarray(TABLE, jnp.float32), jnp.asarray(TABLE, jnp.bfloat16), list(jnp.asarray(TABLE, jnp.bfloat16)),
-], ids=lambda given: f"{type(given).__name__}-{getattr(given, 'dtype', '')}")  # fmt: skip
+@pytest.mark.parametrize(
+    "given",
+    [
+        TABLE,
+        TABLE.astype("f2"),
+        TABLE.astype(">f4"),
+        TABLE.astype(np.longdouble),
+        np.asfortranarray(TABLE),
+        np.matrix(TABLE),
+        np.repeat(TABLE, 2, axis=0)[::2],
+        TABLE.astype(ml_dtypes.bfloat16),
+        LISTS,
+        tuple(map(tuple, LISTS)),
+        list(TABLE),
+        jnp.asarray(TABLE, jnp.float32),
+        jnp.asarray(TABLE, jnp.bfloat16),
+        list(jnp.asarray(TABLE, jnp.bfloat16)),
+    ],
+    ids=lambda given: f"{type(given).__name__}-{getattr(given, 'dtype', '')}",
+)
 def test_arrays_and_lists(given):
     got = as_rows(given, "x")
     assert type(got) is np.ndarray or isinstance(got, np.memmap)
@@ -155,19 +170,34 @@ def test_counts_of_bad_rows_are_those_of_a_slow_loop():
                 as_rows(given, "x", where=where)
 
 
-@pytest.mark.parametrize(("given", "words"), [
-    (TABLE + 1j, "complex numbers; .*np.concatenate"),
-    (TABLE.astype(str), "texts"), (TABLE.astype("S4"), "texts"), (TABLE.astype(object), "objects; .*np.float32"),
-    ([[1.0, None]], "objects"), ([[1.0, "a"]], "texts"), ([[1.0, 10**30]], "objects"),
-    ([[1, 2], [3]], r"rows of unequal shape \(\(2,\) in row 0, \(1,\) in row 1\)"),
-    (3.0, r"shape \(\)"), (TABLE[0], r"shape \(3,\); .*rows\[None\]"), (TABLE[None], r"shape \(1, 4, 3\); .*reshape"),
-    ([], r"shape \(0,\)"), (TABLE[:0], "0 rows; wanted at least 1"), (TABLE[:, :0], r"shape \(4, 0\)"),
-    (np.ma.masked_array(TABLE, TABLE > 1), "a masked array"), ([np.ma.masked_array(TABLE[0], True)], "a masked array"),
-    (scipy.sparse.csr_matrix(TABLE), "a sparse csr_matrix; .*toarray"),
-    (TABLE.astype("M8[s]"), "entries of type datetime64"), (np.zeros(3, [("a", "f4")]), "entries of type void"),
-    ((row for row in LISTS), "an object of type generator"), (None, "an object of type NoneType"), ({"a": [1]}, "an object of type dict"),
-    (np.full((1, 1), np.longdouble("1e400")), "1 row with NaN or infinity"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (TABLE + 1j, "complex numbers; .*np.concatenate"),
+        (TABLE.astype(str), "texts"),
+        (TABLE.astype("S4"), "texts"),
+        (TABLE.astype(object), "objects; .*np.float32"),
+        ([[1.0, None]], "objects"),
+        ([[1.0, "a"]], "texts"),
+        ([[1.0, 10**30]], "objects"),
+        ([[1, 2], [3]], r"rows of unequal shape \(\(2,\) in row 0, \(1,\) in row 1\)"),
+        (3.0, r"shape \(\)"),
+        (TABLE[0], r"shape \(3,\); .*rows\[None\]"),
+        (TABLE[None], r"shape \(1, 4, 3\); .*reshape"),
+        ([], r"shape \(0,\)"),
+        (TABLE[:0], "0 rows; wanted at least 1"),
+        (TABLE[:, :0], r"shape \(4, 0\)"),
+        (np.ma.masked_array(TABLE, TABLE > 1), "a masked array"),
+        ([np.ma.masked_array(TABLE[0], True)], "a masked array"),
+        (scipy.sparse.csr_matrix(TABLE), "a sparse csr_matrix; .*toarray"),
+        (TABLE.astype("M8[s]"), "entries of type datetime64"),
+        (np.zeros(3, [("a", "f4")]), "entries of type void"),
+        ((row for row in LISTS), "an object of type generator"),
+        (None, "an object of type NoneType"),
+        ({"a": [1]}, "an object of type dict"),
+        (np.full((1, 1), np.longdouble("1e400")), "1 row with NaN or infinity"),
+    ],
+)
 def test_no_matrix_of_real_numbers(given, words):
     with pytest.raises(InputError, match=f"x_pairs( row 0)?: got {words}"):
         as_rows(given, "x_pairs")

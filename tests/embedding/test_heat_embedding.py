@@ -80,12 +80,28 @@ def test_distances_are_those_of_the_definition(fitted):
     np.testing.assert_allclose(fitted.distances_, heat_geodesic_distance(heat, t=fitted.t_), atol=1e-6)
 
 
-@pytest.mark.parametrize("options", [
-    dict(graph="self_tuning"), dict(graph="knn"), dict(graph="fuzzy", n_neighbors=15), dict(laplacian="normalized"),
-    dict(laplacian="random_walk", kernel="chebyshev"), dict(kernel="euler", t=30.0), dict(kernel="lowrank", rank=80, t=60.0),
-    dict(t=[20.0, 60.0]), dict(t="knee"), dict(t="von_neumann"), dict(rho=0.5), dict(lengths="local"), dict(mds="smacof", weights="heat"),
-    dict(mds="smacof", weights="inverse"), dict(paths=1.5), dict(denoise=0.5, denoise_neighbors=10),
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(graph="self_tuning"),
+        dict(graph="knn"),
+        dict(graph="fuzzy", n_neighbors=15),
+        dict(laplacian="normalized"),
+        dict(laplacian="random_walk", kernel="chebyshev"),
+        dict(kernel="euler", t=30.0),
+        dict(kernel="lowrank", rank=80, t=60.0),
+        dict(t=[20.0, 60.0]),
+        dict(t="knee"),
+        dict(t="von_neumann"),
+        dict(rho=0.5),
+        dict(lengths="local"),
+        dict(mds="smacof", weights="heat"),
+        dict(mds="smacof", weights="inverse"),
+        dict(paths=1.5),
+        dict(denoise=0.5, denoise_neighbors=10),
+    ],
+    ids=str,
+)
 def test_every_option_follows_the_sheet(options):
     model = fit(**options)
     assert agreement(lengths(model.embedding_)) > 0.9

@@ -44,8 +44,10 @@ def test_equals_the_metrics_of_random_scores():
     pictures, captions = np.arange(30), np.repeat(np.arange(30), 5)
     want = evaluation.chance_level(x_groups=pictures, y_groups=captions)
     rng = np.random.default_rng(0)
-    runs = [evaluation.retrieval_metrics_from_scores(rng.normal(size=(30, 150)), x_groups=pictures, y_groups=captions)
-            for _ in range(60)]  # fmt: skip
+    runs = [
+        evaluation.retrieval_metrics_from_scores(rng.normal(size=(30, 150)), x_groups=pictures, y_groups=captions)
+        for _ in range(60)
+    ]
     for key in runs[0]:
         values = np.array([run[key] for run in runs])
         assert abs(values.mean() - want[key]) < 4 * values.std() / np.sqrt(60) + (1.5 if "median" in key else 1e-9), key

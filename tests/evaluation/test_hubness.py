@@ -69,13 +69,19 @@ def test_large_scores_do_not_overflow():
     assert log_density(np.array([[1e4, 0.0]]), temperature=0.1)[0] == pytest.approx(1e5 - np.log(2))
 
 
-@pytest.mark.parametrize(("act", "words"), [
-    (lambda s: local_density(s, k=0), "k: got 0; wanted at least 1."),
-    (lambda s: local_density(s[:, :0]), "scores: got shape (6, 0); wanted at least one reference row."),
-    (lambda s: log_density(s[:, :0], temperature=1), "scores: got shape (6, 0); wanted at least one reference row."),
-    (lambda s: log_density(s, temperature=0), "temperature: got 0; wanted a number > 0."),
-    (lambda s: csls(s, x_density=np.zeros(4), y_density=np.zeros(5)), "x_density: got shape (4,); wanted one number for each of 6 rows."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("act", "words"),
+    [
+        (lambda s: local_density(s, k=0), "k: got 0; wanted at least 1."),
+        (lambda s: local_density(s[:, :0]), "scores: got shape (6, 0); wanted at least one reference row."),
+        (lambda s: log_density(s[:, :0], temperature=1), "scores: got shape (6, 0); wanted at least one reference row."),
+        (lambda s: log_density(s, temperature=0), "temperature: got 0; wanted a number > 0."),
+        (
+            lambda s: csls(s, x_density=np.zeros(4), y_density=np.zeros(5)),
+            "x_density: got shape (4,); wanted one number for each of 6 rows.",
+        ),
+    ],
+)
 def test_faults(scores, act, words):
     with pytest.raises(InputError) as error:
         act(scores)

@@ -34,7 +34,8 @@ def test_groups_of_every_kind(kind):
     want = evaluation.retrieval_metrics_from_scores(SCORES, x_groups=G, y_groups=C)
     assert evaluation.retrieval_metrics_from_scores(SCORES, x_groups=one(G), y_groups=other(C)) == want
     assert evaluation.foscttm_from_scores(SCORES, x_groups=one(G), y_groups=other(C)) == evaluation.foscttm_from_scores(
-        SCORES, x_groups=G, y_groups=C)  # fmt: skip
+        SCORES, x_groups=G, y_groups=C
+    )
     merged = evaluation.retrieval_metrics_from_scores(SCORES, x_groups=G // 3, y_groups=C // 3)
     assert merged != want  # what numbers that meet in float64 would give
 
@@ -48,24 +49,36 @@ def test_classes_of_every_kind(kind):
     assert evaluation.few_shot_accuracy(x, one(C), x, other(G), shots=2) == evaluation.few_shot_accuracy(x, C, x, G, shots=2)
 
 
-@pytest.mark.parametrize(("labels", "words"), [
-    (([1, 2], ["1", "2"]), "b: got strings beside numbers in a; wanted labels of one kind"),
-    (([1, None], [1, 2]), r"a: got 1 of 2 rows without a label \(first: row 1\)"),
-    (([1, 2], [1.0, np.nan]), r"b: got 1 of 2 rows without a label \(first: row 1\)"),
-    (([1, "a"], [1, 2]), "a: got labels of the kinds int, str"),
-    (([2**60], np.array([2.0**60])), "b: got .* as float64; wanted integers as integers"),
-    (([1], np.array([1j])), "b: got dtype complex128"),
-], ids=range(6))  # fmt: skip
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (([1, 2], ["1", "2"]), "b: got strings beside numbers in a; wanted labels of one kind"),
+        (([1, None], [1, 2]), r"a: got 1 of 2 rows without a label \(first: row 1\)"),
+        (([1, 2], [1.0, np.nan]), r"b: got 1 of 2 rows without a label \(first: row 1\)"),
+        (([1, "a"], [1, 2]), "a: got labels of the kinds int, str"),
+        (([2**60], np.array([2.0**60])), "b: got .* as float64; wanted integers as integers"),
+        (([1], np.array([1j])), "b: got dtype complex128"),
+    ],
+    ids=range(6),
+)
 def test_labels_that_mean_nothing(labels, words):
     with pytest.raises(InputError, match=words):
         label_codes(*labels, names=("a", "b"))
 
 
-@pytest.mark.parametrize("scores", [
-    np.array([[2**24 + 1, 2**24], [0, 5]]), np.array([[2**60 + 1, 2**60], [0, 5]]), np.array([[2**63 + 1, 2**63], [0, 5]], np.uint64),
-    np.array([[1 + np.longdouble(2) ** -60, 1], [0, 5]], np.longdouble), np.array([[True, False], [False, True]]),
-    np.array([[3, 2], [-7, 5]], np.int8), np.array([[1.5, 1], [0, 5]], np.float16),
-], ids=lambda s: str(s.dtype))  # fmt: skip
+@pytest.mark.parametrize(
+    "scores",
+    [
+        np.array([[2**24 + 1, 2**24], [0, 5]]),
+        np.array([[2**60 + 1, 2**60], [0, 5]]),
+        np.array([[2**63 + 1, 2**63], [0, 5]], np.uint64),
+        np.array([[1 + np.longdouble(2) ** -60, 1], [0, 5]], np.longdouble),
+        np.array([[True, False], [False, True]]),
+        np.array([[3, 2], [-7, 5]], np.int8),
+        np.array([[1.5, 1], [0, 5]], np.float16),
+    ],
+    ids=lambda s: str(s.dtype),
+)
 def test_near_scores_are_no_ties(scores):
     assert evaluation.retrieval_metrics_from_scores(scores)["x_to_y/mean_rank"] == 1
     if scores.dtype in (np.int64, np.uint64, np.longdouble):  # what a cast to float32 makes of them
@@ -81,11 +94,13 @@ def test_order_is_kept_with_nan_and_infinity():
 
 
 def test_fractions_are_no_counts():
-    for call in (lambda: evaluation.retrieval_metrics(np.eye(2), np.eye(2), ks=(1.5,)),
-                 lambda: evaluation.expected_calibration_error(np.eye(3), bins=2.5),
-                 lambda: evaluation.local_density(np.eye(3), k=2.5),
-                 lambda: evaluation.few_shot_accuracy(np.eye(2), [0, 1], np.eye(2), [0, 1], shots=1.5),
-                 lambda: evaluation.grounding_recall(np.zeros((1, 1, 2)), [[0, 1]], at=(1.5,))):  # fmt: skip
+    for call in (
+        lambda: evaluation.retrieval_metrics(np.eye(2), np.eye(2), ks=(1.5,)),
+        lambda: evaluation.expected_calibration_error(np.eye(3), bins=2.5),
+        lambda: evaluation.local_density(np.eye(3), k=2.5),
+        lambda: evaluation.few_shot_accuracy(np.eye(2), [0, 1], np.eye(2), [0, 1], shots=1.5),
+        lambda: evaluation.grounding_recall(np.zeros((1, 1, 2)), [[0, 1]], at=(1.5,)),
+    ):
         with pytest.raises(InputError, match="whole number"):
             call()
 
@@ -94,10 +109,15 @@ def test_fractions_are_no_counts():
     "bad", [np.eye(3) * 1j, np.eye(3).astype(str), np.eye(3).astype(object)], ids=["complex", "text", "object"]
 )
 def test_what_is_no_real_number(bad):
-    for call in (lambda: evaluation.retrieval_metrics(bad, np.eye(3)), lambda: evaluation.foscttm_from_scores(bad),
-                 lambda: evaluation.linear_cka(bad, np.eye(3)), lambda: evaluation.log_density(bad, temperature=1.0),
-                 lambda: evaluation.expected_calibration_error(bad), lambda: evaluation.effective_rank(bad),
-                 lambda: evaluation.temporal_iou(bad[:, :2], bad[:, :2])):  # fmt: skip
+    for call in (
+        lambda: evaluation.retrieval_metrics(bad, np.eye(3)),
+        lambda: evaluation.foscttm_from_scores(bad),
+        lambda: evaluation.linear_cka(bad, np.eye(3)),
+        lambda: evaluation.log_density(bad, temperature=1.0),
+        lambda: evaluation.expected_calibration_error(bad),
+        lambda: evaluation.effective_rank(bad),
+        lambda: evaluation.temporal_iou(bad[:, :2], bad[:, :2]),
+    ):
         with pytest.raises(InputError, match="wanted real numbers"):
             call()
 

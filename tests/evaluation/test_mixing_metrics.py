@@ -122,8 +122,10 @@ def test_delta_retrieval():
     one = evaluation.delta_retrieval(gallery, queries, value, target, relevance == 0, lams=(1.0,), weights=[1, 0, 3])
     assert one[1.0] == 0.0
     half = relevance * [[1], [0], [1]]
-    weighed = [evaluation.delta_retrieval(gallery, queries, value, target, half, lams=(1.0,), weights=w)[1.0]
-               for w in ([1, 1, 1], [1, 2, 1])]  # fmt: skip
+    weighed = [
+        evaluation.delta_retrieval(gallery, queries, value, target, half, lams=(1.0,), weights=w)[1.0]
+        for w in ([1, 1, 1], [1, 2, 1])
+    ]
     assert weighed == pytest.approx([2 / 3, 1 / 2])
     assert evaluation.delta_retrieval(gallery * np.nan, queries, value, target, relevance)[1.0] == 0
     alone = np.where(np.arange(4)[:, None] == 0, gallery, np.nan)  # nothing is left but the query itself
@@ -136,23 +138,38 @@ def test_shift():
     assert "kept/a" not in evaluation.shift_robustness({"a": 0.0}, {"a": 0.0})
 
 
-@pytest.mark.parametrize(("call", "words"), [
-    (lambda: evaluation.relative_alignment(np.eye(2), np.eye(2), query="z"), 'query: got "z"'),
-    (lambda: evaluation.relative_alignment(np.ones((1, 2)), np.ones((1, 2))), "x: got 1 rows; wanted at least 2"),
-    (lambda: evaluation.set_uniformity(np.eye(2), np.eye(2), pairs="both"), 'pairs: got "both"'),
-    (lambda: evaluation.expected_calibration_error(np.zeros(3)), r"scores: got shape \(3,\)"),
-    (lambda: evaluation.expected_calibration_error(np.zeros((3, 2))), "scores: got 3 rows and 2 columns.*Give targets"),
-    (lambda: evaluation.expected_calibration_error(np.eye(2), targets=[0, 2]), "targets: got numbers from 0 to 2"),
-    (lambda: evaluation.expected_calibration_error(np.eye(2), bins=0), "bins: got 0; wanted at least 1"),
-    (lambda: evaluation.few_shot_accuracy(np.eye(2), [0, 1], np.eye(2), [0, 1], shots=0), "shots: got 0; wanted at least 1"),
-    (lambda: evaluation.few_shot_accuracy(np.eye(2), [0, 1], np.eye(2), [0, 7], shots=1), "test_labels: got 1 rows of a class"),
-    (lambda: evaluation.few_shot_accuracy(np.eye(2), [0, 0], np.eye(2), [0, 0], shots=1), "train_labels: got 1 class"),
-    (lambda: evaluation.few_shot_accuracy(np.eye(2), [0, 1], np.eye(2), [0, 1], shots=1, probe="knn"), 'probe: got "knn"'),
-    (lambda: evaluation.delta_retrieval(np.eye(2), [2], np.eye(2)[:1], np.eye(2)[:1], np.ones((1, 2))), "queries: got numbers"),
-    (lambda: evaluation.delta_retrieval(np.eye(2), [0.0], np.eye(2)[:1], np.eye(2)[:1], np.ones((1, 2))), "queries: got dtype float64"),
-    (lambda: evaluation.delta_retrieval(np.eye(2), [0], np.eye(2)[:1], np.eye(2)[:1], np.ones((1, 3))), "relevance: got shape"),
-    (lambda: evaluation.shift_robustness({"a": 1.0}, {"b": 1.0}), "away: got"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: evaluation.relative_alignment(np.eye(2), np.eye(2), query="z"), 'query: got "z"'),
+        (lambda: evaluation.relative_alignment(np.ones((1, 2)), np.ones((1, 2))), "x: got 1 rows; wanted at least 2"),
+        (lambda: evaluation.set_uniformity(np.eye(2), np.eye(2), pairs="both"), 'pairs: got "both"'),
+        (lambda: evaluation.expected_calibration_error(np.zeros(3)), r"scores: got shape \(3,\)"),
+        (lambda: evaluation.expected_calibration_error(np.zeros((3, 2))), "scores: got 3 rows and 2 columns.*Give targets"),
+        (lambda: evaluation.expected_calibration_error(np.eye(2), targets=[0, 2]), "targets: got numbers from 0 to 2"),
+        (lambda: evaluation.expected_calibration_error(np.eye(2), bins=0), "bins: got 0; wanted at least 1"),
+        (lambda: evaluation.few_shot_accuracy(np.eye(2), [0, 1], np.eye(2), [0, 1], shots=0), "shots: got 0; wanted at least 1"),
+        (
+            lambda: evaluation.few_shot_accuracy(np.eye(2), [0, 1], np.eye(2), [0, 7], shots=1),
+            "test_labels: got 1 rows of a class",
+        ),
+        (lambda: evaluation.few_shot_accuracy(np.eye(2), [0, 0], np.eye(2), [0, 0], shots=1), "train_labels: got 1 class"),
+        (lambda: evaluation.few_shot_accuracy(np.eye(2), [0, 1], np.eye(2), [0, 1], shots=1, probe="knn"), 'probe: got "knn"'),
+        (
+            lambda: evaluation.delta_retrieval(np.eye(2), [2], np.eye(2)[:1], np.eye(2)[:1], np.ones((1, 2))),
+            "queries: got numbers",
+        ),
+        (
+            lambda: evaluation.delta_retrieval(np.eye(2), [0.0], np.eye(2)[:1], np.eye(2)[:1], np.ones((1, 2))),
+            "queries: got dtype float64",
+        ),
+        (
+            lambda: evaluation.delta_retrieval(np.eye(2), [0], np.eye(2)[:1], np.eye(2)[:1], np.ones((1, 3))),
+            "relevance: got shape",
+        ),
+        (lambda: evaluation.shift_robustness({"a": 1.0}, {"b": 1.0}), "away: got"),
+    ],
+)
 def test_bad_input(call, words):
     with pytest.raises(InputError, match=words):
         call()

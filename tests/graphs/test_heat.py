@@ -291,9 +291,10 @@ def test_more_bad_input():
     with pytest.raises(ValueError, match=r"lambda_max: got None under jit or grad"):
         jax.jit(lambda m: heat_kernel(m, t=1.0))(jnp.eye(3))
     for options, message in (
-        (dict(t=0.0), "t: got 0.0; wanted a finite time above 0."), (dict(t=1.0, sigma=1.5), "sigma: got 1.5; wanted a number from 0 to 1."),
+        (dict(t=0.0), "t: got 0.0; wanted a finite time above 0."),
+        (dict(t=1.0, sigma=1.5), "sigma: got 1.5; wanted a number from 0 to 1."),
         (dict(t=1.0, rho=-0.1), "rho: got -0.1; wanted a number from 0 to 1."),
-    ):  # fmt: skip
+    ):
         with pytest.raises(ValueError, match=re.escape(message)):
             heat_geodesic_distance(np.eye(2), **options)
     with pytest.raises(ValueError, match=r"give diagonal \[n\] and columns \[m\] as well"):

@@ -19,9 +19,17 @@ KEYS = {
     ".h5ad": ":image",
     ".feather": ":image",
 }
-SPEECH = ("--config", "g2l:smoke", "--config.data.source=files", "--config.tensorboard=off", "--config.data.clips.length=8",
-          "--config.model.pooling=[3]", "--config.evals.every_steps=50", "--config.data.sentences.train=in/sentences.npy",
-          "--config.data.clips.path=in/clips.npz")  # fmt: skip
+SPEECH = (
+    "--config",
+    "g2l:smoke",
+    "--config.data.source=files",
+    "--config.tensorboard=off",
+    "--config.data.clips.length=8",
+    "--config.model.pooling=[3]",
+    "--config.evals.every_steps=50",
+    "--config.data.sentences.train=in/sentences.npy",
+    "--config.data.clips.path=in/clips.npz",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,9 +54,13 @@ def of_table(name: str) -> tuple[tuple[Command, ...], tuple[Command, ...]]:
     """Commands that read a table."""
     source = f"in/{name}" + KEYS.get(Path(name).suffix, ":image" if name == "parts" else "")
     own = ("--x", source, *Y)
-    often = (("data", "show", source), ("check", *own, "--pairs", "0", *FEW_STEPS), ("fit", "--method", "ridge_cca", *own, "--output", "out/fit"),
-             ("embed", "--workdir", "in/fit", "--modality", "x", "--input", source, "--output", "out/z.npy"),
-             ("embed", "--workdir", "in/run", "--modality", "x", "--input", source, "--output", "out/z.npy"))  # fmt: skip
+    often = (
+        ("data", "show", source),
+        ("check", *own, "--pairs", "0", *FEW_STEPS),
+        ("fit", "--method", "ridge_cca", *own, "--output", "out/fit"),
+        ("embed", "--workdir", "in/fit", "--modality", "x", "--input", source, "--output", "out/z.npy"),
+        ("embed", "--workdir", "in/run", "--modality", "x", "--input", source, "--output", "out/z.npy"),
+    )
     seldom = (
         ("data", "build", source, "out/built"),
         ("train", *own, "--pairs", "0", *FEW_STEPS, "--workdir", "out/run"),
@@ -64,8 +76,12 @@ def table(name: str, *spoiled: str) -> Target:
 def annotated(name: str, form: str) -> Target:
     words = (*SPEECH, f"--config.data.annotations.train=in/{name}", f"--config.data.annotations.format={form}")
     words += ("--config.data.annotations.durations=in/lengths.csv",) if form == "charades" else ()
-    return Target((name, "lengths.csv") if form == "charades" else (name,), ("clips.npz", "sentences.npy", "lengths.csv"), (("check", *words),),
-                  (("train", *words, "--workdir", "out/run"),))  # fmt: skip
+    return Target(
+        (name, "lengths.csv") if form == "charades" else (name,),
+        ("clips.npz", "sentences.npy", "lengths.csv"),
+        (("check", *words),),
+        (("train", *words, "--workdir", "out/run"),),
+    )
 
 
 EMBED_RUN = ("embed", "--workdir", "in/run", "--modality", "x", "--input", "in/x.npz:image", "--output", "out/z.npy")
@@ -99,23 +115,40 @@ TARGETS: dict[str, Target] = {
     "meta.npz": table("meta.npz"),
     "parts": table("parts", "parts/*"),
     "built": table("built", "built/**/*"),
-    **{name: Target((name,), ("y.npz", "fit"), (of_table(name)[0][0], of_table(name)[0][1], of_table(name)[0][3])) for name in ("bomb.npz", "liar.npz", "bomb.h5")},
-    **{f"x.ids{suffix}": Target((f"x.ids{suffix}",), ("x.npy", "y.npz"), (*of_table("x.npy")[0][:3], of_table("x.npy")[1][0])) for suffix in (".npy", ".txt", ".json")},
-    **{name: Target((name,), BOTH, ((*FIT, "--pairs", f"in/{name}", "--output", "out/fit"),), ((*COMPARE, "--pairs", f"in/{name}", "--output", "out/cmp"),))
-       for name in ("pairs.csv", "pairs.tsv")},
+    **{
+        name: Target((name,), ("y.npz", "fit"), (of_table(name)[0][0], of_table(name)[0][1], of_table(name)[0][3]))
+        for name in ("bomb.npz", "liar.npz", "bomb.h5")
+    },
+    **{
+        f"x.ids{suffix}": Target((f"x.ids{suffix}",), ("x.npy", "y.npz"), (*of_table("x.npy")[0][:3], of_table("x.npy")[1][0]))
+        for suffix in (".npy", ".txt", ".json")
+    },
+    **{
+        name: Target(
+            (name,),
+            BOTH,
+            ((*FIT, "--pairs", f"in/{name}", "--output", "out/fit"),),
+            ((*COMPARE, "--pairs", f"in/{name}", "--output", "out/cmp"),),
+        )
+        for name in ("pairs.csv", "pairs.tsv")
+    },
     "layers.npz": Target(("layers.npz",), (), (LAYERS,)),
     "a run": Target(OF_RUN, (*BOTH, "run"), (EVALUATE, EMBED_RUN)),
     "a run to go on with": Target(OF_RUN, (*BOTH, "run"), ((*TRAIN, "--workdir", "in/run"),), writes="in/run"),
     "its header": Target(OF_RUN[:3], (*BOTH, "run"), (EVALUATE, EMBED_RUN)),
-    "its config": Target(("run/config.json",), (*BOTH, "run"), (("check", "--config", "in/run/config.json"),),
-                         (("train", "--config", "in/run/config.json", "--workdir", "out/run"),)),
+    "its config": Target(
+        ("run/config.json",),
+        (*BOTH, "run"),
+        (("check", "--config", "in/run/config.json"),),
+        (("train", "--config", "in/run/config.json", "--workdir", "out/run"),),
+    ),
     "config.py": Target(("config.py",), (), (("check", "--config", "in/config.py:source=emoji"),)),
     "a fit": Target(("fit/*",), ("x.npz", "fit"), (EMBED_FIT,)),
     "a comparison": Target(("cmp/cells.jsonl", "cmp/*"), (*BOTH, "cmp"), ((*COMPARE, "--output", "in/cmp"),), writes="in/cmp"),
     "spans.json": annotated("spans.json", "activitynet"),
     "tacos.json": annotated("tacos.json", "tacos"),
     "charades.txt": annotated("charades.txt", "charades"),
-}  # fmt: skip
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -45,11 +45,18 @@ class Stored:
 KINDS: dict[str, Stored] = {
     "checkpoints": Stored(OF_RUN[5:], 6, (EVALUATE, EMBED_RUN), ("out/z.npy",), state=True),
     "header of a run": Stored(OF_RUN[:3], 4, (EVALUATE, EMBED_RUN), ("out/z.npy",)),
-    "neighbour cache": Stored(("run/cache/**/*",), 2, ((*TRAIN, "--workdir", "in/run"), EMBED_RUN), ("out/z.npy",), without="run/checkpoints"),
+    "neighbour cache": Stored(
+        ("run/cache/**/*",), 2, ((*TRAIN, "--workdir", "in/run"), EMBED_RUN), ("out/z.npy",), without="run/checkpoints"
+    ),
     "a fit": Stored(("fit/*",), 4, (EMBED_FIT,), ("out/z.npy",)),
     "cells": Stored(("cmp/cells.jsonl",), 3, ((*COMPARE, "--output", "in/cmp"),), ("in/cmp/results.json",)),
-    "a data set": Stored(("built/**/*",), 1, (("data", "build", "in/built", "out/again"), (*EMBED_FIT[:6], "in/built", *EMBED_FIT[7:])), ("out/z.npy",)),
-}  # fmt: skip
+    "a data set": Stored(
+        ("built/**/*",),
+        1,
+        (("data", "build", "in/built", "out/again"), (*EMBED_FIT[:6], "in/built", *EMBED_FIT[7:])),
+        ("out/z.npy",),
+    ),
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -150,15 +150,22 @@ def run(case: Case, world: Path, main: Main) -> Outcome:
     seconds, grown = time.process_time() - began, memory("VmHWM") - held
     after = {name: thing for name, thing in things(world).items() if not name.startswith(named)}
     changed = [f"{name} changed" for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
-    fault = fault or next((text for text, true in (
-        (f"exit code {code}", code not in (0, 1, 2)),
-        ("a traceback", "Traceback (most recent call last)" in words),
-        ("no words", code != 0 and not words.strip()),
-        ("rows that are no numbers", code == 0 and not finite(world / named)),
-        (f"outside {named}: {', '.join([*writes.found, *changed][:3])}", bool(writes.found or changed)),
-        (f"memory {grown / GIB:.1f} GiB", grown > GROWTH),
-        (f"time {seconds:.0f} s", seconds > SECONDS),
-    ) if true), "")  # fmt: skip
+    fault = fault or next(
+        (
+            text
+            for text, true in (
+                (f"exit code {code}", code not in (0, 1, 2)),
+                ("a traceback", "Traceback (most recent call last)" in words),
+                ("no words", code != 0 and not words.strip()),
+                ("rows that are no numbers", code == 0 and not finite(world / named)),
+                (f"outside {named}: {', '.join([*writes.found, *changed][:3])}", bool(writes.found or changed)),
+                (f"memory {grown / GIB:.1f} GiB", grown > GROWTH),
+                (f"time {seconds:.0f} s", seconds > SECONDS),
+            )
+            if true
+        ),
+        "",
+    )
     return Outcome(
         code,
         seconds,

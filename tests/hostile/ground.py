@@ -22,10 +22,24 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 ROWS, X, Y = 60, ("--x", "in/x.npz:image"), ("--y", "in/y.npz:text")
 SPLIT = ("--val", "10", "--test", "20")
-FEW_STEPS = tuple(f"--config.{field}" for field in (
-    "data.split.val=15", "data.split.test=15", "total_steps=4", "evals.every_steps=2", "checkpoint.every_steps=2",
-    "log_every_steps=1", "batch.anchors=8", "model.dim=4", "graphs.x.knn=4", "graphs.y.knn=4", "tensorboard=off", "parallel=jit",
-    *(f"data.preprocess.{side}.{option}" for side in "xy" for option in ("pca=0", "filter.strength=0"))))  # fmt: skip
+FEW_STEPS = tuple(
+    f"--config.{field}"
+    for field in (
+        "data.split.val=15",
+        "data.split.test=15",
+        "total_steps=4",
+        "evals.every_steps=2",
+        "checkpoint.every_steps=2",
+        "log_every_steps=1",
+        "batch.anchors=8",
+        "model.dim=4",
+        "graphs.x.knn=4",
+        "graphs.y.knn=4",
+        "tensorboard=off",
+        "parallel=jit",
+        *(f"data.preprocess.{side}.{option}" for side in "xy" for option in ("pca=0", "filter.strength=0")),
+    )
+)
 TRAIN = ("train", *X, *Y, "--pairs", "0", *FEW_STEPS)
 COMPARE = (
     "compare",
@@ -88,8 +102,12 @@ def _stored() -> None:
 
     from gera_jax.cli import main
 
-    for argv in ((*TRAIN, "--workdir", "in/run"), (*FIT, "--output", "in/fit"), (*COMPARE, "--output", "in/cmp"),
-                 ("data", "build", "in/x.npz:image", "in/built")):  # fmt: skip
+    for argv in (
+        (*TRAIN, "--workdir", "in/run"),
+        (*FIT, "--output", "in/fit"),
+        (*COMPARE, "--output", "in/cmp"),
+        ("data", "build", "in/x.npz:image", "in/built"),
+    ):
         with contextlib.redirect_stdout(io.StringIO()) as said:
             code = main([*argv, "--json"])
         assert code == 0, said.getvalue()

@@ -177,11 +177,22 @@ def rows_of_another_kind(rows: np.ndarray, rng: Random) -> np.ndarray:
 
     number = rows.dtype.kind in "fiu"
     ways: list[Callable[[], Any]] = [
-        lambda: rows[:0], lambda: rows[:1], lambda: rows[..., None], lambda: rows.reshape(-1), lambda: rows[:-1],
-        lambda: rows.astype(object), lambda: rows.astype("U"), lambda: rows.astype("S"), lambda: np.repeat(rows[:1], len(rows), 0),
-        lambda: np.zeros((1,) * 30, np.int8), lambda: np.zeros(len(rows), [("a", "f4"), ("b", "i8")]), lambda: rows.T,
-        lambda: np.array("2020-01-01", "M8[D]") + np.arange(len(rows)), lambda: np.float32(1), lambda: np.zeros((len(rows), 0)),
-    ]  # fmt: skip
+        lambda: rows[:0],
+        lambda: rows[:1],
+        lambda: rows[..., None],
+        lambda: rows.reshape(-1),
+        lambda: rows[:-1],
+        lambda: rows.astype(object),
+        lambda: rows.astype("U"),
+        lambda: rows.astype("S"),
+        lambda: np.repeat(rows[:1], len(rows), 0),
+        lambda: np.zeros((1,) * 30, np.int8),
+        lambda: np.zeros(len(rows), [("a", "f4"), ("b", "i8")]),
+        lambda: rows.T,
+        lambda: np.array("2020-01-01", "M8[D]") + np.arange(len(rows)),
+        lambda: np.float32(1),
+        lambda: np.zeros((len(rows), 0)),
+    ]
     if number and rows.size:
         ways += [
             lambda: spoiled(np.nan),

@@ -50,8 +50,10 @@ def breaks(argv):
     return 0
 
 
-@pytest.mark.parametrize(("entry", "outcome"), [(reads_without_a_look, "silent"), (says_it, "found"), (breaks, "traceback"),
-                                                (lambda argv: 0, "the same")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("entry", "outcome"),
+    [(reads_without_a_look, "silent"), (says_it, "found"), (breaks, "traceback"), (lambda argv: 0, "the same")],
+)
 def test_the_judge_tells_outcomes_apart(entry, outcome, whole, monkeypatch):
     says_it.whole = sum((whole / "in/fit/aligner.npz").read_bytes())
     kind = flips.Stored(("fit/aligner.npz",), 1, (("embed",),), ())

@@ -72,21 +72,24 @@ def busy(argv):
     return 0
 
 
-@pytest.mark.parametrize(("entry", "fault"), [
-    (lambda argv: 1 / 0, "exception ZeroDivisionError"),
-    (lambda argv: 3, "exit code 3"),
-    (lambda argv: 2, "no words"),
-    (prints_a_traceback, "a traceback"),
-    (changes_its_input, "outside out: "),
-    (lambda argv: Path("in/beside.txt").write_text("x") * 0, "in/beside.txt changed"),
-    (lambda argv: Path("../beside.txt").write_text("x") * 0, "open ../beside.txt"),
-    (lambda argv: os.mkdir("../other") or 0, "os.mkdir ../other"),
-    (removes_a_tree("../beside"), "os.rmdir under"),
-    (removes_a_tree("out/beside"), ""),
-    (writes_rows_that_are_no_numbers, "rows that are no numbers"),
-    (lambda argv: len(np.ones(1 << 24)) * 0, "memory 0.1 GiB"),
-    (busy, "time 0 s"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("entry", "fault"),
+    [
+        (lambda argv: 1 / 0, "exception ZeroDivisionError"),
+        (lambda argv: 3, "exit code 3"),
+        (lambda argv: 2, "no words"),
+        (prints_a_traceback, "a traceback"),
+        (changes_its_input, "outside out: "),
+        (lambda argv: Path("in/beside.txt").write_text("x") * 0, "in/beside.txt changed"),
+        (lambda argv: Path("../beside.txt").write_text("x") * 0, "open ../beside.txt"),
+        (lambda argv: os.mkdir("../other") or 0, "os.mkdir ../other"),
+        (removes_a_tree("../beside"), "os.rmdir under"),
+        (removes_a_tree("out/beside"), ""),
+        (writes_rows_that_are_no_numbers, "rows that are no numbers"),
+        (lambda argv: len(np.ones(1 << 24)) * 0, "memory 0.1 GiB"),
+        (busy, "time 0 s"),
+    ],
+)
 def test_the_judge_sees_each_kind_of_fault(entry, fault, tmp_path, monkeypatch):
     monkeypatch.setattr(fuzz, "GROWTH", 1 << 26)
     monkeypatch.setattr(fuzz, "SECONDS", 0.2)

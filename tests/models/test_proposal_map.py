@@ -38,8 +38,12 @@ def test_the_fields_numbers_of_moments(clips, counts, number):
 
 def test_the_pattern_of_starts_and_lengths():
     assert PLAN.lengths.tolist() == [1, 2, 3, 4, 6, 8, 12] and PLAN.strides.tolist() == [1, 1, 1, 1, 2, 2, 4]
-    want = [(start, start + length) for start in range(12) for length, stride in
-            ((1, 1), (2, 1), (3, 1), (4, 1), (6, 2), (8, 2), (12, 4)) if start % stride == 0 and start + length <= 12]  # fmt: skip
+    want = [
+        (start, start + length)
+        for start in range(12)
+        for length, stride in ((1, 1), (2, 1), (3, 1), (4, 1), (6, 2), (8, 2), (12, 4))
+        if start % stride == 0 and start + length <= 12
+    ]
     assert [tuple(span) for span in PLAN.spans] == want
 
 

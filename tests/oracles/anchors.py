@@ -15,8 +15,17 @@ def _min_max(row) -> np.ndarray:
 
 
 def multi_assignment(
-    scores, *, assignments, epsilon=0.07, iterations=20, low=0.25, high=1.0, delta=1e-5, rescale=False, mask=None,
-):  # fmt: skip
+    scores,
+    *,
+    assignments,
+    epsilon=0.07,
+    iterations=20,
+    low=0.25,
+    high=1.0,
+    delta=1e-5,
+    rescale=False,
+    mask=None,
+):
     """The K slices written out: [rows, anchors] codes, the sum of the last `assignments` slices; masked rows are 0."""
     scores = np.asarray(scores, np.float64)
     rows, k = kept(mask, len(scores)), scores.shape[1]
@@ -101,14 +110,30 @@ def anchor_codes(rows, anchors, *, queue=None, queue_mask=None, mask=None, **opt
 
 
 def both_codes(
-    x, z, *, x_anchors, z_anchors, x_queue=None, z_queue=None, queue_mask=None, assignments=None, epsilon=0.07,
-    iterations=20, rescale=True, mask=None, **_,
-):  # fmt: skip
+    x,
+    z,
+    *,
+    x_anchors,
+    z_anchors,
+    x_queue=None,
+    z_queue=None,
+    queue_mask=None,
+    assignments=None,
+    epsilon=0.07,
+    iterations=20,
+    rescale=True,
+    mask=None,
+    **_,
+):
     """(codes of x, codes of z): constants in the gradient, so differences must hold them still."""
     shared = dict(
-        assignments=len(x_anchors) // 2 if assignments is None else assignments, epsilon=epsilon, iterations=iterations,
-        rescale=rescale, mask=mask, queue_mask=queue_mask,
-    )  # fmt: skip
+        assignments=len(x_anchors) // 2 if assignments is None else assignments,
+        epsilon=epsilon,
+        iterations=iterations,
+        rescale=rescale,
+        mask=mask,
+        queue_mask=queue_mask,
+    )
     return anchor_codes(x, x_anchors, queue=x_queue, **shared), anchor_codes(z, z_anchors, queue=z_queue, **shared)
 
 

@@ -46,9 +46,19 @@ def _targets(i: int, n: int, m: int, targets, x_groups, y_groups, y_keep) -> dic
 
 
 def info_nce(
-    x, y, *, logit_scale, margin=0.0, targets=None, x_groups=None, y_groups=None, x_mask=None, y_mask=None, weights=None,
+    x,
+    y,
+    *,
+    logit_scale,
+    margin=0.0,
+    targets=None,
+    x_groups=None,
+    y_groups=None,
+    x_mask=None,
+    y_mask=None,
+    weights=None,
     reduction="mean",
-):  # fmt: skip
+):
     """Row i: logsumexp_j s<x_i, y_j> - sum_j T_ij s<x_i, y_j>, over unmasked j; a positive's similarity is less by `margin`."""
     n, m = len(x), len(y)
     x_keep, y_keep = _keep(x_mask, n), _keep(y_mask, m)
@@ -63,9 +73,19 @@ def info_nce(
 
 
 def symmetric_info_nce(
-    x, y, *, logit_scale, margin=0.0, targets=None, x_groups=None, y_groups=None, x_mask=None, y_mask=None, weights=None,
+    x,
+    y,
+    *,
+    logit_scale,
+    margin=0.0,
+    targets=None,
+    x_groups=None,
+    y_groups=None,
+    x_mask=None,
+    y_mask=None,
+    weights=None,
     reduction="mean",
-):  # fmt: skip
+):
     """Half of x -> y plus half of y -> x; targets row-normalised in each direction."""
     there = back = None
     if targets is not None:
@@ -82,9 +102,18 @@ def _softplus(v: float) -> float:
 
 
 def sigmoid_contrastive(
-    x, y, *, logit_scale=10.0, logit_bias=-10.0, x_groups=None, y_groups=None, x_mask=None, y_mask=None,
-    weights=None, reduction="mean",
-):  # fmt: skip
+    x,
+    y,
+    *,
+    logit_scale=10.0,
+    logit_bias=-10.0,
+    x_groups=None,
+    y_groups=None,
+    x_mask=None,
+    y_mask=None,
+    weights=None,
+    reduction="mean",
+):
     """Row i: sum_j softplus(-(2 T_ij - 1) (s<x_i, y_j> + b)), T_ij in {0, 1}."""
     n, m = len(x), len(y)
     x_keep, y_keep = _keep(x_mask, n), _keep(y_mask, m)

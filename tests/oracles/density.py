@@ -85,9 +85,16 @@ def pooled_scale(x, y, *, bandwidths="mean", x_mask=None, y_mask=None) -> float:
 
 
 def mk_mmd(
-    x, y, *, bandwidths="mean", multipliers=(0.25, 0.5, 1.0, 2.0, 4.0), estimator="biased", x_mask=None, y_mask=None,
+    x,
+    y,
+    *,
+    bandwidths="mean",
+    multipliers=(0.25, 0.5, 1.0, 2.0, 4.0),
+    estimator="biased",
+    x_mask=None,
+    y_mask=None,
     scale=None,
-):  # fmt: skip
+):
     """The mean over kernels exp(-d^2 / (2 v)), v = multiplier * scale or length^2; "released": the sum over the 19 variances.
 
     `scale` holds the pooled scale still: it is a constant in the gradient.

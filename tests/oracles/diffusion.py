@@ -81,16 +81,37 @@ def eps_of(z, *, form="neighbourhood", bandwidth="median", scale=2.0, mask=None)
 
 
 def diffusion_alignment(
-    x, z, *, form="neighbourhood", operator="symmetric", alpha=1.0, t=1, bandwidth="median", scale=2.0,
-    normalization="relative", gamma=1e-6, mask=None, weights=None, reduction="mean", z_eps=None, lost=False,
-):  # fmt: skip
+    x,
+    z,
+    *,
+    form="neighbourhood",
+    operator="symmetric",
+    alpha=1.0,
+    t=1,
+    bandwidth="median",
+    scale=2.0,
+    normalization="relative",
+    gamma=1e-6,
+    mask=None,
+    weights=None,
+    reduction="mean",
+    z_eps=None,
+    lost=False,
+):
     """Squared difference of the operators of x and z: mean over entries, or relative to how x's off-diagonal varies."""
     if z_eps is None:
         z_eps = eps_of(z, form=form, bandwidth=bandwidth, scale=scale, mask=mask)
     shared = dict(
-        form=form, operator_form=operator, alpha=alpha, t=t, bandwidth=bandwidth, scale=scale,
-        normalization=normalization, gamma=gamma, lost=lost,
-    )  # fmt: skip
+        form=form,
+        operator_form=operator,
+        alpha=alpha,
+        t=t,
+        bandwidth=bandwidth,
+        scale=scale,
+        normalization=normalization,
+        gamma=gamma,
+        lost=lost,
+    )
     batch = form == "batch"
     xs, zs = ([x], [z]) if batch else (x, z)
     masks = [mask] if batch else (mask if mask is not None else [None] * len(x))

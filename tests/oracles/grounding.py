@@ -92,8 +92,18 @@ def _released(a, moments, g, u, others, *, positives, temperature) -> list[float
 
 
 def geodesic_guided_contrastive(
-    s, v, *, similarity, iou, form="clean", positives=5, temperature=0.1, direction="sparing", s_mask=None, v_mask=None,
-):  # fmt: skip
+    s,
+    v,
+    *,
+    similarity,
+    iou,
+    form="clean",
+    positives=5,
+    temperature=0.1,
+    direction="sparing",
+    s_mask=None,
+    v_mask=None,
+):
     """Mean over sentences (clean), over sentence-positive pairs (released). A sentence without a positive has no part."""
     groups = list(_groups(s, v, s_mask, v_mask, similarity, iou))
     terms: list[float] = []
@@ -112,8 +122,17 @@ def geodesic_guided_contrastive(
 
 
 def moment_to_sentence(
-    s, v, *, iou, sentence_iou, positives=1, margin=0.3, temperature=0.1, s_mask=None, v_mask=None,
-):  # fmt: skip
+    s,
+    v,
+    *,
+    iou,
+    sentence_iou,
+    positives=1,
+    margin=0.3,
+    temperature=0.1,
+    s_mask=None,
+    v_mask=None,
+):
     """Each sentence's best moments pick it among the batch's sentences, less those of its group that overlap it by 0.5."""
     groups = list(_groups(s, v, s_mask, v_mask, iou))
     own = list(_groups(s, s, s_mask, s_mask, sentence_iou))
@@ -159,10 +178,12 @@ def leave_out_interaction(s, v) -> np.ndarray:
     def value(drop_rows, drop_columns):
         return coalition_value(s, v, rows - drop_rows, columns - drop_columns)
 
-    return np.array([
-        [value(set(), set()) - value({i}, set()) - value(set(), {j}) + value({i}, {j}) for j in range(len(v))]
-        for i in range(len(s))
-    ])  # fmt: skip
+    return np.array(
+        [
+            [value(set(), set()) - value({i}, set()) - value(set(), {j}) + value({i}, {j}) for j in range(len(v))]
+            for i in range(len(s))
+        ]
+    )
 
 
 def released_interaction(s, v) -> np.ndarray:
@@ -176,9 +197,7 @@ def released_interaction(s, v) -> np.ndarray:
         return _reward([[dot(a, b) for b in columns] for a in rows])
 
     whole = value(None, None)
-    return np.array([
-        whole - value(None, j) + value(i, None) - value(i, j) for j in range(len(v)) for i in range(len(s))
-    ])  # fmt: skip
+    return np.array([whole - value(None, j) + value(i, None) - value(i, j) for j in range(len(v)) for i in range(len(s))])
 
 
 def shapley_interaction(s, v, *, form="intended", s_mask=None, v_mask=None, labels=None):

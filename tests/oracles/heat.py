@@ -156,9 +156,18 @@ def _one(x, z, *, t, sigma, bandwidth, normalization) -> float:
 
 
 def heat_geodesic_stress(
-    x, z, *, form="neighbourhood", t=1.0, sigma=1.0, bandwidth="median", normalization="relative", mask=None, weights=None,
+    x,
+    z,
+    *,
+    form="neighbourhood",
+    t=1.0,
+    sigma=1.0,
+    bandwidth="median",
+    normalization="relative",
+    mask=None,
+    weights=None,
     reduction="mean",
-):  # fmt: skip
+):
     """Per set: mean over pairs of (|z_i - z_j| - d_ij)^2, or at the best scale of z and over the mean of d^2. Empty sets have no part."""
     options = dict(t=t, sigma=sigma, bandwidth=bandwidth, normalization=normalization)
     if form == "batch":

@@ -62,9 +62,20 @@ def row_divergence(p, q, divergence: str) -> float:
 
 
 def structure_divergence(
-    x, z, *, divergence="js", levels=1, level_weights="inverse", temperature=0.05, center="after", similarity="cosine",
-    gamma=1.0, diagonal=True, margin=0.0, mask=None,
-):  # fmt: skip
+    x,
+    z,
+    *,
+    divergence="js",
+    levels=1,
+    level_weights="inverse",
+    temperature=0.05,
+    center="after",
+    similarity="cosine",
+    gamma=1.0,
+    diagonal=True,
+    margin=0.0,
+    mask=None,
+):
     """(1 / L) sum_l w_l relu(D(P_x^l, P_z^l) - margin), D the mean over rows, w_l = 1 / l or 1; over the rows that exist."""
     rows = kept(mask, len(x))
     if not rows:

@@ -9,8 +9,12 @@ from tests.oracles import anchors, contrastive
 from tests.oracles.tools import agrees, check
 
 S = np.array([[0.9, 0.1, 0.2, 0.0], [0.8, 0.7, 0.1, 0.0], [0.1, 0.2, 0.9, 0.3], [0.0, 0.6, 0.2, 0.5]])
-WARM = [[0.680516, 0.408433, 0.465690, 0.445361], [0.610391, 0.592031, 0.390635, 0.406943],
-        [0.364050, 0.417166, 0.689669, 0.529116], [0.345043, 0.582370, 0.454006, 0.618580]]  # fmt: skip
+WARM = [
+    [0.680516, 0.408433, 0.465690, 0.445361],
+    [0.610391, 0.592031, 0.390635, 0.406943],
+    [0.364050, 0.417166, 0.689669, 0.529116],
+    [0.345043, 0.582370, 0.454006, 0.618580],
+]
 WARM_SCALED = [[1, 0, 0.210439, 0.135723], [1, 0.916451, 0, 0.074207], [0, 0.163123, 1, 0.506930], [0, 0.867623, 0.398347, 1]]
 COLD_SCALED = [[1, 0, 0.614076, 0.143334], [1, 0.994498, 0.055595, 0], [0, 0.136545, 1, 0.798323], [0, 0.886851, 0.268497, 1]]
 MASK, QUEUE_MASK = np.array([True, False, True, True, True]), np.array([True, True, False])
@@ -26,10 +30,12 @@ def problem(seed=0, n=5, d=4, k=3, anchor_count=6, queue=3):
 def test_codes():
     got = anchors.multi_assignment(S, assignments=2, epsilon=0.5)
     wrong = dict(
-        one_assignment=2 * anchors.multi_assignment(S, assignments=1, epsilon=0.5), first_slices=1 - got,
-        one_scale=anchors.multi_assignment(S, assignments=2, epsilon=0.5, low=1.0), rescaled=WARM_SCALED,
+        one_assignment=2 * anchors.multi_assignment(S, assignments=1, epsilon=0.5),
+        first_slices=1 - got,
+        one_scale=anchors.multi_assignment(S, assignments=2, epsilon=0.5, low=1.0),
+        rescaled=WARM_SCALED,
         few=anchors.multi_assignment(S, assignments=2, epsilon=0.5, iterations=1),
-    )  # fmt: skip
+    )
     check(got, WARM, 6, **wrong)
     check(anchors.multi_assignment(S, assignments=2, epsilon=0.5, rescale=True), WARM_SCALED, 6, raw=WARM, cold=COLD_SCALED)
     check(anchors.multi_assignment(S, assignments=2, rescale=True), COLD_SCALED, 6, warm=WARM_SCALED)
@@ -97,8 +103,13 @@ def test_contrastive_forms():
     """On similarities, and on rows that have them: info_nce with the margin before the scale."""
     x = np.array([[0.9, 0.2], [0.1, 0.8]])
     check(anchors.norm_softmax(x), 3.9599e-6, 10, halved=anchors.norm_softmax(x) / 2)
-    check(anchors.masked_margin_softmax(x), 0.808145, 6, no_margin=anchors.masked_margin_softmax(x, margin=0.0),
-          added=anchors.masked_margin_softmax(x, margin=-0.001))  # fmt: skip
+    check(
+        anchors.masked_margin_softmax(x),
+        0.808145,
+        6,
+        no_margin=anchors.masked_margin_softmax(x, margin=0.0),
+        added=anchors.masked_margin_softmax(x, margin=-0.001),
+    )
     rows = dict(x=x, y=np.eye(2))
     assert agrees(2 * contrastive.symmetric_info_nce(**rows, logit_scale=20.0), anchors.norm_softmax(x), 12)
     margin = 2 * contrastive.symmetric_info_nce(**rows, logit_scale=1.0, margin=0.001)
@@ -127,8 +138,7 @@ def test_the_queue_changes_codes_and_is_not_scored():
     plain, full = anchors.anchor_consistency(x, z, **held), anchors.anchor_consistency(x, z, **held, **queues)
     assert not agrees(plain, full, 4)
     codes = anchors.both_codes(x, z, **held, **queues)
-    long = [anchors.anchor_scores([*q, *v], a) for q, v, a in
-            zip(queues.values(), (x, z), held.values(), strict=True)]  # fmt: skip
+    long = [anchors.anchor_scores([*q, *v], a) for q, v, a in zip(queues.values(), (x, z), held.values(), strict=True)]
     for got, scores in zip(codes, long, strict=True):
         assert np.array_equal(got, anchors.multi_assignment(scores, assignments=3, rescale=True)[3:])
         assert not agrees(got, anchors.multi_assignment(scores, assignments=3, rescale=True)[:5], 2)

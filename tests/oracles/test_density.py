@@ -51,8 +51,15 @@ def test_semantic_density():
     check(back, 2.60504e-5, 10, other=there)
     got = density.semantic_density(A, B, form="released")
     unweighted = there + back
-    check(got, 0.17623821, 8, unweighted=unweighted, one_way=there * 1.75, one_spread=unweighted / 2.0,
-          leave_one_out=density.semantic_density(A, B))  # fmt: skip
+    check(
+        got,
+        0.17623821,
+        8,
+        unweighted=unweighted,
+        one_way=there * 1.75,
+        one_spread=unweighted / 2.0,
+        leave_one_out=density.semantic_density(A, B),
+    )
 
 
 def test_leave_one_out_by_hand():

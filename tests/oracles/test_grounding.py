@@ -35,8 +35,15 @@ def test_geodesic_similarity():
     got = grounding.geodesic_similarity(CIRCLE, [0, 2], k=2)
     want = np.array([[1, 0.939693, 0.846000, 0.712026, 0, 0], [0.846000, 0.906308, 1, 0.866025, 0.573132, 0]])
     direct = np.where(CIRCLE @ CIRCLE.T >= 0.5, CIRCLE @ CIRCLE.T, 0.0)[[0, 2]]
-    check(got, want, 6, direct=direct, far=grounding.geodesic_similarity(CIRCLE, [0, 2], k=2, cutoff=0.6),
-          other_sources=got[::-1], sparser=grounding.geodesic_similarity(CIRCLE, [0, 2], k=1))  # fmt: skip
+    check(
+        got,
+        want,
+        6,
+        direct=direct,
+        far=grounding.geodesic_similarity(CIRCLE, [0, 2], k=2, cutoff=0.6),
+        other_sources=got[::-1],
+        sparser=grounding.geodesic_similarity(CIRCLE, [0, 2], k=1),
+    )
     assert agrees(1 - grounding.geodesic_similarity(CIRCLE, [0], k=2, cutoff=2.0)[0, 4], 0.580867, 6)
 
 
@@ -70,8 +77,14 @@ def test_moment_bce():
     s, v, iou = np.array([[3.0, 0.0]]), np.array([[2.0, 0.0], [0.0, 1.0]]), np.array([[0.75, 0.3]])
     p = sigmoid(10.0)
     want = 0.5 * (-0.5 * math.log(p) - 0.5 * math.log(1 - p) - math.log(0.5))
-    check(grounding.moment_bce(s, v, iou=iou), want, 8, raw_iou=0.5 * (-0.75 * math.log(p) - 0.25 * math.log(1 - p) + math.log(2)),
-          wide=grounding.moment_bce(s, v, iou=iou, iou_min=0.3, iou_max=0.7), summed=2 * want)  # fmt: skip
+    check(
+        grounding.moment_bce(s, v, iou=iou),
+        want,
+        8,
+        raw_iou=0.5 * (-0.75 * math.log(p) - 0.25 * math.log(1 - p) + math.log(2)),
+        wide=grounding.moment_bce(s, v, iou=iou, iou_min=0.3, iou_max=0.7),
+        summed=2 * want,
+    )
     check(grounding.moment_bce(s, v, iou=iou, iou_min=0.3, iou_max=0.7), 0.5 * (-math.log(p) + math.log(2)), 8)
     s, v, given = problem()
     each = [
@@ -112,8 +125,12 @@ def test_released_contrast_by_hand():
     positive, hard = 10 * math.e, 10 * 1.4 * 1.0 * 1.0  # e^0 (1 + .4) e^0
     want = math.log(math.exp(positive) + math.exp(hard) + 2 + 1e-6) - positive
     options = dict(form="released", similarity=g, iou=u)
-    check(grounding.geodesic_guided_contrastive(s, v, positives=1, **options), want, 12,
-          no_factor=math.log(math.exp(positive) + math.exp(10) + 3) - positive)  # fmt: skip
+    check(
+        grounding.geodesic_guided_contrastive(s, v, positives=1, **options),
+        want,
+        12,
+        no_factor=math.log(math.exp(positive) + math.exp(10) + 3) - positive,
+    )
     warm = grounding.geodesic_guided_contrastive(s, v, positives=1, temperature=10.0, **options)
     p, h = math.e / 10, 0.14
     check(warm, math.log(math.exp(p) + math.exp(h) + 2 + 1e-6) - p, 9, dropped=math.log(math.exp(p) + math.exp(h)) - p)
@@ -197,8 +214,13 @@ def test_rewards_and_interactions():
     phi = [[-0.010599, -0.046938, 0.024752], [0.030004, -0.061328, -0.061328]]
     released = [-0.135989, -0.118547, -0.288048, -0.243109, -0.228306, -0.147522]
     check(grounding.leave_out_interaction(S, M), phi, 6, released=np.reshape(released, (3, 2)).T)
-    check(grounding.released_interaction(S, M), released, 6, intended=np.ravel(np.transpose(phi)),
-          sentence_major=np.reshape(released, (3, 2)).T.ravel())  # fmt: skip
+    check(
+        grounding.released_interaction(S, M),
+        released,
+        6,
+        intended=np.ravel(np.transpose(phi)),
+        sentence_major=np.reshape(released, (3, 2)).T.ravel(),
+    )
 
 
 def test_exact_indices():

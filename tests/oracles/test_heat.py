@@ -38,14 +38,26 @@ def test_two_nodes():
 
 def test_path_of_three():
     h = kernel(PATH)
-    check(h, H3, 6, identity=np.eye(3), constant=np.full((3, 3), 1 / 3), normalized=heat.heat_kernel(
-        heat.laplacian(PATH, normalization="symmetric"), t=1.0), rescaled_time=kernel(PATH, 2 / 3))  # fmt: skip
+    check(
+        h,
+        H3,
+        6,
+        identity=np.eye(3),
+        constant=np.full((3, 3), 1 / 3),
+        normalized=heat.heat_kernel(heat.laplacian(PATH, normalization="symmetric"), t=1.0),
+        rescaled_time=kernel(PATH, 2 / 3),
+    )
     check(heat.entropy(h), 3.083183, 6)
     plain, divided = (heat.heat_geodesic_distance(h, t=1.0, sigma=s) for s in (0.0, 1.0))
     got = [plain[0, 1], plain[0, 2], plain[0, 0], plain[1, 1]]
     check(got, [2.144464, 2.718172, 1.604083, 2.003686], 6, half_time=np.array(got) / math.sqrt(2), squared=np.square(got))
-    check([divided[0, 1], divided[0, 2]], [1.170218, 2.194397], 6, plain=got[:2], geometric=[
-        math.sqrt(4 * (-math.log(h[0, j]) + 0.5 * math.log(h[0, 0] * h[j, j]))) for j in (1, 2)])  # fmt: skip
+    check(
+        [divided[0, 1], divided[0, 2]],
+        [1.170218, 2.194397],
+        6,
+        plain=got[:2],
+        geometric=[math.sqrt(4 * (-math.log(h[0, j]) + 0.5 * math.log(h[0, 0] * h[j, j]))) for j in (1, 2)],
+    )
     triplet = heat.heat_geodesic_distance(h, t=1.0, sigma=0.0, rho=1.0)
     check([triplet[0, 1], triplet[0, 2]], [0.800607, 1.575561], 6, plain=got[:2])
     half = heat.heat_geodesic_distance(h, t=1.0, sigma=0.0, rho=0.5)

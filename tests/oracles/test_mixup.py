@@ -145,8 +145,13 @@ def test_expected_calibration_error():
     p = np.array([[0.55, 0.45, 0.0], [0.55, 0.45, 0.0], [0.05, 0.05, 0.9]])
     scores = np.log(p + 1e-300)
     want = 2 / 3 * 0.05 + 0.1 / 3
-    check(mixup.expected_calibration_error(scores), want, 10, one_bin=mixup.expected_calibration_error(scores, bins=1),
-          signed=0.1 / 3 - 0.1 / 3)  # fmt: skip
+    check(
+        mixup.expected_calibration_error(scores),
+        want,
+        10,
+        one_bin=mixup.expected_calibration_error(scores, bins=1),
+        signed=0.1 / 3 - 0.1 / 3,
+    )
     assert agrees(mixup.expected_calibration_error(scores, targets=[0, 0, 2]), 2 / 3 * 0.45 + 0.1 / 3, 10)
     assert mixup.expected_calibration_error(100 * np.eye(4)) < 1e-12
     assert mixup.expected_calibration_error(100 * np.eye(4)[::-1]) > 1 - 1e-12

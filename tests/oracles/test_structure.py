@@ -98,9 +98,17 @@ def test_options_change_the_value():
     x, z = random()
     values = [
         structure.structure_divergence(x, z, **options)
-        for options in ({}, dict(similarity="rbf"), dict(similarity="rbf", gamma=2.0), dict(diagonal=False),
-                        dict(center="before"), dict(center="none"), dict(levels=2), dict(temperature=0.1))
-    ]  # fmt: skip
+        for options in (
+            {},
+            dict(similarity="rbf"),
+            dict(similarity="rbf", gamma=2.0),
+            dict(diagonal=False),
+            dict(center="before"),
+            dict(center="none"),
+            dict(levels=2),
+            dict(temperature=0.1),
+        )
+    ]
     assert len({round(v, 9) for v in values}) == len(values)
     assert structure.structure_divergence(x, z, margin=values[0] + 0.1) == 0.0
     assert agrees(structure.structure_divergence(x, z, margin=0.01), values[0] - 0.01, 12)

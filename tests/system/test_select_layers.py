@@ -121,12 +121,15 @@ def test_a_layer_of_a_file(files):
     assert np.array_equal(made.tables["x"].rows, x[:, 2])
 
 
-@pytest.mark.parametrize(("layer", "words"), [
-    ("", r"layer: got none, for an array \[120, 3, 16\].*gera-jax select-layers"),
-    ("3", r"layer: got 3; wanted from 0 to 2, or from -3 to -1"),
-    ("-4", r"layer: got -4"),
-    ("last", r"layer: got 'last'; wanted a whole number"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        ("", r"layer: got none, for an array \[120, 3, 16\].*gera-jax select-layers"),
+        ("3", r"layer: got 3; wanted from 0 to 2, or from -3 to -1"),
+        ("-4", r"layer: got -4"),
+        ("last", r"layer: got 'last'; wanted a whole number"),
+    ],
+)
 def test_a_layer_that_is_not_there(files, layer, words):
     folder, *_ = files
     with pytest.raises(InputError, match=words):

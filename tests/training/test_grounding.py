@@ -44,9 +44,15 @@ def spoken(noise: float = 0.3, seed: int = 0):
             recording.append(r)
         clips.append(rows)
     return recordings(
-        ids=np.array([f"r{i}" for i in range(count)]), clips=clips, durations=np.full(count, 16.0), sentences=np.array(sentences),
-        recording=np.array(recording), spans=np.array(spans), texts=[""] * len(spans),
-        split=np.array(["train"] * 16 + ["val"] * 4 + ["test"] * 4))  # fmt: skip
+        ids=np.array([f"r{i}" for i in range(count)]),
+        clips=clips,
+        durations=np.full(count, 16.0),
+        sentences=np.array(sentences),
+        recording=np.array(recording),
+        spans=np.array(spans),
+        texts=[""] * len(spans),
+        split=np.array(["train"] * 16 + ["val"] * 4 + ["test"] * 4),
+    )
 
 
 def test_it_learns_to_find_what_is_there():

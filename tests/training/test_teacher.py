@@ -54,8 +54,10 @@ def test_no_gradient_reaches_it():
 def test_a_teacher_needs_a_closed_form():
     with pytest.raises(InputError) as error:
         training.train(small("sotalign", **{"model.init": "random"}))
-    assert str(error.value) == ('model.teacher: got True with init="random"; wanted a closed-form start, which is the teacher. '
-                                'Set model.init="ridge_cca".')  # fmt: skip
+    assert str(error.value) == (
+        'model.teacher: got True with init="random"; wanted a closed-form start, which is the teacher. '
+        'Set model.init="ridge_cca".'
+    )
 
 
 def test_mixed_pairs_train():

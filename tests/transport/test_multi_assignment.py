@@ -27,8 +27,15 @@ def test_published_numbers():
     check(codes(S, assignments=2, rescale=True), COLD_SCALED, 5, warm=WARM_SCALED)
 
 
-@pytest.mark.parametrize("options", [dict(assignments=3), dict(assignments=2, epsilon=0.3, low=0.1, high=0.9, iterations=7),
-                                     dict(assignments=5, delta=0.0, rescale=True), dict(assignments=1, mask=MASK)])  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(assignments=3),
+        dict(assignments=2, epsilon=0.3, low=0.1, high=0.9, iterations=7),
+        dict(assignments=5, delta=0.0, rescale=True),
+        dict(assignments=1, mask=MASK),
+    ],
+)
 def test_two_slices_equal_all_slices(options):
     with jax.enable_x64(True):
         got = multi_assignment(jnp.asarray(SCORES), **options).codes
@@ -124,17 +131,20 @@ def test_memory_does_not_grow_with_slices():
     assert jax.jit(slices).lower(shape).compile().memory_analysis().temp_size_in_bytes > 4 * 512 * 64 * 16
 
 
-@pytest.mark.parametrize(("scores", "options", "words"), [
-    (np.zeros(4), dict(assignments=1), r"scores: got shape \(4,\); wanted \[rows, anchors\]"),
-    (SCORES, dict(assignments=7), "assignments: got 7 of 6 anchors; wanted 1 to 5. Half of the anchors is usual"),
-    (SCORES, dict(assignments=0), "assignments: got 0 of 6 anchors; wanted 1 to 5"),
-    (SCORES, dict(assignments=2, epsilon=0.0), "epsilon: got 0; wanted above 0"),
-    (SCORES, dict(assignments=2, epsilon=float("nan")), "epsilon: got nan; wanted a finite number"),
-    (SCORES, dict(assignments=2, low=1.0), "high: got 1 beside low 1; wanted high above low"),
-    (SCORES, dict(assignments=2, delta=-1.0), "delta: got -1; wanted at least 0"),
-    (SCORES, dict(assignments=2, iterations=0), "iterations: got 0; wanted at least 1"),
-    (SCORES, dict(assignments=2, mask=np.ones(5, bool)), r"mask: got shape \(5,\) of bool; wanted bool of shape \(8,\)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("scores", "options", "words"),
+    [
+        (np.zeros(4), dict(assignments=1), r"scores: got shape \(4,\); wanted \[rows, anchors\]"),
+        (SCORES, dict(assignments=7), "assignments: got 7 of 6 anchors; wanted 1 to 5. Half of the anchors is usual"),
+        (SCORES, dict(assignments=0), "assignments: got 0 of 6 anchors; wanted 1 to 5"),
+        (SCORES, dict(assignments=2, epsilon=0.0), "epsilon: got 0; wanted above 0"),
+        (SCORES, dict(assignments=2, epsilon=float("nan")), "epsilon: got nan; wanted a finite number"),
+        (SCORES, dict(assignments=2, low=1.0), "high: got 1 beside low 1; wanted high above low"),
+        (SCORES, dict(assignments=2, delta=-1.0), "delta: got -1; wanted at least 0"),
+        (SCORES, dict(assignments=2, iterations=0), "iterations: got 0; wanted at least 1"),
+        (SCORES, dict(assignments=2, mask=np.ones(5, bool)), r"mask: got shape \(5,\) of bool; wanted bool of shape \(8,\)"),
+    ],
+)
 def test_bad_input(scores, options, words):
     with pytest.raises(ValueError, match=words):
         multi_assignment(jnp.asarray(scores, "float32"), **options)

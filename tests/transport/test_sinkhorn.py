@@ -12,8 +12,12 @@ from tests.contracts.tools import matches
 from tests.oracles.test_transport import COLUMNS, ROWS, SCORES, X_MASK, Y_MASK
 from tests.oracles.transport import sinkhorn as oracle
 
-CASES = [dict(), dict(row_mass=ROWS, column_mass=COLUMNS, iterations=7), dict(x_mask=X_MASK, y_mask=Y_MASK, iterations=3),
-         dict(x_mask=X_MASK, iterations=5)]  # fmt: skip
+CASES = [
+    dict(),
+    dict(row_mass=ROWS, column_mass=COLUMNS, iterations=7),
+    dict(x_mask=X_MASK, y_mask=Y_MASK, iterations=3),
+    dict(x_mask=X_MASK, iterations=5),
+]
 
 
 def plan(scores=SCORES, **options):
@@ -145,13 +149,16 @@ def test_what_is_wrong_shows():
         sinkhorn(np.zeros((0, 3)), epsilon=0.3)
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    (dict(epsilon=0.0), "epsilon: got 0; wanted a positive finite number"),
-    (dict(epsilon=0.1, tolerance=-1.0), "tolerance: got -1; wanted at least 0"),
-    (dict(epsilon=0.1, iterations=0), "iterations: got 0; wanted at least 1"),
-    (dict(epsilon=0.1, row_mass=COLUMNS), r"row_mass: got shape \(5,\); wanted shape \(4,\)"),
-    (dict(epsilon=0.1, y_mask=np.ones(5)), "y_mask: got dtype float32; wanted bool"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (dict(epsilon=0.0), "epsilon: got 0; wanted a positive finite number"),
+        (dict(epsilon=0.1, tolerance=-1.0), "tolerance: got -1; wanted at least 0"),
+        (dict(epsilon=0.1, iterations=0), "iterations: got 0; wanted at least 1"),
+        (dict(epsilon=0.1, row_mass=COLUMNS), r"row_mass: got shape \(5,\); wanted shape \(4,\)"),
+        (dict(epsilon=0.1, y_mask=np.ones(5)), "y_mask: got dtype float32; wanted bool"),
+    ],
+)
 def test_bad_input(options, words):
     with pytest.raises(ValueError, match=words):
         sinkhorn(jnp.asarray(SCORES, "float32"), **options)
