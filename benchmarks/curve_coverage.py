@@ -1,8 +1,8 @@
 """Is the learning curve's interval honest? Hide the last pair count of every set and method, predict it, count.
 
-    python -m benchmarks.curve_coverage --input docs/results/recipe_gain.jsonl
-    python -m benchmarks.curve_coverage --input docs/results/recipe_gain.jsonl --further 1  # from all but the last two
-    python -m benchmarks.curve_coverage --input docs/results/recipe_gain.jsonl --choice     # how ROUGHNESS was chosen
+    python -m benchmarks.curve_coverage --input benchmarks/results/recipe_gain.jsonl
+    python -m benchmarks.curve_coverage --input benchmarks/results/recipe_gain.jsonl --further 1  # from all but the last two
+    python -m benchmarks.curve_coverage --input benchmarks/results/recipe_gain.jsonl --choice     # how ROUGHNESS was chosen
 
 Reads the cells that benchmarks.recipe_gain wrote (seeds that have every count) and fits only the curves: seconds.
 """

@@ -27,11 +27,10 @@ import numpy as np  # noqa: E402
 import scipy.sparse  # noqa: E402
 from scipy.sparse.csgraph import dijkstra  # noqa: E402
 
-from gera_jax.data import build_grounding  # noqa: E402
 from gera_jax.graphs import geodesic_similarity  # noqa: E402
 from gera_jax.losses import shapley_interaction  # noqa: E402
-from gera_jax.models import Proposals  # noqa: E402
-from gera_jax.models.proposal_map import mean_moments  # noqa: E402
+from gera_jax.moments import Proposals, build_grounding  # noqa: E402
+from gera_jax.moments.proposal_map import mean_moments  # noqa: E402
 
 K, CUTOFF, SENTENCES, RECORDINGS, REPEATS = 5, 0.5, 15, 8, 15
 

@@ -1,7 +1,7 @@
 """What the geometric term of GeRA adds to its contrastive-only twin: paired differences over seeds.
 
-    python -m benchmarks.gera_gain --output docs/results/gera_gain.jsonl        # runs what the file does not hold yet
-    python -m benchmarks.gera_gain --output docs/results/gera_gain.jsonl --table
+    python -m benchmarks.gera_gain --output benchmarks/results/gera_gain.jsonl        # runs what the file does not hold yet
+    python -m benchmarks.gera_gain --output benchmarks/results/gera_gain.jsonl --table
 
 A seed is a split, a draw of pairs and an initialisation. For each seed the weight is chosen among WEIGHTS (0 among them, or
 the choice would not be the user's) by mean R@10 on the validation rows; the test rows are looked at once, with that weight.

@@ -1,7 +1,7 @@
 """What each part of G2L is worth on the bundled spoken phrases: paired differences over seeds, beside baselines without training.
 
-    python -m benchmarks.grounding_gain --output docs/results/g2l_gain.jsonl          # runs what the file does not hold yet
-    python -m benchmarks.grounding_gain --output docs/results/g2l_gain.jsonl --table
+    python -m benchmarks.grounding_gain --output benchmarks/results/g2l_gain.jsonl          # runs what the file does not hold yet
+    python -m benchmarks.grounding_gain --output benchmarks/results/g2l_gain.jsonl --table
 
 A seed is an initialisation and an order of the recordings; the split is the set's own, so all arms see the same data. The best
 step of a run is chosen by mIoU on the validation recordings; the test recordings are looked at once. The settings of the
@@ -16,10 +16,9 @@ import time
 import numpy as np
 
 from benchmarks import _sweep as sweep
-from gera_jax import baselines, config, evaluation, training
-from gera_jax.data import build_grounding
-from gera_jax.data.grounding import span_means
-from gera_jax.models import Proposals
+from gera_jax import config, evaluation, solvers, training
+from gera_jax.moments import Proposals, build_grounding
+from gera_jax.moments.data import span_means
 
 ARMS = {
     "full G2L": "g2l",
@@ -79,7 +78,7 @@ class Untrained:
             near = np.argsort(-text, axis=1)[:, : int(setting)]
             return _cosines(self.means[near].mean(1), self.moments[self.data.recording[queries]])
         regularization = setting if name == "CCA" else self.ridge
-        fitted = baselines.RidgeCCA(regularization=regularization).fit(self.means, self.data.sentences[self.train])
+        fitted = solvers.RidgeCCA(regularization=regularization).fit(self.means, self.data.sentences[self.train])
         s = self.data.sentences[queries] @ fitted.y_weights + fitted.y_offset
         v = self.moments @ fitted.x_weights.astype(np.float32) + fitted.x_offset.astype(np.float32)
         cosine = _cosines(s, v[self.data.recording[queries]])

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from gera_jax import plots
+from gera_jax.moments import plots
+from gera_jax.moments.task import best_spans, scorer
 from gera_jax.ops import temporal_iou
 from gera_jax.training import load_run
-from gera_jax.training.grounding import best_spans, scorer
 
 
 def main() -> None:

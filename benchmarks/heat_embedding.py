@@ -29,7 +29,7 @@ import numpy as np
 from scipy.sparse.linalg import ArpackNoConvergence
 from scipy.stats import rankdata
 
-from gera_jax.data.manifolds import Manifold, swiss_roll, tree
+from gera_jax.embedding.manifolds import Manifold, swiss_roll, tree
 
 VALIDATION, TEST = (100, 101), (0, 1, 2, 3, 4)
 ROWS = 500

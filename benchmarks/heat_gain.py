@@ -1,7 +1,7 @@
 """What heat-geodesic stress adds to its contrastive-only twin, as the embedding of MLPs and as GeRA's geometric term.
 
-    python -m benchmarks.heat_gain --output docs/results/heat_gain.jsonl          # runs what the file does not hold yet
-    python -m benchmarks.heat_gain --output docs/results/heat_gain.jsonl --table
+    python -m benchmarks.heat_gain --output benchmarks/results/heat_gain.jsonl          # runs what the file does not hold yet
+    python -m benchmarks.heat_gain --output benchmarks/results/heat_gain.jsonl --table
 
 Clip art, 100 pairs. A seed is a split, a draw of pairs and an initialisation. The weights are those of the configs;
 the best step of each run is chosen on its validation rows.

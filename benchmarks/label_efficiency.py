@@ -3,8 +3,8 @@
     python -m benchmarks.label_efficiency             # all sets and methods; a day on two cores, and it goes on where it was
     python -m benchmarks.label_efficiency --sets clipart emoji --methods ridge_cca,auto --split grouped
     python -m benchmarks.label_efficiency --smoke     # two closed forms on one set, seconds
-    python -m benchmarks.label_efficiency ... --rows docs/results/label_efficiency_field.jsonl    # runs and adds what it lacks
-    python -m benchmarks.label_efficiency --table --rows docs/results/label_efficiency_field.jsonl
+    python -m benchmarks.label_efficiency ... --rows benchmarks/results/label_efficiency_field.jsonl  # adds what it lacks
+    python -m benchmarks.label_efficiency --table --rows benchmarks/results/label_efficiency_field.jsonl
 
 Each set has a folder with cells.jsonl, results.json and report.html. Settings are chosen on validation rows; a seed is a
 split, a draw of pairs and a start. Ends with the table of all sets: R@10, the difference from the best published baseline, the

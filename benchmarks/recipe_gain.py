@@ -1,9 +1,9 @@
 """Methods x sets x numbers of pairs x seeds: the recipe (`auto`) against the closed forms, its ablation, and larger pools.
 
-    python -m benchmarks.recipe_gain --output docs/results/recipe_gain.jsonl                  # runs what is missing
-    python -m benchmarks.recipe_gain --output docs/results/recipe_gain.jsonl --group ablation --seeds 0 1 2
-    python -m benchmarks.recipe_gain --output docs/results/recipe_gain.jsonl --group pool --file LARGE.npz
-    python -m benchmarks.recipe_gain --output docs/results/recipe_gain.jsonl --table
+    python -m benchmarks.recipe_gain --output benchmarks/results/recipe_gain.jsonl                  # runs what is missing
+    python -m benchmarks.recipe_gain --output benchmarks/results/recipe_gain.jsonl --group ablation --seeds 0 1 2
+    python -m benchmarks.recipe_gain --output benchmarks/results/recipe_gain.jsonl --group pool --file LARGE.npz
+    python -m benchmarks.recipe_gain --output benchmarks/results/recipe_gain.jsonl --table
 
 One line of JSON a cell, so a killed run goes on where it was. A seed is a split and a draw of pairs. A method with several
 settings is tuned: the setting with the best mean R@10 on the validation rows is the one whose test figures are kept (the recipe
@@ -25,7 +25,7 @@ import numpy as np
 
 from benchmarks._sweep import SETS, possible
 from benchmarks.label_efficiency import verdict
-from gera_jax import baselines, config
+from gera_jax import config, solvers
 from gera_jax.comparison.outcome import Interval
 from gera_jax.comparison.task import COUNTS
 from gera_jax.data import Preprocessor, Table, build_data
@@ -42,21 +42,21 @@ FORMER = {
 RIDGES, POWERS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0), (2.0, 4.0, 8.0)
 
 METHODS: dict[str, list[Callable]] = {
-    "Procrustes": [lambda d=d: baselines.Procrustes(dim=d) for d in (None, 20, 50, 100)],
-    "ridge CCA, rule": [baselines.RidgeCCA],
-    "ridge CCA, tuned": [lambda r=r: baselines.RidgeCCA(regularization=r) for r in RIDGES],
-    "ASIF": [lambda p=p: baselines.ASIF(power=p) for p in POWERS],
-    "CSA": [lambda d=d: baselines.RidgeCCA(dim=d, regularization=0.1) for d in (10, 20, 50, 100, 200)],
-    "kernel CCA": [lambda w=w, r=r: baselines.KernelCCA(width=w, regularization=r) for w in (1.0, 0.5) for r in ("auto", 0.3)],
+    "Procrustes": [lambda d=d: solvers.Procrustes(dim=d) for d in (None, 20, 50, 100)],
+    "ridge CCA, rule": [solvers.RidgeCCA],
+    "ridge CCA, tuned": [lambda r=r: solvers.RidgeCCA(regularization=r) for r in RIDGES],
+    "ASIF": [lambda p=p: solvers.ASIF(power=p) for p in POWERS],
+    "CSA": [lambda d=d: solvers.RidgeCCA(dim=d, regularization=0.1) for d in (10, 20, 50, 100, 200)],
+    "kernel CCA": [lambda w=w, r=r: solvers.KernelCCA(width=w, regularization=r) for w in (1.0, 0.5) for r in ("auto", 0.3)],
     "kernel CCA, 1000 landmarks": [
-        lambda w=w, r=r: baselines.KernelCCA(width=w, regularization=r, landmarks=1000) for w in (1.0, 0.5) for r in ("auto", 0.3)
+        lambda w=w, r=r: solvers.KernelCCA(width=w, regularization=r, landmarks=1000) for w in (1.0, 0.5) for r in ("auto", 0.3)
     ],
-    "auto": [baselines.CotrainedHeads],
+    "auto": [solvers.CotrainedHeads],
 }
 
 
 def recipe(**changes) -> list[Callable]:
-    return [lambda: baselines.CotrainedHeads(**changes)]
+    return [lambda: solvers.CotrainedHeads(**changes)]
 
 
 ABLATION: dict[str, list[Callable]] = {
@@ -154,7 +154,7 @@ def run_pool(args: argparse.Namespace, write: Callable[[dict], None], done: set)
                 most = min(most, (spare - pairs) // (2 if regime == "independent" else 1))
                 for unpaired in sorted({min(size, most) for size in (100, 1000, most)}):
                     pool = f"{unpaired} {regime}"
-                    for name, make in (("ridge CCA, rule", baselines.RidgeCCA), ("auto", baselines.CotrainedHeads)):
+                    for name, make in (("ridge CCA, rule", solvers.RidgeCCA), ("auto", solvers.CotrainedHeads)):
                         if ("pool", pool, pairs, seed, name) not in done:
                             found = measure(large_rows(args.file, pairs, unpaired, seed, regime), [make])
                             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

@@ -14,14 +14,14 @@ import numpy as np
 
 from benchmarks._sweep import SETS, possible
 from benchmarks.recipe_gain import rows_of
-from gera_jax import baselines
+from gera_jax import solvers
 
 METHODS = {
-    "auto": baselines.CotrainedHeads,
-    "auto, width 512": lambda: baselines.CotrainedHeads(width=512),
-    "kernel CCA, 1000 landmarks": lambda: baselines.KernelCCA(landmarks=1000),
-    "ridge CCA": baselines.RidgeCCA,
-    "ASIF": baselines.ASIF,
+    "auto": solvers.CotrainedHeads,
+    "auto, width 512": lambda: solvers.CotrainedHeads(width=512),
+    "kernel CCA, 1000 landmarks": lambda: solvers.KernelCCA(landmarks=1000),
+    "ridge CCA": solvers.RidgeCCA,
+    "ASIF": solvers.ASIF,
 }
 
 

@@ -1,7 +1,7 @@
 """What speech as a third modality is worth to pictures and texts: SSPC on two and on three modalities of the emoji set.
 
-    python -m benchmarks.sspc_modalities --output docs/results/sspc_modalities.jsonl           # runs what the file does not hold
-    python -m benchmarks.sspc_modalities --output docs/results/sspc_modalities.jsonl --table
+    python -m benchmarks.sspc_modalities --output benchmarks/results/sspc_modalities.jsonl   # runs what it lacks
+    python -m benchmarks.sspc_modalities --output benchmarks/results/sspc_modalities.jsonl --table
 
 Both are judged by retrieval between pictures and texts, the step is chosen by that on the validation rows, and a seed has the
 same items in both. The known items have all three modalities.

@@ -1,8 +1,8 @@
 """What each system's own terms add: the full system, the same without them, and contrastive learning alone, on one split.
 
-    python -m benchmarks.system_gain --output docs/results/system_gain.jsonl          # runs what the file does not hold yet
-    python -m benchmarks.system_gain --output docs/results/system_gain.jsonl --table
-    python -m benchmarks.system_gain --output docs/results/system_gain.jsonl --start random --sets clipart
+    python -m benchmarks.system_gain --output benchmarks/results/system_gain.jsonl          # runs what the file does not hold yet
+    python -m benchmarks.system_gain --output benchmarks/results/system_gain.jsonl --table
+    python -m benchmarks.system_gain --output benchmarks/results/system_gain.jsonl --start random --sets clipart
 
 A seed is a split, a draw of pairs and an initialisation. Where a system has several settings, each seed's is chosen by mean R@10
 on the validation rows; the test rows are looked at once, with that one. Differences are paired over the seeds.

@@ -13,29 +13,30 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from gera_jax import _moved as _moved
 from gera_jax._version import __version__
 
 _ROOMS = (
-    "baselines",
+    "aligners",
     "checks",
     "comparison",
     "config",
     "data",
     "embedding",
-    "estimators",
     "evaluation",
     "graphs",
     "losses",
     "models",
-    "objectives",
+    "moments",
     "ops",
     "plots",
+    "solvers",
     "training",
     "transport",
     "writers",
 )
 _HOME = {  # public name -> the module it lives in
-    "Aligner": "gera_jax.estimators",
+    "Aligner": "gera_jax.aligners",
     "check": "gera_jax.cli.commands",
     "compare": "gera_jax.cli.comparing",
     "data_list": "gera_jax.cli.commands",

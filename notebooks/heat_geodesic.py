@@ -41,7 +41,7 @@ import numpy as np
 from scipy.stats import pearsonr, spearmanr
 
 from gera_jax import HeatGeodesicEmbedding
-from gera_jax.data.manifolds import swiss_roll, tree
+from gera_jax.embedding.manifolds import swiss_roll, tree
 
 
 def straight(points):

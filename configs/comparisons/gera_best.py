@@ -2,7 +2,7 @@
 
     gera-jax compare --config configs/comparisons/gera_best.py:source=emoji --output runs/best
 
-It is the closed form `auto` (`gera_jax.baselines.CotrainedHeads`), so nothing is trained and no validation rows are needed:
+It is the closed form `auto` (`gera_jax.solvers.CotrainedHeads`), so nothing is trained and no validation rows are needed:
 `Aligner("auto").fit(...)` and `gera-jax fit --method auto` are the same model on rows of your own.
 """
 

@@ -198,8 +198,8 @@ def embed(
     if output is not None:
         vectors.require_writable(output)
     use_compilation_cache()
+    from gera_jax.aligners.aligner import Aligner
     from gera_jax.data import as_rows, load_table
-    from gera_jax.estimators import Aligner
     from gera_jax.training import load_run
 
     model = Aligner.load(workdir) if _is_model(workdir) else load_run(workdir)

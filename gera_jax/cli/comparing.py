@@ -14,8 +14,8 @@ from gera_jax import checks
 from gera_jax import config as config_lib
 
 if TYPE_CHECKING:
+    from gera_jax.aligners.aligner import Aligner
     from gera_jax.comparison.outcome import Comparison
-    from gera_jax.estimators import Aligner
 
 OWN = ("data", "x", "y", "x_unpaired", "y_unpaired", "x_ids", "y_ids", "x_unpaired_ids", "y_unpaired_ids")  # what names the data
 

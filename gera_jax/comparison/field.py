@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
-from gera_jax import checks, estimators
+from gera_jax import aligners, checks
 from gera_jax import config as config_lib
 from gera_jax.comparison.task import Task
 from gera_jax.data import AlignmentData
@@ -53,7 +53,7 @@ class Method(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class ClosedForm:
-    """A closed form of `estimators.CLOSED_FORMS`; a setting is its arguments."""
+    """A closed form of `aligners.CLOSED_FORMS`; a setting is its arguments."""
 
     name: str
     label: str
@@ -64,7 +64,7 @@ class ClosedForm:
 
     @property
     def available(self) -> bool:
-        return self.name in estimators.CLOSED_FORMS
+        return self.name in aligners.CLOSED_FORMS
 
     def fit(self, task: Task, data: AlignmentData, setting: Setting, *, seed: int, workdir: Path | None = None) -> Fitted:
         """Fit on the known pairs and the unpaired rows of `data`."""
@@ -72,25 +72,25 @@ class ClosedForm:
         x, y = data.names[:2]
         paired = [data.features[name].take(data.pairs[:, side]) for side, name in enumerate((x, y))]
         unpaired = [data.features[name].take(data.unpaired[name]) for name in (x, y)]
-        model = estimators.CLOSED_FORMS[self.name](**setting).fit(*paired, *unpaired)
+        model = aligners.CLOSED_FORMS[self.name](**setting).fit(*paired, *unpaired)
         return Fitted(lambda i, j: model.similarity(data.features[x].take(i), data.features[y].take(j)), model)
 
     def fingerprint(self) -> str:
         """Hash of the source of the class and of what it builds on in its room: an edited method is measured anew."""
-        found, new = set(), {c.__module__ for c in estimators.CLOSED_FORMS[self.name].__mro__}
-        while new := {name for name in new if name.startswith("gera_jax.baselines.")} - found:
+        found, new = set(), {c.__module__ for c in aligners.CLOSED_FORMS[self.name].__mro__}
+        while new := {name for name in new if name.startswith("gera_jax.solvers.")} - found:
             found |= new
             new = {getattr(value, "__module__", None) or "" for name in new for value in vars(sys.modules[name]).values()}
         return _digest([inspect.getsource(sys.modules[name]) for name in sorted(found)])
 
-    def save(self, task: Task, data: AlignmentData, setting: Setting, *, seed: int, folder: Path) -> estimators.Aligner:
+    def save(self, task: Task, data: AlignmentData, setting: Setting, *, seed: int, folder: Path) -> aligners.Aligner:
         """Fit on the raw rows of all of `data` and write the folder."""
         del seed
         names = data.names[:2]
         # the caller's own numbers: float32 would cut the digits of rows that lie far from 0 before anything is centred
         paired = [data.tables[name].rows[data.pairs[:, side]] for side, name in enumerate(names)]
         unpaired = [data.tables[name].rows[data.unpaired[name]] for name in names]
-        aligner = estimators.Aligner(
+        aligner = aligners.Aligner(
             self.name, settings=setting, preprocess={side: task.block["preprocess"][side] for side in "xy"}
         )
         aligner.fit(*paired, *unpaired)
@@ -102,7 +102,7 @@ class ClosedForm:
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A config, or a variant of one in `estimators.VARIANTS`.
+    """A config, or a variant of one in `aligners.VARIANTS`.
 
     A setting's plain keys are arguments of the config (`start`), its dotted keys and `total_steps` are fields.
     """
@@ -120,7 +120,7 @@ class Trained:
 
     @property
     def _spec(self) -> tuple[str, Mapping[str, str]]:
-        return estimators.VARIANTS.get(self.name, (self.name, {}))
+        return aligners.VARIANTS.get(self.name, (self.name, {}))
 
     def load(self, task: Task, pairs: int, seed: int, setting: Setting) -> Any:
         """The config on the task's data: its own model, losses and preprocessing, the task's pairs, split and regime."""
@@ -160,21 +160,21 @@ class Trained:
 
         return Fitted(lambda i, j: project(names[0], i) @ project(names[1], j).T, result, result.best_step)
 
-    def save(self, task: Task, data: AlignmentData, setting: Setting, *, seed: int, folder: Path) -> estimators.Aligner:
+    def save(self, task: Task, data: AlignmentData, setting: Setting, *, seed: int, folder: Path) -> aligners.Aligner:
         """Train on all of `data` in the folder."""
         self.fit(task, data, setting, seed=seed, workdir=folder)
-        return estimators.Aligner.load(folder)
+        return aligners.Aligner.load(folder)
 
     def fingerprint(self) -> str:
         """Hash of the config as the variant changes it, and of the source of its losses and of the rooms of a run."""
-        from gera_jax import baselines, data, graphs, losses, models, objectives, ops, training, transport
+        from gera_jax import data, graphs, losses, models, ops, solvers, training, transport
 
         spec, fields = self._spec
         config = config_lib.load(spec, fields)
         used = {inspect.getsource(inspect.getmodule(getattr(losses, term["fn"]))) for term in config.losses.values()}
         rooms = [
             path.read_text()
-            for room in (baselines, data, graphs, models, objectives, ops, training, transport)
+            for room in (solvers, data, graphs, models, ops, training, transport)
             for path in sorted(Path(room.__file__).parent.glob("*.py"))
         ]
         return _digest([config_lib.to_json(config), *sorted(used), *rooms])

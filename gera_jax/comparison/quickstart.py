@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gera_jax import baselines, checks, training
+from gera_jax import checks, solvers, training
 from gera_jax import config as config_lib
 from gera_jax.comparison.report import write_report
 from gera_jax.comparison.results import QuickstartResults, Row
@@ -129,9 +129,9 @@ def fit_closed_forms(data: AlignmentData) -> dict[str, tuple[Callable[[str, np.n
         return lambda name, rows: fitted.transform_x(rows) if name == x_name else fitted.transform_y(rows)
 
     candidates = {
-        "procrustes": [baselines.Procrustes()],
-        "ridge CCA": [baselines.RidgeCCA(regularization=value) for value in REGULARIZATIONS],
-        "ASIF": [baselines.ASIF()],
+        "procrustes": [solvers.Procrustes()],
+        "ridge CCA": [solvers.RidgeCCA(regularization=value) for value in REGULARIZATIONS],
+        "ASIF": [solvers.ASIF()],
     }
     found = {}
     for name, models in candidates.items():

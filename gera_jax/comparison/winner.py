@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from gera_jax import checks
+from gera_jax.aligners.aligner import Aligner
 from gera_jax.comparison import field
 from gera_jax.comparison.task import make_task
-from gera_jax.estimators import Aligner
 from gera_jax.training.overview import overview, overview_text
 
 logger = logging.getLogger("gera_jax")

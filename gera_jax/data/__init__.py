@@ -4,9 +4,6 @@ from gera_jax.data import catalog, synthetic
 from gera_jax.data.alignment import AlignmentData, build_data, inspect_data
 from gera_jax.data.builder import build_dataset
 from gera_jax.data.features import Features
-from gera_jax.data.grounding import GroundingData, Recordings, build_grounding, inspect_grounding
-from gera_jax.data.grounding_files import read_annotations, read_clips
-from gera_jax.data.grounding_sampling import GroundingSampler
 from gera_jax.data.preprocessing import Preprocessor
 from gera_jax.data.rows import as_rows
 from gera_jax.data.sampling import EpochOrder, Sampler
@@ -18,11 +15,8 @@ __all__ = [
     "AlignmentData",
     "EpochOrder",
     "Features",
-    "GroundingData",
-    "GroundingSampler",
     "Join",
     "Preprocessor",
-    "Recordings",
     "Report",
     "Sampler",
     "Split",
@@ -30,17 +24,13 @@ __all__ = [
     "as_rows",
     "build_data",
     "build_dataset",
-    "build_grounding",
     "catalog",
     "inspect_data",
-    "inspect_grounding",
     "inspect_table",
     "join",
     "load_layers",
     "load_table",
     "nested_order",
-    "read_annotations",
-    "read_clips",
     "split_by_group",
     "split_by_ids",
     "split_by_ratio",

@@ -1,8 +1,6 @@
-"""Heads and the two-tower model (the only room that imports flax)."""
+"""Heads and the two-tower model (with the moments' map the only ones that import flax)."""
 
 from gera_jax.models.linear import Identity, Linear
-from gera_jax.models.proposal_map import ProposalMap
-from gera_jax.models.proposals import Proposals
 from gera_jax.models.residual import LowRankResidual, ProjectionMLP, ResidualMLP
 from gera_jax.models.two_tower import HEADS, TwoTower
 
@@ -12,8 +10,6 @@ __all__ = [
     "Linear",
     "LowRankResidual",
     "ProjectionMLP",
-    "ProposalMap",
-    "Proposals",
     "ResidualMLP",
     "TwoTower",
 ]

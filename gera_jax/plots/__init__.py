@@ -17,7 +17,6 @@ from gera_jax.plots.basics import (
     svg,
     training_curves,
 )
-from gera_jax.plots.grounding import found_spans, score_map
 from gera_jax.plots.layers import layer_heatmap
 from gera_jax.plots.sphere import hypersphere_gap
 
@@ -27,7 +26,6 @@ __all__ = [
     "MUTED",
     "SERIES",
     "chance_line",
-    "found_spans",
     "hypersphere_gap",
     "joint_space",
     "label_ends",
@@ -35,7 +33,6 @@ __all__ = [
     "new_figure",
     "pca_plane",
     "recall_against_pairs",
-    "score_map",
     "svg",
     "training_curves",
 ]

@@ -13,12 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from gera_jax import baselines, checks
+from gera_jax import checks, solvers
 from gera_jax import config as config_lib
 from gera_jax.data import AlignmentData, Preprocessor, Sampler, as_rows, augment, build_data, inspect_data
 from gera_jax.evaluation import diagnostics
 from gera_jax.models import TwoTower
-from gera_jax.objectives import Rows
 from gera_jax.ops import gather_rows
 from gera_jax.training.context import alignment_context, alignment_inputs
 from gera_jax.training.evaluate import alignment_metrics, metric_names, projector
@@ -26,10 +25,11 @@ from gera_jax.training.neighbours import neighbour_table
 from gera_jax.training.overview import overview, overview_text
 from gera_jax.training.parallel import Parallel
 from gera_jax.training.task import Array, Batch, Evaluate, Preflight, Problem
+from gera_jax.training.terms import Rows
 
 STARTS = {  # for two modalities, for more
-    "ridge_cca": (baselines.RidgeCCA, baselines.GeneralizedCCA),
-    "procrustes": (baselines.Procrustes, None),
+    "ridge_cca": (solvers.RidgeCCA, solvers.GeneralizedCCA),
+    "procrustes": (solvers.Procrustes, None),
     "random": None,
 }
 logger = logging.getLogger("gera_jax")

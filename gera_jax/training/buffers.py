@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from gera_jax import checks
-from gera_jax.objectives import Rows
 from gera_jax.ops import gather_rows
+from gera_jax.training.terms import Rows
 
 Array = jax.Array
 Buffers = dict[str, Any]

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 
 from gera_jax.data import augment
 from gera_jax.models import TwoTower
-from gera_jax.objectives import Rows
 from gera_jax.ops import gather_rows, row_offset
+from gera_jax.training.terms import Rows
 
 Array = jax.Array
 # A stream of random numbers for each use; within each, one for each modality.

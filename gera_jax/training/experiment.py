@@ -14,12 +14,12 @@ from ml_collections import ConfigDict
 
 from gera_jax import checks
 from gera_jax import config as config_lib
-from gera_jax.objectives import Rows, Term, build_terms, describe_terms
 from gera_jax.training import buffers, tasks
 from gera_jax.training.optimizers import build_optimizer
 from gera_jax.training.parallel import Parallel
 from gera_jax.training.step import TrainState, make_steps
 from gera_jax.training.task import Problem, Task
+from gera_jax.training.terms import Rows, Term, build_terms, describe_terms
 
 
 @dataclasses.dataclass(frozen=True)

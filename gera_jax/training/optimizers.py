@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from gera_jax import checks
-from gera_jax.objectives import schedule
+from gera_jax.training.schedules import schedule
 
 
 def build_optimizer(config: Mapping, total_steps: int, *, steps_per_epoch: int = 1) -> optax.GradientTransformation:

@@ -8,11 +8,11 @@ import jax
 from ml_collections import ConfigDict
 
 from gera_jax import checks
-from gera_jax.objectives import describe_terms
 from gera_jax.training import buffers
 from gera_jax.training.experiment import check_config, duration, initial_state, plan
 from gera_jax.training.optimizers import build_optimizer
 from gera_jax.training.step import make_steps
+from gera_jax.training.terms import describe_terms
 
 
 def preflight(config: ConfigDict) -> dict[str, Any]:

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from gera_jax.objectives import Rows, Term
 from gera_jax.training import buffers
 from gera_jax.training.task import Array, Batch, Task
+from gera_jax.training.terms import Rows, Term
 
 
 class TrainState(NamedTuple):

@@ -11,8 +11,8 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from gera_jax.objectives import Rows
 from gera_jax.training.parallel import Parallel
+from gera_jax.training.terms import Rows
 
 Array = jax.Array
 Batch = Mapping[str, Array]

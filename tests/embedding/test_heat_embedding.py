@@ -11,8 +11,8 @@ import pytest
 from scipy.stats import spearmanr
 
 import gera_jax
-from gera_jax.data.manifolds import swiss_roll
 from gera_jax.embedding import HeatGeodesicEmbedding, stages
+from gera_jax.embedding.manifolds import swiss_roll
 from gera_jax.graphs import heat_geodesic_distance, heat_kernel
 
 ROLL = swiss_roll(300, noise=0.1, seed=0)
@@ -60,7 +60,7 @@ def test_clone_repr_and_pickle(fitted):
         model.transform(X)
     again = pickle.loads(pickle.dumps(fitted))
     assert np.array_equal(again.transform(X[:5] + 0.01), fitted.transform(X[:5] + 0.01))
-    assert gera_jax.HeatGeodesicEmbedding is gera_jax.estimators.HeatGeodesicEmbedding is HeatGeodesicEmbedding
+    assert gera_jax.HeatGeodesicEmbedding is gera_jax.aligners.aligner.HeatGeodesicEmbedding is HeatGeodesicEmbedding
 
 
 def test_known_geodesics(fitted):

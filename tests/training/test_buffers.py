@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from gera_jax import checks, training
-from gera_jax.objectives import LOSSES
 from gera_jax.ops import global_sum
 from gera_jax.training import buffers
+from gera_jax.training.terms import LOSSES
 from tests.training.helpers import small_config
 from tests.training.test_loop import Stop, assert_same_run, leaves, stop_at
 

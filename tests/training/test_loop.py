@@ -13,8 +13,8 @@ import pytest
 from ml_collections import ConfigDict
 
 from gera_jax import checks, training
+from gera_jax.aligners.aligner import Aligner
 from gera_jax.data import Table
-from gera_jax.estimators import Aligner
 from gera_jax.training import checkpoints as checkpoints_file
 from gera_jax.training import loop
 from gera_jax.writers import read_json_lines

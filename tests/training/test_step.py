@@ -2,8 +2,8 @@
 
 import pytest
 
-from gera_jax.objectives.term import Term
 from gera_jax.training.experiment import build
+from gera_jax.training.terms import Term
 from tests.training.helpers import small_config
 
 NAMES = ("gera", "m3mix")

@@ -5,8 +5,8 @@ import pytest
 
 from gera_jax import checks, training
 from gera_jax import config as config_lib
-from gera_jax.baselines import GeneralizedCCA, RidgeCCA
 from gera_jax.data import Table
+from gera_jax.solvers import GeneralizedCCA, RidgeCCA
 from gera_jax.training.preflight import preflight
 
 NAMES = ("image", "text", "speech")

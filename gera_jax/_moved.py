@@ -1,0 +1,50 @@
+"""Modules under the names that they had before version 0.3: `import gera_jax.baselines` gives `gera_jax.solvers`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+from typing import Any
+
+MOVED = {
+    "baselines": "solvers",
+    "baselines.cotrained": "solvers.auto.recipe",
+    "baselines.stacking": "solvers.auto.choice",
+    "baselines.views": "solvers.auto.views",
+    "data.grounding": "moments.data",
+    "data.grounding_files": "moments.files",
+    "data.grounding_sampling": "moments.sampling",
+    "data.manifolds": "embedding.manifolds",
+    "estimators": "aligners",
+    "models.proposal_map": "moments.proposal_map",
+    "models.proposals": "moments.proposals",
+    "objectives": "training.terms",
+    "objectives.schedules": "training.schedules",
+    "objectives.term": "training.terms",
+    "plots.grounding": "moments.plots",
+    "training.grounding": "moments.task",
+}
+
+
+class Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds a module under its former name; it is the same module, not a copy."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        room, _, old = name.partition(".")
+        return importlib.machinery.ModuleSpec(name, self) if room == "gera_jax" and self.new(old) else None
+
+    def new(self, old: str) -> str:
+        """Today's name, or "": that of the table, or of the same module in a room that has moved."""
+        room, _, rest = old.partition(".")
+        return MOVED.get(old) or (f"{MOVED[room]}.{rest}" if rest and room in MOVED else "")
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
+        """Nothing of its own: see `exec_module`."""
+
+    def exec_module(self, module: Any) -> None:
+        sys.modules[module.__name__] = importlib.import_module(f"gera_jax.{self.new(module.__name__.partition('.')[2])}")
+
+
+sys.meta_path.insert(0, Moved())  # first: folders of the old names may still lie there, empty but for caches

@@ -1,0 +1,164 @@
+"""How much each head counts, told by pairs that were held out of its fit: cross-validation on the known pairs alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from gera_jax.solvers.auto.views import density, neighbour_mean
+from gera_jax.solvers.linear import unit_rows
+from gera_jax.solvers.soft_cca import deviation, fit_heads
+
+Array = np.ndarray
+MOST_HELD = 400  # held-out pairs of a fold that are scored
+MOST_UNPAIRED = 2000  # unpaired rows of a modality, at even steps, that a fold scores them against
+FOUND = 0.02  # of the candidates: how far down a list a partner still counts for half
+SCALES = 0.25 * 1.4 ** np.arange(12)  # inverse temperatures that the cross-entropy is the best of
+
+
+class Fold(NamedTuple):
+    """Heads fitted without `held` pairs. Rows of both lists: held-out pairs, unpaired rows, the pairs of the fit."""
+
+    held: int
+    x: list[Array]  # one [rows, r] a view
+    y: list[Array]
+    order: tuple[Array, Array]  # row numbers in the pools
+    gallery: tuple[int, int]  # held-out and unpaired rows: the candidates of a query
+
+
+def out_of_fold(views: Sequence[tuple[Array, Array]], p: int, ridges: Sequence[float]) -> list[Fold]:
+    """Every view fitted without each of 5 parts of the p pairs (3 from 500 pairs on, where a fit costs more and varies less).
+
+    Args:
+      views: features of the pools, known pairs first, ([n, fx], [m, fy]) each.
+      p: known pairs.
+      ridges: of each view.
+    """
+    found, count = [], min(p, 5 if p < 500 else 3)
+    for part in range(count):
+        held = np.arange(part, p, count)
+        seen = np.setdiff1d(np.arange(p), held)
+        scored = held[:MOST_HELD]
+        rest = [np.unique(np.linspace(p, len(rows) - 1, min(MOST_UNPAIRED, len(rows) - p)).astype(int)) for rows in views[0]]
+        order = [np.concatenate([scored, r, seen]) for r in rest]
+        fitted = [
+            fit_heads(x[np.concatenate([seen, rest[0]])], y[np.concatenate([seen, rest[1]])], len(seen), ridge)
+            for (x, y), ridge in zip(views, ridges, strict=True)
+        ]
+        heads = [
+            [h.apply(view[side][order[side]], side).astype(np.float32) for h, view in zip(fitted, views, strict=True)]
+            for side in (0, 1)
+        ]
+        found.append(Fold(len(scored), *heads, tuple(order), tuple(len(scored) + len(r) for r in rest)))
+    return found
+
+
+def mixture(folds: Sequence[Fold], shrink: float, p: int) -> Array:
+    """[views] weights of the views' scores, sum = number of views, that make held-out partners likely.
+
+    min over u >= 0 of CE(sum_v u_v S_v) + (shrink / p) sin^2(u, 1), CE the softmax cross-entropy of a held-out row's
+    partner among held-out and unpaired rows, in both directions, S_v the scores of view v over their deviation. The length of u
+    is a temperature and is free; the second term pulls its direction to equal weights, as `shrink` pairs' worth of nats would.
+    """
+    import scipy.optimize
+
+    views = len(folds[0].x)
+    scores = [
+        np.stack([a[: fold.held] @ b[: fold.gallery[1 - side]].T for a, b in zip(*sides, strict=True)])
+        for fold in folds
+        for side, sides in enumerate(((fold.x, fold.y), (fold.y, fold.x)))
+    ]
+    queries, equal = sum(s.shape[1] for s in scores), np.full(views, views**-0.5)
+
+    def objective(u: Array) -> tuple[float, Array]:
+        value, slope = 0.0, np.zeros(views)
+        for s in scores:
+            nats, share = _cross_entropy(np.tensordot(u.astype(np.float32), s, 1))
+            value, slope = value + nats / queries, slope + np.tensordot(s, share, ([1, 2], [0, 1])) / queries
+        square, along = u @ u + 1e-12, u @ equal
+        value += shrink / p * (1 - along**2 / square)
+        return value, slope - shrink / p * (2 * along * equal / square - 2 * along**2 * u / square**2)
+
+    u = scipy.optimize.minimize(
+        objective, np.ones(views), jac=True, method="L-BFGS-B", bounds=[(0, None)] * views, options=dict(maxiter=50)
+    ).x
+    return views * u / u.sum() if u.sum() > 0 else np.ones(views)
+
+
+def corrections(
+    folds: Sequence[Fold],
+    weights: Array,
+    rows: tuple[Array, Array],
+    hubness: Sequence[float],
+    expansion: Sequence[float],
+    shrink: float,
+    p: int,
+) -> tuple[float, float]:
+    """The hubness and expansion of the mixed score, of those offered, that find held-out partners best.
+
+    min of p M + shrink CE: M = mean of rank / (k + rank), a soft miss rate, rank = candidates before the partner, k = 2 % of the
+    candidates; CE = the cross-entropy of `mixture` at the best of three of `SCALES`: the uncorrected score's best and the two
+    sharper ones. M is what a list of hits is for, but noisy; CE varies less, and errs towards hubness as it counts the
+    partners that are far down most.
+
+    Args:
+      folds: of `out_of_fold`.
+      weights: [views], of `mixture`.
+      rows: unit coordinates of both pools, where an expansion is compared.
+      hubness: weights of the densities to choose from.
+      expansion: weights of the expansion to choose from.
+      shrink: pairs' worth of the cross-entropy; infinity = it alone.
+      p: known pairs.
+    """
+    recall = 1 / (1 + shrink / p)
+    total = np.zeros((len(hubness), len(expansion)))
+    for fold in folds:
+        h = fold.held
+        x, y = (
+            np.concatenate([np.sqrt(np.float32(w)) * z for w, z in zip(weights, side, strict=True)], axis=1)
+            for side in (fold.x, fold.y)
+        )
+        spread = np.float32(deviation(x[h:], y[h:]))
+        heads = (x / np.sqrt(spread), y / np.sqrt(spread))
+        own = [rows[side][fold.order[side]] for side in (0, 1)]
+        hubs = [density(heads[s][: fold.gallery[s]], heads[1 - s][h:]) for s in (0, 1)]
+        pool_hubs = [density(heads[s][h:], heads[1 - s][h:]) for s in (0, 1)]
+        places = [expanded(heads[s][: fold.gallery[s]], heads[1 - s][h:], own[1 - s][h:], pool_hubs[1 - s]) for s in (0, 1)]
+        spreads = [deviation(places[s], own[1 - s][h:]) for s in (0, 1)]
+        for side in (0, 1):
+            other, g = 1 - side, fold.gallery[1 - side]
+            plain = heads[side][:h] @ heads[other][:g].T
+            more = places[side][:h] @ own[other][:g].T / np.float32(spreads[side])
+            more += own[side][:h] @ places[other][:g].T / np.float32(spreads[other])
+            near = int(np.argmin([_cross_entropy(np.float32(t) * plain, slope=False)[0] for t in SCALES]))
+            for i, weight in enumerate(hubness):
+                for j, gain in enumerate(expansion):
+                    score = plain + np.float32(gain) * more - np.float32(weight) * hubs[other]
+                    nats = min(_cross_entropy(np.float32(t) * score, slope=False)[0] for t in SCALES[near : near + 3])
+                    total[i, j] += recall * _misses(score) + (1 - recall) * nats
+    i, j = np.unravel_index(int(np.argmin(total)), total.shape)
+    return float(hubness[i]), float(expansion[j])
+
+
+def expanded(heads: Array, keys: Array, rows: Array, shift: Array) -> Array:
+    """Unit rows: where the 15 best pool rows of the other modality, hubs put back, lie in its own space."""
+    return unit_rows(neighbour_mean(heads, keys, rows, k=15, temperature=0.5, shift=shift / 2)).astype(np.float32)
+
+
+def _misses(scores: Array) -> float:
+    """Sum over queries [h, g] of rank / (k + rank), rank = columns strictly above the own one, k = `FOUND` of the columns."""
+    ranks = np.sum(scores > np.diagonal(scores)[:, None], axis=1)
+    return float(np.sum(ranks / (FOUND * scores.shape[1] + ranks)))
+
+
+def _cross_entropy(scores: Array, slope: bool = True) -> tuple[float, Array]:
+    """Sum over queries [h, g] of -log softmax at the own column, and its derivative by the scores."""
+    rows = np.arange(len(scores))
+    share = np.exp(scores - scores.max(axis=1, keepdims=True))
+    share /= share.sum(axis=1, keepdims=True)
+    nats = -float(np.log(np.maximum(share[rows, rows], 1e-30)).sum())
+    if slope:
+        share[rows, rows] -= 1
+    return nats, share

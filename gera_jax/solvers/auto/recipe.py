@@ -1,0 +1,330 @@
+"""Co-trained heads: several views of the rows, fitted on the pairs, teach each other on the unpaired rows."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from gera_jax.checks import require, require_known
+from gera_jax.solvers.auto.choice import corrections, expanded, mixture, out_of_fold
+from gera_jax.solvers.auto.views import HUB, Kernel, Narrow, Plain, Pool, Smoothed, density, nearest_both, soft_mean
+from gera_jax.solvers.linear import ONE_DIRECTION, SharedSpace, check_pairs, thin_svd, unit_rows
+from gera_jax.solvers.ridge_cca import regularization_rule
+from gera_jax.solvers.settings import check_auto, check_count, check_number, is_number
+from gera_jax.solvers.soft_cca import Heads, deviation, fit_heads, scaled_heads
+from gera_jax.solvers.wasserstein_procrustes import WassersteinProcrustes
+
+Array = np.ndarray
+ENOUGH_UNPAIRED = 400  # rows a modality from which on the unpaired rows have their full weight
+SAMPLE = 4096  # rows that tell the deviation of a score
+NARROWING = 2000  # pool rows of each modality, at even steps, that tell a narrower space
+ENOUGH_PAIRS = 100  # from which on the pairs choose the mixture and the corrections by cross-validation
+HUBNESS, EXPANSION = (0.0, 0.125, 0.25, 0.375, 0.5), (0.0, 0.15)  # what they choose from
+LEAST_WEIGHT = 0.02  # views below it are left out
+FEW_PAIRS = (0.25, 0.15)  # hubness and expansion below ENOUGH_PAIRS
+FEWEST_PAIRS = 20  # up to which the matching has its full weight
+# two matchings end in different local maxima, and their mean is better than either: one starts at the pairs' rotation, one at
+# matched cluster centres
+MATCHINGS = (dict(pair_mass=5.0, restarts=0), dict(pair_mass=5.0))
+NEEDS_PAIRS = {"narrow"}  # views that are left out below ENOUGH_PAIRS: so few rows have no close neighbour
+VIEWS = {"plain": Plain, "smoothed": Smoothed, "kernel": Kernel, "narrow": Narrow}
+
+
+class CotrainedHeads(SharedSpace):
+    """The library's recipe for few pairs and many unpaired rows; one setting for every set and number of pairs.
+
+    1. Views of a row: itself, itself beside its diffusion over the pool's neighbour graph, features of a wide and of a narrow
+       kernel (landmarks: all pairs up to 2,000, and unpaired rows up to 400), the narrow one from 100 pairs on.
+    2. Ridge CCA on each view; the score is the weighted sum of the views' cosines, each divided by its deviation on the pool.
+       From 100 pairs on the weights make held-out pairs likely (5 or 3 folds of the known pairs; `shrink` pulls towards equal
+       weights); below they are equal.
+       Below 100 pairs the rotations of two `WassersteinProcrustes` join the sum: the shape of the unpaired rows tells what so
+       few pairs cannot. Their mean score has matching * min(1, 20 / p) of the deviation of the others' sum.
+    3. Co-training, `rounds` times: under the hubness-corrected score of 2 each unpaired row gets a soft partner
+       among the rows of the other pool, and every view is refitted on pairs and soft pairs. The pseudo
+       cross-covariance has weight pseudo_weight * min(1, 100 / p). The heads before co-training stay, at weight 1/2.
+    4. Expansion: a row also carries the mean y of its 15 best pool rows of the other modality, and is compared with rows in that
+       modality's own space, at weight expansion * min(1, 200 / p). Below 400 unpaired rows a modality (mean of the two) the
+       weights of the matching, 3 and 4 shrink in proportion.
+    5. Hubness: score - hubness * (d(x) + d(y)), d = mean of the 10 best scores against the other modality's training pool.
+       "auto" takes expansion from {0, 0.15} and hubness from {0, 0.125, ..., 0.5} by the held-out pairs of 2; below 100
+       pairs they are 0.15 and 0.25.
+
+    The sum is one pair of heads by concatenation: `transform_x` and `transform_y` give unit rows whose dot product is a
+    constant times that score. A new row is embedded by itself; it looks at the stored pool, never at the gallery.
+
+    Args:
+      views: which features, of "plain", "smoothed", "kernel", "narrow".
+      rounds: of co-training, 0 = none.
+      pseudo_weight: in [0, 1), weight of the soft pairs at 100 pairs or fewer.
+      matching: >= 0, weight of the matching at 20 pairs or fewer, 0 = none. It needs the view "plain" and unpaired rows of both.
+      expansion: >= 0, weight of the expansion, 0 = none; or "auto".
+      hubness: >= 0, weight of the densities, 0 = none; or "auto".
+      shrink: >= 0, pull of the views' weights towards equal ones, and of the choice of 5 towards likelihood, in pairs' worth;
+        infinity = equal weights, nothing is held out for them.
+      regularization: >= 0, factor on the ridge's rule `regularization_rule(p)` (the kernel views: at most 1).
+      dim: principal directions of each modality that are kept. Kernel features and canonical directions are not cut: that costs
+        R@10 from 200 pairs on.
+      width: >= 3, dimensions of the shared space; None = all, some thousands. A narrower space keeps the leading singular
+        directions of the pools' scores U S V': a row z of x becomes z Y' V S^-1/2, one of y z X' U S^-1/2.
+      max_pool: rows of each modality's pool that are used at most, pairs first, then unpaired rows at even steps.
+
+    Attributes after fit:
+      mixture: weight of each view; hubness_used, expansion_used: what was chosen; matching_used: the weight it had.
+      pool_rows: stored rows of x and of y; size_bytes: memory of all that transforms need.
+
+    Cost: float32, O(n^2 d) time in blocks for pools of n rows, O(n d) memory; the matchings 3 to 7 CPU seconds, no more for
+    larger pools. The same rows give the same heads: the matchings' draws have a fixed seed.
+
+    Source: co-training, Blum & Mitchell (COLT 1998); CSLS, Conneau et al. (ICLR 2018); stacking, Breiman (1996); figures in
+    docs/results/label_efficiency.md. The matchings: see `WassersteinProcrustes`.
+
+    >>> rng = np.random.default_rng(0)
+    >>> z = rng.normal(size=(300, 4)); x, y = z @ rng.normal(size=(4, 8)), z @ rng.normal(size=(4, 6))
+    >>> model = CotrainedHeads().fit(x[:20], y[:20], x=x[20:160], y=y[160:280])
+    >>> (model.similarity(x[280:], y[280:]).argmax(axis=1) == np.arange(20)).mean() > 0.7
+    np.True_
+    """
+
+    def __init__(
+        self,
+        *,
+        views: tuple[str, ...] = ("plain", "smoothed", "kernel", "narrow"),
+        rounds: int = 1,
+        pseudo_weight: float = 0.4,
+        matching: float = 0.5,
+        expansion: float | Literal["auto"] = "auto",
+        hubness: float | Literal["auto"] = "auto",
+        shrink: float = 10.0,
+        regularization: float = 1.0,
+        dim: int = 512,
+        width: int | None = None,
+        max_pool: int = 10_000,
+    ):
+        some = isinstance(views, list | tuple) and len(views) > 0
+        require(some, "views", got=views or "none", wanted=f"some of {sorted(VIEWS)}")
+        for view in views:
+            require_known(view, VIEWS, "view")
+        check_count(rounds, "rounds", 0)
+        require(is_number(pseudo_weight) and pseudo_weight < 1, "pseudo_weight", got=pseudo_weight, wanted="a number in [0, 1)")
+        check_number(matching, "matching")
+        check_auto(expansion, "expansion")
+        check_auto(hubness, "hubness")
+        check_number(shrink if shrink != np.inf else 0, "shrink")
+        check_number(regularization, "regularization")
+        check_count(dim, "dim", 1)
+        wide = width is None or (isinstance(width, int | np.integer) and width >= 3)
+        require(wide, "width", got=width, wanted="None or an int >= 3")
+        check_count(max_pool, "max_pool", 2)
+        self.views, self.rounds, self.pseudo_weight, self.matching = tuple(views), rounds, pseudo_weight, matching
+        self.expansion, self.hubness, self.shrink, self.regularization = expansion, hubness, shrink, regularization
+        self.dim, self.width, self.max_pool = dim, width, max_pool
+
+    def fit(self, x_pairs: Any, y_pairs: Any, x: Any = None, y: Any = None) -> CotrainedHeads:
+        """Fit on pairs [p, dx], [p, dy] (row i belongs to row i) and unpaired rows x [n, dx], y [m, dy].
+
+        Raises:
+          InputError: row counts differ, fewer than 2 pairs, NaN, other widths, or a side whose pairs are all equal, or all of
+            one direction from the mean.
+        """
+        x_pairs, y_pairs, x, y = check_pairs(x_pairs, y_pairs, x, y)
+        self._widths = (x_pairs.shape[1], y_pairs.shape[1])
+        self._pools = tuple(Pool(pairs, self._spread(rows, len(pairs)), self.dim) for pairs, rows in ((x_pairs, x), (y_pairs, y)))
+        for pool, name in zip(self._pools, ("x_pairs", "y_pairs"), strict=True):
+            require(
+                np.ptp(pool.rows[: pool.pairs], axis=0).max() > ONE_DIRECTION,
+                name,
+                got="rows of one direction from the mean of all rows",
+                wanted="rows that differ in direction",
+                remedy="Has the modality more than one column that varies?",
+            )
+        self._views = [(VIEWS[name](self._pools[0]), VIEWS[name](self._pools[1])) for name in self.views]
+        p, ridge = len(x_pairs), self.regularization * regularization_rule(len(x_pairs))
+        self._ridges = [min(1.0, ridge) if issubclass(VIEWS[name], Kernel) else ridge for name in self.views]
+        self._choose(p)
+        # few unpaired rows are poor teachers: their soft partners and neighbours are far away
+        self._trust = min(1.0, (sum(map(len, self._pools)) / 2 - p) / ENOUGH_UNPAIRED)
+        weight = self.pseudo_weight * min(1.0, 100 / p) * self._trust
+        first, matched = self._fit_views(None), self._match(p)
+        self._sum(matched, (1.0, first))
+        for _ in range(self.rounds if weight > 0 else 0):
+            soft = self._soft_partners(*self._concatenated())
+            self._sum(matched, (1.0, self._fit_views(soft, weight)), (0.5, first))
+        self._finish(p)
+        return self
+
+    def transform_x(self, x: Any) -> Array:
+        """Unit rows [n, r] of the shared space."""
+        return self._transform(self._checked(x, "x", 0), 0)
+
+    def transform_y(self, y: Any) -> Array:
+        """Unit rows [m, r] of the shared space."""
+        return self._transform(self._checked(y, "y", 1), 1)
+
+    @property
+    def pool_rows(self) -> tuple[int, int]:
+        """Stored rows of x and of y, known pairs among them."""
+        return len(self._pools[0]), len(self._pools[1])
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the arrays that the fitted object holds."""
+        return _size(self.__dict__, set())
+
+    def _spread(self, rows: Array, p: int) -> Array:
+        """Unpaired rows at even steps, so that pairs and they fit into `max_pool`."""
+        room = max(self.max_pool - p, 0)
+        return rows if len(rows) <= room else rows[np.linspace(0, len(rows) - 1, room).astype(int)]
+
+    def _choose(self, p: int) -> None:
+        """Mixture, hubness and expansion: as asked for, or by pairs that are held out, and then only views that count."""
+        asked = (self.hubness, self.expansion)
+        used = [f if a == "auto" else a for a, f in zip(asked, FEW_PAIRS, strict=True)]
+        equal = np.array([p >= ENOUGH_PAIRS or name not in NEEDS_PAIRS for name in self.views], float)
+        self.mixture = len(equal) * equal / equal.sum() if equal.any() else np.ones(len(equal))
+        mixing = len(self._views) > 1 and np.isfinite(self.shrink)
+        if p >= ENOUGH_PAIRS and (mixing or "auto" in asked):
+            folds = out_of_fold([(x.pool, y.pool) for x, y in self._views], p, self._ridges)
+            if mixing:
+                self.mixture = mixture(folds, self.shrink, p)
+            if "auto" in asked:
+                offers = [(o if a == "auto" else (a,)) for a, o in zip(asked, (HUBNESS, EXPANSION), strict=True)]
+                used = corrections(folds, self.mixture, (self._pools[0].rows, self._pools[1].rows), *offers, self.shrink, p)
+        self.hubness_used, self.expansion_used = (float(value) for value in used)
+        self._active = [i for i, weight in enumerate(self.mixture) if weight > LEAST_WEIGHT]
+        self._views, self._ridges = ([items[i] for i in self._active] for items in (self._views, self._ridges))
+
+    def _fit_views(self, soft: tuple[Array, ...] | None, weight: float = 0.0) -> list[Heads]:
+        p = self._pools[0].pairs
+        return [
+            fit_heads(x_view.pool, y_view.pool, p, ridge, None if soft is None else [rows[i] for rows in soft], weight)
+            for i, ((x_view, y_view), ridge) in enumerate(zip(self._views, self._ridges, strict=True))
+        ]
+
+    def _match(self, p: int) -> tuple[int, Heads] | None:
+        """The plain view's number and its heads by matching, where pairs are few and both sides have rows to match."""
+        names = [self.views[i] for i in self._active]
+        wanted = p < ENOUGH_PAIRS and "plain" in names and min(map(len, self._pools)) >= p + 2
+        self.matching_used = self.matching * min(1.0, FEWEST_PAIRS / p) * self._trust if wanted else 0.0
+        if not self.matching_used:
+            return None
+        x, y = (view.pool for view in self._views[names.index("plain")])
+        found = [WassersteinProcrustes(**options).fit(x[:p], y[:p], x[p:], y[p:]) for options in MATCHINGS]
+        weights = [
+            np.concatenate([getattr(model, side) for model in found], axis=1).astype(np.float32)
+            for side in ("x_weights", "y_weights")
+        ]
+        return names.index("plain"), scaled_heads(x, y, tuple(weights))
+
+    def _sum(self, matched: tuple[int, Heads] | None, *stages: tuple[float, list[Heads]]) -> None:
+        """`_heads`: weight in the score, view and heads of every term, from the views' heads at each stage and the matching."""
+        shares = self.mixture[self._active]
+        self._heads = [
+            (weight * share, i, heads)
+            for weight, stage in stages
+            for i, (share, heads) in enumerate(zip(shares, stage, strict=True))
+        ]
+        if matched:
+            self._heads.append((self.matching_used * deviation(*self._concatenated()), *matched))
+
+    def _soft_partners(self, x: Array, y: Array) -> tuple[list[Array], list[Array]]:
+        """For each view the mean partner of the unpaired rows of x, [n, fy], and of y, [m, fx]."""
+        p, spread = self._pools[0].pairs, deviation(x, y)
+        x_density, y_density = (scores.mean(axis=1) for _, scores in nearest_both(x, y, HUB))
+        found = nearest_both(x, y, 15, x_shift=x_density / 2, y_shift=y_density / 2)
+        of_x, of_y = (
+            soft_mean(
+                (indices[p:], scores[p:]), np.concatenate([views[other].pool for views in self._views], axis=1), 0.5 * spread
+            )
+            for other, (indices, scores) in zip((1, 0), found, strict=True)
+        )
+        cuts = [np.cumsum([views[side].pool.shape[1] for views in self._views])[:-1] for side in (0, 1)]
+        return np.split(of_x, cuts[1], axis=1), np.split(of_y, cuts[0], axis=1)
+
+    def _concatenated(self, features: list[Array] | None = None, side: int | None = None) -> Any:
+        """Heads of all terms side by side; of the pools on both sides, or of each view's `features` on one."""
+        if side is None:
+            return tuple(self._concatenated([views[i].pool for views in self._views], i) for i in (0, 1))
+        return np.concatenate(
+            [np.float32(np.sqrt(weight)) * heads.apply(features[view], side) for weight, view, heads in self._heads], axis=1
+        )
+
+    def _finish(self, p: int) -> None:
+        """Scale of the scores, densities of the pools and the constants that make rows unit."""
+        heads = self._concatenated()
+        scale = np.float32(1 / np.sqrt(deviation(*heads)))
+        self._scale, self._pool_heads = scale, (heads[0] * scale, heads[1] * scale)
+        self._shifts = tuple(scores.mean(axis=1) for _, scores in nearest_both(*self._pool_heads, HUB))
+        self._typical = tuple(float(shift.mean()) for shift in self._shifts)
+        self._weights = (0.0, 0.0)
+        expansion = self.expansion_used * min(1.0, 200 / p) * self._trust
+        if expansion > 0:
+            spreads = [deviation(self._expand(self._pool_heads[i][:SAMPLE], i), self._pools[1 - i].rows) for i in (0, 1)]
+            self._weights = tuple(np.sqrt(expansion / spread) for spread in spreads)
+        self._reach = 2 * max(float(np.abs(s - t).max()) for s, t in zip(self._shifts, self._typical, strict=True))
+        length = sum((heads.scale * scale) ** 2 * weight for weight, _, heads in self._heads)
+        hub = 1 + (self.hubness_used * self._reach) ** 2 if self.hubness_used > 0 else 0.0
+        self._length = length + sum(w**2 for w in self._weights) + hub
+        self._maps = None
+        if self.width is not None:
+            self._narrow()
+        for view in (view for sides in self._views for view in sides):
+            del view.pool  # only the fit needs it
+
+    def _expand(self, heads: Array, side: int) -> Array:
+        """Unit rows: where the best pool rows of the other modality lie in its own space."""
+        other = 1 - side
+        return expanded(heads, self._pool_heads[other], self._pools[other].rows, self._shifts[other])
+
+    def _narrow(self) -> None:
+        """Maps of unpadded rows to `width` - 2 dimensions, and the length that rows then have."""
+        pools = [pool.rows[np.unique(np.linspace(0, len(pool) - 1, NARROWING).astype(int))] for pool in self._pools]
+        x, y = (self._score_rows(rows, side) for side, rows in enumerate(pools))
+        u, s, vt = thin_svd(x @ y.T)
+        k = min(self.width - 2, int(np.sum(s > 1e-6 * s[0])))
+        root = np.sqrt(s[:k])
+        self._maps = (y.T @ (vt[:k].T / root), x.T @ (u[:, :k] / root))
+        self._length = 1.1 * max(float(np.sum((rows @ m) ** 2, axis=1).max()) for rows, m in zip((x, y), self._maps, strict=True))
+
+    def _score_rows(self, coordinates: Array, side: int) -> Array:
+        """Rows whose products are the scores: heads, expansions and hubness side by side."""
+        heads = self._scale * self._concatenated([views[side](coordinates) for views in self._views], side)
+        parts = [heads]
+        if any(self._weights):
+            own, other = self._weights[side], self._weights[1 - side]
+            expanded = [own * self._expand(heads, side), other * coordinates]
+            parts += expanded if side == 0 else expanded[::-1]
+        if self.hubness_used > 0:
+            shift = density(heads, self._pool_heads[1 - side]) - self._typical[side]
+            shift = -self.hubness_used * np.clip(shift, -self._reach, self._reach)[:, None]
+            parts += [shift, np.ones_like(shift)] if side == 0 else [np.ones_like(shift), shift]
+        return np.concatenate(parts, axis=1)
+
+    def _transform(self, rows: Array, side: int) -> Array:
+        z = self._score_rows(self._pools[side].coordinates(rows), side)
+        if self._maps is not None:
+            z = z @ self._maps[side]
+        # what a row lacks to the common length goes to a direction that the other modality does not have
+        rest = np.sqrt(np.maximum(self._length - np.sum(z * z, axis=1, keepdims=True), 0))
+        rest = [rest, np.zeros_like(rest)] if side == 0 else [np.zeros_like(rest), rest]
+        return unit_rows(np.concatenate([z, *rest], axis=1))
+
+
+def _size(value: Any, seen: set[int]) -> int:
+    """Bytes of the arrays inside, each counted once."""
+    if id(value) in seen:
+        return 0
+    seen.add(id(value))
+    if isinstance(value, np.ndarray):
+        return value.nbytes if value.base is None else _size(value.base, seen)
+    inside = (
+        value.values()
+        if isinstance(value, dict)
+        else value
+        if isinstance(value, list | tuple)
+        else vars(value).values()
+        if hasattr(value, "__dict__")
+        else ()
+    )
+    return sum(_size(item, seen) for item in inside)

@@ -1,0 +1,208 @@
+"""A named term of the objective: a loss, what goes in, how much it weighs."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from functools import reduce
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gera_jax import checks, losses
+from gera_jax.training.schedules import schedule
+
+Context = Mapping[str, Any]
+LOSSES: dict[str, Callable] = {name: getattr(losses, name) for name in losses.__all__}  # what `losses.<term>.fn` may name
+TERM_FIELDS = {"fn", "inputs", "weight", "kwargs"}
+# What a loss takes besides its data is wired by name where the batch has it, so that a config names only the data.
+WIRES = ("logit_scale",)
+TABLE_WIDTH = 130
+
+
+class Rows(NamedTuple):
+    """What is known of the rows of a context key.
+
+    Args:
+      mask: key of their mask [n] bool (True = the row exists), or "" where all exist.
+      groups: key of their item numbers [n], or "" where each row is an item of its own.
+      queue: whether the rows of every step may be pushed to a queue; all keys with this mark have the same n.
+    """
+
+    mask: str = ""
+    groups: str = ""
+    queue: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Term:
+    """One summand `weight(step) * fn(**inputs, **masks, **kwargs)` of the objective.
+
+    Args:
+      inputs: argument -> context key.
+      masks: argument -> keys of masks, all of which a row must be in.
+    """
+
+    name: str
+    fn: Callable
+    fn_name: str
+    inputs: Mapping[str, str]
+    masks: Mapping[str, tuple[str, ...]]
+    kwargs: Mapping[str, Any]
+    weight: Callable
+
+    @property
+    def keys(self) -> set[str]:
+        """Every context key that the term reads."""
+        return set(self.inputs.values()) | {key for keys in self.masks.values() for key in keys}
+
+    def __call__(self, context: Context, *, axis_name: str | None = None) -> Any:
+        """The unweighted value on the arrays of `context`."""
+        data = {argument: context[key] for argument, key in self.inputs.items()}
+        data.update({argument: reduce(jnp.logical_and, (context[key] for key in keys)) for argument, keys in self.masks.items()})
+        ordered = [data.pop(name) for name in _positional(self.fn) if name in data]
+        return self.fn(*ordered, **data, **self.kwargs, axis_name=axis_name)
+
+
+def build_terms(
+    losses: Mapping[str, Mapping], available: Mapping[str, Rows], *, total_steps: int, steps_per_epoch: int = 1
+) -> list[Term]:
+    """Checked terms of a config's `losses` block.
+
+    Masks and groups are wired where the loss takes them and the config does not name them: `<a>_mask` and `<a>_groups` are
+    those of the input `a` (of all inputs `..._<a>`, if there is no `a`), `mask` is the rows that exist in every input.
+
+    Args:
+      losses: term name -> dict(fn=, inputs=, weight=, kwargs=).
+      available: keys that the batch and the model offer ("z.image", "neighbours.image", ...).
+      total_steps, steps_per_epoch: length of the run and of an epoch, for weights that are schedules.
+
+    Raises:
+      InputError: for an unknown loss, field, input or argument (with the nearest known name), a missing argument, or a
+        negative weight.
+    """
+    checks.require(len(losses) > 0, "losses", got="no term", wanted="at least one")
+    return [_build_term(name, spec, available, total_steps, steps_per_epoch) for name, spec in losses.items()]
+
+
+def _build_term(name: str, spec: Mapping, available: Mapping[str, Rows], total_steps: int, steps_per_epoch: int) -> Term:
+    where = f"losses.{name}"
+    _require_block(spec, where)
+    for field in ("inputs", "kwargs"):
+        _require_block(spec.get(field, {}), f"{where}.{field}")
+    for field in spec:
+        checks.require_known(field, TERM_FIELDS, f"field of {where}")
+    checks.require_known(spec.get("fn", ""), LOSSES, f"{where}.fn")
+    fn = LOSSES[spec["fn"]]
+    parameters = inspect.signature(fn).parameters
+    inputs, kwargs = dict(spec.get("inputs", {})), dict(spec.get("kwargs", {}))
+    for argument, key in inputs.items():
+        checks.require_known(argument, parameters, f"{where}.inputs, an argument of {spec['fn']}")
+        checks.require_known(key, available, f"{where}.inputs.{argument}")
+    for argument in kwargs:
+        checks.require_known(argument, set(parameters) - {"axis_name"}, f"{where}.kwargs, an argument of {spec['fn']}")
+        checks.require(
+            argument not in inputs, f"{where}.{argument}", got="a value in inputs and in kwargs", wanted="one of the two"
+        )
+    for argument in _positional(fn):
+        checks.require(
+            argument in inputs,
+            f"{where}.inputs",
+            got=f"no {argument}",
+            wanted=f"{spec['fn']}({', '.join(_positional(fn))}, ...)",
+            remedy=f"Known: {sorted(available)}.",
+        )
+    free = [argument for argument in parameters if argument not in inputs and argument not in kwargs]
+    masks = _masks(fn, free, inputs, available)
+    inputs.update(_groups(free, inputs, available))
+    inputs.update({argument: argument for argument in free if argument in WIRES and argument in available})
+    weight = schedule(spec.get("weight", 1.0), name=f"{where}.weight", total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+    return Term(name, fn, spec["fn"], inputs, masks, kwargs, weight)
+
+
+def _require_block(value: Any, name: str) -> None:
+    checks.require(isinstance(value, Mapping), name, got=repr(value), wanted="a block of fields")
+
+
+def _masks(fn: Callable, free: list[str], inputs: Mapping[str, str], available: Mapping[str, Rows]) -> dict[str, tuple[str, ...]]:
+    """The masks of the inputs, by the names of the arguments that take them."""
+    wired = {}
+    for argument in free:
+        if argument == "mask":
+            sources = [name for name in _positional(fn) if name in inputs]
+        elif argument.endswith("_mask"):
+            side = argument.removesuffix("_mask")
+            sources = [side] if side in inputs else [name for name in inputs if name.endswith(f"_{side}")]
+        else:
+            continue
+        keys = tuple(dict.fromkeys(mask for name in sources if (mask := available[inputs[name]].mask)))
+        if keys:
+            wired[argument] = keys
+    return wired
+
+
+def _groups(free: list[str], inputs: Mapping[str, str], available: Mapping[str, Rows]) -> dict[str, str]:
+    """Item numbers of the inputs; a loss takes those of both sides or of none."""
+    if "targets" in inputs:
+        return {}
+    sides = [argument for argument in free if argument.endswith("_groups")]
+    found = {side: available[inputs[name]].groups for side in sides if (name := side.removesuffix("_groups")) in inputs}
+    return found if found and all(found.values()) else {}
+
+
+def _positional(fn: Callable) -> list[str]:
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [name for name, parameter in inspect.signature(fn).parameters.items() if parameter.kind in kinds]
+
+
+def describe_terms(terms: list[Term], shapes: Mapping[str, jax.ShapeDtypeStruct], *, total_steps: int) -> str:
+    """Two tables, of terms (loss, weight, inputs) and of the arrays that go in (shapes).
+
+    Every term is evaluated on shapes alone, so that faults show in a second. A weight that changes in the run's `total_steps`
+    is told by its first, highest and last value.
+
+    Raises:
+      InputError: a loss that does not take the shapes of its inputs; the message names the term.
+    """
+    rows = [("term", "loss", "weight", "inputs")]
+    for term in terms:
+        try:
+            jax.eval_shape(lambda context, term=term: term(context), dict(shapes))
+        except Exception as error:  # JAX, NumPy and the losses say in many ways that shapes or arguments do not fit
+            checks.fail(
+                f"losses.{term.name}",
+                got=str(error),
+                wanted=f"inputs that {term.fn_name} takes",
+                remedy="Look at losses.*.inputs and kwargs.",
+            )
+        inputs = {**term.inputs, **{argument: "&".join(keys) for argument, keys in term.masks.items()}}
+        named = " ".join(key if argument == key else f"{argument}={key}" for argument, key in inputs.items())
+        rows.append((term.name, term.fn_name, _course(term.weight, total_steps), named))
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    lines = [
+        _wrapped("".join(f"{cell:<{width + 2}}" for cell, width in zip(row[:3], widths, strict=True)), row[3].split())
+        for row in rows
+    ]
+    used = sorted({key for term in terms for key in term.keys})
+    return "\n".join([*lines, _wrapped("arrays: ", [f"{key} {list(shapes[key].shape)}" for key in used], gap=", ")])
+
+
+def _wrapped(head: str, words: list[str], *, gap: str = " ") -> str:
+    """`head` and the words behind it, in lines of TABLE_WIDTH or of at least one word that stay right of the head."""
+    lines = [""]
+    for word in words:
+        if lines[-1] and len(head) + len(lines[-1]) + len(gap) + len(word) > TABLE_WIDTH:
+            lines.append("")
+        lines[-1] += (gap if lines[-1] else "") + word
+    return head + (gap.rstrip() + "\n" + " " * len(head)).join(lines)
+
+
+def _course(weight: Callable, total_steps: int) -> str:
+    """The first, the highest and the last value of a weight, such as "0 -> 1 -> 0", without repeats."""
+    steps = sorted({round(i * (total_steps - 1) / 50) for i in range(51)})
+    values = [float(weight(step)) for step in steps]
+    first, last, top = values[0], values[-1], max(values)
+    told = [f"{value:.3g}" for value in ((first, top, last) if top > max(first, last) else (first, last))]
+    return " -> ".join(value for i, value in enumerate(told) if i == 0 or value != told[i - 1])
