@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from gera_jax.checks import fail, require, require_known
-from gera_jax.data import catalog, preprocessing, synthetic
+from gera_jax.config.schema import DATA, SLOTS, SPLITS, UNPAIRED, defaults
+from gera_jax.config.sources import known_sources
+from gera_jax.data import catalog, synthetic
 from gera_jax.data.splits import part_sizes
 from gera_jax.data.tables import Table, check_shape, inspect_table, load_table
 
 SYNTHETIC = {"sphere": synthetic.sphere, "swiss_roll": synthetic.swiss_roll_pair, "gaussian_mixture": synthetic.gaussian_mixture}
 SYNTHETIC_ROWS = 2_000
-UNPAIRED = ("independent", "same_set", "none")
-SPLITS = ("ratio", "ids", "group")
-SIDES = ("x", "y", "w")  # the third may be absent: its name is then ""
-_FILE = dict(path="", key="", ids="", layer="")
-DEFAULTS: dict[str, Any] = dict(
-    source="files",
-    x=dict(name="", **_FILE),
-    y=dict(name="", **_FILE),
-    w=dict(name="", **_FILE),
-    test=dict(x=_FILE, y=_FILE, w=_FILE),
-    pairs=0,
-    unpaired="independent",
-    captions=False,
-    split=dict(by="ratio", val=0.1, test=0.2, seed=0, val_ids="", test_ids="", group_key=""),
-    # copies: deepcopy keeps shared objects shared, and filling in one side would change the others
-    preprocess={side: copy.deepcopy(preprocessing.OPTIONS) for side in SIDES},
-)
-
-
-def known_sources() -> list[str]:
-    """Every word that `data.source` may be."""
-    return [*catalog.names(), *SYNTHETIC, "files", "arrays"]
+SIDES = SLOTS  # the third may be absent: its name is then ""
 
 
 def sides(block: Mapping) -> tuple[str, ...]:
@@ -59,7 +39,7 @@ def complete(config: Mapping, tables: tuple[Table, ...] | None = None) -> dict[s
     """
     if hasattr(config, "to_dict"):  # a ConfigDict is no Mapping, and neither are the blocks inside it
         config = config.to_dict()
-    known = copy.deepcopy(DEFAULTS)
+    known = defaults(DATA)
     if tables is not None:
         known["source"] = "arrays"
     source = config.get("source", known["source"])
