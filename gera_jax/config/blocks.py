@@ -130,7 +130,7 @@ def own_or_catalog(arg: Mapping, **fields: Any) -> ConfigDict:
         return embedding_pair(arg["source"], pairs=arg["pairs"], **fields)
     if "x" not in given or "y" not in given:
         checks.fail("x, y", got=f"x={arg['x']!r}, y={arg['y']!r}", wanted="both files, or neither")
-    files = {side: dict(zip(("path", "key"), path_and_key(text), strict=True)) for side, text in given.items()}
+    files: dict[str, dict] = {side: dict(zip(("path", "key"), path_and_key(text), strict=True)) for side, text in given.items()}
     if "w" in files:
         files["w"]["name"] = "w"
     return embedding_pair("files", pairs=arg["pairs"], **files, **fields)

@@ -35,7 +35,7 @@ def describe(config: ConfigDict | Mapping) -> list[Row]:
     >>> row.value, row.default, row.meaning
     (0.0001, 0.001, 'highest learning rate')
     """
-    plain = config.to_dict() if isinstance(config, ConfigDict) else dict(config)
+    plain = dict(config if isinstance(config, Mapping) else config.to_dict())
     return list(_rows(plain, TASKS.get(plain.get("task", ""), ALIGNMENT), ""))
 
 
