@@ -111,8 +111,8 @@ def compare(
             wanted="one of them",
             remedy="Write them into the config's file.",
         )
-        known = config_lib.comparison().to_dict()
-        block = {**known, **config_lib.read(config).to_dict()}
+        known = config_lib.schema.COMPARISON
+        block = {**config_lib.schema.defaults(known), **config_lib.read(config).to_dict()}
         config_lib.require_fields(block, known, "comparison")
         own = {name: block[name] or None for name in own}
         cut, rule = {name: block[name] for name in cut}, {name: block[name] for name in rule}

@@ -25,8 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments, overrides = _split_overrides(list(sys.argv[1:] if argv is None else argv))
         args = parser.parse_args(arguments)
-        if overrides and args.command not in ("train", "check"):
-            parser.error(f"--config.* goes with train and check, not with {args.command}")
+        if overrides and args.command not in ("train", "check", "config"):
+            parser.error(f"--config.* goes with train, check and config, not with {args.command}")
     except SystemExit as stop:  # argparse has said why
         return int(stop.code or 0)
     if not hasattr(args, "act"):
@@ -115,6 +115,8 @@ def _parser() -> argparse.ArgumentParser:
         made.add_argument("--pairs", metavar="N", help="known pairs to use; 0 = all rows whose ids match")
         if name == "train":
             made.add_argument("--workdir", required=True, help="folder of the run")
+    made = command("config", _config, "print every field of a config with its meaning; without a name, list the configs")
+    made.add_argument("name", nargs="?", default="", metavar="NAME[:ARG]|FILE", help="e.g. gera:pairs=100 or runs/a/config.json")
     made = command("evaluate", _evaluate, "measure a run on its held-out rows")
     made.add_argument("--workdir", required=True)
     made.add_argument("--split", default="test", help="test (default) or val")
@@ -208,6 +210,14 @@ def _check(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, st
     found = commands.check(args.config, overrides=overrides, **_own(args))
     tables = [f"{name}: {shape[0]} rows of {shape[1]}" for name, shape in found["tables"].items()]
     return found, "\n".join([*tables, f"steps: {found['steps']}", found["terms"], "ok"])
+
+
+def _config(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, str]:
+    if not args.name:
+        titles = {name: config_lib.title(name) for name in config_lib.names()}
+        return titles, "\n".join(f"{name:<18} {title}" for name, title in titles.items())
+    rows = config_lib.describe(config_lib.load(args.name, overrides))
+    return [row._asdict() for row in rows], config_lib.table(rows)
 
 
 def _quickstart(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, str]:

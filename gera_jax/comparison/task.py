@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from gera_jax.checks import fail, require, require_known, whole
+from gera_jax.config.schema import SPLITS, UNPAIRED
 from gera_jax.data import AlignmentData, Pairs, load_pairs
 from gera_jax.data.alignment import prepare
 from gera_jax.data.load import command, look_commands
-from gera_jax.data.pairs import REST
-from gera_jax.data.splits import SPLITS, size_by_rule
+from gera_jax.data.splits import size_by_rule
 
 COUNTS = (20, 50, 100, 200, 500, 1000, 2000)
 
@@ -49,7 +49,7 @@ class Task:
     def __post_init__(self) -> None:
         if self.split not in ("random", "group", "grouped"):
             fail("split", got=f'"{self.split}"', wanted='"random" or "group"')
-        require_known(self.unpaired, REST, "unpaired")
+        require_known(self.unpaired, UNPAIRED, "unpaired")
         require(len(self.pairs.names) == 2, "data", got=f"{len(self.pairs.names)} modalities", wanted="a set of two modalities")
         count = len(np.unique(self.pairs.item_of))
         asked = {name: size if size is None else whole(size, name) for name, size in (("val", self.val), ("test", self.test))}

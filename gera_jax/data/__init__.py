@@ -1,8 +1,7 @@
 """Tables of embeddings with ids, the pairs that are known, their split, preprocessing and batches."""
 
 from gera_jax.data import catalog, synthetic
-from gera_jax.data.alignment import AlignmentData, build_data
-from gera_jax.data.blocks import inspect_data
+from gera_jax.data.alignment import AlignmentData, build_data, inspect_data
 from gera_jax.data.builder import build_dataset
 from gera_jax.data.features import Features
 from gera_jax.data.load import load_pairs

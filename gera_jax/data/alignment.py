@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from gera_jax.checks import fail, require
-from gera_jax.data.blocks import check_width, complete, open_tables, open_test_tables, sides
+from gera_jax.data.blocks import complete, open_pairs, open_test, sides
 from gera_jax.data.features import Features, stack
 from gera_jax.data.ids import first_ids
-from gera_jax.data.load import load_pairs
 from gera_jax.data.pairs import Pairs
 from gera_jax.data.preprocessing import Preprocessor
 from gera_jax.data.tables import Table
@@ -76,8 +75,32 @@ def build_data(config: Mapping, *, tables: Pairs | tuple[Table, ...] | None = No
     ((100, 2), 150, 400, {'image': 598, 'text': 598})
     """
     block = complete(config, tables)
-    pairs = _open(block, tables)
-    split, own_test = block["split"], open_test_tables(block)
+    train, val, test = _parts(block, tables)
+    options = {name: block["preprocess"][side] for side, name in zip(sides(block), train.names, strict=True)}
+    return prepare(train, val, test, preprocess=options, seed=block["split"]["seed"], source=block["source"])
+
+
+def inspect_data(config: Mapping, *, tables: Pairs | tuple[Table, ...] | None = None) -> dict[str, tuple[int, ...]]:
+    """Shape of each modality, `<name>` and with own test files `test/<name>`; files are not read beyond headers, ids and meta.
+
+    Raises:
+      InputError: whatever `build_data` raises that does not show in the rows alone.
+
+    >>> inspect_data(dict(source="emoji"))
+    {'image': (1646, 1280), 'text': (1646, 384)}
+    """
+    block = complete(config, tables)
+    train, _, test = _parts(block, tables, rows=False)
+    own = {f"test/{table.name}": table for table in test.tables if test.tables is not train.tables}
+    shapes = {
+        name: tuple(table.rows.shape) for name, table in {**dict(zip(train.names, train.tables, strict=True)), **own}.items()
+    }
+    return {name: (int(n), int(d)) for name, (n, d) in shapes.items()}
+
+
+def _parts(block: Mapping, tables: Pairs | tuple[Table, ...] | None, *, rows: bool = True) -> tuple[Pairs, Pairs, Pairs]:
+    """What a completed block trains on, validates on and tests on; pairs of own test files have tables of their own."""
+    pairs, own_test, split = open_pairs(block, tables, rows=rows), open_test(block, rows=rows), block["split"]
     by_ids = split["by"] == "ids"
     cut = {part: split[f"{part}_ids"] if by_ids else split[part] for part in ("val", "test")}
     if own_test is not None:
@@ -93,10 +116,15 @@ def build_data(config: Mapping, *, tables: Pairs | tuple[Table, ...] | None = No
             remedy=f"Set pairs={len(train)} or 0 (all), or lower split.val and split.test.",
         )
     train = train.head(block["pairs"] or None, block["unpaired"])
-    options = {name: block["preprocess"][side] for side, name in zip(sides(block), pairs.names, strict=True)}
-    if own_test is not None:
-        train, val, test = _append_test(block, own_test, train, val)
-    return prepare(train, val, test, preprocess=options, seed=split["seed"], source=block["source"])
+    for name, pool in zip(train.names, train.pool, strict=True):
+        require(
+            len(pool) > 0,
+            name,
+            got="no training row",
+            wanted="at least one",
+            remedy="Raise data.pairs, lower split.val and split.test, or leave this modality out.",
+        )
+    return train, val, test if own_test is None else _apart(block, train, own_test)
 
 
 def prepare(
@@ -105,14 +133,18 @@ def prepare(
     """The parts of some pairs with their rows preprocessed, from statistics of the training rows alone.
 
     Args:
+      train, val, test: of `Pairs.split`; `test` may be of tables of its own.
       preprocess: options of `Preprocessor` for each modality, by its name.
       seed: which rows are drawn where a statistic is of a sample.
 
+    >>> from gera_jax.data import load_pairs
     >>> train, val, test = load_pairs("emoji").split(val=150, test=400)
     >>> data = prepare(train.head(100), val, test, preprocess=train.preprocess)
     >>> data.features["image"].dim, len(data.unpaired["text"])
     (1280, 498)
     """
+    if test.tables is not train.tables:
+        train, test = _stack(train, test)
     names, tables, pool = (
         train.names,
         dict(zip(train.names, train.tables, strict=True)),
@@ -120,13 +152,6 @@ def prepare(
     )
     preprocessors = {}
     for name in names:
-        require(
-            len(pool[name]) > 0,
-            name,
-            got="no training row",
-            wanted="at least one",
-            remedy="Raise data.pairs, lower split.val and split.test, or leave this modality out.",
-        )
         made = Preprocessor(**preprocess.get(name, {}), name=name)
         preprocessors[name] = made.fit(tables[name].rows, pool[name], seed=seed)
     features = {name: Features(tables[name], preprocessors[name]) for name in names}
@@ -165,24 +190,21 @@ def prepare(
     )
 
 
-def _open(block: Mapping, tables: Pairs | tuple[Table, ...] | None) -> Pairs:
-    """The pairs of a block, named as it names them."""
-    if not isinstance(tables, Pairs):
-        return load_pairs(*open_tables(block, tables), captions=block["captions"])
-    names = [block[side]["name"] for side in sides(block)]
-    named = tuple(dataclasses.replace(table, name=name) for table, name in zip(tables.tables, names, strict=True))
-    return tables if tables.names == tuple(names) else dataclasses.replace(tables, tables=named)
-
-
-def _append_test(block: Mapping, own: tuple[Table, ...], train: Pairs, val: Pairs) -> tuple[Pairs, Pairs, Pairs]:
-    """The parts with the rows of the test files behind the tables, and the test pairs."""
-    warnings = list(train.warnings)
-    for side, table, test in zip(sides(block), train.tables, own, strict=True):
-        check_width(f"data.test.{side}", test.dim, table.dim)
-        if all(_is_row_numbers(t.ids) for t in (table, test)):
-            warnings.append(f"test files: {table.name} has no stored ids, so rows that are also in training would not be seen.")
+def _apart(block: Mapping, train: Pairs, test: Pairs) -> Pairs:
+    """Pairs of own test files, as wide as the training files and of other items."""
+    notes = [f"test files: {line}" for line in test.warnings]
+    for side, table, own in zip(sides(block), train.tables, test.tables, strict=True):
+        require(
+            own.dim == table.dim,
+            f"data.test.{side}",
+            got=f"width {own.dim}",
+            wanted=f"width {table.dim}, as in the training file",
+            remedy="Embed both files with the same encoder.",
+        )
+        if all(_is_row_numbers(t.ids) for t in (table, own)):
+            notes.append(f"test files: {table.name} has no stored ids, so rows that are also in training would not be seen.")
             continue
-        shared = np.intersect1d(table.ids.astype(str), test.ids.astype(str))
+        shared = np.intersect1d(table.ids.astype(str), own.ids.astype(str))
         require(
             len(shared) == 0,
             f"data.test.{side}",
@@ -190,21 +212,20 @@ def _append_test(block: Mapping, own: tuple[Table, ...], train: Pairs, val: Pair
             wanted="items that training does not see",
             remedy="Remove them from one of the files.",
         )
-    held = load_pairs(*own, captions=block["captions"])
-    numbers = tuple(np.concatenate([old, new + len(train.items)]) for old, new in zip(train.groups, held.groups, strict=True))
+    return dataclasses.replace(test, warnings=tuple(notes))
+
+
+def _stack(train: Pairs, test: Pairs) -> tuple[Pairs, Pairs]:
+    """Both parts over the same tables: test rows behind the training rows."""
     offsets = np.array([len(table) for table in train.tables])
     common: dict[str, Any] = dict(
-        tables=tuple(stack(*two) for two in zip(train.tables, own, strict=True)),
-        groups=numbers,
-        items=np.concatenate([train.items.astype(str), held.items.astype(str)]),
-        warnings=(*warnings, *(f"test files: {line}" for line in held.warnings)),
+        tables=tuple(stack(*two) for two in zip(train.tables, test.tables, strict=True)),
+        groups=tuple(np.concatenate([a, b + len(train.items)]) for a, b in zip(train.groups, test.groups, strict=True)),
+        items=np.concatenate([train.items.astype(str), test.items.astype(str)]),
+        warnings=train.warnings + test.warnings,
     )
-    rows = np.where(held.rows >= 0, held.rows + offsets, -1)
-    return (
-        dataclasses.replace(train, **common),
-        dataclasses.replace(val, **common),
-        dataclasses.replace(val, **common, rows=rows),
-    )
+    rows = np.where(test.rows >= 0, test.rows + offsets, -1)
+    return dataclasses.replace(train, **common), dataclasses.replace(test, **common, rows=rows)
 
 
 def _is_row_numbers(ids: np.ndarray) -> bool:

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+import scipy  # its parts load when they are used
 
 from gera_jax.checks import fail, require
 from gera_jax.data.formats import open_source
@@ -226,8 +225,8 @@ def _rows(table: Table, number: Mapping[str, int], ids: np.ndarray, headed: bool
 
 def _items(n: int, m: int, rows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Item number of each row of x and of y: rows are one item where known pairs lead from one to the other."""
-    joined = coo_array((np.ones(len(rows[0]), bool), (rows[0], rows[1] + n)), shape=(n + m, n + m))
-    labels = connected_components(joined, directed=False)[1]
+    joined = scipy.sparse.coo_array((np.ones(len(rows[0]), bool), (rows[0], rows[1] + n)), shape=(n + m, n + m))
+    labels = scipy.sparse.csgraph.connected_components(joined, directed=False)[1]
     return labels[:n], labels[n:]
 
 

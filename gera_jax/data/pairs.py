@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from gera_jax.checks import fail, require, require_known, whole
+from gera_jax.config.schema import SPLITS, UNPAIRED
 from gera_jax.data import catalog
 from gera_jax.data.features import fingerprint
 from gera_jax.data.ids import check_can_meet, check_meets, first_ids
 from gera_jax.data.items import check_unique, number_items, outer_join
 from gera_jax.data.splits import (
     MOST,
-    SPLITS,
     Split,
     group_labels,
     nested_order,
@@ -26,8 +26,6 @@ from gera_jax.data.splits import (
     split_by_ids,
 )
 from gera_jax.data.tables import Table
-
-REST = ("independent", "same_set", "none")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -255,7 +253,7 @@ class Pairs:
         >>> len(few), [len(rows) for rows in few.unpaired]
         (100, [573, 573])
         """
-        require_known(rest, REST, "unpaired")
+        require_known(rest, UNPAIRED, "unpaired")
         n = len(self) if n is None else whole(n, "pairs")
         require(n <= len(self), "pairs", got=n, wanted=f"at most {len(self)}, the pairs that there are", remedy="Lower it.")
         item = self.item_of

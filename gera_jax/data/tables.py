@@ -242,15 +242,30 @@ def load_table(path: str | Path, *, key: str = "", ids_key: str = "", name: str 
     return _load(open_source(Path(path)), key, ids_key, name, layer)
 
 
-def _load(source: Source, key: str, ids_key: str, name: str, layer: int | str | None) -> Table:
+def _load(source: Source, key: str, ids_key: str, name: str, layer: int | str | None, *, rows: bool = True) -> Table:
     key = source.choose(key)
     name = name or key or source.path.name.split(".")[0]
     # The header first: a wrong dtype is refused before a gigabyte is read.
     shape, dtype = source.inspect(key)
     number = choose_layer(f"{name} ({source.path.name})", shape, layer)
     check_shape(f"{name} ({source.path.name})", shape if number is None else (shape[0], shape[2]), dtype)
-    rows, ids, meta = source.read(key, ids_key)
-    return Table(rows if number is None else rows[:, number], ids, name, meta)
+    if rows:
+        found, ids, meta = source.read(key, ids_key)
+        return Table(found if number is None else found[:, number], ids, name, meta)
+    ids, meta = source.labels(key, ids_key)
+    return Table(np.broadcast_to(np.zeros((), dtype), shape if number is None else (shape[0], shape[2])), ids, name, meta)
+
+
+def outline_table(path: str | Path, *, key: str = "", ids_key: str = "", name: str = "", layer: int | str | None = None) -> Table:
+    """As `load_table`, with zeros in place of the rows, which are not read: to see what pairs and splits would come of a file.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.savez(f"{folder}/a.npz", rows=np.ones((2, 4), np.float32), ids=["p", "q"])
+    ...     outline_table(f"{folder}/a.npz", name="image")
+    Table(image: 2 x 4 float32, ids p ... q)
+    """
+    return _load(open_source(Path(path)), key, ids_key, name, layer, rows=False)
 
 
 def load_layers(path: str | Path, *, key: str = "", ids_key: str = "", name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
