@@ -130,7 +130,7 @@ def test_ids_that_cannot_pair_are_refused(given, words):
 
 def test_rows_of_a_frame_and_of_unpaired_arrays_without_ids():
     task = make_task(x=X, y=Y, x_unpaired=X[:4] + 10)
-    assert overview(task.data(20, 0))["paired_by"] == "position" and len(task.tables[0]) == 64
+    assert overview(task.data(20, 0))["paired_by"] == "position" and len(task.pairs.tables[0]) == 64
     import pandas
 
     frame = pandas.DataFrame(dict(name=IDS[ORDER], vector=Y[ORDER].tolist()))

@@ -282,5 +282,7 @@ def test_errors_of_the_tables():
         build_data(dict(source="arrays"))
     with pytest.raises(InputError, match="a path of x only"):
         build_data(dict(source="clipart", test=dict(x=dict(path="a.npy"))))
-    with pytest.raises(InputError, match="pairs: got 5000; wanted at most 2212: there are 3012 pairs, of which 300 validate and 500 test"):
+    with pytest.raises(
+        InputError, match="pairs: got 5000; wanted at most 2212: there are 3012 pairs, of which 300 validate and 500 test"
+    ):
         inspect_data(dict(source="clipart", pairs=5000))
