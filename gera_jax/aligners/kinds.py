@@ -1,7 +1,7 @@
 """How an aligner of a method is made and fitted: by a class of one's own or of `solvers`, or by training a config.
 
 Both kinds have the same small protocol: `check(settings)` refuses settings before any row is read, `fit(data, settings)` gives a
-fitted model with `transform(side, rows)`, `similarity(x, y)`, `widths` and `best_step`, and `fingerprint()` tells an edited method.
+fitted model with `transform(side, rows)`, `similarity(x, y)`, `widths` and `best_step`, and `fingerprint()` tells edited methods.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def named(path: str, what: str = "method") -> Any:
 
 
 def path_of(target: Any) -> str:
-    """"module:name" of a class or function, or of an object's class; "" where no other process could import it."""
+    """ "module:name" of a class or function, or of an object's class; "" where no other process could import it."""
     target = target if inspect.isclass(target) or inspect.isfunction(target) else type(target)
     path = f"{target.__module__}:{target.__qualname__}"
     return "" if "<" in path or path.startswith("__main__:") else path
@@ -189,7 +189,9 @@ class Solver:
                 remedy=f"Where lengths matter, give preprocess=dict({side}=dict(l2=False)).",
             )
         model = self.make(settings)
-        takes = [p for p in inspect.signature(model.fit).parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
+        takes = [
+            p for p in inspect.signature(model.fit).parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)
+        ]
         model.fit(*paired, *(unpaired if len(takes) >= 4 or any(p.kind is p.VAR_POSITIONAL for p in takes) else ()))
         return SolverModel(model, tuple(data.preprocessors[name] for name in names))
 
@@ -285,7 +287,9 @@ class Config:
             config.log_every_steps = 0  # nobody reads it, and the gradients of every term are half of a short run
         sides = config_lib.SLOTS[: len(names)]
         for side, name in zip(sides, data.names, strict=True):
-            options = merged(config.data.preprocess[side].to_dict(), data.preprocessors[name].options, (preprocess or {}).get(side))
+            options = merged(
+                config.data.preprocess[side].to_dict(), data.preprocessors[name].options, (preprocess or {}).get(side)
+            )
             config.data.preprocess[side].update(options)
         options = {name: config.data.preprocess[side].to_dict() for side, name in zip(sides, data.names, strict=True)}
         own = _renamed(data, names, options, seed=config.data.split.seed or seed)
@@ -319,9 +323,7 @@ def merged(own: Mapping[str, Any], door: Mapping[str, Any], given: Mapping[str, 
     return {**chosen, **given}
 
 
-def _renamed(
-    data: AlignmentData, names: Sequence[str], options: Mapping[str, Mapping[str, Any]], *, seed: int
-) -> AlignmentData:
+def _renamed(data: AlignmentData, names: Sequence[str], options: Mapping[str, Mapping[str, Any]], *, seed: int) -> AlignmentData:
     """`data` with the modalities called `names`, and prepared by `options` of each modality's old name."""
     new = dict(zip(data.names, names, strict=True))
     tables, preprocessors, features = {}, {}, {}

@@ -3,8 +3,8 @@
 >>> list(methods())[:3]
 ['procrustes', 'ridge_cca', 'asif']
 
-Guests join by `register_method`, by an entry point of the group "gera_jax.methods" in their package, or unregistered: an object, a
-class, or "module:name" stands wherever a name does.
+Guests join by `register_method` or by an entry point of the group "gera_jax.methods" in their package. Without either, an object,
+a class, or "module:name" stands wherever a name does.
 """
 
 from __future__ import annotations
@@ -46,6 +46,12 @@ class Method:
     @property
     def needs_validation(self) -> bool:
         return isinstance(self.kind, Config)
+
+    @property
+    def portable(self) -> bool:
+        """Whether another process can make aligners of it: a class typed into a prompt or a notebook stays in its own."""
+        target = getattr(self.kind, "target", "")
+        return isinstance(target, str) or bool(path_of(target))
 
     def fit(self, data: Any, settings: Settings, **options: Any) -> Any:
         """A fitted model on the pairs of an `AlignmentData`; see `kinds.Kind`."""
@@ -98,9 +104,7 @@ TABLE: dict[str, Method] = {
             **{"model.head": "residual_mlp"},
         ),
         _config("fusemix", "FuseMix", dict(start="ridge_cca"), dict(head="linear"), {"total_steps": 100}),
-        _config(
-            "sotalign", "SOTAlign", dict(teacher_ridge=3.0), dict(teacher_ridge=1.0), dict(teacher_ridge=3.0, transport=0.1)
-        ),
+        _config("sotalign", "SOTAlign", dict(teacher_ridge=3.0), dict(teacher_ridge=1.0), dict(teacher_ridge=3.0, transport=0.1)),
         _config("structure", "STRUCTURE", dict(structure=100.0), dict(start="random"), dict(rows="all")),
         _config("gentle_clip", "Gentle-CLIP", dict(sets=3.0), dict(sets=0.3), dict(start="random")),
         _config("m3mix", "m3-Mix", dict(head="linear"), dict(within=0.2, across=0.4), LR),
@@ -191,7 +195,8 @@ def find(method: Any) -> Method:
             got=f"a {name}",
             wanted="a name, a config, or an object with fit and transform_x, transform_y or similarity",
         )
-        return Method(name, name, Solver(path if isinstance(method, type) and path else method), compared=False)
+        known_by_path = isinstance(method, type) and path
+        return Method(path if known_by_path else name, name, Solver(path if known_by_path else method), compared=False)
     text = str(method)
     known = methods()
     if text in known:
@@ -223,5 +228,11 @@ def compared(names: Sequence[Any] = ()) -> list[Method]:
     """The methods of these names or objects, each once; () = all that a comparison takes by itself."""
     if not names:
         return [method for method in methods().values() if method.compared]
-    found = [find(name) for name in names]
-    return list({method.name: method for method in found}.values())
+    found: dict[str, Method] = {}
+    for name in names:
+        method, number = find(name), 1
+        while method.name in found and found[method.name].kind != method.kind:  # two objects of one class
+            number += 1
+            method = dataclasses.replace(method, name=f"{find(name).name}-{number}")
+        found[method.name] = method
+    return list(found.values())

@@ -6,13 +6,20 @@ from collections.abc import Callable
 
 import numpy as np
 
+from gera_jax.aligners.kinds import FittedModel
 from gera_jax.checks import require_known
 from gera_jax.data import AlignmentData
 from gera_jax.evaluation.split import CORRECTIONS, corrected_metrics, metric_names, reference_rows, split_metrics
 
-__all__ = ["CORRECTIONS", "held_out", "measure", "require_metric", "validation_metrics"]
+__all__ = ["CORRECTIONS", "held_out", "measure", "require_metric", "scores_of", "validation_metrics"]
 
 Scores = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (row numbers of x, of y) -> [n, m], higher = closer
+
+
+def scores_of(data: AlignmentData, fitted: FittedModel) -> Scores:
+    """Scores of raw rows by their numbers: the same computation as `Aligner.score`, to the last digit."""
+    x, y = (data.tables[name].rows for name in data.names[:2])
+    return lambda i, j: fitted.similarity(np.asarray(x[i]), np.asarray(y[j]))
 
 
 def held_out(data: AlignmentData, split: str) -> tuple[np.ndarray, np.ndarray]:

@@ -53,9 +53,7 @@ class Experiment:
         return self.problem.sampler.batch(step)
 
 
-def build(
-    config: ConfigDict, *, tables: tuple | None = None, data: Any = None, cache_dir: Path | None = None
-) -> Experiment:
+def build(config: ConfigDict, *, tables: tuple | None = None, data: Any = None, cache_dir: Path | None = None) -> Experiment:
     """Check a config, load its data and build the run.
 
     Args:
