@@ -1,6 +1,6 @@
 """Methods against each other on one split, and the page that tells what was found."""
 
-from gera_jax.comparison.field import methods
+from gera_jax.aligners.methods import methods
 from gera_jax.comparison.learning_curve import LearningCurve
 from gera_jax.comparison.outcome import Comparison
 from gera_jax.comparison.report import write_report

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gera_jax import checks
-from gera_jax.comparison import field as field_lib
+from gera_jax.aligners.methods import compared, find
 from gera_jax.comparison import scoring, selection
 from gera_jax.comparison.compare_report import write_compare_report
 from gera_jax.comparison.outcome import Comparison
@@ -58,7 +58,7 @@ def run_compare(
     began = time.monotonic()
     seeds, budget = checks.whole(seeds, "seeds", least=1), checks.whole(budget, "budget", least=1)
     jobs = cores() if jobs is None else checks.whole(jobs, "jobs", least=1)
-    field = field_lib.find(methods)
+    field = compared(methods)
     for name in ("val", "test"):
         checks.require(getattr(task, name) >= 2, name, got=getattr(task, name), wanted="at least 2 items")
     numbers = tuple(range(seeds))
@@ -113,7 +113,9 @@ def run_compare(
             versions={name: metadata.version(name) for name in PACKAGES},
             seconds=round(time.monotonic() - began, 1),
             jobs=jobs,
-            command=compare_command(task, methods, asked, seeds=seeds, budget=budget, metric=metric),
+            command=compare_command(
+                task, [m.name for m in field] if methods else (), asked, seeds=seeds, budget=budget, metric=metric
+            ),
         )
         found.info["train"] = train_command(task, found)
         if folder is not None:
@@ -168,7 +170,7 @@ def train_command(task: Task, found: Comparison) -> str:
     chosen = [json.dumps(dict(cell.setting), sort_keys=True) for cell in found.at(found.recommended, found.counts[-1])]
     setting: Mapping[str, Any] = json.loads(max(chosen, key=chosen.count))
     words = [f"--set {shlex.quote(f'{key}={value}')}" for key, value in setting.items()]
-    words += [task.flags, task.split_flags] if field_lib.methods()[found.recommended].needs_validation else [task.flags]
+    words += [task.flags, task.split_flags] if find(found.recommended).needs_validation else [task.flags]
     return " ".join(["gera-jax fit", f"--method {found.recommended}", *filter(None, words), "--output winner"])
 
 

@@ -13,7 +13,7 @@ from gera_jax.comparison import compare_plots
 from gera_jax.comparison.learning_curve import coverage
 from gera_jax.comparison.outcome import POINTS, Comparison, Interval
 from gera_jax.comparison.page import NO_PICTURES, figure, section, write_page
-from gera_jax.comparison.scoring import CORRECTIONS, NEIGHBOURS, REFERENCE_ROWS, TEMPERATURE
+from gera_jax.evaluation.split import CORRECTIONS, NEIGHBOURS, REFERENCE_ROWS, TEMPERATURE
 from gera_jax.writers import duration
 
 LEGEND = (

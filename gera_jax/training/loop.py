@@ -60,6 +60,7 @@ def train(
     workdir: str | Path | None = None,
     *,
     tables: tuple | None = None,
+    data: Any = None,
     hooks: Iterable[Hook] = (),
     cache_dir: str | Path | None = None,
 ) -> TrainResult:
@@ -69,6 +70,7 @@ def train(
       config: see `gera_jax.config.base`.
       workdir: folder of the run (config, metrics, checkpoints); None keeps everything in memory.
       tables: the `gera_jax.data.Table`s when `config.data.source` is "arrays".
+      data: the task's data, already loaded, in place of what the `data` block describes.
       hooks: called with (step, state, metrics) whenever metrics are logged.
       cache_dir: where neighbour tables are kept; default: a `cache` folder beside the run's files.
 
@@ -93,7 +95,7 @@ def train(
             closing.enter_context(files.one_writer(owned))
             runs.require_same_config(owned, config)
         cache = Path(cache_dir) if cache_dir else workdir and workdir / "cache"
-        experiment = build(config, tables=tables, cache_dir=cache)
+        experiment = build(config, tables=tables, data=data, cache_dir=cache)
         logger.info("%s", experiment.summary)
         state = experiment.init_state()
         loop = dict(best_metric=-np.inf, best_step=0, stale=0, last_metric=-np.inf)

@@ -14,11 +14,11 @@ import pytest
 import gera_jax
 from gera_jax import comparison
 from gera_jax import config as config_lib
+from gera_jax.aligners.methods import compared as find
 from gera_jax.checks import InputError
 from gera_jax.cli import main
 from gera_jax.comparison import scoring, selection, sweep
 from gera_jax.comparison.compare import Progress, format_comparison, train_command
-from gera_jax.comparison.field import find
 from gera_jax.comparison.selection import Trial
 from gera_jax.comparison.task import make_task
 from gera_jax.data import Table

@@ -15,12 +15,12 @@ import gera_jax
 from gera_jax import config as config_lib
 from gera_jax import files as files_lib
 from gera_jax import training
+from gera_jax.aligners.methods import compared as find
 from gera_jax.checks import InputError
 from gera_jax.cli import main
 from gera_jax.comparison import QuickstartResults, Row, format_table, quickstart, sweep, write_report
 from gera_jax.comparison.compare import Progress, format_comparison
 from gera_jax.comparison.compare_report import write_compare_report
-from gera_jax.comparison.field import find
 from gera_jax.comparison.outcome import Comparison
 from gera_jax.comparison.task import make_task
 from gera_jax.data import build_data
