@@ -76,7 +76,7 @@ def load_pairs(
             wanted="own embeddings as x and y, or the name of a bundled set",
             remedy=f"Bundled sets are {', '.join(catalog.names())}.",
         )
-    require("x" in given and "y" in given, "x, y", got=f"only {', '.join(given) or 'nothing'}", wanted="both, or a bundled set")
+    require("x" in given and "y" in given, "x, y", got=", ".join(given) or "nothing", wanted="both, or a bundled set")
     for name in given:
         of = name.removesuffix("_ids")
         require(of in given, name, got="ids without rows", wanted=f"{of} with them")

@@ -12,7 +12,6 @@ from gera_jax.aligners.methods import find, method_names, methods
 from gera_jax.checks import InputError
 from gera_jax.solvers.store import from_arrays, to_arrays
 
-
 CLOSED_FORMS = [name for name, method in methods().items() if not method.needs_validation]
 
 

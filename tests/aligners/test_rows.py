@@ -8,11 +8,9 @@ import pickle
 import numpy as np
 import pytest
 
-from gera_jax import Aligner
-from gera_jax.data import Preprocessor
-from gera_jax import training
+from gera_jax import Aligner, training
 from gera_jax.checks import InputError
-from gera_jax.data import as_rows
+from gera_jax.data import Preprocessor, as_rows
 
 
 def views(n: int = 120):
