@@ -21,6 +21,12 @@ def chance_level(
 ) -> dict[str, float]:
     """Expected metrics of `retrieval_metrics` and `foscttm` where every order of the candidates is as likely as any other.
 
+    >>> round(chance_level(200)["mean/R@10"], 6)
+    0.05
+    >>> captions = chance_level(x_groups=[0, 1, 2], y_groups=[0, 0, 1, 1, 2, 2], ks=(1, 2))
+    >>> round(captions["x_to_y/R@2"], 4), round(captions["y_to_x/R@2"], 4)  # 1 - (4 * 3) / (6 * 5), and 2 / 3
+    (0.6, 0.6667)
+
     A query with r right rows among m candidates has its best one at place k with probability C(m - k, r - 1) / C(m, r), and among
     the first k with probability 1 - C(m - r, k) / C(m, k). The mean of that place is (m + 1) / (r + 1).
 
@@ -39,12 +45,6 @@ def chance_level(
 
     Raises:
       InputError: neither rows nor both groups, a query with no right row.
-
-    >>> round(chance_level(200)["mean/R@10"], 6)
-    0.05
-    >>> captions = chance_level(x_groups=[0, 1, 2], y_groups=[0, 0, 1, 1, 2, 2], ks=(1, 2))
-    >>> round(captions["x_to_y/R@2"], 4), round(captions["y_to_x/R@2"], 4)  # 1 - (4 * 3) / (6 * 5), and 2 / 3
-    (0.6, 0.6667)
     """
     ks = counts(ks)
     if x_groups is None and y_groups is None:

@@ -22,6 +22,10 @@ def relative_alignment(
 ) -> Array:
     """How much nearer a row's partner is than its nearest other, -mean_i (||q_i - c_i||^2 - min_{k != i} ||q_i - c_k||^2).
 
+    >>> import jax.numpy as jnp
+    >>> round(float(relative_alignment(jnp.eye(3), jnp.eye(3))), 4)
+    2.0
+
     Args:
       x: [n, d], n >= 2; rows are normalised inside.
       y: [n, d]; row i matches row i.
@@ -34,10 +38,6 @@ def relative_alignment(
     Memory: O(n^2).
 
     Source: Oh et al., "Geodesic Multi-Modal Mixup" (NeurIPS 2023).
-
-    >>> import jax.numpy as jnp
-    >>> round(float(relative_alignment(jnp.eye(3), jnp.eye(3))), 4)
-    2.0
     """
     require_known(query, ("x", "y"), "query")
     require_known(form, ("paper", "released"), "form")
@@ -55,6 +55,10 @@ def set_uniformity(
 ) -> Array:
     """Spread of two sets over one sphere, -log mean exp(-t ||a - b||^2); the larger, the more even.
 
+    >>> import jax.numpy as jnp
+    >>> round(float(set_uniformity(jnp.eye(4)[:2], jnp.eye(4)[2:])), 4)
+    4.0
+
     Args:
       x: [n, d]; rows are normalised inside.
       y: [m, d]; needs no pairing.
@@ -68,10 +72,6 @@ def set_uniformity(
     Memory: O((n + m)^2), O(n m) for "cross".
 
     Source: Oh et al., "Geodesic Multi-Modal Mixup" (NeurIPS 2023), after Wang and Isola (ICML 2020).
-
-    >>> import jax.numpy as jnp
-    >>> round(float(set_uniformity(jnp.eye(4)[:2], jnp.eye(4)[2:])), 4)
-    4.0
     """
     require_known(pairs, ("cross", "union", "released"), "pairs")
     x, y = rows(x, "x"), rows(y, "y")

@@ -24,6 +24,11 @@ def retrieval_metrics(
 ) -> dict[str, float]:
     """Recall at k, median rank and mean rank of cosine retrieval, both ways and averaged.
 
+    >>> import numpy as np
+    >>> metrics = retrieval_metrics(np.eye(4), np.eye(4)[[0, 1, 3, 2]], ks=(1, 2))
+    >>> metrics["x_to_y/R@1"], metrics["mean/mean_rank"]
+    (0.5, 2.0)
+
     Args:
       x: [n, d] rows in the shared space; any float type. Need not have unit length: scores are cosines.
       y: [m, d]; row i matches row i of x unless groups are given.
@@ -42,11 +47,6 @@ def retrieval_metrics(
 
     Raises:
       InputError: unequal rows without groups, groups on one side only, a query with no right row.
-
-    >>> import numpy as np
-    >>> metrics = retrieval_metrics(np.eye(4), np.eye(4)[[0, 1, 3, 2]], ks=(1, 2))
-    >>> metrics["x_to_y/R@1"], metrics["mean/mean_rank"]
-    (0.5, 2.0)
     """
     ks = counts(ks)
     x, y = ranks.unit_pair(x, y, names)
@@ -71,12 +71,12 @@ def retrieval_metrics_from_scores(
 ) -> dict[str, float]:
     """`retrieval_metrics` of a score matrix [n, m] that you have already (higher = closer).
 
-    Only exactly equal scores are ties here, in whatever type they come (64-bit integers and long doubles are not rounded). Same
-    keys, same rules for NaN.
-
     >>> import numpy as np
     >>> retrieval_metrics_from_scores(np.full((3, 3), np.nan))["mean/R@1"]
     0.0
+
+    Only exactly equal scores are ties here, in whatever type they come (64-bit integers and long doubles are not rounded). Same
+    keys, same rules for NaN.
     """
     ks = counts(ks)
     scores = scores_of(scores, "scores")
@@ -92,6 +92,10 @@ def retrieval_metrics_from_scores(
 
 def foscttm(x: Any, y: Any, *, x_groups: Any = None, y_groups: Any = None, block_size: int = 1024) -> float:
     """Fraction of samples closer than the true match, by cosine, mean over both directions.
+
+    >>> import numpy as np
+    >>> foscttm(np.eye(4), np.eye(4))
+    0.0
 
     Args:
       x: [n, d] rows in the shared space; any float type, any length.
@@ -110,10 +114,6 @@ def foscttm(x: Any, y: Any, *, x_groups: Any = None, y_groups: Any = None, block
       InputError: as `retrieval_metrics`; also where a query has no wrong row to be compared with.
 
     Source: Liu et al., "Jointly embedding multiple single-cell omics measurements" (2019).
-
-    >>> import numpy as np
-    >>> foscttm(np.eye(4), np.eye(4))
-    0.0
     """
     x, y = ranks.unit_pair(x, y, ("x", "y"))
     tie = ranks.tie_width(x.dtype)
@@ -161,13 +161,10 @@ def _recalls(score_blocks: _Blocks, right: ranks.Positives, n: int, ks: tuple[in
 
 
 def _closer(score_blocks: _Blocks, right: ranks.Positives, m: int, tie: float) -> float:
-    require(
-        int(np.diff(right.start).max()) < m,
-        "foscttm",
-        got="a query to which every row is a right answer",
-        wanted="at least one wrong row for each query",
-        remedy="Evaluate on two items or more.",
-    )
+    got = "a query to which every row is a right answer"
+    wanted = "at least one wrong row for each query"
+    remedy = "Evaluate on two items or more."
+    require(int(np.diff(right.start).max()) < m, "foscttm", got=got, wanted=wanted, remedy=remedy)
     total = 0.0
     for first, last, scores in score_blocks:
         total += float(np.sum(ranks.fraction_closer(scores, right, first, last, tie)))

@@ -28,6 +28,11 @@ def neighbour_count(k: int | Literal["rice"], n: int) -> int:
 def mutual_knn(a: Any, b: Any, *, k: int | Literal["rice"] = 10, block_size: int = 1024) -> float:
     """Mean share of the k nearest rows (cosine, the row itself left out) that two spaces have in common.
 
+    >>> import numpy as np
+    >>> a = np.random.default_rng(0).normal(size=(30, 5))
+    >>> mutual_knn(a, 3 * a, k=4)
+    1.0
+
     Args:
       a: [n, d_a] rows of one space; any float type.
       b: [n, d_b] the same items in the other space; widths may differ.
@@ -44,11 +49,6 @@ def mutual_knn(a: Any, b: Any, *, k: int | Literal["rice"] = 10, block_size: int
       InputError: row counts differ, or k is not in 1..n-1.
 
     Source: Huh et al., "The Platonic Representation Hypothesis" (ICML 2024).
-
-    >>> import numpy as np
-    >>> a = np.random.default_rng(0).normal(size=(30, 5))
-    >>> mutual_knn(a, 3 * a, k=4)
-    1.0
     """
     a, b = rows_of(a, "a"), rows_of(b, "b")
     n = len(a)
@@ -74,6 +74,11 @@ def shared_neighbours(a: np.ndarray, b: np.ndarray) -> int:
 def linear_cka(a: Any, b: Any) -> float:
     """Linear centred kernel alignment ||A'B||^2 / (||A'A|| ||B'B||), Frobenius norms of centred matrices.
 
+    >>> import numpy as np
+    >>> a = np.random.default_rng(0).normal(size=(30, 5))
+    >>> round(linear_cka(a, 3 * a[:, ::-1] + 1), 6)
+    1.0
+
     Args:
       a: [n, d_a] rows of one space.
       b: [n, d_b] the same items in the other space.
@@ -88,11 +93,6 @@ def linear_cka(a: Any, b: Any) -> float:
       InputError: row counts differ.
 
     Source: Kornblith et al., "Similarity of Neural Network Representations Revisited" (ICML 2019).
-
-    >>> import numpy as np
-    >>> a = np.random.default_rng(0).normal(size=(30, 5))
-    >>> round(linear_cka(a, 3 * a[:, ::-1] + 1), 6)
-    1.0
     """
     a, b = rows_of(a, "a"), rows_of(b, "b")
     _same_rows(a, b)
@@ -109,6 +109,11 @@ def linear_cka(a: Any, b: Any) -> float:
 def unbiased_cka(a: Any, b: Any) -> float:
     """CKA without the bias of small samples: HSIC is its estimate over distinct rows i, j, q, r.
 
+    >>> import numpy as np
+    >>> a = np.random.default_rng(0).normal(size=(30, 5))
+    >>> round(unbiased_cka(a, 3 * a[:, ::-1]), 6)
+    1.0
+
     Args:
       a: [n, d_a] rows of one space, n >= 4.
       b: [n, d_b] the same items in the other space.
@@ -123,11 +128,6 @@ def unbiased_cka(a: Any, b: Any) -> float:
       InputError: row counts differ, or fewer than 4 rows.
 
     Source: Song et al., "Feature Selection via Dependence Maximization" (JMLR 2012), theorem 2.
-
-    >>> import numpy as np
-    >>> a = np.random.default_rng(0).normal(size=(30, 5))
-    >>> round(unbiased_cka(a, 3 * a[:, ::-1]), 6)
-    1.0
     """
     a, b = rows_of(a, "a"), rows_of(b, "b")
     _same_rows(a, b)
@@ -152,6 +152,11 @@ def _unbiased_hsic(a: np.ndarray, b: np.ndarray) -> float:
 def cknna(a: Any, b: Any, *, k: int | Literal["rice"] = 10, block_size: int = 1024) -> float:
     """Kernel alignment over pairs that are neighbours in both spaces: CKA that looks at neighbourhoods only.
 
+    >>> import numpy as np
+    >>> a = np.random.default_rng(0).normal(size=(30, 5))
+    >>> round(cknna(a, 3 * a, k=4), 6)
+    1.0
+
     sum of (K_ij - mean K_i)(L_ij - mean L_i) over rows i and their common k nearest j, over the root of the same sums of either
     space with itself; K, L are cosines.
 
@@ -170,11 +175,6 @@ def cknna(a: Any, b: Any, *, k: int | Literal["rice"] = 10, block_size: int = 10
       InputError: row counts differ, or k is not in 1..n-1.
 
     Source: Huh et al., "The Platonic Representation Hypothesis" (ICML 2024).
-
-    >>> import numpy as np
-    >>> a = np.random.default_rng(0).normal(size=(30, 5))
-    >>> round(cknna(a, 3 * a, k=4), 6)
-    1.0
     """
     a, b = rows_of(a, "a"), rows_of(b, "b")
     n = len(a)
@@ -221,13 +221,8 @@ def _centred(x: np.ndarray) -> np.ndarray:
 
 
 def _same_rows(a: np.ndarray, b: np.ndarray) -> None:
-    require(
-        len(a) == len(b),
-        "b",
-        got=f"{len(b)} rows",
-        wanted=f"the same items as a ({len(a)} rows)",
-        remedy="Row i of b must be row i of a; join the two tables by id first.",
-    )
+    remedy = "Row i of b must be row i of a; join the two tables by id first."
+    require(len(a) == len(b), "b", got=f"{len(b)} rows", wanted=f"the same items as a ({len(a)} rows)", remedy=remedy)
 
 
 def _neighbours(z: np.ndarray, first: int, last: int, k: int) -> np.ndarray:

@@ -29,6 +29,13 @@ def affinity(
 ) -> Array:
     """Affinity of all pairs of points: exp(-d_ij^2 / (scale * median(d^2))) with the defaults.
 
+    >>> import jax.numpy as jnp
+    >>> d2 = jnp.array([[0.0, 1.0, 9.0], [1.0, 0.0, 4.0], [9.0, 4.0, 0.0]])
+    >>> affinity(d2, median_diagonal=True)
+    Array([[1.        , 0.60653067, 0.011109  ],
+           [0.60653067, 1.        , 0.13533528],
+           [0.011109  , 0.13533528, 1.        ]], dtype=float32)
+
     Args:
       sq_distances: [..., m, m] symmetric, >= 0, as from `ops.squared_distances`; bfloat16 is computed in float32.
       kernel: "gaussian" exp(-d_ij^2 / (scale b^2)), or exp(-d_ij^2 / (b_i b_j)) when self-tuned (`scale` does not enter);
@@ -51,13 +58,6 @@ def affinity(
       ValueError: not square, unknown kernel or bandwidth, or a scale, decay, k or bandwidth that is not above 0.
 
     Source: Shnitzer et al. 2022 (median), Zelnik-Manor & Perona 2004 (self-tuning, k = 7), Moon et al. 2019 (alpha decay).
-
-    >>> import jax.numpy as jnp
-    >>> d2 = jnp.array([[0.0, 1.0, 9.0], [1.0, 0.0, 4.0], [9.0, 4.0, 0.0]])
-    >>> affinity(d2, median_diagonal=True)
-    Array([[1.        , 0.60653067, 0.011109  ],
-           [0.60653067, 1.        , 0.13533528],
-           [0.011109  , 0.13533528, 1.        ]], dtype=float32)
     """
     _check(sq_distances, kernel, bandwidth, mask, scale=scale, k=k, decay=decay)
     squared = at_least_float32(sq_distances)
@@ -119,13 +119,8 @@ _KERNELS = {"gaussian": _gaussian, "alpha_decay": _alpha_decay}
 
 def _check(sq_distances: Array, kernel: str, bandwidth: str | float, mask: Array | None, **positive: float) -> None:
     shape = jnp.shape(sq_distances)
-    require(
-        len(shape) >= 2 and shape[-1] == shape[-2],
-        "sq_distances",
-        got=f"shape {shape}",
-        wanted="[..., m, m]",
-        remedy="Give ops.squared_distances(x).",
-    )
+    remedy = "Give ops.squared_distances(x)."
+    require(len(shape) >= 2 and shape[-1] == shape[-2], "sq_distances", got=f"shape {shape}", wanted="[..., m, m]", remedy=remedy)
     if mask is not None:
         require(mask.shape[-1] == shape[-1], "mask", got=f"shape {mask.shape}", wanted=f"[..., {shape[-1]}], one entry per point")
     require_known(kernel, _KERNELS, "kernel")

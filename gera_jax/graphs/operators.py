@@ -19,6 +19,11 @@ def laplacian(
 ) -> Array:
     """Graph Laplacian: I - D^-1/2 W D^-1/2 (symmetric), I - D^-1 W (random walk) or D - W (none), with d_i = sum_j w_ij.
 
+    >>> import jax.numpy as jnp
+    >>> path = jnp.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])  # node 2 is isolated
+    >>> laplacian(path).tolist()
+    [[1.0, -1.0, 0.0], [-1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
+
     Args:
       w: [..., m, m] symmetric, >= 0; self-loops count in the degree.
       normalization: which of the three.
@@ -30,11 +35,6 @@ def laplacian(
 
     Raises:
       ValueError: not square, or unknown normalization.
-
-    >>> import jax.numpy as jnp
-    >>> path = jnp.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])  # node 2 is isolated
-    >>> laplacian(path).tolist()
-    [[1.0, -1.0, 0.0], [-1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
     """
     require_known(normalization, _LAPLACIANS, "normalization")
     w, degree = _graph(w, mask)
@@ -42,14 +42,13 @@ def laplacian(
 
 
 def diffusion_operator(
-    w: Array,
-    *,
-    alpha: float = 1.0,
-    t: int = 1,
-    form: Literal["symmetric", "markov"] = "symmetric",
-    mask: Array | None = None,
+    w: Array, *, alpha: float = 1.0, t: int = 1, form: Literal["symmetric", "markov"] = "symmetric", mask: Array | None = None
 ) -> Array:
     """Diffusion operator: k_ij = w_ij / (q_i q_j)^alpha with q = W 1, then (D^-1/2 K D^-1/2)^t or (D^-1 K)^t with D = diag(K 1).
+
+    >>> import jax.numpy as jnp
+    >>> diffusion_operator(jnp.array([[1.0, 0.5], [0.5, 1.0]]), form="markov").sum(-1).round(5).tolist()
+    [1.0, 1.0]
 
     Args:
       w: [..., m, m] symmetric affinities >= 0, as from `affinity`.
@@ -66,19 +65,10 @@ def diffusion_operator(
       ValueError: not square, unknown form, `t` negative or no int.
 
     Source: Coifman & Lafon 2006; Shnitzer et al. 2022 for the symmetric form.
-
-    >>> import jax.numpy as jnp
-    >>> diffusion_operator(jnp.array([[1.0, 0.5], [0.5, 1.0]]), form="markov").sum(-1).round(5).tolist()
-    [1.0, 1.0]
     """
     require_known(form, _NORMALIZED, "form")
-    require(
-        isinstance(t, int) and not isinstance(t, bool) and t >= 0,
-        "t",
-        got=repr(t),
-        wanted="an int >= 0",
-        remedy="For a real-valued time use a heat kernel.",
-    )
+    remedy = "For a real-valued time use a heat kernel."
+    require(isinstance(t, int) and not isinstance(t, bool) and t >= 0, "t", got=repr(t), wanted="an int >= 0", remedy=remedy)
     w, density = _graph(w, mask)
     density = _power(density, -alpha)
     w = w * density[..., :, None] * density[..., None, :]

@@ -16,6 +16,12 @@ START_ROWS = 400  # of each side, matched to choose among the restarts
 class WassersteinProcrustes(LinearHeads):
     """max over rotations W and matchings T of tr(X W Y' T') over unpaired rows, with known pairs as part of the sum.
 
+    >>> rng = np.random.default_rng(0); x = rng.normal(size=(400, 3)) ** 3  # skewed: the shape tells the rotation
+    >>> y = x @ np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    >>> model = WassersteinProcrustes(rounds=5).fit(x[:2], y[:2], x[2:], rng.permutation(y[2:]))
+    >>> model.similarity(x, y).argmax(1).tolist() == list(range(400))
+    True
+
     1. Start: in each restart k-means centres of both sides are matched by their inner products alone, a quadratic
        assignment (Frank-Wolfe) with the centres' products with the known pairs as its linear term; the matched centres and
        the pairs add up to a first cross-covariance. Of all restarts and their mean the one with the best matching is kept.
@@ -42,12 +48,6 @@ class WassersteinProcrustes(LinearHeads):
     Source: Grave, Joulin and Berthet, "Unsupervised alignment of embeddings with Wasserstein Procrustes" (AISTATS 2019);
     start and known pairs after Schnaus et al., arXiv 2610.09411. Differs there: quadratic assignment by Frank-Wolfe
     instead of a branching solver, a choice among the restarts beside their mean, and only a few rounds.
-
-    >>> rng = np.random.default_rng(0); x = rng.normal(size=(400, 3)) ** 3  # skewed: the shape tells the rotation
-    >>> y = x @ np.linalg.qr(rng.normal(size=(3, 3)))[0]
-    >>> model = WassersteinProcrustes(rounds=5).fit(x[:2], y[:2], x[2:], rng.permutation(y[2:]))
-    >>> model.similarity(x, y).argmax(1).tolist() == list(range(400))
-    True
     """
 
     singular_values: np.ndarray
@@ -125,15 +125,15 @@ class WassersteinProcrustes(LinearHeads):
 def quadratic_assignment(a: np.ndarray, b: np.ndarray, linear: np.ndarray, *, iterations: int = 30) -> np.ndarray:
     """A permutation m that makes sum_ij a_ij b_m(i)m(j) + 2 sum_i linear_i,m(i) large: Frank-Wolfe from the barycentre.
 
+    >>> a = np.diag([3.0, 1.0, 2.0])
+    >>> quadratic_assignment(a, a[[2, 0, 1]][:, [2, 0, 1]], np.zeros((3, 3))).tolist()
+    [1, 2, 0]
+
     Args:
       a, b: symmetric [n, n]; linear [n, n].
 
     Returns:
       [n] the column of each row. A local maximum: the problem is NP-hard.
-
-    >>> a = np.diag([3.0, 1.0, 2.0])
-    >>> quadratic_assignment(a, a[[2, 0, 1]][:, [2, 0, 1]], np.zeros((3, 3))).tolist()
-    [1, 2, 0]
     """
     n = len(a)
     plan = np.full((n, n), 1 / n)

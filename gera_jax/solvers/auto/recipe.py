@@ -34,6 +34,12 @@ VIEWS = {"plain": Plain, "smoothed": Smoothed, "kernel": Kernel, "narrow": Narro
 class CotrainedHeads(SharedSpace):
     """The library's recipe for few pairs and many unpaired rows; one setting for every set and number of pairs.
 
+    >>> rng = np.random.default_rng(0)
+    >>> z = rng.normal(size=(300, 4)); x, y = z @ rng.normal(size=(4, 8)), z @ rng.normal(size=(4, 6))
+    >>> model = CotrainedHeads().fit(x[:20], y[:20], x=x[20:160], y=y[160:280])
+    >>> (model.similarity(x[280:], y[280:]).argmax(axis=1) == np.arange(20)).mean() > 0.7
+    np.True_
+
     1. Views of a row: itself, itself beside its diffusion over the pool's neighbour graph, features of a wide and of a narrow
        kernel (landmarks: all pairs up to 2,000, and unpaired rows up to 400), the narrow one from 100 pairs on.
     2. Ridge CCA on each view; the score is the weighted sum of the views' cosines, each divided by its deviation on the pool.
@@ -79,12 +85,6 @@ class CotrainedHeads(SharedSpace):
 
     Source: co-training, Blum & Mitchell (COLT 1998); CSLS, Conneau et al. (ICLR 2018); stacking, Breiman (1996); figures in
     docs/results/label_efficiency.md. The matchings: see `WassersteinProcrustes`.
-
-    >>> rng = np.random.default_rng(0)
-    >>> z = rng.normal(size=(300, 4)); x, y = z @ rng.normal(size=(4, 8)), z @ rng.normal(size=(4, 6))
-    >>> model = CotrainedHeads().fit(x[:20], y[:20], x=x[20:160], y=y[160:280])
-    >>> (model.similarity(x[280:], y[280:]).argmax(axis=1) == np.arange(20)).mean() > 0.7
-    np.True_
     """
 
     def __init__(
@@ -132,13 +132,10 @@ class CotrainedHeads(SharedSpace):
         self._widths = (x_pairs.shape[1], y_pairs.shape[1])
         self._pools = tuple(Pool(pairs, self._spread(rows, len(pairs)), self.dim) for pairs, rows in ((x_pairs, x), (y_pairs, y)))
         for pool, name in zip(self._pools, ("x_pairs", "y_pairs"), strict=True):
-            require(
-                np.ptp(pool.rows[: pool.pairs], axis=0).max() > ONE_DIRECTION,
-                name,
-                got="rows of one direction from the mean of all rows",
-                wanted="rows that differ in direction",
-                remedy="Has the modality more than one column that varies?",
-            )
+            got = "rows of one direction from the mean of all rows"
+            wanted = "rows that differ in direction"
+            remedy = "Has the modality more than one column that varies?"
+            require(np.ptp(pool.rows[: pool.pairs], axis=0).max() > ONE_DIRECTION, name, got=got, wanted=wanted, remedy=remedy)
         self._views = [(VIEWS[name](self._pools[0]), VIEWS[name](self._pools[1])) for name in self.views]
         p, ridge = len(x_pairs), self.regularization * regularization_rule(len(x_pairs))
         self._ridges = [min(1.0, ridge) if issubclass(VIEWS[name], Kernel) else ridge for name in self.views]
