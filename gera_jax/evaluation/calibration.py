@@ -30,9 +30,6 @@ def expected_calibration_error(scores: Any, *, targets: Any = None, bins: int = 
       In [0, 1]; 0 = calibrated. Where k columns share the largest score the row counts as 1/k right if its own is among them. A
       row with NaN, or of -inf alone, is wrong with confidence 1.
 
-    Raises:
-      InputError: wrong rank or size, a target that is no column number, bins that are no whole number or < 1.
-
     Source: Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), equation 3.
     """
     scores = real(scores, "scores").astype(np.float64)

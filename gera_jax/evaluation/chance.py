@@ -40,20 +40,15 @@ def chance_level(
     Returns:
       The keys of `retrieval_metrics`, "x_to_y/R@1" ..., "x_to_y/median_rank" (of all queries' places together),
       "x_to_y/mean_rank", and "x_to_y/MRR", the mean of 1 / place; the same for "y_to_x/" and "mean/"; and "foscttm", 1/2.
-
-    Cost: O(m) for each number of right rows that occurs.
-
-    Raises:
-      InputError: neither rows nor both groups, a query with no right row.
+      O(m) for each number of right rows that occurs.
     """
     ks = counts(ks)
     if x_groups is None and y_groups is None:
         n = m = whole(rows, "rows")
     else:
         n, m = (0 if groups is None else len(groups) for groups in (x_groups, y_groups))
-    forward = _expected(ranks.positives(n, m, x_groups, y_groups, names), m, ks)
-    backward = _expected(ranks.positives(m, n, y_groups, x_groups, (names[1], names[0])), n, ks)
-    return {**ranks.both_ways(names, forward, backward), "foscttm": 0.5}
+    forward, backward = ranks.positives_both_ways(n, m, x_groups, y_groups, names)
+    return {**ranks.both_ways(names, _expected(forward, m, ks), _expected(backward, n, ks)), "foscttm": 0.5}
 
 
 def _expected(right: ranks.Positives, m: int, ks: tuple[int, ...]) -> dict[str, float]:

@@ -47,10 +47,6 @@ def delta_retrieval(
     Returns:
       lam -> weighted share in [0, 1]; chance = share of relevant rows. k rows at the same score count 1/k each; NaN fails.
 
-    Raises:
-      InputError: widths or sizes that do not fit, a query that is no row, no lam or an infinite one, NaN in
-        relevance, weights that are no numbers >= 0 or sum to 0.
-
     Source: Couairon et al., "Embedding Arithmetic of Multimodal Queries" (SIMAT, 2021); as used by Oh et al. (NeurIPS 2023), who
     report the best lam of the development split.
     """

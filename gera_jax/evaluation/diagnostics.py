@@ -47,8 +47,7 @@ def uniformity(x: ArrayLike, t: ArrayLike = 2.0, *, mask: ArrayLike | None = Non
 
     Returns:
       Scalar in [-4 t, 0]: 0 = all rows coincide; near -2 t = spread evenly over a sphere of many dimensions.
-
-    Memory: O(n^2).
+      Memory O(n^2).
 
     Source: Wang and Isola (ICML 2020).
     """
@@ -117,8 +116,7 @@ def effective_rank(x: ArrayLike, *, mask: ArrayLike | None = None) -> Array:
     Returns:
       Scalar in [1, min(n - 1, d)]; 0 when all rows are equal. Singular values come from the smaller Gram matrix,
       so those under sqrt(eps min(n, d)) of the largest (0.8 % at 512 in float32) are rounding and count as 0.
-
-    Cost: O(n d min(n, d)).
+      O(n d min(n, d)).
 
     Source: Roy and Vetterli, "The effective rank" (EUSIPCO 2007).
     """

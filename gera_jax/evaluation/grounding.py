@@ -47,9 +47,6 @@ def temporal_nms(spans: np.ndarray, scores: np.ndarray, *, threshold: float = 0.
 
     Returns:
       int64 [..., keep] positions in N, -1 where no span is left (N may be 0). O(keep N) time for each query, all queries at once.
-
-    Raises:
-      ValueError: shapes that do not fit, threshold outside of [0, 1], keep < 1.
     """
     spans, scores = real(spans, "spans"), in_order(real(scores, "scores"))
     fine = scores.ndim >= 1 and spans.ndim >= 2 and spans.shape[-1] == 2 and spans.shape[-2] == scores.shape[-1]

@@ -10,11 +10,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from gera_jax.checks import require, require_known
-from gera_jax.evaluation.diagnostics import _matched as matched
-from gera_jax.evaluation.diagnostics import _rows as rows
-from gera_jax.evaluation.diagnostics import _same_width as same_width
-from gera_jax.evaluation.diagnostics import _unit as unit
-from gera_jax.evaluation.diagnostics import uniformity
+from gera_jax.evaluation.diagnostics import _matched, _rows, _same_width, _unit, uniformity
 
 
 def relative_alignment(
@@ -34,16 +30,15 @@ def relative_alignment(
 
     Returns:
       Scalar in [-4, 4]: above 0 = partners are nearer than everything else, on average; twice the mean margin of cosines.
-
-    Memory: O(n^2).
+      Memory O(n^2).
 
     Source: Oh et al., "Geodesic Multi-Modal Mixup" (NeurIPS 2023).
     """
     require_known(query, ("x", "y"), "query")
     require_known(form, ("paper", "released"), "form")
-    x, y = matched(x, y)
+    x, y = _matched(x, y)
     require(x.shape[0] >= 2, "x", got=f"{x.shape[0]} rows", wanted="at least 2")
-    cosine = jnp.matmul(unit(x), unit(y).T, precision="highest")  # ||a - b||^2 = 2 - 2 cos, for unit rows
+    cosine = jnp.matmul(_unit(x), _unit(y).T, precision="highest")  # ||a - b||^2 = 2 - 2 cos, for unit rows
     cosine = cosine if query == "x" else cosine.T
     best_other = jnp.max(jnp.where(jnp.eye(cosine.shape[0], dtype=bool), -jnp.inf, cosine), axis=1)
     margin = 2.0 * jnp.mean(jnp.diagonal(cosine) - best_other)
@@ -68,16 +63,15 @@ def set_uniformity(
 
     Returns:
       Scalar in [0, 4 t]; 0 = all rows coincide. The sign is opposite to `uniformity`, which is over one set.
-
-    Memory: O((n + m)^2), O(n m) for "cross".
+      Memory O((n + m)^2), O(n m) for "cross".
 
     Source: Oh et al., "Geodesic Multi-Modal Mixup" (NeurIPS 2023), after Wang and Isola (ICML 2020).
     """
     require_known(pairs, ("cross", "union", "released"), "pairs")
-    x, y = rows(x, "x"), rows(y, "y")
-    same_width(x, y)
+    x, y = _rows(x, "x"), _rows(y, "y")
+    _same_width(x, y)
     if pairs != "cross":
         return -uniformity(jnp.concatenate([x, y] if pairs == "union" else [y, y]), t)
-    cosine = jnp.matmul(unit(x), unit(y).T, precision="highest")
+    cosine = jnp.matmul(_unit(x), _unit(y).T, precision="highest")
     potential = -2.0 * jnp.asarray(t, cosine.dtype) * (1.0 - jnp.minimum(cosine, 1.0))
     return jnp.log(jnp.asarray(cosine.size, cosine.dtype)) - jax.nn.logsumexp(potential)

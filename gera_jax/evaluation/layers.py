@@ -48,11 +48,7 @@ def layer_scores(x: Any, y: Any, *, measure: str = "mutual_knn", k: int | Litera
 
     Returns:
       [L, M] float64; higher = more alike.
-
-    Cost: neighbours are searched once a layer, O(n^2 (L d_x + M d_y)); the other measures cost L M times one of them.
-
-    Raises:
-      InputError: no layer axis, row counts differ, an unknown measure, k not in 1..n-1, or NaN.
+      Neighbours are searched once a layer, O(n^2 (L d_x + M d_y)); the other measures cost L M times one of them.
     """
     require_known(measure, MEASURES, "measure")
     x, y = real(x, "x"), real(y, "y")

@@ -55,6 +55,13 @@ def positives(n: int, m: int, query_groups: Any, candidate_groups: Any, names: t
     return Positives(start, order[column])
 
 
+def positives_both_ways(
+    n: int, m: int, x_groups: Any, y_groups: Any, names: tuple[str, str] = ("x", "y")
+) -> tuple[Positives, Positives]:
+    """`positives` of the rows of x among those of y, and of the rows of y among those of x."""
+    return positives(n, m, x_groups, y_groups, names), positives(m, n, y_groups, x_groups, names[::-1])
+
+
 def unit_rows(x: np.ndarray) -> np.ndarray:
     """Rows of length 1; a zero row stays zero, and a row with NaN or infinity is NaN throughout."""
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

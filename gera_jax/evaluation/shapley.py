@@ -39,9 +39,6 @@ def shapley_values(game: Game, players: int) -> np.ndarray:
     Returns:
       float64 [n]; their sum is v(all) - v(nobody). 2^n evaluations, in blocks.
 
-    Raises:
-      ValueError: players outside of 1 to 20.
-
     Source: Shapley 1953.
     """
     value, size = _enumerate(game, players)
@@ -67,9 +64,6 @@ def shapley_interactions(game: Game, players: int, *, index: Literal["shapley", 
 
     Returns:
       float64 [n, n], symmetric, NaN on its diagonal. 2^n evaluations, O(n^2 2^n) time.
-
-    Raises:
-      ValueError: players outside of 2 to 20, an unknown index.
 
     Source: Grabisch and Roubens 1999.
     """
@@ -107,9 +101,6 @@ def sampled_shapley_values(game: Game, players: int, *, orders: int, seed: int =
     Returns:
       values float64 [n], unbiased, summing to v(all) - v(nobody) whatever the orders; standard_error [n] from the spread of
       the pairs. 2 orders (n + 1) evaluations.
-
-    Raises:
-      ValueError: orders below 2, no player.
 
     Source: Castro, Gómez and Tejada 2009; antithetic orders as in Mitchell et al. 2022, arXiv 2104.12199.
     """

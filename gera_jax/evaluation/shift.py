@@ -24,9 +24,6 @@ def shift_robustness(
     Returns:
       "drop/<name>" = home - away, and "kept/<name>" = (away - chance away) / (home - chance home): 1 = nothing lost, 0 = chance;
       left out where home is at chance itself.
-
-    Raises:
-      InputError: no metric in common.
     """
     shared = [name for name in home if name in away]
     require(bool(shared), "away", got=f"{sorted(away)}", wanted=f"some of the metrics {sorted(home)}")

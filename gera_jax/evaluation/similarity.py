@@ -42,11 +42,7 @@ def mutual_knn(a: Any, b: Any, *, k: int | Literal["rice"] = 10, block_size: int
     Returns:
       In [0, 1]: 1 = the same neighbours everywhere; chance k / (n - 1). A row with NaN in either space shares
       nothing.
-
-    Cost: O(n^2 (d_a + d_b)). Memory: two blocks.
-
-    Raises:
-      InputError: row counts differ, or k is not in 1..n-1.
+      O(n^2 (d_a + d_b)). Memory: two blocks.
 
     Source: Huh et al., "The Platonic Representation Hypothesis" (ICML 2024).
     """
@@ -80,17 +76,12 @@ def linear_cka(a: Any, b: Any) -> float:
     1.0
 
     Args:
-      a: [n, d_a] rows of one space.
-      b: [n, d_b] the same items in the other space.
+      a, b: [n, d_a], [n, d_b] the same items in two spaces.
 
     Returns:
       In [0, 1]; 1 for spaces equal up to rotation and one scale; 0 when either space is constant; NaN for NaN.
       Biased upwards where n is not much larger than the widths.
-
-    Cost: O(n d_a d_b), or O(n^2 (d_a + d_b)) if n is smaller than both widths. Computed in float64.
-
-    Raises:
-      InputError: row counts differ.
+      O(n d_a d_b), or O(n^2 (d_a + d_b)) if n is smaller than both widths. Computed in float64.
 
     Source: Kornblith et al., "Similarity of Neural Network Representations Revisited" (ICML 2019).
     """
@@ -115,17 +106,12 @@ def unbiased_cka(a: Any, b: Any) -> float:
     1.0
 
     Args:
-      a: [n, d_a] rows of one space, n >= 4.
-      b: [n, d_b] the same items in the other space.
+      a, b: [n, d_a], [n, d_b] the same items in two spaces, n >= 4.
 
     Returns:
       At most 1: 1 for spaces equal up to rotation and one scale, about 0 for independent ones whatever n and the widths are
       (it can be below 0); 0 when either space has no structure of its own; NaN for NaN.
-
-    Cost: O(n d_a d_b): no n x n matrix is formed. Computed in float64.
-
-    Raises:
-      InputError: row counts differ, or fewer than 4 rows.
+      O(n d_a d_b): no n x n matrix is formed. Computed in float64.
 
     Source: Song et al., "Feature Selection via Dependence Maximization" (JMLR 2012), theorem 2.
     """
@@ -160,19 +146,11 @@ def cknna(a: Any, b: Any, *, k: int | Literal["rice"] = 10, block_size: int = 10
     sum of (K_ij - mean K_i)(L_ij - mean L_i) over rows i and their common k nearest j, over the root of the same sums of either
     space with itself; K, L are cosines.
 
-    Args:
-      a: [n, d_a] rows of one space.
-      b: [n, d_b] the same items in the other space.
-      k: neighbours, 1 <= k <= n - 1, or "rice" (`neighbour_count`).
-      block_size: rows of scores at once.
+    Args: as `mutual_knn`.
 
     Returns:
       1 for equal geometries, about 0 for independent ones; 0 when the rows of either space are all equal; NaN for NaN.
-
-    Cost: O(n^2 (d_a + d_b)). Memory: two blocks.
-
-    Raises:
-      InputError: row counts differ, or k is not in 1..n-1.
+      O(n^2 (d_a + d_b)). Memory: two blocks.
 
     Source: Huh et al., "The Platonic Representation Hypothesis" (ICML 2024).
     """

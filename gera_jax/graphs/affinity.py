@@ -54,9 +54,6 @@ def affinity(
       [..., m, m], float32 or better, symmetric, in [0, 1], 1 on the diagonal; masked rows and columns are 0. Gradient goes
       to the distances, not through the bandwidth. Invariant to the scale of the points unless `bandwidth` is a number.
 
-    Raises:
-      ValueError: not square, unknown kernel or bandwidth, or a scale, decay, k or bandwidth that is not above 0.
-
     Source: Shnitzer et al. 2022 (median), Zelnik-Manor & Perona 2004 (self-tuning, k = 7), Moon et al. 2019 (alpha decay).
     """
     _check(sq_distances, kernel, bandwidth, mask, scale=scale, k=k, decay=decay)

@@ -43,9 +43,6 @@ def diffusion_filter(
 
     Returns:
       float32 [n, d] of unit rows (a zero row stays 0). NumPy in, NumPy out; no gradient.
-
-    Raises:
-      ValueError: temperature or strength out of range, k as in `knn`.
     """
     require(temperature > 0, "temperature", got=temperature, wanted="a number above 0")
     require(0 <= strength <= 1, "strength", got=strength, wanted="a number from 0 to 1")

@@ -36,9 +36,6 @@ def geodesic_similarity(v: Array, source: Array, *, k: int = 5, cutoff: float = 
       [S, N] in {0} or [1 - cutoff, 1], float32 or better: 1 at the source, 0 where no path within the cutoff leads (points of
       another component, masked points, every point of a masked source). O(N^2 d + hops S N k) time, O(N^2 + S N k) memory.
 
-    Raises:
-      ValueError: wrong ranks, k outside of 1 to N - 1, a cutoff outside of (0, 1], a mask of another length.
-
     Source: G2L, arXiv 2307.14277. Differs from the authors' code (SciPy on the host): equal points are joined by an edge of
     length 0, which a sparse matrix drops without a word.
     """

@@ -45,9 +45,6 @@ def heat_geodesic_distance(
       Distances of the shape of `heat`, >= 0, in units of 1 / sqrt(L); symmetric for a symmetric `heat`. NumPy for NumPy, else a
       JAX array in float32 or better with a finite gradient to `heat`. No metric in general: the triangle inequality can fail.
 
-    Raises:
-      ValueError: wrong shapes, t <= 0 or NaN, sigma or rho outside [0, 1] (where they are known).
-
     Source: Huguet et al. 2023, definition 4.1. Differs from the authors' code: logs of max(H, floor), not of H + 1e-16.
     """
     xp: Any = np if isinstance(heat, np.ndarray) else jnp

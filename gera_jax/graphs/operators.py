@@ -32,9 +32,6 @@ def laplacian(
     Returns:
       [..., m, m], float32 or better. Normalised eigenvalues lie in [0, 2]. An isolated or masked node has a zero row and
       column, 0 on the diagonal included. Gradient goes to `w`. Memory m^2.
-
-    Raises:
-      ValueError: not square, or unknown normalization.
     """
     require_known(normalization, _LAPLACIANS, "normalization")
     w, degree = _graph(w, mask)
@@ -60,9 +57,6 @@ def diffusion_operator(
     Returns:
       [..., m, m], float32 or better. For a positive definite `w` the eigenvalues lie in (0, 1], the largest is 1.
       Isolated and masked nodes have zero rows and columns for every `t`. Gradient goes to `w`. Memory m^2, log2(t) products.
-
-    Raises:
-      ValueError: not square, unknown form, `t` negative or no int.
 
     Source: Coifman & Lafon 2006; Shnitzer et al. 2022 for the symmetric form.
     """

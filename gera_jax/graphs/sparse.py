@@ -52,9 +52,6 @@ def neighbour_graph(
       reaches it, which the four kinds exclude for k >= 1. Duplicate points have weight 1 ("local"). Memory n k; time of `knn`,
       plus a second search for the few rows with more neighbours above `floor` than the first one looked at.
 
-    Raises:
-      ValueError: k not in [1, n), non-finite rows, unknown words, decay <= 0, floor outside (0, 1).
-
     Source: Moon et al. 2019 (alpha decay), Zelnik-Manor & Perona 2004 (self-tuning), McInnes et al. 2018 (fuzzy).
     """
     require_known(kind, _KINDS, "kind")

@@ -39,9 +39,6 @@ def squared_distances(x: Any, y: Any = None) -> Array:
       [..., n, m], float32 or better, with a relative error of about 1e-4 at worst and 1e-6 as a rule; infinity where float32 ends
       (rows more than 1.8e19 apart) and 0 below 1e-19. The gradient is that of the products, finite where rows coincide, and loses
       2^-24 of the diameter of the set. Memory n*m, never n*m*d.
-
-    Raises:
-      ValueError: fewer than two axes or unequal widths.
     """
     x, other = _floats(x, y)
     for name, rows in (("x", x), ("y", other)):

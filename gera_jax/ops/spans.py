@@ -29,9 +29,6 @@ def temporal_iou(a: Any, b: Any) -> Any:
       [...] in [0, 1], float64, or a JAX array in float32 or better where one of the two is a JAX array (traced ones too). 0 where
       they do not meet or cover nothing, as a span that ends before it starts; NaN where an end is NaN or infinite. Integers may
       lie up to half of their type's range apart (32 bits in JAX).
-
-    Raises:
-      InputError: a last axis that is not 2, or something else than real numbers.
     """
     xp = jnp if isinstance(a, jax.Array) or isinstance(b, jax.Array) else np
     a, b = (_spans(spans, name, xp) for name, spans in (("a", a), ("b", b)))

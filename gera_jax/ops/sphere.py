@@ -28,9 +28,6 @@ def slerp(x: Array, y: Array, lam: ArrayLike) -> Array:
       [..., d] unit rows. Value and gradient are finite for equal rows (the row itself) and for opposite rows, which have
       no unique arc: those turn at lam = 1/2, where the result is a zero row.
 
-    Raises:
-      ValueError: x and y have unequal shapes.
-
     Source: Shoemake 1985, Animating rotation with quaternion curves.
     """
     x, y = safe_normalize(x), safe_normalize(y)

@@ -69,9 +69,6 @@ def multi_assignment(
       (float64 for float64 scores); NaN if an unmasked score is. The errors are relative and over all devices; with
       delta = 0 they go to 0 as the iterations go on. 0 without rows.
 
-    Raises:
-      ValueError: for a wrong rank, assignments outside 1 .. K - 1, epsilon <= 0, high <= low, delta < 0, iterations < 1.
-
     Source: Swetha et al. 2023 (Multi-SK), arXiv 2308.13077; same iteration as the authors' code, which keeps all K slices.
     """
     _check(scores, assignments, epsilon, iterations, low, high, delta, mask)
