@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 
 from gera_jax.checks import require, require_known
-from gera_jax.ops import at_least_float32
+from gera_jax.ops.numerics import at_least_float32
 
 Game = Callable[[jax.Array], jax.Array]
 MAX_PLAYERS = 20  # 2^20 coalitions

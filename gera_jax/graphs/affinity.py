@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gera_jax.checks import require, require_known
-from gera_jax.ops import at_least_float32, median_of_nonnegative
+from gera_jax.ops.numerics import at_least_float32, median_of_nonnegative
 
 Array = jax.Array
 

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from gera_jax.checks import fail, require
-from gera_jax.ops import at_least_float32, safe_normalize, sanitize, squared_distances, unit_factor
+from gera_jax.ops.distances import squared_distances
+from gera_jax.ops.numerics import at_least_float32, safe_normalize, sanitize, unit_factor
 
 
 def geodesic_similarity(v: Array, source: Array, *, k: int = 5, cutoff: float = 0.5, mask: Array | None = None) -> Array:

@@ -12,7 +12,7 @@ from jax import lax
 
 from gera_jax.checks import fail, require, require_known
 from gera_jax.graphs.heat_sparse import SPARSE, chebyshev_table
-from gera_jax.ops import at_least_float32
+from gera_jax.ops.numerics import at_least_float32
 
 Method = Literal["chebyshev", "euler", "exact", "lowrank"]
 Array = jax.Array

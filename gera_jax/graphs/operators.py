@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gera_jax.checks import require, require_known
-from gera_jax.ops import at_least_float32
+from gera_jax.ops.numerics import at_least_float32
 
 Array = jax.Array
 

@@ -21,7 +21,7 @@ from gera_jax.losses.positives import (
     positive_mean,
 )
 from gera_jax.losses.reduction import REDUCTIONS, Reduction, reduce_rows, row_weights
-from gera_jax.ops import gather_rows, row_offset
+from gera_jax.ops.collectives import gather_rows, row_offset
 
 
 def info_nce(

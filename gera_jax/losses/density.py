@@ -12,7 +12,10 @@ from jax.typing import ArrayLike
 
 from gera_jax import checks
 from gera_jax.losses.inputs import check_sets, clean_rows, on_every_device, row_count, scalar
-from gera_jax.ops import gather_rows, global_sum, meets_itself, sanitize, self_squared_distances, squared_distances
+from gera_jax.ops.collectives import gather_rows, global_sum, meets_itself
+from gera_jax.ops.distances import squared_distances
+from gera_jax.ops.numerics import sanitize
+from gera_jax.ops.symmetric import self_squared_distances
 
 FORMS = ("leave_one_out", "released")
 # A set that is this much tighter than both sets together counts as this wide: its densities elsewhere would leave float32.

@@ -10,7 +10,8 @@ from jax.typing import ArrayLike
 from gera_jax import checks
 from gera_jax.losses.inputs import keep_logits, scalar, spoiled
 from gera_jax.losses.moments import cells, check_cells, check_moments, masks, unit_rows
-from gera_jax.ops import gather_rows, global_sum, masked_mean, row_offset
+from gera_jax.ops.collectives import gather_rows, global_sum, row_offset
+from gera_jax.ops.numerics import masked_mean
 
 
 def moment_bce(

@@ -14,7 +14,8 @@ from gera_jax import checks
 from gera_jax.graphs import affinity, heat_geodesic_distance, laplacian
 from gera_jax.losses.neighbourhoods import as_neighbourhoods, centred, check_neighbourhoods, reduce_neighbourhoods
 from gera_jax.losses.reduction import REDUCTIONS, Reduction
-from gera_jax.ops import sanitize, squared_distances
+from gera_jax.ops.distances import squared_distances
+from gera_jax.ops.numerics import sanitize
 
 FORMS = ("neighbourhood", "batch")
 SQUARINGS, TERMS = 6, 20  # a squaring doubles rounding; exact in float64 up to t times the largest degree of 200

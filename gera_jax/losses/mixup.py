@@ -22,7 +22,8 @@ from gera_jax.losses.inputs import (
     scalar,
 )
 from gera_jax.losses.reduction import reduce_rows, row_weights
-from gera_jax.ops import gather_rows, meets_itself, row_offset, slerp
+from gera_jax.ops.collectives import gather_rows, meets_itself, row_offset
+from gera_jax.ops.sphere import slerp
 
 KINDS = ("m2", "v", "l", "vl")
 TARGETS = ("identity", "both")

@@ -7,7 +7,8 @@ from jax import Array, lax
 
 from gera_jax import checks
 from gera_jax.losses.inputs import check_sets, compute_dtype, scalar
-from gera_jax.ops import gather_rows, global_sum, row_offset, safe_normalize, sanitize
+from gera_jax.ops.collectives import gather_rows, global_sum, row_offset
+from gera_jax.ops.numerics import safe_normalize, sanitize
 from gera_jax.transport import sinkhorn
 
 

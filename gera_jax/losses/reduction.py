@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from gera_jax.losses.inputs import not_negative, row_count
-from gera_jax.ops import global_sum
+from gera_jax.ops.collectives import global_sum
 
 Reduction = Literal["mean", "sum", "none"]
 REDUCTIONS = ("mean", "sum", "none")

@@ -12,7 +12,8 @@ from gera_jax import checks
 from gera_jax.losses.inputs import keep_logits
 from gera_jax.losses.moments import check_moments, log_shares, masks, unit_rows
 from gera_jax.losses.released import released_shapley_interaction
-from gera_jax.ops import global_sum, safe_normalize
+from gera_jax.ops.collectives import global_sum
+from gera_jax.ops.numerics import safe_normalize
 
 FORMS = ("intended", "released")
 

@@ -11,7 +11,7 @@ from gera_jax import checks
 from gera_jax.losses.inputs import clean_rows, keep_rows, scalar
 from gera_jax.losses.positives import Matching, check_matching, find_positives, positive_cells
 from gera_jax.losses.reduction import REDUCTIONS, Reduction, reduce_rows, row_weights
-from gera_jax.ops import gather_rows
+from gera_jax.ops.collectives import gather_rows
 
 
 def sigmoid_contrastive(

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from gera_jax.data import augment
 from gera_jax.models import TwoTower
-from gera_jax.ops import gather_rows, row_offset
+from gera_jax.ops.collectives import gather_rows, row_offset
 from gera_jax.training.terms import Rows
 
 Array = jax.Array

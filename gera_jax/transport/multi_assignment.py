@@ -12,7 +12,8 @@ import numpy as np
 from jax import Array, lax
 
 from gera_jax import checks
-from gera_jax.ops import at_least_float32, global_sum
+from gera_jax.ops.collectives import global_sum
+from gera_jax.ops.numerics import at_least_float32
 
 
 class MultiAssignment(NamedTuple):

@@ -11,8 +11,8 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from gera_jax import checks
-from gera_jax.ops import at_least_float32
 from gera_jax.ops.known import known
+from gera_jax.ops.numerics import at_least_float32
 
 
 class Sinkhorn(NamedTuple):
