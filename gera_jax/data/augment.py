@@ -72,7 +72,7 @@ def disturb(x: jax.Array, key: jax.Array, *, first: Any = 0, noise: float = 0.0,
     Args:
       x: [n, d] rows; those of this device under a mapped axis.
       key: the draw of a row is a function of this key and of the row's position in the whole batch alone.
-      first: position of the first row in the whole batch (`collectives.row_offset(n, axis_name)`).
+      first: position of the first row in the whole batch (`ops.collectives.row_offset(n, axis_name)`).
       noise: length of the noise relative to the length of the row, about: each entry is N(0, (noise rms)^2), where
         rms^2 = |x_i|^2 / d.
       feature_dropout: share of the entries set to 0, each by itself; the rest is scaled so that the mean stays.

@@ -136,7 +136,7 @@ def _product(a: Array, b: Array) -> Array:
 
 
 def _transposed(a: Array) -> Array:
-    # Apart from the sum that it goes into: reading rows and columns in one loop is several times slower.
+    # The transposition stays a step of its own: a loop that reads rows and columns at once is several times slower.
     return lax.optimization_barrier(a.T)
 
 

@@ -1,4 +1,4 @@
-"""ASIF: a row is described by its similarities to the known pairs. Nothing is trained."""
+"""ASIF: each row is described by its similarities to the known pairs."""
 
 from __future__ import annotations
 
@@ -41,8 +41,7 @@ class ASIF(SharedSpace):
         """Remember the pairs [p, dx], [p, dy]; unpaired rows x, y only make the means better.
 
         Raises:
-          InputError: row counts differ, fewer than 2 pairs, NaN, or a side whose pairs are all equal, or all of one
-            direction from the mean.
+          InputError: the pairs of a side lie in one direction from the mean.
         """
         x_pairs, y_pairs, x, y = check_pairs(x_pairs, y_pairs, x, y)
         self.x_mean, self.y_mean = mean_row(x_pairs, x) * self.center, mean_row(y_pairs, y) * self.center

@@ -45,11 +45,7 @@ class CSA(SharedSpace):
         self._canonical = RidgeCCA(dim, regularization, correlation_power=0.0)
 
     def fit(self, x_pairs: Any, y_pairs: Any, x: Any = None, y: Any = None) -> CSA:
-        """Fit on pairs [p, dx], [p, dy]; unpaired rows x, y only make the means better.
-
-        Raises:
-          InputError: row counts differ, fewer than 2 pairs, NaN, or a side whose rows are all equal.
-        """
+        """Fit on pairs [p, dx], [p, dy]; unpaired rows x, y only make the means better."""
         fitted = self._canonical.fit(x_pairs, y_pairs, x, y)
         self.x_weights, self.y_weights, self.correlations = fitted.x_weights, fitted.y_weights, fitted.correlations
         self._widths = (len(self.x_weights), len(self.y_weights))

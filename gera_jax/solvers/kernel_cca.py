@@ -57,11 +57,7 @@ class KernelCCA(SharedSpace):
         self.regularization, self.correlation_power = regularization, correlation_power
 
     def fit(self, x_pairs: Any, y_pairs: Any, x: Any = None, y: Any = None) -> KernelCCA:
-        """Fit on pairs [p, dx], [p, dy]; unpaired rows x, y give landmarks and better means.
-
-        Raises:
-          InputError: row counts differ, fewer than 2 pairs, NaN, or a side whose rows are all equal.
-        """
+        """Fit on pairs [p, dx], [p, dy]; unpaired rows x, y give landmarks and better means."""
         x_pairs, y_pairs, x, y = check_pairs(x_pairs, y_pairs, x, y)
         self.x_mean, self.y_mean = mean_row(x_pairs, x), mean_row(y_pairs, y)
         self._widths = (x_pairs.shape[1], y_pairs.shape[1])

@@ -45,7 +45,7 @@ class Procrustes(LinearHeads):
         """Fit on pairs [p, dx], [p, dy]; unpaired rows x, y only make the means better.
 
         Raises:
-          InputError: row counts differ, fewer than 2 pairs, NaN, or pairs without any common variation.
+          InputError: pairs without any common variation.
         """
         x_pairs, y_pairs, x, y = check_pairs(x_pairs, y_pairs, x, y)
         # the cross-covariance is taken about the means of the pairs: exact for any constant shift

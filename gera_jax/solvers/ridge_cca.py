@@ -63,8 +63,7 @@ class RidgeCCA(LinearHeads):
         """Fit on pairs [p, dx], [p, dy]; unpaired rows x, y only make the means better.
 
         Raises:
-          InputError: row counts differ, fewer than 2 pairs, NaN, a side whose pairs are all equal, or sides that do not vary
-            together.
+          InputError: two sides that do not vary together.
         """
         x_pairs, y_pairs, x, y = check_pairs(x_pairs, y_pairs, x, y)
         p = len(x_pairs)

@@ -67,11 +67,7 @@ class SUE(SharedSpace):
         self.residual, self.sample, self.max_pool = residual, sample, max_pool
 
     def fit(self, x_pairs: Any, y_pairs: Any, x: Any = None, y: Any = None) -> SUE:
-        """Fit on pairs [p, dx], [p, dy] and unpaired rows x [n, dx], y [m, dy].
-
-        Raises:
-          InputError: row counts differ, fewer than 2 pairs, NaN, or a side whose rows are all equal.
-        """
+        """Fit on pairs [p, dx], [p, dy] and unpaired rows x [n, dx], y [m, dy]."""
         x_pairs, y_pairs, x, y = check_pairs(x_pairs, y_pairs, x, y)
         p = len(x_pairs)
         self._widths = (x_pairs.shape[1], y_pairs.shape[1])

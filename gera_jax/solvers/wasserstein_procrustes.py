@@ -76,11 +76,7 @@ class WassersteinProcrustes(LinearHeads):
         self.batch, self.pair_mass, self.seed = batch, pair_mass, seed
 
     def fit(self, x_pairs: Any, y_pairs: Any, x: Any = None, y: Any = None) -> WassersteinProcrustes:
-        """Fit on pairs [p, dx], [p, dy] and unpaired rows x [n, dx], y [m, dy]; n and m may differ.
-
-        Raises:
-          InputError: row counts differ, fewer than 2 pairs, NaN, or a side whose rows are all equal.
-        """
+        """Fit on pairs [p, dx], [p, dy] and unpaired rows x [n, dx], y [m, dy]; n and m may differ."""
         x_pairs, y_pairs, x, y = check_pairs(x_pairs, y_pairs, x, y)
         x_mean, y_mean = mean_row(x_pairs, x), mean_row(y_pairs, y)
         known = [directions(x_pairs, x_mean, "x_pairs"), directions(y_pairs, y_mean, "y_pairs")]
