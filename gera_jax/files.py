@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import io
 import json
@@ -70,7 +71,7 @@ def beside(path: Path) -> Iterator[Path]:
 
     So is what a killed process left there.
     """
-    for left in path.parent.glob(f".{glob_escape(path.stem)}.{HOST}.*.part{glob_escape(path.suffix)}"):
+    for left in path.parent.glob(f".{glob.escape(path.stem)}.{HOST}.*.part{glob.escape(path.suffix)}"):
         if not _alive(left.name.removesuffix(path.suffix).removesuffix(".part").rpartition(".")[2]):
             _remove(left)
     partial = path.with_name(f".{path.stem}.{HOST}.{secrets.token_hex(4)}.{os.getpid()}.part{path.suffix}")
@@ -85,11 +86,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-
-
-def glob_escape(text: str) -> str:
-    """`text` as a pattern that matches itself alone."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in text)
 
 
 def _alive(pid: str) -> bool:

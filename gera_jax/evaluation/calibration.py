@@ -42,8 +42,7 @@ def expected_calibration_error(scores: Any, *, targets: Any = None, bins: int = 
         targets = np.arange(n)
     targets = np.asarray(targets)
     require(targets.shape == (n,), "targets", got=f"shape {targets.shape}", wanted=f"one column number for each of {n} rows")
-    got = f"dtype {targets.dtype} for {m} columns"
-    wanted = "column numbers as integers, or bools for two columns"
+    got, wanted = f"dtype {targets.dtype} for {m} columns", "column numbers as integers, or bools for two columns"
     remedy = "Convert them with .astype(int) if they are column numbers."
     require(targets.dtype.kind in "iu" or (targets.dtype == bool and m == 2), "targets", got=got, wanted=wanted, remedy=remedy)
     got, wanted = f"numbers from {targets.min()} to {targets.max()}", f"column numbers, 0 to {m - 1}"

@@ -67,8 +67,7 @@ def delta_retrieval(
     require(all(math.isfinite(gallery.dtype.type(lam)) for lam in lams), "lams", got=list(lams), wanted="finite strengths")
     weights = np.ones(q) if weights is None else real(weights, "weights").astype(float)
     fine = weights.shape == (q,) and bool(np.all(weights >= 0)) and 0 < weights.sum() < np.inf
-    got = f"shape {weights.shape}, sum {weights.sum():g}"
-    wanted = f"{q} numbers >= 0 that are not all 0"
+    got, wanted = f"shape {weights.shape}, sum {weights.sum():g}", f"{q} numbers >= 0 that are not all 0"
     require(fine, "weights", got=got, wanted=wanted)
     right = relevance if relevance.dtype == bool else real(relevance, "relevance") > threshold
     own, change = gallery[queries] @ gallery.T, (word_target - word_value) @ gallery.T

@@ -57,8 +57,7 @@ def few_shot_accuracy(
     require(ridge > 0, "ridge", got=ridge, wanted="above 0")
     x_train, x_test = ranks.unit_pair(x_train, x_test, ("x_train", "x_test"))
     broken = np.flatnonzero(np.isnan(x_train).any(axis=1))
-    got = f"{broken.size} rows with NaN or infinity (first: row {broken[:1]})"
-    wanted = "finite rows"
+    got, wanted = f"{broken.size} rows with NaN or infinity (first: row {broken[:1]})", "finite rows"
     remedy = "Drop those rows: one of them spoils every probe that is fitted on it."
     require(broken.size == 0, "x_train", got=got, wanted=wanted, remedy=remedy)
     sides = label_codes(train_labels, test_labels, names=("train_labels", "test_labels"))

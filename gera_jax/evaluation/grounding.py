@@ -50,8 +50,7 @@ def temporal_nms(spans: np.ndarray, scores: np.ndarray, *, threshold: float = 0.
     """
     spans, scores = real(spans, "spans"), in_order(real(scores, "scores"))
     fine = scores.ndim >= 1 and spans.ndim >= 2 and spans.shape[-1] == 2 and spans.shape[-2] == scores.shape[-1]
-    got = f"shape {spans.shape} with scores {scores.shape}"
-    wanted = "[N, 2] or [..., N, 2] for scores [..., N]"
+    got, wanted = f"shape {spans.shape} with scores {scores.shape}", "[N, 2] or [..., N, 2] for scores [..., N]"
     require(fine, "spans", got=got, wanted=wanted)
     require(0 <= threshold <= 1, "threshold", got=threshold, wanted="0 to 1")
     kept = np.full((*scores.shape[:-1], whole(keep, "keep")), -1, np.int64)

@@ -76,8 +76,7 @@ def unit_rows(x: np.ndarray) -> np.ndarray:
 def unit_pair(x: Any, y: Any, names: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
     """Both sides as unit rows of one float type; the widths must agree."""
     x, y = rows_of(x, names[0]), rows_of(y, names[1])
-    got = f"{y.shape[1]} against {x.shape[1]} of {names[0]}"
-    wanted = "rows of one shared space"
+    got, wanted = f"{y.shape[1]} against {x.shape[1]} of {names[0]}", "rows of one shared space"
     remedy = "Project both sides first (transform_x, transform_y)."
     require(x.shape[1] == y.shape[1], f"{names[1]} width", got=got, wanted=wanted, remedy=remedy)
     x, y = unit_rows(x), unit_rows(y)

@@ -148,8 +148,7 @@ def _recalls(score_blocks: _Blocks, right: ranks.Positives, n: int, ks: tuple[in
 
 
 def _closer(score_blocks: _Blocks, right: ranks.Positives, m: int, tie: float) -> float:
-    got = "a query to which every row is a right answer"
-    wanted = "at least one wrong row for each query"
+    got, wanted = "a query to which every row is a right answer", "at least one wrong row for each query"
     remedy = "Evaluate on two items or more."
     require(int(np.diff(right.start).max()) < m, "foscttm", got=got, wanted=wanted, remedy=remedy)
     total = 0.0

@@ -101,9 +101,9 @@ def nearest(
         tree = metric == "euclidean" and len(pool) > TREE_ROWS and pool.shape[1] <= TREE_WIDTH
         tree = tree and _dimension(pool, view) <= TREE_DIMENSION
         backend = "tree" if tree else "faiss" if large else "jax"
-    wanted = min(k + _SPARE, len(pool))
-    candidates, beyond = _SCREENS[backend](x, pool, view, wanted, excluded, block_size)
-    if wanted == len(pool):
+    shortlist = min(k + _SPARE, len(pool))
+    candidates, beyond = _SCREENS[backend](x, pool, view, shortlist, excluded, block_size)
+    if shortlist == len(pool):
         beyond[:] = np.inf
     indices, squared = np.empty((len(x), k), np.int32), np.empty((len(x), k))
     for start in range(0, len(x), block_size):
@@ -136,8 +136,7 @@ def _excluded(x: Any, pool: Any, exclude_self: Any) -> np.ndarray:
     """Pool position to leave out for each row of `x`, -1 for none; int32 [n]."""
     n = len(x)
     if exclude_self is None or isinstance(exclude_self, bool):
-        got = "True with a pool of its own"
-        wanted = "the pool position of each row"
+        got, wanted = "True with a pool of its own", "the pool position of each row"
         remedy = "Give an int array [n], -1 for rows outside the pool."
         require(not (exclude_self and pool is not None), "exclude_self", got=got, wanted=wanted, remedy=remedy)
         own = pool is None and exclude_self is not False

@@ -1,4 +1,4 @@
-"""Are two sets of rows equally dense at the same places? A comparison of two kernel density estimates, without pairs."""
+"""The kernel density estimates of two sets of rows, compared at the rows of both. No pairs are needed."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def mk_mmd(
     scale = sets.scale(bandwidths) if bandwidths in ("mean", "median") else sets.variance(jnp.asarray(longest, x.dtype))
     equal = scale == 0  # all rows equal: every kernel is 1, whatever its width
     share = 1.0 if released else 1.0 / len(factors)
-    mixture = Mixture(tuple(factor / longest**2 for factor in factors), share, drop_rounding=released)  # narrow kernels see it
+    mixture = Mixture(tuple(factor / longest**2 for factor in factors), share, drop_rounding=released)
     value = sets.discrepancy(mixture, jnp.where(equal, jnp.ones_like(scale), scale), estimator)
     value = jnp.where(equal, jnp.zeros_like(value), value)
     return on_every_device(value, axis_name)

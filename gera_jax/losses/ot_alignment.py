@@ -1,4 +1,4 @@
-"""A student's similarities led by a teacher's through the transport plans of both, on rows that nobody paired."""
+"""A student's transport plan of unpaired rows, drawn towards the plan of a teacher."""
 
 from __future__ import annotations
 
@@ -61,10 +61,7 @@ def ot_alignment(
     if x_teacher is None:
         x_teacher, y_teacher = lax.stop_gradient((x, y))
     for name, teacher, rows in (("x_teacher", x_teacher, x), ("y_teacher", y_teacher, y)):
-        fits, wanted = (
-            jnp.ndim(teacher) == 2 and len(teacher) == len(rows),
-            f"[{len(rows)}, width], a row for each of the student's",
-        )
+        fits, wanted = jnp.ndim(teacher) == 2 and len(teacher) == len(rows), f"[{len(rows)}, width], row i that of the student's"
         checks.require(fits, name, got=f"shape {jnp.shape(teacher)}", wanted=wanted)
     checks.require_width(y_teacher.shape[1], x_teacher.shape[1], "y_teacher", "x_teacher")
     dtype, sides = compute_dtype(x, y), (x_mask, y_mask)

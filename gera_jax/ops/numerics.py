@@ -81,8 +81,7 @@ def sanitize(x: Array, mask: Array | None) -> Array:
     """
     if mask is None:
         return x
-    got = f"shape {mask.shape} for rows of shape {x.shape}"
-    wanted = "one entry per row"
+    got, wanted = f"shape {mask.shape} for rows of shape {x.shape}", "one entry per row"
     remedy = "Give a bool array with the leading shape of the rows."
     require(x.shape[: mask.ndim] == mask.shape, "mask", got=got, wanted=wanted, remedy=remedy)
     return jnp.where(mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim)), x, jnp.zeros((), x.dtype))

@@ -86,8 +86,7 @@ class GeneralizedCCA:
         agreement = np.eye(ends[-1])
         for i, a in enumerate(names):
             together = {b: has[a] & has[b] for b in names if b != a}
-            got = "no item in common with another modality"
-            wanted = "items that have two modalities"
+            got, wanted = "no item in common with another modality", "items that have two modalities"
             remedy = "Are ids written alike in all files?"
             require(any(both.any() for both in together.values()), a, got=got, wanted=wanted, remedy=remedy)
             for b in names[i + 1 :]:

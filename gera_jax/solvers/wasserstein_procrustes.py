@@ -1,4 +1,4 @@
-"""Wasserstein Procrustes: one rotation and a matching of rows that nobody paired, found together."""
+"""Wasserstein Procrustes: one rotation, estimated together with a matching of the unpaired rows."""
 
 from __future__ import annotations
 

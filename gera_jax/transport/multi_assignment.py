@@ -133,9 +133,8 @@ def _check(scores, assignments, epsilon, iterations, low, high, delta, mask) -> 
     anchors = jnp.shape(scores)[1]
     for name, value in (("assignments", assignments), ("iterations", iterations)):
         checks.require(isinstance(value, int | np.integer), name, got=value, wanted="a whole number")
-    got = f"{assignments} of {anchors} anchors"
-    wanted = f"1 to {anchors - 1}"
-    remedy = "Half of the anchors is usual; all of them would tell no rows apart."
+    got, wanted = f"{assignments} of {anchors} anchors", f"1 to {anchors - 1}"
+    remedy = "Half of the anchors is usual; with all of them every row is alike."
     checks.require(1 <= assignments < anchors, "assignments", got=got, wanted=wanted, remedy=remedy)
     for name, value in (("epsilon", epsilon), ("low", low), ("high", high), ("delta", delta)):
         checks.require(isinstance(value, numbers.Real) and math.isfinite(value), name, got=value, wanted="a finite number")

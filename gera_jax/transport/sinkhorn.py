@@ -170,20 +170,16 @@ def _check_numbers(dtype, epsilon, scores, row_mass, column_mass, x_mask, y_mask
     cells = scores[a > 0][:, b > 0]
     if cells.size == 0:
         return
-    got = f"a total of {b.sum():g}"
-    wanted = f"the total {a.sum():g} of row_mass"
-    remedy = "Divide both by their sums."
+    got, wanted, remedy = f"a total of {b.sum():g}", f"the total {a.sum():g} of row_mass", "Divide both by their sums."
     checks.require(bool(np.isclose(a.sum(), b.sum(), rtol=1e-3)), "column_mass", got=got, wanted=wanted, remedy=remedy)
     checks.require(not (cells == np.inf).any(), "scores", got="+inf", wanted="finite scores, or -inf where nothing goes")
     for axis, side, mass in ((1, "row", a), (0, "column", b)):
         empty = (cells == -np.inf).all(axis)
-        got = f"-inf alone in {side} {np.flatnonzero(mass)[empty.argmax()]}"
-        wanted = "a cell for the mass of each row and column"
+        got, wanted = f"-inf alone in {side} {np.flatnonzero(mass)[empty.argmax()]}", "a cell for the mass of each row and column"
         remedy = f"Mask that {side}."
         checks.require(not empty.any(), "scores", got=got, wanted=wanted, remedy=remedy)
     finest = float(jnp.finfo(dtype).eps) * float(np.abs(cells[np.isfinite(cells)]).max(initial=0))
-    got = f"{float(epsilon or 0):g}"
-    wanted = f"at least {finest:.2g}, the rounding of these scores in {dtype}"
+    got, wanted = f"{float(epsilon or 0):g}", f"at least {finest:.2g}, the rounding of these scores in {dtype}"
     remedy = "Raise it, subtract what all scores share, or use float64 (jax.enable_x64)."
     checks.require(epsilon is None or float(epsilon) >= finest, "epsilon", got=got, wanted=wanted, remedy=remedy)
 

@@ -131,8 +131,7 @@ class CotrainedHeads(SharedSpace):
         self._widths = (x_pairs.shape[1], y_pairs.shape[1])
         self._pools = tuple(Pool(pairs, self._spread(rows, len(pairs)), self.dim) for pairs, rows in ((x_pairs, x), (y_pairs, y)))
         for pool, name in zip(self._pools, ("x_pairs", "y_pairs"), strict=True):
-            got = "rows of one direction from the mean of all rows"
-            wanted = "rows that differ in direction"
+            got, wanted = "rows of one direction from the mean of all rows", "rows that differ in direction"
             remedy = "Has the modality more than one column that varies?"
             require(np.ptp(pool.rows[: pool.pairs], axis=0).max() > ONE_DIRECTION, name, got=got, wanted=wanted, remedy=remedy)
         self._views = [(VIEWS[name](self._pools[0]), VIEWS[name](self._pools[1])) for name in self.views]
