@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import errno
+import math
 import numbers
 import os
 import shlex
@@ -53,6 +54,42 @@ def require(condition: bool, name: str, *, got: Any, wanted: str, remedy: str = 
     """
     if not condition:
         raise InputError(name, got=got, wanted=wanted, remedy=remedy)
+
+
+def require_positive(**values: Any) -> None:
+    """Raise `InputError` unless each value is finite and above 0; what is no plain number (a traced one) is the caller's word.
+
+    >>> require_positive(t=1.0, bandwidth=0.0)
+    Traceback (most recent call last):
+    ...
+    gera_jax.checks.InputError: bandwidth: got 0.0; wanted a finite number above 0.
+    """
+    for name, value in values.items():
+        fine = not isinstance(value, numbers.Real) or (math.isfinite(value) and value > 0)
+        require(fine, name, got=value, wanted="a finite number above 0")
+
+
+def require_shape(value: Any, shape: tuple[int, ...], name: str, *, wanted: str = "", remedy: str = "") -> None:
+    """Raise `InputError` unless an array has exactly `shape`; None stands for an optional array that is not given.
+
+    >>> require_shape(memoryview(b"abc"), (2,), "labels", wanted="one class for each of 2 rows")
+    Traceback (most recent call last):
+    ...
+    gera_jax.checks.InputError: labels: got shape (3,); wanted one class for each of 2 rows.
+    """
+    if value is None:
+        return
+    if not hasattr(value, "shape"):
+        fail(name, got=f"a {type(value).__name__}", wanted=f"an array of shape {shape}", remedy=f"Pass np.asarray({name}).")
+    require(
+        tuple(value.shape) == shape, name, got=f"shape {tuple(value.shape)}", wanted=wanted or f"shape {shape}", remedy=remedy
+    )
+
+
+def require_width(got: int, width: int, name: str, of: str) -> None:
+    """Raise `InputError` unless rows have the width of the rows that they are compared with."""
+    remedy = "Project both modalities into one shared space first."
+    require(got == width, name, got=f"width {got}", wanted=f"the width {width} of {of}", remedy=remedy)
 
 
 def whole(value: Any, name: str, *, least: int = 0) -> int:

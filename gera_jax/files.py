@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import io
 import json
@@ -40,27 +41,22 @@ def damaged(
 def replacing(path: str | Path) -> Iterator[Path]:
     """A path beside `path` to write to; the file takes the name `path` when the block ends, and is gone when it fails.
 
-    Nobody ever sees a half-written `path`: the bytes are on disk before the name is, and an older file stays until then.
-    A link stays, and what it points to is replaced. What a killed writer left beside `path` is removed.
-
-    Raises:
-      InputError: `path` is there and is no file (a folder, /dev/null).
-
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with replacing(f"{folder}/a.txt") as partial:
     ...         _ = partial.write_text("whole")
     ...     os.listdir(folder)
     ['a.txt']
+
+    Nobody ever sees a half-written `path`: the bytes are on disk before the name is, and an older file stays until then.
+    A link stays, and what it points to is replaced. What a killed writer left beside `path` is removed.
+
+    Raises:
+      InputError: `path` is there and is no file (a folder, /dev/null).
     """
     path = Path(os.path.realpath(path))
-    require(
-        path.is_file() or not path.exists(),
-        str(path),
-        got="something that is no file",
-        wanted="the path of a file",
-        remedy="Choose another path.",
-    )
+    wanted, remedy = "the path of a file", "Choose another path."
+    require(path.is_file() or not path.exists(), str(path), got="something that is no file", wanted=wanted, remedy=remedy)
     with beside(path) as partial:
         yield partial
         with partial.open("rb+") as file:
@@ -75,7 +71,7 @@ def beside(path: Path) -> Iterator[Path]:
 
     So is what a killed process left there.
     """
-    for left in path.parent.glob(f".{glob_escape(path.stem)}.{HOST}.*.part{glob_escape(path.suffix)}"):
+    for left in path.parent.glob(f".{glob.escape(path.stem)}.{HOST}.*.part{glob.escape(path.suffix)}"):
         if not _alive(left.name.removesuffix(path.suffix).removesuffix(".part").rpartition(".")[2]):
             _remove(left)
     partial = path.with_name(f".{path.stem}.{HOST}.{secrets.token_hex(4)}.{os.getpid()}.part{path.suffix}")
@@ -90,11 +86,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-
-
-def glob_escape(text: str) -> str:
-    """`text` as a pattern that matches itself alone."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in text)
 
 
 def _alive(pid: str) -> bool:
@@ -145,14 +136,14 @@ def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
 def read_json(path: str | Path) -> dict[str, Any]:
     """The object of `write_json`, without its digest.
 
-    Raises:
-      DamagedError: one bit of the file differs from what was written.
-
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_json(f"{folder}/a.json", dict(step=3))
     ...     read_json(f"{folder}/a.json")
     {'step': 3}
+
+    Raises:
+      DamagedError: one bit of the file differs from what was written.
     """
     path = Path(path)
     try:
@@ -214,14 +205,14 @@ def save_npz(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
 def load_npz(path: str | Path) -> dict[str, np.ndarray]:
     """The arrays of `save_npz`.
 
-    Raises:
-      DamagedError: one bit of the file differs from what was written.
-
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_npz(f"{folder}/a.npz", dict(rows=np.arange(3)))
     ...     load_npz(f"{folder}/a.npz")
     {'rows': array([0, 1, 2])}
+
+    Raises:
+      DamagedError: one bit of the file differs from what was written.
     """
     path = Path(path)
     with path.open("rb") as file:
@@ -271,9 +262,6 @@ def _file_digest(file: Any, end: int) -> str:
 def one_writer(folder: str | Path) -> Iterator[None]:
     """Hold `folder` as its only writer; the operating system lets go of it when the process ends, however it ends.
 
-    Raises:
-      InputError: another process writes there; the message says which.
-
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder, one_writer(folder):
     ...     with one_writer(folder):
@@ -281,6 +269,9 @@ def one_writer(folder: str | Path) -> Iterator[None]:
     Traceback (most recent call last):
     ...
     gera_jax.checks.InputError: folder: got ..., in which process ... writes; wanted one writer. Wait until it ends, ...
+
+    Raises:
+      InputError: another process writes there; the message says which.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,8 @@
-"""How good a shared space is. Host functions take NumPy and return floats; the diagnostics are JAX functions."""
+"""How good a shared space is. Host functions take NumPy and return floats; the diagnostics are JAX functions.
+
+Wrong shapes, widths and row counts, unknown words, and numbers out of range raise `InputError` in every function; "Raises" names
+what a function has beyond that.
+"""
 
 from __future__ import annotations
 

@@ -13,6 +13,11 @@ from gera_jax.evaluation.inputs import real, whole
 def expected_calibration_error(scores: Any, *, targets: Any = None, bins: int = 10) -> float:
     """Mean distance of accuracy and confidence, sum over bins of |B| / n |accuracy(B) - confidence(B)|.
 
+    >>> import numpy as np
+    >>> p = np.array([[0.55, 0.45, 1e-9], [0.55, 0.45, 1e-9], [0.05, 0.05, 0.9]])
+    >>> round(expected_calibration_error(np.log(p)), 6)  # 2/3 |1/2 - .55| + 1/3 |1 - .9|
+    0.066667
+
     The confidence of a row is the largest entry of its softmax; rows are sorted into equal bins (b / bins, (b + 1) / bins] of it.
 
     Args:
@@ -25,44 +30,23 @@ def expected_calibration_error(scores: Any, *, targets: Any = None, bins: int = 
       In [0, 1]; 0 = calibrated. Where k columns share the largest score the row counts as 1/k right if its own is among them. A
       row with NaN, or of -inf alone, is wrong with confidence 1.
 
-    Raises:
-      InputError: wrong rank or size, a target that is no column number, bins that are no whole number or < 1.
-
     Source: Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), equation 3.
-
-    >>> import numpy as np
-    >>> p = np.array([[0.55, 0.45, 1e-9], [0.55, 0.45, 1e-9], [0.05, 0.05, 0.9]])
-    >>> round(expected_calibration_error(np.log(p)), 6)  # 2/3 |1/2 - .55| + 1/3 |1 - .9|
-    0.066667
     """
     scores = real(scores, "scores").astype(np.float64)
     require(scores.ndim == 2 and scores.size > 0, "scores", got=f"shape {scores.shape}", wanted="[rows, columns], not empty")
     n, m = scores.shape
     bins = whole(bins, "bins")
     if targets is None:
-        require(
-            n <= m,
-            "scores",
-            got=f"{n} rows and {m} columns",
-            wanted="a column for each row (column i is right for row i)",
-            remedy="Give targets otherwise.",
-        )
+        wanted, remedy = "a column for each row (column i is right for row i)", "Give targets otherwise."
+        require(n <= m, "scores", got=f"{n} rows and {m} columns", wanted=wanted, remedy=remedy)
         targets = np.arange(n)
     targets = np.asarray(targets)
     require(targets.shape == (n,), "targets", got=f"shape {targets.shape}", wanted=f"one column number for each of {n} rows")
-    require(
-        targets.dtype.kind in "iu" or (targets.dtype == bool and m == 2),
-        "targets",
-        got=f"dtype {targets.dtype} for {m} columns",
-        wanted="column numbers as integers, or bools for two columns",
-        remedy="Convert them with .astype(int) if they are column numbers.",
-    )
-    require(
-        bool(np.all((targets >= 0) & (targets < m))),
-        "targets",
-        got=f"numbers from {targets.min()} to {targets.max()}",
-        wanted=f"column numbers, 0 to {m - 1}",
-    )
+    got, wanted = f"dtype {targets.dtype} for {m} columns", "column numbers as integers, or bools for two columns"
+    remedy = "Convert them with .astype(int) if they are column numbers."
+    require(targets.dtype.kind in "iu" or (targets.dtype == bool and m == 2), "targets", got=got, wanted=wanted, remedy=remedy)
+    got, wanted = f"numbers from {targets.min()} to {targets.max()}", f"column numbers, 0 to {m - 1}"
+    require(bool(np.all((targets >= 0) & (targets < m))), "targets", got=got, wanted=wanted)
     top = scores.max(axis=1, keepdims=True)
     failed = np.isnan(top[:, 0]) | (top[:, 0] == -np.inf)
     best = scores == top

@@ -21,6 +21,12 @@ def chance_level(
 ) -> dict[str, float]:
     """Expected metrics of `retrieval_metrics` and `foscttm` where every order of the candidates is as likely as any other.
 
+    >>> round(chance_level(200)["mean/R@10"], 6)
+    0.05
+    >>> captions = chance_level(x_groups=[0, 1, 2], y_groups=[0, 0, 1, 1, 2, 2], ks=(1, 2))
+    >>> round(captions["x_to_y/R@2"], 4), round(captions["y_to_x/R@2"], 4)  # 1 - (4 * 3) / (6 * 5), and 2 / 3
+    (0.6, 0.6667)
+
     A query with r right rows among m candidates has its best one at place k with probability C(m - k, r - 1) / C(m, r), and among
     the first k with probability 1 - C(m - r, k) / C(m, k). The mean of that place is (m + 1) / (r + 1).
 
@@ -34,26 +40,15 @@ def chance_level(
     Returns:
       The keys of `retrieval_metrics`, "x_to_y/R@1" ..., "x_to_y/median_rank" (of all queries' places together),
       "x_to_y/mean_rank", and "x_to_y/MRR", the mean of 1 / place; the same for "y_to_x/" and "mean/"; and "foscttm", 1/2.
-
-    Cost: O(m) for each number of right rows that occurs.
-
-    Raises:
-      InputError: neither rows nor both groups, a query with no right row.
-
-    >>> round(chance_level(200)["mean/R@10"], 6)
-    0.05
-    >>> captions = chance_level(x_groups=[0, 1, 2], y_groups=[0, 0, 1, 1, 2, 2], ks=(1, 2))
-    >>> round(captions["x_to_y/R@2"], 4), round(captions["y_to_x/R@2"], 4)  # 1 - (4 * 3) / (6 * 5), and 2 / 3
-    (0.6, 0.6667)
+      O(m) for each number of right rows that occurs.
     """
     ks = counts(ks)
     if x_groups is None and y_groups is None:
         n = m = whole(rows, "rows")
     else:
         n, m = (0 if groups is None else len(groups) for groups in (x_groups, y_groups))
-    forward = _expected(ranks.positives(n, m, x_groups, y_groups, names), m, ks)
-    backward = _expected(ranks.positives(m, n, y_groups, x_groups, (names[1], names[0])), n, ks)
-    return {**ranks.both_ways(names, forward, backward), "foscttm": 0.5}
+    forward, backward = ranks.positives_both_ways(n, m, x_groups, y_groups, names)
+    return {**ranks.both_ways(names, _expected(forward, m, ks), _expected(backward, n, ks)), "foscttm": 0.5}
 
 
 def _expected(right: ranks.Positives, m: int, ks: tuple[int, ...]) -> dict[str, float]:

@@ -26,6 +26,12 @@ def delta_retrieval(
 ) -> dict[float, float]:
     """Share of edits whose nearest row is right: unit(gallery_query) + lam (word_target - word_value), the query left out.
 
+    >>> import numpy as np
+    >>> cat, dog, sits, runs = np.eye(4)
+    >>> gallery = np.stack([cat + sits, dog + sits, cat + runs, dog + runs])
+    >>> delta_retrieval(gallery, [0], [cat], [dog], [[False, True, False, False]], lams=(0.0, 1.0))
+    {0.0: 0.5, 1.0: 1.0}
+
     Choose lam on a development split and look at the test split with that one: the best of many on one split is too high.
 
     Args:
@@ -41,54 +47,28 @@ def delta_retrieval(
     Returns:
       lam -> weighted share in [0, 1]; chance = share of relevant rows. k rows at the same score count 1/k each; NaN fails.
 
-    Raises:
-      InputError: widths or sizes that do not fit, a query that is no row, no lam or an infinite one, NaN in
-        relevance, weights that are no numbers >= 0 or sum to 0.
-
     Source: Couairon et al., "Embedding Arithmetic of Multimodal Queries" (SIMAT, 2021); as used by Oh et al. (NeurIPS 2023), who
     report the best lam of the development split.
-
-    >>> import numpy as np
-    >>> cat, dog, sits, runs = np.eye(4)
-    >>> gallery = np.stack([cat + sits, dog + sits, cat + runs, dog + runs])
-    >>> delta_retrieval(gallery, [0], [cat], [dog], [[False, True, False, False]], lams=(0.0, 1.0))
-    {0.0: 0.5, 1.0: 1.0}
     """
     gallery, word_value = ranks.unit_pair(gallery, word_value, ("gallery", "word_value"))
     _, word_target = ranks.unit_pair(gallery, word_target, ("gallery", "word_target"))
     queries, relevance = np.asarray(queries), np.asarray(relevance)
     n, q = len(gallery), len(word_value)
-    require(
-        queries.shape == (q,) and len(word_target) == q,
-        "queries",
-        got=f"shape {queries.shape}, {q} word_value, {len(word_target)} word_target",
-        wanted="one of each for every edit",
-    )
+    got, wanted = f"shape {queries.shape}, {q} word_value, {len(word_target)} word_target", "one of each for every edit"
+    require(queries.shape == (q,) and len(word_target) == q, "queries", got=got, wanted=wanted)
     require(queries.dtype.kind in "iu", "queries", got=f"dtype {queries.dtype}", wanted="row numbers of the gallery")
-    require(
-        bool(np.all((queries >= 0) & (queries < n))),
-        "queries",
-        got=f"numbers from {queries.min()} to {queries.max()}",
-        wanted=f"row numbers of the gallery, 0 to {n - 1}",
-    )
+    got, wanted = f"numbers from {queries.min()} to {queries.max()}", f"row numbers of the gallery, 0 to {n - 1}"
+    require(bool(np.all((queries >= 0) & (queries < n))), "queries", got=got, wanted=wanted)
     require(n >= 2, "gallery", got=f"{n} rows", wanted="at least 2, as the query itself is left out")
     require(relevance.shape == (q, n), "relevance", got=f"shape {relevance.shape}", wanted=f"shape {(q, n)}")
     require(len(lams) > 0, "lams", got="none", wanted="at least one strength")
-    require(
-        not (relevance.dtype.kind == "f" and np.isnan(relevance).any()),
-        "relevance",
-        got="NaN",
-        wanted="numbers or bools",
-        remedy="Give a row that was not judged the value 0, or leave the edit out.",
-    )
+    wanted, remedy = "numbers or bools", "Give a row that was not judged the value 0, or leave the edit out."
+    require(not (relevance.dtype.kind == "f" and np.isnan(relevance).any()), "relevance", got="NaN", wanted=wanted, remedy=remedy)
     require(all(math.isfinite(gallery.dtype.type(lam)) for lam in lams), "lams", got=list(lams), wanted="finite strengths")
     weights = np.ones(q) if weights is None else real(weights, "weights").astype(float)
-    require(
-        weights.shape == (q,) and bool(np.all(weights >= 0)) and 0 < weights.sum() < np.inf,
-        "weights",
-        got=f"shape {weights.shape}, sum {weights.sum():g}",
-        wanted=f"{q} numbers >= 0 that are not all 0",
-    )
+    fine = weights.shape == (q,) and bool(np.all(weights >= 0)) and 0 < weights.sum() < np.inf
+    got, wanted = f"shape {weights.shape}, sum {weights.sum():g}", f"{q} numbers >= 0 that are not all 0"
+    require(fine, "weights", got=got, wanted=wanted)
     right = relevance if relevance.dtype == bool else real(relevance, "relevance") > threshold
     own, change = gallery[queries] @ gallery.T, (word_target - word_value) @ gallery.T
     tie, rows, result = ranks.tie_width(gallery.dtype), np.arange(q), {}

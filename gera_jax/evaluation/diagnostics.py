@@ -15,6 +15,10 @@ from gera_jax.evaluation.inputs import real
 def alignment(x: ArrayLike, y: ArrayLike, *, mask: ArrayLike | None = None) -> Array:
     """Mean squared distance of matched rows on the unit sphere, mean_i ||x_i - y_i||^2.
 
+    >>> import jax.numpy as jnp
+    >>> float(alignment(jnp.eye(3), 2 * jnp.eye(3)))
+    0.0
+
     Args:
       x: [n, d]; rows are normalised inside.
       y: [n, d]; row i matches row i.
@@ -24,10 +28,6 @@ def alignment(x: ArrayLike, y: ArrayLike, *, mask: ArrayLike | None = None) -> A
       Scalar in [0, 4]: 0 = every pair coincides, 2 = orthogonal (chance), 4 = opposite.
 
     Source: Wang and Isola, "Understanding Contrastive Representation Learning" (ICML 2020), alpha = 2.
-
-    >>> import jax.numpy as jnp
-    >>> float(alignment(jnp.eye(3), 2 * jnp.eye(3)))
-    0.0
     """
     x, y = _matched(x, y)
     return _mean(jnp.sum((_unit(x) - _unit(y)) ** 2, axis=1), mask)
@@ -36,6 +36,10 @@ def alignment(x: ArrayLike, y: ArrayLike, *, mask: ArrayLike | None = None) -> A
 def uniformity(x: ArrayLike, t: ArrayLike = 2.0, *, mask: ArrayLike | None = None) -> Array:
     """Log of the mean Gaussian potential of distinct rows, log mean_{i != j} exp(-t ||x_i - x_j||^2).
 
+    >>> import jax.numpy as jnp
+    >>> round(float(uniformity(jnp.eye(3))), 4)
+    -4.0
+
     Args:
       x: [n, d], n >= 2; rows are normalised inside.
       t: > 0, sharpness of the potential.
@@ -43,14 +47,9 @@ def uniformity(x: ArrayLike, t: ArrayLike = 2.0, *, mask: ArrayLike | None = Non
 
     Returns:
       Scalar in [-4 t, 0]: 0 = all rows coincide; near -2 t = spread evenly over a sphere of many dimensions.
-
-    Memory: O(n^2).
+      Memory O(n^2).
 
     Source: Wang and Isola (ICML 2020).
-
-    >>> import jax.numpy as jnp
-    >>> round(float(uniformity(jnp.eye(3))), 4)
-    -4.0
     """
     z = _unit(_rows(x, "x", least=2))
     cosine = jnp.matmul(z, z.T, precision="highest")
@@ -64,6 +63,10 @@ def uniformity(x: ArrayLike, t: ArrayLike = 2.0, *, mask: ArrayLike | None = Non
 def modality_gap(x: ArrayLike, y: ArrayLike, *, x_mask: ArrayLike | None = None, y_mask: ArrayLike | None = None) -> Array:
     """Distance between the mean unit row of each modality, ||mean(x) - mean(y)||.
 
+    >>> import jax.numpy as jnp
+    >>> float(modality_gap(jnp.array([[1.0, 0.0]]), jnp.array([[-3.0, 0.0]])))
+    2.0
+
     Args:
       x: [n, d]; rows are normalised inside.
       y: [m, d]; needs no pairing.
@@ -73,10 +76,6 @@ def modality_gap(x: ArrayLike, y: ArrayLike, *, x_mask: ArrayLike | None = None,
       Scalar in [0, 2]: 0 = no gap; 2 = two opposite points.
 
     Source: Liang et al., "Mind the Gap" (NeurIPS 2022).
-
-    >>> import jax.numpy as jnp
-    >>> float(modality_gap(jnp.array([[1.0, 0.0]]), jnp.array([[-3.0, 0.0]])))
-    2.0
     """
     x, y = _rows(x, "x"), _rows(y, "y")
     _same_width(x, y)
@@ -86,16 +85,16 @@ def modality_gap(x: ArrayLike, y: ArrayLike, *, x_mask: ArrayLike | None = None,
 def mean_cosine(x: ArrayLike, *, mask: ArrayLike | None = None) -> Array:
     """Mean cosine of distinct rows: 1 = collapsed to a point (or a cone), 0 = spread.
 
+    >>> import jax.numpy as jnp
+    >>> float(mean_cosine(jnp.ones((4, 3)))) > 0.999
+    True
+
     Args:
       x: [n, d], n >= 2; a zero row has cosine 0 with all.
       mask: [n] bool, True = a real row.
 
     Returns:
       Scalar in [-1 / (n - 1), 1]. O(n d), no matrix of pairs.
-
-    >>> import jax.numpy as jnp
-    >>> float(mean_cosine(jnp.ones((4, 3)))) > 0.999
-    True
     """
     z = _unit(_rows(x, "x", least=2))
     real = _mask(mask, z)
@@ -106,6 +105,10 @@ def mean_cosine(x: ArrayLike, *, mask: ArrayLike | None = None) -> Array:
 def effective_rank(x: ArrayLike, *, mask: ArrayLike | None = None) -> Array:
     """Number of directions that the rows use: exp of the entropy of s / sum(s), s the singular values, centred.
 
+    >>> import jax.numpy as jnp
+    >>> round(float(effective_rank(jnp.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]]))), 4)
+    2.0
+
     Args:
       x: [n, d], not normalised inside; the mean row is subtracted.
       mask: [n] bool, True = a real row.
@@ -113,14 +116,9 @@ def effective_rank(x: ArrayLike, *, mask: ArrayLike | None = None) -> Array:
     Returns:
       Scalar in [1, min(n - 1, d)]; 0 when all rows are equal. Singular values come from the smaller Gram matrix,
       so those under sqrt(eps min(n, d)) of the largest (0.8 % at 512 in float32) are rounding and count as 0.
-
-    Cost: O(n d min(n, d)).
+      O(n d min(n, d)).
 
     Source: Roy and Vetterli, "The effective rank" (EUSIPCO 2007).
-
-    >>> import jax.numpy as jnp
-    >>> round(float(effective_rank(jnp.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]]))), 4)
-    2.0
     """
     x = _rows(x, "x")
     # rows that are all equal must centre to exactly 0, which x - mean(x) does not do in floating point
@@ -153,12 +151,8 @@ def _mask(mask: ArrayLike | None, x: Array) -> Array:
     if mask is None:
         return jnp.ones(x.shape[0], bool)
     mask = jnp.asarray(mask)
-    require(
-        mask.shape == x.shape[:1] and mask.dtype == jnp.bool_,
-        "mask",
-        got=f"{mask.dtype} {mask.shape}",
-        wanted=f"bool {x.shape[:1]}, True = a real row",
-    )
+    wanted = f"bool {x.shape[:1]}, True = a real row"
+    require(mask.shape == x.shape[:1] and mask.dtype == jnp.bool_, "mask", got=f"{mask.dtype} {mask.shape}", wanted=wanted)
     return mask
 
 
@@ -177,12 +171,8 @@ def _same_width(x: Array, y: Array) -> None:
 
 def _matched(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
     x, y = _rows(x, "x"), _rows(y, "y")
-    require(
-        x.shape[0] == y.shape[0],
-        "y rows",
-        got=f"{y.shape[0]} against {x.shape[0]} of x",
-        wanted="equal row counts, row i matching row i",
-    )
+    wanted = "equal row counts, row i matching row i"
+    require(x.shape[0] == y.shape[0], "y rows", got=f"{y.shape[0]} against {x.shape[0]} of x", wanted=wanted)
     _same_width(x, y)
     return x, y
 

@@ -26,6 +26,11 @@ def few_shot_accuracy(
 ) -> dict[str, float]:
     """Accuracy of a probe that is fitted on `shots` rows of each class, over several draws of them.
 
+    >>> import numpy as np
+    >>> x = np.array([[1.0, 0.1], [1.0, -0.1], [0.1, 1.0], [-0.1, 1.0]])
+    >>> few_shot_accuracy(x, ["cat", "cat", "dog", "dog"], x, ["cat", "cat", "dog", "dog"], shots=1)["accuracy"]
+    1.0
+
     Args:
       x_train: [n, d] rows to draw shots from; rows are normalised inside.
       train_labels: [n] any values; a class with fewer than `shots` rows gives all it has.
@@ -46,36 +51,24 @@ def few_shot_accuracy(
     Raises:
       InputError: sizes that do not fit, shots, repeats or ridge out of range, a test class that training does not have,
         a training row with NaN.
-
-    >>> import numpy as np
-    >>> x = np.array([[1.0, 0.1], [1.0, -0.1], [0.1, 1.0], [-0.1, 1.0]])
-    >>> few_shot_accuracy(x, ["cat", "cat", "dog", "dog"], x, ["cat", "cat", "dog", "dog"], shots=1)["accuracy"]
-    1.0
     """
     require_known(probe, ("linear", "centroid"), "probe")
     shots, repeats = whole(shots, "shots"), whole(repeats, "repeats")
     require(ridge > 0, "ridge", got=ridge, wanted="above 0")
     x_train, x_test = ranks.unit_pair(x_train, x_test, ("x_train", "x_test"))
     broken = np.flatnonzero(np.isnan(x_train).any(axis=1))
-    require(
-        broken.size == 0,
-        "x_train",
-        got=f"{broken.size} rows with NaN or infinity (first: row {broken[:1]})",
-        wanted="finite rows",
-        remedy="Drop those rows: one of them spoils every probe that is fitted on it.",
-    )
+    got, wanted = f"{broken.size} rows with NaN or infinity (first: row {broken[:1]})", "finite rows"
+    remedy = "Drop those rows: one of them spoils every probe that is fitted on it."
+    require(broken.size == 0, "x_train", got=got, wanted=wanted, remedy=remedy)
     sides = label_codes(train_labels, test_labels, names=("train_labels", "test_labels"))
     for name, labels, rows in (("train_labels", sides[0], x_train), ("test_labels", sides[1], x_test)):
         require(labels.shape == (len(rows),), name, got=f"shape {labels.shape}", wanted=f"one class for each of {len(rows)} rows")
     classes, train = np.unique(sides[0], return_inverse=True)
     require(len(classes) >= 2, "train_labels", got=f"{len(classes)} class", wanted="at least 2")
     unknown = ~np.isin(sides[1], classes)
-    require(
-        not unknown.any(),
-        "test_labels",
-        got=f"{int(unknown.sum())} rows of a class that training lacks (first: {np.asarray(test_labels)[unknown][:1]})",
-        wanted=f"only the {len(classes)} classes of train_labels",
-    )
+    got = f"{int(unknown.sum())} rows of a class that training lacks (first: {np.asarray(test_labels)[unknown][:1]})"
+    wanted = f"only the {len(classes)} classes of train_labels"
+    require(not unknown.any(), "test_labels", got=got, wanted=wanted)
     test = np.searchsorted(classes, sides[1])
     size = np.bincount(test, minlength=len(classes))
     rng = np.random.default_rng(seed)

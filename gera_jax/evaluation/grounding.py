@@ -14,13 +14,13 @@ from gera_jax.ops import temporal_iou
 def fuse_scores(probability: np.ndarray, cosine: np.ndarray, *, power: float = 0.5) -> np.ndarray:
     """((1 + cosine) / 2)^power * probability: one score in [0, 1] of the overlap head and the contrastive head.
 
+    >>> fuse_scores(np.array([0.5, 0.5]), np.array([1.0, 0.0])).round(4).tolist()
+    [0.5, 0.3536]
+
     Args:
       probability: [...] that the overlap is large.
       cosine: [...] in [-1, 1] of sentence and moment; rounding beyond is cut.
       power: >= 0; 0 leaves the overlap head alone.
-
-    >>> fuse_scores(np.array([0.5, 0.5]), np.array([1.0, 0.0])).round(4).tolist()
-    [0.5, 0.3536]
 
     Source: MMN, arXiv 2109.04872.
     """
@@ -35,6 +35,10 @@ def fuse_scores(probability: np.ndarray, cosine: np.ndarray, *, power: float = 0
 def temporal_nms(spans: np.ndarray, scores: np.ndarray, *, threshold: float = 0.5, keep: int = 5) -> np.ndarray:
     """The best spans of each query that overlap no better one by more than `threshold`, best first.
 
+    >>> spans = np.array([[0.0, 4.0], [0.0, 5.0], [6.0, 9.0]])
+    >>> temporal_nms(spans, np.array([0.9, 0.8, 0.1]), keep=3).tolist()
+    [0, 2, -1]
+
     Args:
       spans: [N, 2] starts and ends shared by all queries, or [..., N, 2].
       scores: [..., N]; of equal scores the first is better; -inf or NaN is no proposal, nor is a span with a NaN or infinite end.
@@ -43,21 +47,11 @@ def temporal_nms(spans: np.ndarray, scores: np.ndarray, *, threshold: float = 0.
 
     Returns:
       int64 [..., keep] positions in N, -1 where no span is left (N may be 0). O(keep N) time for each query, all queries at once.
-
-    Raises:
-      ValueError: shapes that do not fit, threshold outside of [0, 1], keep < 1.
-
-    >>> spans = np.array([[0.0, 4.0], [0.0, 5.0], [6.0, 9.0]])
-    >>> temporal_nms(spans, np.array([0.9, 0.8, 0.1]), keep=3).tolist()
-    [0, 2, -1]
     """
     spans, scores = real(spans, "spans"), in_order(real(scores, "scores"))
-    require(
-        scores.ndim >= 1 and spans.ndim >= 2 and spans.shape[-1] == 2 and spans.shape[-2] == scores.shape[-1],
-        "spans",
-        got=f"shape {spans.shape} with scores {scores.shape}",
-        wanted="[N, 2] or [..., N, 2] for scores [..., N]",
-    )
+    fine = scores.ndim >= 1 and spans.ndim >= 2 and spans.shape[-1] == 2 and spans.shape[-2] == scores.shape[-1]
+    got, wanted = f"shape {spans.shape} with scores {scores.shape}", "[N, 2] or [..., N, 2] for scores [..., N]"
+    require(fine, "spans", got=got, wanted=wanted)
     require(0 <= threshold <= 1, "threshold", got=threshold, wanted="0 to 1")
     kept = np.full((*scores.shape[:-1], whole(keep, "keep")), -1, np.int64)
     if scores.size == 0:
@@ -76,13 +70,13 @@ def temporal_nms(spans: np.ndarray, scores: np.ndarray, *, threshold: float = 0.
 
 
 def grounding_recall(
-    predicted: np.ndarray,
-    truth: np.ndarray,
-    *,
-    at: Sequence[int] = (1, 5),
-    iou: Sequence[float] = (0.3, 0.5, 0.7),
+    predicted: np.ndarray, truth: np.ndarray, *, at: Sequence[int] = (1, 5), iou: Sequence[float] = (0.3, 0.5, 0.7)
 ) -> dict[str, float]:
     """Share of queries of which one of the first n spans overlaps the true one by at least m: "R@n/IoU=m"; and "mIoU".
+
+    >>> predicted = np.array([[[0.0, 4.0], [5.0, 9.0]], [[1.0, 2.0], [3.0, 4.0]]])
+    >>> grounding_recall(predicted, np.array([[5.0, 9.0], [1.0, 3.0]]), at=(1, 2), iou=(0.5,))
+    {'R@1/IoU=0.5': 0.5, 'R@2/IoU=0.5': 1.0, 'mIoU': 0.25}
 
     Args:
       predicted: [Q, K, 2] starts and ends, best first, NaN where a query has fewer; n above K counts the K. A span with a NaN or
@@ -98,26 +92,14 @@ def grounding_recall(
     Raises:
       InputError: no query, shapes that do not fit, a true span that is infinite, half NaN, empty or reversed, a query without
         one, n that is no whole number or < 1, m outside of (0, 1].
-
-    >>> predicted = np.array([[[0.0, 4.0], [5.0, 9.0]], [[1.0, 2.0], [3.0, 4.0]]])
-    >>> grounding_recall(predicted, np.array([[5.0, 9.0], [1.0, 3.0]]), at=(1, 2), iou=(0.5,))
-    {'R@1/IoU=0.5': 0.5, 'R@2/IoU=0.5': 1.0, 'mIoU': 0.25}
     """
     predicted, truth = real(predicted, "predicted"), real(truth, "truth")
-    require(
-        predicted.ndim == 3 and predicted.shape[2] == 2 and predicted.shape[1] > 0,
-        "predicted",
-        got=f"shape {predicted.shape}",
-        wanted="[queries, spans, 2]",
-    )
+    got, wanted = f"shape {predicted.shape}", "[queries, spans, 2]"
+    require(predicted.ndim == 3 and predicted.shape[2] == 2 and predicted.shape[1] > 0, "predicted", got=got, wanted=wanted)
     queries = len(predicted)
     fits = truth.ndim in (2, 3) and len(truth) == queries and truth.shape[-1] == 2 and truth.size > 0
-    require(
-        fits,
-        "truth",
-        got=f"shape {truth.shape}",
-        wanted=f"[{queries}, 2], or [{queries}, windows, 2] padded with NaN, at least one query",
-    )
+    wanted = f"[{queries}, 2], or [{queries}, windows, 2] padded with NaN, at least one query"
+    require(fits, "truth", got=f"shape {truth.shape}", wanted=wanted)
     windows = truth.reshape(queries, -1, 2)
     _check_windows(windows)
     at = [whole(n, "at") for n in at]

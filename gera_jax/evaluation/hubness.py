@@ -13,6 +13,9 @@ from gera_jax.evaluation.inputs import real, rows_of, whole
 def local_density(scores: Any, *, k: int = 10) -> np.ndarray:
     """Mean of the k best scores of each row: how near a row is to a reference set, [n, q] -> [n].
 
+    >>> local_density(np.array([[1.0, 0.0, 0.5], [0.2, 0.2, 0.2]]), k=2).tolist()
+    [0.75, 0.2]
+
     Args:
       scores: [n, q] similarities to q reference rows (higher = closer); NaN, of a reference row that is broken, counts for
         nothing.
@@ -20,9 +23,6 @@ def local_density(scores: Any, *, k: int = 10) -> np.ndarray:
 
     Returns:
       [n]; NaN for a row that has no score but NaN.
-
-    >>> local_density(np.array([[1.0, 0.0, 0.5], [0.2, 0.2, 0.2]]), k=2).tolist()
-    [0.75, 0.2]
     """
     scores = _reference_scores(scores)
     k = min(whole(k, "k"), scores.shape[1])
@@ -32,10 +32,10 @@ def local_density(scores: Any, *, k: int = 10) -> np.ndarray:
 def log_density(scores: Any, *, temperature: float) -> np.ndarray:
     """log mean_q exp(scores / temperature) of each row, [n, q] -> [n]: the normaliser of an inverted softmax.
 
-    NaN counts for nothing, as in `local_density`; a row of -inf has the density -inf, and one infinite score an infinite one.
-
     >>> float(log_density(np.zeros((1, 7)), temperature=0.1)[0])
     0.0
+
+    NaN counts for nothing, as in `local_density`; a row of -inf has the density -inf, and one infinite score an infinite one.
     """
     scores = _reference_scores(scores)
     require(temperature > 0, "temperature", got=temperature, wanted="a number > 0")
@@ -49,6 +49,9 @@ def log_density(scores: Any, *, temperature: float) -> np.ndarray:
 def csls(scores: Any, *, x_density: Any, y_density: Any) -> np.ndarray:
     """Cross-domain similarity local scaling: 2 s_ij - r(x_i) - r(y_j).
 
+    >>> csls(np.array([[0.9, 0.8]]), x_density=[0.0], y_density=[0.5, 0.1]).round(2).tolist()  # the hub falls behind
+    [[1.3, 1.5]]
+
     Args:
       scores: [n, m].
       x_density: [n] `local_density` of each x among reference rows of y; with training rows as reference a query is scored
@@ -59,9 +62,6 @@ def csls(scores: Any, *, x_density: Any, y_density: Any) -> np.ndarray:
       [n, m]; equal densities change no rank.
 
     Source: Conneau et al., "Word Translation Without Parallel Data" (ICLR 2018).
-
-    >>> csls(np.array([[0.9, 0.8]]), x_density=[0.0], y_density=[0.5, 0.1]).round(2).tolist()  # the hub falls behind
-    [[1.3, 1.5]]
     """
     scores = rows_of(scores, "scores")
     x_density, y_density = _densities(scores, x_density, y_density)
@@ -70,6 +70,9 @@ def csls(scores: Any, *, x_density: Any, y_density: Any) -> np.ndarray:
 
 def inverted_softmax(scores: Any, *, x_density: Any, y_density: Any, temperature: float) -> np.ndarray:
     """s_ij / temperature - L(x_i) - L(y_j) with L of `log_density` at the same temperature.
+
+    >>> inverted_softmax(np.array([[0.9, 0.8]]), x_density=[0.0], y_density=[5.0, 1.0], temperature=0.1).round(1).tolist()
+    [[4.0, 7.0]]
 
     Along a row only L(y_j) changes ranks, and along a column only L(x_i): one matrix holds the log of the inverted
     softmax of both directions, up to a constant of each query.
@@ -80,9 +83,6 @@ def inverted_softmax(scores: Any, *, x_density: Any, y_density: Any, temperature
       y_density: [m] log density of each y among reference rows of x.
 
     Source: Smith et al., "Offline bilingual word vectors, orthogonal transformations and the inverted softmax" (ICLR 2017).
-
-    >>> inverted_softmax(np.array([[0.9, 0.8]]), x_density=[0.0], y_density=[5.0, 1.0], temperature=0.1).round(1).tolist()
-    [[4.0, 7.0]]
     """
     scores = rows_of(scores, "scores")
     require(temperature > 0, "temperature", got=temperature, wanted="a number > 0")

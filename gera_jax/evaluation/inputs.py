@@ -49,13 +49,8 @@ def real(x: Any, name: str) -> np.ndarray:
     """`x` as an array of real numbers."""
     x = np.asarray(x)
     known = x.dtype.kind in "biuf" or (x.dtype.kind == "V" and x.dtype.names is None and x.dtype.subdtype is None)
-    require(
-        known,
-        name,
-        got=f"dtype {x.dtype}",
-        wanted="real numbers",
-        remedy="Convert it with .astype(np.float64) if that is what it holds.",
-    )
+    remedy = "Convert it with .astype(np.float64) if that is what it holds."
+    require(known, name, got=f"dtype {x.dtype}", wanted="real numbers", remedy=remedy)
     return x
 
 

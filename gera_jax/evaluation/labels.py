@@ -14,6 +14,11 @@ LARGEST = 2**53  # from here on neighbouring whole numbers are one number in flo
 def label_codes(*labels: Any, names: tuple[str, ...]) -> list[np.ndarray]:
     """Codes of each array of labels, equal where labels are equal, in the order of the labels; exact for every kind.
 
+    >>> label_codes(np.array([2**60, 2**60 + 1]), np.array([2**60 + 1], np.uint64), names=("x_groups", "y_groups"))
+    [array([0, 1]), array([1])]
+    >>> label_codes(["dog", "cat"], names=("labels",))
+    [array([1, 0])]
+
     Args:
       labels: [n], [m], ... each: integers (signed beside unsigned, Python's of any size), strings, bytes, bools, or floats; as
         array, list, or column of a table. All arrays hold one kind.
@@ -24,22 +29,12 @@ def label_codes(*labels: Any, names: tuple[str, ...]) -> list[np.ndarray]:
 
     Raises:
       InputError: a label that is missing (None, NaN), numbers beside strings, floats so large that they may have merged.
-
-    >>> label_codes(np.array([2**60, 2**60 + 1]), np.array([2**60 + 1], np.uint64), names=("x_groups", "y_groups"))
-    [array([0, 1]), array([1])]
-    >>> label_codes(["dog", "cat"], names=("labels",))
-    [array([1, 0])]
     """
     plain = [_plain(values, name) for values, name in zip(labels, names, strict=True)]
     kinds = [{"U": "strings", "S": "bytes"}.get(values.dtype.kind, "numbers") for values in plain]
     for kind, name in zip(kinds, names, strict=True):
-        require(
-            kind == kinds[0],
-            name,
-            got=f"{kind} beside {kinds[0]} in {names[0]}",
-            wanted="labels of one kind",
-            remedy=f"Convert one of them, such as with np.asarray({name}).astype(str).",
-        )
+        remedy = f"Convert one of them, such as with np.asarray({name}).astype(str)."
+        require(kind == kinds[0], name, got=f"{kind} beside {kinds[0]} in {names[0]}", wanted="labels of one kind", remedy=remedy)
     if kinds[0] == "numbers":
         plain = _one_type(plain)
     _, codes = np.unique(np.concatenate([values.ravel() for values in plain]), return_inverse=True)
@@ -56,24 +51,14 @@ def _plain(values: Any, name: str) -> np.ndarray:
         values = values.astype(object)
     if values.dtype.kind == "O":
         values = _of_objects(values, name)
-    require(
-        values.dtype.kind in "biufUSO",
-        name,
-        got=f"dtype {values.dtype}",
-        wanted="integers or strings",
-        remedy=f"Number the labels: np.unique({name}, return_inverse=True)[1].",
-    )
+    remedy = f"Number the labels: np.unique({name}, return_inverse=True)[1]."
+    require(values.dtype.kind in "biufUSO", name, got=f"dtype {values.dtype}", wanted="integers or strings", remedy=remedy)
     if values.dtype.kind == "f":
         missing = np.isnan(values)
         _none_missing(missing, name)
         large = np.abs(values) >= (2**24 if values.dtype.itemsize == 4 else 2**11 if values.dtype.itemsize == 2 else LARGEST)
-        require(
-            not large.any(),
-            name,
-            got=f"{values[large][:1]} as {values.dtype}",
-            wanted="integers as integers",
-            remedy="Numbers of this size in floating point may stand for several items: read them as int64.",
-        )
+        remedy = "Numbers of this size in floating point may stand for several items: read them as int64."
+        require(not large.any(), name, got=f"{values[large][:1]} as {values.dtype}", wanted="integers as integers", remedy=remedy)
     return values
 
 

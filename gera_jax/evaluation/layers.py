@@ -33,6 +33,13 @@ MEASURES = tuple(PREPARED)
 def layer_scores(x: Any, y: Any, *, measure: str = "mutual_knn", k: int | Literal["rice"] = "rice") -> np.ndarray:
     """Likeness of every layer of one encoder with every layer of the other, on the same items.
 
+    >>> rng = np.random.default_rng(0)
+    >>> shared, x = rng.normal(size=(60, 4)), rng.normal(size=(60, 3, 4))
+    >>> y = rng.normal(size=(60, 2, 4))
+    >>> x[:, 1], y[:, 0] = shared, 2 * shared
+    >>> np.unravel_index(layer_scores(x, y).argmax(), (3, 2))
+    (np.int64(1), np.int64(0))
+
     Args:
       x: [n, L, d_x] layers of one encoder; row i of x and of y are a known pair.
       y: [n, M, d_y] layers of the other.
@@ -41,18 +48,7 @@ def layer_scores(x: Any, y: Any, *, measure: str = "mutual_knn", k: int | Litera
 
     Returns:
       [L, M] float64; higher = more alike.
-
-    Cost: neighbours are searched once a layer, O(n^2 (L d_x + M d_y)); the other measures cost L M times one of them.
-
-    Raises:
-      InputError: no layer axis, row counts differ, an unknown measure, k not in 1..n-1, or NaN.
-
-    >>> rng = np.random.default_rng(0)
-    >>> shared, x = rng.normal(size=(60, 4)), rng.normal(size=(60, 3, 4))
-    >>> y = rng.normal(size=(60, 2, 4))
-    >>> x[:, 1], y[:, 0] = shared, 2 * shared
-    >>> np.unravel_index(layer_scores(x, y).argmax(), (3, 2))
-    (np.int64(1), np.int64(0))
+      Neighbours are searched once a layer, O(n^2 (L d_x + M d_y)); the other measures cost L M times one of them.
     """
     require_known(measure, MEASURES, "measure")
     x, y = real(x, "x"), real(y, "y")

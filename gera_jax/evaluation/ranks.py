@@ -30,22 +30,13 @@ class Positives(NamedTuple):
 def positives(n: int, m: int, query_groups: Any, candidate_groups: Any, names: tuple[str, str]) -> Positives:
     """Right candidates: the same row number, or every row of the same group; every query needs at least one."""
     if query_groups is None and candidate_groups is None:
-        require(
-            n == m,
-            f"{names[1]} rows",
-            got=f"{m} rows against {n} rows of {names[0]}",
-            wanted="equal row counts, row i matching row i",
-            remedy=f"Give {names[0]}_groups and {names[1]}_groups where an item has several rows.",
-        )
+        wanted = "equal row counts, row i matching row i"
+        remedy = f"Give {names[0]}_groups and {names[1]}_groups where an item has several rows."
+        require(n == m, f"{names[1]} rows", got=f"{m} rows against {n} rows of {names[0]}", wanted=wanted, remedy=remedy)
         return Positives(np.arange(n + 1), np.arange(n))
     for name, groups, rows in ((names[0], query_groups, n), (names[1], candidate_groups, m)):
-        require(
-            groups is not None,
-            f"{name}_groups",
-            got="None",
-            wanted="the item number of each row",
-            remedy="Groups are needed on both sides, or on neither.",
-        )
+        remedy = "Groups are needed on both sides, or on neither."
+        require(groups is not None, f"{name}_groups", got="None", wanted="the item number of each row", remedy=remedy)
         shape = np.asarray(groups).shape
         require(shape == (rows,), f"{name}_groups", got=f"shape {shape}", wanted=f"one item number for each of the {rows} rows")
     named = f"{names[0]}_groups", f"{names[1]}_groups"
@@ -55,16 +46,20 @@ def positives(n: int, m: int, query_groups: Any, candidate_groups: Any, names: t
     first = np.searchsorted(in_order, query_groups, "left")
     count = np.searchsorted(in_order, query_groups, "right") - first
     lonely = np.flatnonzero(count == 0)
-    require(
-        lonely.size == 0,
-        f"{names[0]}_groups",
-        got=f"{lonely.size} of {n} queries with no right row among {names[1]} (first: row {lonely[:1]})",
-        wanted=f"every group of {names[0]} present in {names[1]}_groups",
-        remedy="Drop those queries, or add their rows to the gallery.",
-    )
+    got = f"{lonely.size} of {n} queries with no right row among {names[1]} (first: row {lonely[:1]})"
+    wanted = f"every group of {names[0]} present in {names[1]}_groups"
+    remedy = "Drop those queries, or add their rows to the gallery."
+    require(lonely.size == 0, f"{names[0]}_groups", got=got, wanted=wanted, remedy=remedy)
     start = np.concatenate([[0], np.cumsum(count)])
     column = np.arange(start[-1]) + np.repeat(first - start[:-1], count)
     return Positives(start, order[column])
+
+
+def positives_both_ways(
+    n: int, m: int, x_groups: Any, y_groups: Any, names: tuple[str, str] = ("x", "y")
+) -> tuple[Positives, Positives]:
+    """`positives` of the rows of x among those of y, and of the rows of y among those of x."""
+    return positives(n, m, x_groups, y_groups, names), positives(m, n, y_groups, x_groups, names[::-1])
 
 
 def unit_rows(x: np.ndarray) -> np.ndarray:
@@ -81,13 +76,9 @@ def unit_rows(x: np.ndarray) -> np.ndarray:
 def unit_pair(x: Any, y: Any, names: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
     """Both sides as unit rows of one float type; the widths must agree."""
     x, y = rows_of(x, names[0]), rows_of(y, names[1])
-    require(
-        x.shape[1] == y.shape[1],
-        f"{names[1]} width",
-        got=f"{y.shape[1]} against {x.shape[1]} of {names[0]}",
-        wanted="rows of one shared space",
-        remedy="Project both sides first (transform_x, transform_y).",
-    )
+    got, wanted = f"{y.shape[1]} against {x.shape[1]} of {names[0]}", "rows of one shared space"
+    remedy = "Project both sides first (transform_x, transform_y)."
+    require(x.shape[1] == y.shape[1], f"{names[1]} width", got=got, wanted=wanted, remedy=remedy)
     x, y = unit_rows(x), unit_rows(y)
     dtype = np.promote_types(x.dtype, y.dtype)
     return x.astype(dtype, copy=False), y.astype(dtype, copy=False)

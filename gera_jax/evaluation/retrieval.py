@@ -24,6 +24,11 @@ def retrieval_metrics(
 ) -> dict[str, float]:
     """Recall at k, median rank and mean rank of cosine retrieval, both ways and averaged.
 
+    >>> import numpy as np
+    >>> metrics = retrieval_metrics(np.eye(4), np.eye(4)[[0, 1, 3, 2]], ks=(1, 2))
+    >>> metrics["x_to_y/R@1"], metrics["mean/mean_rank"]
+    (0.5, 2.0)
+
     Args:
       x: [n, d] rows in the shared space; any float type. Need not have unit length: scores are cosines.
       y: [m, d]; row i matches row i of x unless groups are given.
@@ -37,27 +42,17 @@ def retrieval_metrics(
       "x_to_y/R@1" ... in [0, 1] (chance k / m); "x_to_y/median_rank", "x_to_y/mean_rank" (1 = best, chance
       (m + 1) / 2; `chance_level` for several right rows); the same under "y_to_x/" and, averaged, "mean/". Rows tied with the
       right one cost half a rank each. A NaN score ranks last and is never a success, so a model of NaN gets R@k = 0.
-
-    Cost: O(n m d) twice. Memory: one block.
+      O(n m d) twice. Memory: one block.
 
     Raises:
       InputError: unequal rows without groups, groups on one side only, a query with no right row.
-
-    >>> import numpy as np
-    >>> metrics = retrieval_metrics(np.eye(4), np.eye(4)[[0, 1, 3, 2]], ks=(1, 2))
-    >>> metrics["x_to_y/R@1"], metrics["mean/mean_rank"]
-    (0.5, 2.0)
     """
     ks = counts(ks)
     x, y = ranks.unit_pair(x, y, names)
     tie = ranks.tie_width(x.dtype)
-    forward = ranks.positives(len(x), len(y), x_groups, y_groups, names)
-    backward = ranks.positives(len(y), len(x), y_groups, x_groups, (names[1], names[0]))
-    return ranks.both_ways(
-        names,
-        _recalls(_product(x, y, block_size), forward, len(x), ks, tie),
-        _recalls(_product(y, x, block_size), backward, len(y), ks, tie),
-    )
+    forward, backward = ranks.positives_both_ways(len(x), len(y), x_groups, y_groups, names)
+    x_to_y = _recalls(_product(x, y, block_size), forward, len(x), ks, tie)
+    return ranks.both_ways(names, x_to_y, _recalls(_product(y, x, block_size), backward, len(y), ks, tie))
 
 
 def retrieval_metrics_from_scores(
@@ -71,27 +66,27 @@ def retrieval_metrics_from_scores(
 ) -> dict[str, float]:
     """`retrieval_metrics` of a score matrix [n, m] that you have already (higher = closer).
 
-    Only exactly equal scores are ties here, in whatever type they come (64-bit integers and long doubles are not rounded). Same
-    keys, same rules for NaN.
-
     >>> import numpy as np
     >>> retrieval_metrics_from_scores(np.full((3, 3), np.nan))["mean/R@1"]
     0.0
+
+    Only exactly equal scores are ties here, in whatever type they come (64-bit integers and long doubles are not rounded). Same
+    keys, same rules for NaN.
     """
     ks = counts(ks)
     scores = scores_of(scores, "scores")
     n, m = scores.shape
-    forward = ranks.positives(n, m, x_groups, y_groups, names)
-    backward = ranks.positives(m, n, y_groups, x_groups, (names[1], names[0]))
-    return ranks.both_ways(
-        names,
-        _recalls(_given(scores, block_size), forward, n, ks, 0.0),
-        _recalls(_given(scores.T, block_size), backward, m, ks, 0.0),
-    )
+    forward, backward = ranks.positives_both_ways(n, m, x_groups, y_groups, names)
+    x_to_y = _recalls(_given(scores, block_size), forward, n, ks, 0.0)
+    return ranks.both_ways(names, x_to_y, _recalls(_given(scores.T, block_size), backward, m, ks, 0.0))
 
 
 def foscttm(x: Any, y: Any, *, x_groups: Any = None, y_groups: Any = None, block_size: int = 1024) -> float:
     """Fraction of samples closer than the true match, by cosine, mean over both directions.
+
+    >>> import numpy as np
+    >>> foscttm(np.eye(4), np.eye(4))
+    0.0
 
     Args:
       x: [n, d] rows in the shared space; any float type, any length.
@@ -103,25 +98,18 @@ def foscttm(x: Any, y: Any, *, x_groups: Any = None, y_groups: Any = None, block
 
     Returns:
       In [0, 1]: 0 perfect, 1/2 chance, 1 reversed. Ties count half, a NaN score counts 1.
-
-    Cost: O(n m d) twice, plus O(n m g) with g right rows to a query.
+      O(n m d) twice, plus O(n m g) with g right rows to a query.
 
     Raises:
       InputError: as `retrieval_metrics`; also where a query has no wrong row to be compared with.
 
     Source: Liu et al., "Jointly embedding multiple single-cell omics measurements" (2019).
-
-    >>> import numpy as np
-    >>> foscttm(np.eye(4), np.eye(4))
-    0.0
     """
     x, y = ranks.unit_pair(x, y, ("x", "y"))
     tie = ranks.tie_width(x.dtype)
-    forward = ranks.positives(len(x), len(y), x_groups, y_groups, ("x", "y"))
-    backward = ranks.positives(len(y), len(x), y_groups, x_groups, ("y", "x"))
-    return (
-        _closer(_product(x, y, block_size), forward, len(y), tie) + _closer(_product(y, x, block_size), backward, len(x), tie)
-    ) / 2
+    forward, backward = ranks.positives_both_ways(len(x), len(y), x_groups, y_groups)
+    x_to_y = _closer(_product(x, y, block_size), forward, len(y), tie)
+    return (x_to_y + _closer(_product(y, x, block_size), backward, len(x), tie)) / 2
 
 
 def foscttm_from_scores(scores: Any, *, x_groups: Any = None, y_groups: Any = None, block_size: int = 1024) -> float:
@@ -133,8 +121,7 @@ def foscttm_from_scores(scores: Any, *, x_groups: Any = None, y_groups: Any = No
     """
     scores = scores_of(scores, "scores")
     n, m = scores.shape
-    forward = ranks.positives(n, m, x_groups, y_groups, ("x", "y"))
-    backward = ranks.positives(m, n, y_groups, x_groups, ("y", "x"))
+    forward, backward = ranks.positives_both_ways(n, m, x_groups, y_groups)
     return (_closer(_given(scores, block_size), forward, m, 0.0) + _closer(_given(scores.T, block_size), backward, n, 0.0)) / 2
 
 
@@ -161,13 +148,9 @@ def _recalls(score_blocks: _Blocks, right: ranks.Positives, n: int, ks: tuple[in
 
 
 def _closer(score_blocks: _Blocks, right: ranks.Positives, m: int, tie: float) -> float:
-    require(
-        int(np.diff(right.start).max()) < m,
-        "foscttm",
-        got="a query to which every row is a right answer",
-        wanted="at least one wrong row for each query",
-        remedy="Evaluate on two items or more.",
-    )
+    got, wanted = "a query to which every row is a right answer", "at least one wrong row for each query"
+    remedy = "Evaluate on two items or more."
+    require(int(np.diff(right.start).max()) < m, "foscttm", got=got, wanted=wanted, remedy=remedy)
     total = 0.0
     for first, last, scores in score_blocks:
         total += float(np.sum(ranks.fraction_closer(scores, right, first, last, tie)))

@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 
 from gera_jax.checks import require, require_known
-from gera_jax.ops import at_least_float32
+from gera_jax.ops.numerics import at_least_float32
 
 Game = Callable[[jax.Array], jax.Array]
 MAX_PLAYERS = 20  # 2^20 coalitions
@@ -29,18 +29,15 @@ class SampledValues(NamedTuple):
 def shapley_values(game: Game, players: int) -> np.ndarray:
     """Each player's mean marginal contribution over all orders: sum_C |C|! (n - |C| - 1)! / n! (v(C + i) - v(C)).
 
+    >>> shapley_values(lambda c: jnp.where(c[0] & c[1], 6.0, 0.0) + jnp.where(c[2], 1.0, 0.0), 3).round(6).tolist()
+    [3.0, 3.0, 1.0]
+
     Args:
       game: bool [n], True = in the coalition, to a scalar; a JAX function. v of nobody may be anything.
       players: n, 1 to 20.
 
     Returns:
       float64 [n]; their sum is v(all) - v(nobody). 2^n evaluations, in blocks.
-
-    Raises:
-      ValueError: players outside of 1 to 20.
-
-    >>> shapley_values(lambda c: jnp.where(c[0] & c[1], 6.0, 0.0) + jnp.where(c[2], 1.0, 0.0), 3).round(6).tolist()
-    [3.0, 3.0, 1.0]
 
     Source: Shapley 1953.
     """
@@ -57,6 +54,9 @@ def shapley_values(game: Game, players: int) -> np.ndarray:
 def shapley_interactions(game: Game, players: int, *, index: Literal["shapley", "banzhaf"] = "shapley") -> np.ndarray:
     """How much more two players bring together: sum_C w(|C|) (v(C + i + j) - v(C + i) - v(C + j) + v(C)), C without both.
 
+    >>> shapley_interactions(lambda c: jnp.where(c[0] & c[1], 6.0, 0.0) + jnp.where(c[2], 1.0, 0.0), 3)[0].round(6).tolist()
+    [nan, 6.0, 0.0]
+
     Args:
       game: bool [n] to a scalar; a JAX function.
       players: n, 2 to 20.
@@ -64,12 +64,6 @@ def shapley_interactions(game: Game, players: int, *, index: Literal["shapley", 
 
     Returns:
       float64 [n, n], symmetric, NaN on its diagonal. 2^n evaluations, O(n^2 2^n) time.
-
-    Raises:
-      ValueError: players outside of 2 to 20, an unknown index.
-
-    >>> shapley_interactions(lambda c: jnp.where(c[0] & c[1], 6.0, 0.0) + jnp.where(c[2], 1.0, 0.0), 3)[0].round(6).tolist()
-    [nan, 6.0, 0.0]
 
     Source: Grabisch and Roubens 1999.
     """
@@ -94,6 +88,10 @@ def shapley_interactions(game: Game, players: int, *, index: Literal["shapley", 
 def sampled_shapley_values(game: Game, players: int, *, orders: int, seed: int = 0) -> SampledValues:
     """Shapley values from random orders, each taken forwards and backwards.
 
+    >>> found = sampled_shapley_values(lambda c: jnp.where(c[0] & c[1], 6.0, 0.0) + jnp.where(c[2], 1.0, 0.0), 3, orders=50)
+    >>> found.values.round(6).tolist()  # backwards is the mirror of forwards here: no error is left
+    [3.0, 3.0, 1.0]
+
     Args:
       game: bool [n] to a scalar; a JAX function.
       players: n.
@@ -103,13 +101,6 @@ def sampled_shapley_values(game: Game, players: int, *, orders: int, seed: int =
     Returns:
       values float64 [n], unbiased, summing to v(all) - v(nobody) whatever the orders; standard_error [n] from the spread of
       the pairs. 2 orders (n + 1) evaluations.
-
-    Raises:
-      ValueError: orders below 2, no player.
-
-    >>> found = sampled_shapley_values(lambda c: jnp.where(c[0] & c[1], 6.0, 0.0) + jnp.where(c[2], 1.0, 0.0), 3, orders=50)
-    >>> found.values.round(6).tolist()  # backwards is the mirror of forwards here: no error is left
-    [3.0, 3.0, 1.0]
 
     Source: Castro, Gómez and Tejada 2009; antithetic orders as in Mitchell et al. 2022, arXiv 2104.12199.
     """
@@ -134,24 +125,14 @@ def sampled_shapley_values(game: Game, players: int, *, orders: int, seed: int =
 def _check_scalar(game: Game, players: int) -> None:
     """One number a coalition: [1] would broadcast against the weights and give a multiple of the answer."""
     shapes = [leaf.shape for leaf in jax.tree.leaves(jax.eval_shape(game, jax.ShapeDtypeStruct((players,), bool)))]
-    require(
-        shapes == [()],
-        "game",
-        got=f"a value of shape {', '.join(map(str, shapes))}",
-        wanted="one number, shape ()",
-        remedy="Sum or index the value inside the game.",
-    )
+    wanted, remedy = "one number, shape ()", "Sum or index the value inside the game."
+    require(shapes == [()], "game", got=f"a value of shape {', '.join(map(str, shapes))}", wanted=wanted, remedy=remedy)
 
 
 def _enumerate(game: Game, players: int) -> tuple[np.ndarray, np.ndarray]:
     """Value and size of every coalition; bit i of its number says whether player i is in it."""
-    require(
-        1 <= players <= MAX_PLAYERS,
-        "players",
-        got=players,
-        wanted=f"1 to {MAX_PLAYERS}",
-        remedy="Use sampled_shapley_values for more.",
-    )
+    remedy = "Use sampled_shapley_values for more."
+    require(1 <= players <= MAX_PLAYERS, "players", got=players, wanted=f"1 to {MAX_PLAYERS}", remedy=remedy)
     _check_scalar(game, players)
     codes = np.arange(2**players)
     member = (codes[:, None] >> np.arange(players) & 1).astype(bool)

@@ -12,6 +12,9 @@ def shift_robustness(
 ) -> dict[str, float]:
     """What a shift costs, for each metric that both sides have: the drop, and the share above chance that is kept.
 
+    >>> {k: round(v, 3) for k, v in shift_robustness({"R@1": 0.8}, {"R@1": 0.5}, chance={"R@1": 0.2, "away/R@1": 0.2}).items()}
+    {'drop/R@1': 0.3, 'kept/R@1': 0.5}
+
     Args:
       home: metrics on rows like those of training (`retrieval_metrics`, `zero_shot_accuracy`, `few_shot_accuracy`, ...).
       away: the same metrics on another set, by the same model.
@@ -21,12 +24,6 @@ def shift_robustness(
     Returns:
       "drop/<name>" = home - away, and "kept/<name>" = (away - chance away) / (home - chance home): 1 = nothing lost, 0 = chance;
       left out where home is at chance itself.
-
-    Raises:
-      InputError: no metric in common.
-
-    >>> {k: round(v, 3) for k, v in shift_robustness({"R@1": 0.8}, {"R@1": 0.5}, chance={"R@1": 0.2, "away/R@1": 0.2}).items()}
-    {'drop/R@1': 0.3, 'kept/R@1': 0.5}
     """
     shared = [name for name in home if name in away]
     require(bool(shared), "away", got=f"{sorted(away)}", wanted=f"some of the metrics {sorted(home)}")

@@ -28,6 +28,11 @@ def neighbour_count(k: int | Literal["rice"], n: int) -> int:
 def mutual_knn(a: Any, b: Any, *, k: int | Literal["rice"] = 10, block_size: int = 1024) -> float:
     """Mean share of the k nearest rows (cosine, the row itself left out) that two spaces have in common.
 
+    >>> import numpy as np
+    >>> a = np.random.default_rng(0).normal(size=(30, 5))
+    >>> mutual_knn(a, 3 * a, k=4)
+    1.0
+
     Args:
       a: [n, d_a] rows of one space; any float type.
       b: [n, d_b] the same items in the other space; widths may differ.
@@ -37,18 +42,9 @@ def mutual_knn(a: Any, b: Any, *, k: int | Literal["rice"] = 10, block_size: int
     Returns:
       In [0, 1]: 1 = the same neighbours everywhere; chance k / (n - 1). A row with NaN in either space shares
       nothing.
-
-    Cost: O(n^2 (d_a + d_b)). Memory: two blocks.
-
-    Raises:
-      InputError: row counts differ, or k is not in 1..n-1.
+      O(n^2 (d_a + d_b)). Memory: two blocks.
 
     Source: Huh et al., "The Platonic Representation Hypothesis" (ICML 2024).
-
-    >>> import numpy as np
-    >>> a = np.random.default_rng(0).normal(size=(30, 5))
-    >>> mutual_knn(a, 3 * a, k=4)
-    1.0
     """
     a, b = rows_of(a, "a"), rows_of(b, "b")
     n = len(a)
@@ -74,25 +70,20 @@ def shared_neighbours(a: np.ndarray, b: np.ndarray) -> int:
 def linear_cka(a: Any, b: Any) -> float:
     """Linear centred kernel alignment ||A'B||^2 / (||A'A|| ||B'B||), Frobenius norms of centred matrices.
 
-    Args:
-      a: [n, d_a] rows of one space.
-      b: [n, d_b] the same items in the other space.
-
-    Returns:
-      In [0, 1]; 1 for spaces equal up to rotation and one scale; 0 when either space is constant; NaN for NaN.
-      Biased upwards where n is not much larger than the widths.
-
-    Cost: O(n d_a d_b), or O(n^2 (d_a + d_b)) if n is smaller than both widths. Computed in float64.
-
-    Raises:
-      InputError: row counts differ.
-
-    Source: Kornblith et al., "Similarity of Neural Network Representations Revisited" (ICML 2019).
-
     >>> import numpy as np
     >>> a = np.random.default_rng(0).normal(size=(30, 5))
     >>> round(linear_cka(a, 3 * a[:, ::-1] + 1), 6)
     1.0
+
+    Args:
+      a, b: [n, d_a], [n, d_b] the same items in two spaces.
+
+    Returns:
+      In [0, 1]; 1 for spaces equal up to rotation and one scale; 0 when either space is constant; NaN for NaN.
+      Biased upwards where n is not much larger than the widths.
+      O(n d_a d_b), or O(n^2 (d_a + d_b)) if n is smaller than both widths. Computed in float64.
+
+    Source: Kornblith et al., "Similarity of Neural Network Representations Revisited" (ICML 2019).
     """
     a, b = rows_of(a, "a"), rows_of(b, "b")
     _same_rows(a, b)
@@ -109,25 +100,20 @@ def linear_cka(a: Any, b: Any) -> float:
 def unbiased_cka(a: Any, b: Any) -> float:
     """CKA without the bias of small samples: HSIC is its estimate over distinct rows i, j, q, r.
 
-    Args:
-      a: [n, d_a] rows of one space, n >= 4.
-      b: [n, d_b] the same items in the other space.
-
-    Returns:
-      At most 1: 1 for spaces equal up to rotation and one scale, about 0 for independent ones whatever n and the widths are
-      (it can be below 0); 0 when either space has no structure of its own; NaN for NaN.
-
-    Cost: O(n d_a d_b): no n x n matrix is formed. Computed in float64.
-
-    Raises:
-      InputError: row counts differ, or fewer than 4 rows.
-
-    Source: Song et al., "Feature Selection via Dependence Maximization" (JMLR 2012), theorem 2.
-
     >>> import numpy as np
     >>> a = np.random.default_rng(0).normal(size=(30, 5))
     >>> round(unbiased_cka(a, 3 * a[:, ::-1]), 6)
     1.0
+
+    Args:
+      a, b: [n, d_a], [n, d_b] the same items in two spaces, n >= 4.
+
+    Returns:
+      At most 1: 1 for spaces equal up to rotation and one scale, about 0 for independent ones whatever n and the widths are
+      (it can be below 0); 0 when either space has no structure of its own; NaN for NaN.
+      O(n d_a d_b): no n x n matrix is formed. Computed in float64.
+
+    Source: Song et al., "Feature Selection via Dependence Maximization" (JMLR 2012), theorem 2.
     """
     a, b = rows_of(a, "a"), rows_of(b, "b")
     _same_rows(a, b)
@@ -152,29 +138,21 @@ def _unbiased_hsic(a: np.ndarray, b: np.ndarray) -> float:
 def cknna(a: Any, b: Any, *, k: int | Literal["rice"] = 10, block_size: int = 1024) -> float:
     """Kernel alignment over pairs that are neighbours in both spaces: CKA that looks at neighbourhoods only.
 
-    sum of (K_ij - mean K_i)(L_ij - mean L_i) over rows i and their common k nearest j, over the root of the same sums of either
-    space with itself; K, L are cosines.
-
-    Args:
-      a: [n, d_a] rows of one space.
-      b: [n, d_b] the same items in the other space.
-      k: neighbours, 1 <= k <= n - 1, or "rice" (`neighbour_count`).
-      block_size: rows of scores at once.
-
-    Returns:
-      1 for equal geometries, about 0 for independent ones; 0 when the rows of either space are all equal; NaN for NaN.
-
-    Cost: O(n^2 (d_a + d_b)). Memory: two blocks.
-
-    Raises:
-      InputError: row counts differ, or k is not in 1..n-1.
-
-    Source: Huh et al., "The Platonic Representation Hypothesis" (ICML 2024).
-
     >>> import numpy as np
     >>> a = np.random.default_rng(0).normal(size=(30, 5))
     >>> round(cknna(a, 3 * a, k=4), 6)
     1.0
+
+    sum of (K_ij - mean K_i)(L_ij - mean L_i) over rows i and their common k nearest j, over the root of the same sums of either
+    space with itself; K, L are cosines.
+
+    Args: as `mutual_knn`.
+
+    Returns:
+      1 for equal geometries, about 0 for independent ones; 0 when the rows of either space are all equal; NaN for NaN.
+      O(n^2 (d_a + d_b)). Memory: two blocks.
+
+    Source: Huh et al., "The Platonic Representation Hypothesis" (ICML 2024).
     """
     a, b = rows_of(a, "a"), rows_of(b, "b")
     n = len(a)
@@ -221,13 +199,8 @@ def _centred(x: np.ndarray) -> np.ndarray:
 
 
 def _same_rows(a: np.ndarray, b: np.ndarray) -> None:
-    require(
-        len(a) == len(b),
-        "b",
-        got=f"{len(b)} rows",
-        wanted=f"the same items as a ({len(a)} rows)",
-        remedy="Row i of b must be row i of a; join the two tables by id first.",
-    )
+    remedy = "Row i of b must be row i of a; join the two tables by id first."
+    require(len(a) == len(b), "b", got=f"{len(b)} rows", wanted=f"the same items as a ({len(a)} rows)", remedy=remedy)
 
 
 def _neighbours(z: np.ndarray, first: int, last: int, k: int) -> np.ndarray:

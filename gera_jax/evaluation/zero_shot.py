@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gera_jax.checks import require
+from gera_jax.checks import require, require_shape
 from gera_jax.evaluation import ranks
 from gera_jax.evaluation.inputs import counts
 from gera_jax.evaluation.labels import label_codes
@@ -17,6 +17,11 @@ def zero_shot_accuracy(
     x: Any, class_embeddings: Any, labels: Any, *, ks: Sequence[int] = (1, 5), class_labels: Any = None, block_size: int = 1024
 ) -> dict[str, float]:
     """Share of rows whose own class is among the k classes with the highest cosine.
+
+    >>> import numpy as np
+    >>> prompts = np.array([[1.0, 0.1], [1.0, -0.1], [0.0, 1.0]])
+    >>> zero_shot_accuracy(np.eye(2), prompts, ["cat", "dog"], ks=(1,), class_labels=["cat", "cat", "dog"])
+    {'accuracy@1': 1.0, 'class_accuracy@1': 1.0}
 
     Args:
       x: [n, d] rows in the shared space; any float type.
@@ -34,11 +39,6 @@ def zero_shot_accuracy(
       InputError: a label that no class row has, sizes that do not fit.
 
     Source: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision" (ICML 2021).
-
-    >>> import numpy as np
-    >>> prompts = np.array([[1.0, 0.1], [1.0, -0.1], [0.0, 1.0]])
-    >>> zero_shot_accuracy(np.eye(2), prompts, ["cat", "dog"], ks=(1,), class_labels=["cat", "cat", "dog"])
-    {'accuracy@1': 1.0, 'class_accuracy@1': 1.0}
     """
     ks = counts(ks)
     x, prompts = ranks.unit_pair(x, class_embeddings, ("x", "class_embeddings"))
@@ -47,21 +47,14 @@ def zero_shot_accuracy(
     require(
         codes.shape == (len(x),), "labels", got=f"shape {codes.shape}", wanted=f"one class for each of the {len(x)} rows of x"
     )
-    require(
-        prompt_class.shape == (len(prompts),),
-        "class_labels",
-        got=f"shape {prompt_class.shape}",
-        wanted=f"one class for each of the {len(prompts)} rows of class_embeddings",
-    )
+    wanted = f"one class for each of the {len(prompts)} rows of class_embeddings"
+    require_shape(prompt_class, (len(prompts),), "class_labels", wanted=wanted)
     names, inverse = np.unique(prompt_class, return_inverse=True)
     unknown = ~np.isin(codes, names)
-    require(
-        not unknown.any(),
-        "labels",
-        got=f"{int(unknown.sum())} rows of a class without an embedding (first: {np.asarray(labels)[unknown][:1]})",
-        wanted=f"only the {len(names)} classes of class_embeddings",
-        remedy="Labels are row numbers of class_embeddings, from 0, unless class_labels is given.",
-    )
+    got = f"{int(unknown.sum())} rows of a class without an embedding (first: {np.asarray(labels)[unknown][:1]})"
+    wanted = f"only the {len(names)} classes of class_embeddings"
+    remedy = "Labels are row numbers of class_embeddings, from 0, unless class_labels is given."
+    require(not unknown.any(), "labels", got=got, wanted=wanted, remedy=remedy)
     classes = np.zeros((len(names), x.shape[1]), x.dtype)
     np.add.at(classes, inverse, prompts)
     classes = ranks.unit_rows(classes)  # the sum points where the mean does

@@ -1,4 +1,8 @@
-"""From points to graphs: neighbours, affinities, Laplacians, diffusion and heat operators, and the distances made of them."""
+"""From points to graphs: neighbours, affinities, Laplacians, diffusion and heat operators, and the distances made of them.
+
+Wrong shapes, unknown words, and numbers out of range raise `InputError` in every function; "Raises" names what a function has
+beyond that.
+"""
 
 from gera_jax.graphs.affinity import affinity
 from gera_jax.graphs.filter import diffusion_filter

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gera_jax.checks import require, require_known
-from gera_jax.ops import at_least_float32, median_of_nonnegative
+from gera_jax.ops.numerics import at_least_float32, median_of_nonnegative
 
 Array = jax.Array
 
@@ -28,6 +28,13 @@ def affinity(
     mask: Array | None = None,
 ) -> Array:
     """Affinity of all pairs of points: exp(-d_ij^2 / (scale * median(d^2))) with the defaults.
+
+    >>> import jax.numpy as jnp
+    >>> d2 = jnp.array([[0.0, 1.0, 9.0], [1.0, 0.0, 4.0], [9.0, 4.0, 0.0]])
+    >>> affinity(d2, median_diagonal=True)
+    Array([[1.        , 0.60653067, 0.011109  ],
+           [0.60653067, 1.        , 0.13533528],
+           [0.011109  , 0.13533528, 1.        ]], dtype=float32)
 
     Args:
       sq_distances: [..., m, m] symmetric, >= 0, as from `ops.squared_distances`; bfloat16 is computed in float32.
@@ -47,17 +54,7 @@ def affinity(
       [..., m, m], float32 or better, symmetric, in [0, 1], 1 on the diagonal; masked rows and columns are 0. Gradient goes
       to the distances, not through the bandwidth. Invariant to the scale of the points unless `bandwidth` is a number.
 
-    Raises:
-      ValueError: not square, unknown kernel or bandwidth, or a scale, decay, k or bandwidth that is not above 0.
-
     Source: Shnitzer et al. 2022 (median), Zelnik-Manor & Perona 2004 (self-tuning, k = 7), Moon et al. 2019 (alpha decay).
-
-    >>> import jax.numpy as jnp
-    >>> d2 = jnp.array([[0.0, 1.0, 9.0], [1.0, 0.0, 4.0], [9.0, 4.0, 0.0]])
-    >>> affinity(d2, median_diagonal=True)
-    Array([[1.        , 0.60653067, 0.011109  ],
-           [0.60653067, 1.        , 0.13533528],
-           [0.011109  , 0.13533528, 1.        ]], dtype=float32)
     """
     _check(sq_distances, kernel, bandwidth, mask, scale=scale, k=k, decay=decay)
     squared = at_least_float32(sq_distances)
@@ -119,13 +116,8 @@ _KERNELS = {"gaussian": _gaussian, "alpha_decay": _alpha_decay}
 
 def _check(sq_distances: Array, kernel: str, bandwidth: str | float, mask: Array | None, **positive: float) -> None:
     shape = jnp.shape(sq_distances)
-    require(
-        len(shape) >= 2 and shape[-1] == shape[-2],
-        "sq_distances",
-        got=f"shape {shape}",
-        wanted="[..., m, m]",
-        remedy="Give ops.squared_distances(x).",
-    )
+    remedy = "Give ops.squared_distances(x)."
+    require(len(shape) >= 2 and shape[-1] == shape[-2], "sq_distances", got=f"shape {shape}", wanted="[..., m, m]", remedy=remedy)
     if mask is not None:
         require(mask.shape[-1] == shape[-1], "mask", got=f"shape {mask.shape}", wanted=f"[..., {shape[-1]}], one entry per point")
     require_known(kernel, _KERNELS, "kernel")

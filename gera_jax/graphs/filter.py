@@ -23,6 +23,12 @@ def diffusion_filter(
 ) -> np.ndarray:
     """l2((1 - strength) x_i + strength sum_j P_ij pool_j), P = row-normalised exp((cos(x_i, pool_j) - 1) / temperature).
 
+    >>> import numpy as np
+    >>> pool = np.array([[1.0, 0.0], [0.0, 1.0]])
+    >>> diffusion_filter(pool, pool, k=1, strength=0.5, exclude_self=np.arange(2))
+    array([[0.70710677, 0.70710677],
+           [0.70710677, 0.70710677]], dtype=float32)
+
     The sum runs over the k nearest rows of the pool by cosine. A new row looks at pool rows only, so nothing is refitted.
 
     Args:
@@ -37,15 +43,6 @@ def diffusion_filter(
 
     Returns:
       float32 [n, d] of unit rows (a zero row stays 0). NumPy in, NumPy out; no gradient.
-
-    Raises:
-      ValueError: temperature or strength out of range, k as in `knn`.
-
-    >>> import numpy as np
-    >>> pool = np.array([[1.0, 0.0], [0.0, 1.0]])
-    >>> diffusion_filter(pool, pool, k=1, strength=0.5, exclude_self=np.arange(2))
-    array([[0.70710677, 0.70710677],
-           [0.70710677, 0.70710677]], dtype=float32)
     """
     require(temperature > 0, "temperature", got=temperature, wanted="a number above 0")
     require(0 <= strength <= 1, "strength", got=strength, wanted="a number from 0 to 1")

@@ -9,18 +9,18 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from gera_jax.checks import fail, require
-from gera_jax.ops import at_least_float32, safe_normalize, sanitize, squared_distances, unit_factor
+from gera_jax.ops.distances import squared_distances
+from gera_jax.ops.numerics import at_least_float32, safe_normalize, sanitize, unit_factor
 
 
-def geodesic_similarity(
-    v: Array,
-    source: Array,
-    *,
-    k: int = 5,
-    cutoff: float = 0.5,
-    mask: Array | None = None,
-) -> Array:
+def geodesic_similarity(v: Array, source: Array, *, k: int = 5, cutoff: float = 0.5, mask: Array | None = None) -> Array:
     """g_ij = 1 - D_ij where D_ij <= cutoff, else 0, with D_ij the length of the shortest path from point source_i to point j.
+
+    >>> import jax.numpy as jnp
+    >>> angle = jnp.deg2rad(jnp.array([0.0, 20.0, 45.0, 75.0, 120.0, 180.0]))
+    >>> v = jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=1)
+    >>> print(*(f"{value:.6f}" for value in geodesic_similarity(v, jnp.array([0]), k=2)[0]))
+    1.000000 0.939693 0.846000 0.712026 0.000000 0.000000
 
     Edges run from each point to its k nearest others by Euclidean distance (of equal distances to the first); an edge is
     1 - cos long. Min-plus relaxation over all edges at once under `lax.while_loop`, until nothing changes: no host, so it runs
@@ -36,15 +36,6 @@ def geodesic_similarity(
     Returns:
       [S, N] in {0} or [1 - cutoff, 1], float32 or better: 1 at the source, 0 where no path within the cutoff leads (points of
       another component, masked points, every point of a masked source). O(N^2 d + hops S N k) time, O(N^2 + S N k) memory.
-
-    Raises:
-      ValueError: wrong ranks, k outside of 1 to N - 1, a cutoff outside of (0, 1], a mask of another length.
-
-    >>> import jax.numpy as jnp
-    >>> angle = jnp.deg2rad(jnp.array([0.0, 20.0, 45.0, 75.0, 120.0, 180.0]))
-    >>> v = jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=1)
-    >>> print(*(f"{value:.6f}" for value in geodesic_similarity(v, jnp.array([0]), k=2)[0]))
-    1.000000 0.939693 0.846000 0.712026 0.000000 0.000000
 
     Source: G2L, arXiv 2307.14277. Differs from the authors' code (SciPy on the host): equal points are joined by an edge of
     length 0, which a sparse matrix drops without a word.
@@ -88,24 +79,10 @@ def _check(v: Array, source: Array, k: int, cutoff: float, mask: Array | None) -
     require(v.ndim == 2, "v", got=f"shape {v.shape}", wanted="[points, features]", remedy="Use jax.vmap over recordings.")
     if source.ndim != 1 or not jnp.issubdtype(source.dtype, jnp.integer):
         fail("source", got=f"{source.dtype} {source.shape}", wanted="integers [S], positions in v")
-    require(
-        1 <= k < max(len(v), 2),
-        "k",
-        got=k,
-        wanted=f"1 to {len(v) - 1}, for {len(v)} points",
-        remedy="Lower k or give more points.",
-    )
-    require(
-        math.isfinite(cutoff) and 0 < cutoff <= 1,
-        "cutoff",
-        got=cutoff,
-        wanted="above 0 and at most 1",
-        remedy="A path's length is a sum of 1 - cosine.",
-    )
+    remedy = "Lower k or give more points."
+    require(1 <= k < max(len(v), 2), "k", got=k, wanted=f"1 to {len(v) - 1}, for {len(v)} points", remedy=remedy)
+    remedy = "A path's length is a sum of 1 - cosine."
+    require(math.isfinite(cutoff) and 0 < cutoff <= 1, "cutoff", got=cutoff, wanted="above 0 and at most 1", remedy=remedy)
     if mask is not None:
-        require(
-            jax.numpy.shape(mask) == (len(v),) and jnp.asarray(mask).dtype == jnp.bool_,
-            "mask",
-            got=f"{jnp.asarray(mask).dtype} {jnp.shape(mask)}",
-            wanted=f"bool [{len(v)}], True = a real point",
-        )
+        got, wanted = f"{jnp.asarray(mask).dtype} {jnp.shape(mask)}", f"bool [{len(v)}], True = a real point"
+        require(jax.numpy.shape(mask) == (len(v),) and jnp.asarray(mask).dtype == jnp.bool_, "mask", got=got, wanted=wanted)

@@ -12,7 +12,7 @@ from jax import lax
 
 from gera_jax.checks import fail, require, require_known
 from gera_jax.graphs.heat_sparse import SPARSE, chebyshev_table
-from gera_jax.ops import at_least_float32
+from gera_jax.ops.numerics import at_least_float32
 
 Method = Literal["chebyshev", "euler", "exact", "lowrank"]
 Array = jax.Array
@@ -30,6 +30,11 @@ def heat_kernel(
     lambda_max: float | None = None,
 ) -> Any:
     """exp(-t L) B: heat that starts as the columns of B and spreads over the graph for the time t.
+
+    >>> import jax.numpy as jnp
+    >>> pair = jnp.array([[1.0, -1.0], [-1.0, 1.0]])
+    >>> [[f"{v:.4f}" for v in row] for row in heat_kernel(pair, t=1.0, method="exact")]
+    [['0.5677', '0.4323'], ['0.4323', '0.5677']]
 
     "chebyshev" sum_k c_k T_k(2 L / lambda_max - I) B with c_k = 2 ive(k, -t lambda_max / 2) (c_0 halved); the degree is the
     smallest whose remainder sum |c_k| is below `tolerance`, about sqrt(t lambda_max log(1 / tolerance)). All t share one
@@ -60,11 +65,6 @@ def heat_kernel(
 
     Source: Marcotte et al. 2021 (Chebyshev), Huguet et al. 2023. Differs from the authors' code: the degree follows t and is
     not a constant, and "euler" runs.
-
-    >>> import jax.numpy as jnp
-    >>> pair = jnp.array([[1.0, -1.0], [-1.0, 1.0]])
-    >>> [[f"{v:.4f}" for v in row] for row in heat_kernel(pair, t=1.0, method="exact")]
-    [['0.5677', '0.4323'], ['0.4323', '0.5677']]
     """
     require_known(method, SPARSE, "method")
     shape = np.shape(laplacian)
@@ -73,12 +73,8 @@ def heat_kernel(
     require(rank >= 1, "rank", got=rank, wanted="at least 1")
     require(0 < tolerance < 1, "tolerance", got=tolerance, wanted="a number between 0 and 1")
     if b is not None:
-        require(
-            np.ndim(b) in (1, 2) and np.shape(b)[0] == shape[0],
-            "b",
-            got=f"shape {np.shape(b)}",
-            wanted=f"[{shape[0]}, columns], one row per node",
-        )
+        wanted = f"[{shape[0]}, columns], one row per node"
+        require(np.ndim(b) in (1, 2) and np.shape(b)[0] == shape[0], "b", got=f"shape {np.shape(b)}", wanted=wanted)
     times = _times(t)
     options = dict(tolerance=tolerance, steps=steps, rank=min(rank, shape[0]), lambda_max=lambda_max)
     if sp.issparse(laplacian):
@@ -109,20 +105,12 @@ def _times(t: Any) -> Any:
 
 def _dense_chebyshev(matrix, block, times, *, tolerance, lambda_max, **_):
     if isinstance(times, jax.core.Tracer):
-        fail(
-            "t",
-            got="a traced time",
-            wanted="a number: the degree of the polynomial follows from it",
-            remedy='Use method="exact" or "euler".',
-        )
+        remedy = 'Use method="exact" or "euler".'
+        fail("t", got="a traced time", wanted="a number: the degree of the polynomial follows from it", remedy=remedy)
     if lambda_max is None:
         if isinstance(matrix, jax.core.Tracer):
-            fail(
-                "lambda_max",
-                got="None under jit or grad",
-                wanted="an upper bound of the eigenvalues",
-                remedy='Give lambda_max, or use method="exact" or "euler".',
-            )
+            remedy = 'Give lambda_max, or use method="exact" or "euler".'
+            fail("lambda_max", got="None under jit or grad", wanted="an upper bound of the eigenvalues", remedy=remedy)
         lambda_max = float(jnp.max(jnp.sum(jnp.abs(matrix), axis=1)))
     lambda_max = max(float(lambda_max), 1e-30)
     c = jnp.asarray(chebyshev_table(times, lambda_max, tolerance), matrix.dtype)

@@ -22,6 +22,12 @@ def heat_geodesic_distance(
 ) -> Any:
     """d_ij^2 = 4 t (-log H_ij + sigma log((H_ii + H_jj) / 2)), then (1 - rho) d_ij + rho |d_i. - d_j.|.
 
+    >>> import jax.numpy as jnp
+    >>> heat = jnp.array([[0.567668, 0.432332], [0.432332, 0.567668]])
+    >>> print(heat_geodesic_distance(heat, t=1.0).round(5), heat_geodesic_distance(heat, t=1.0, sigma=0.0)[0, 1].round(5))
+    [[0.      1.04373]
+     [1.04373 0.     ]] 1.83146
+
     Varadhan's formula d^2 = lim -4 t log h_t for t -> 0; the term with sigma divides the volume that the heat fills out of it, so
     that sigma = 1 gives d_ii = 0 and d >= 0 always. rho = 1 compares whole rows, as diffusion maps and PHATE do.
 
@@ -39,29 +45,15 @@ def heat_geodesic_distance(
       Distances of the shape of `heat`, >= 0, in units of 1 / sqrt(L); symmetric for a symmetric `heat`. NumPy for NumPy, else a
       JAX array in float32 or better with a finite gradient to `heat`. No metric in general: the triangle inequality can fail.
 
-    Raises:
-      ValueError: wrong shapes, t <= 0 or NaN, sigma or rho outside [0, 1] (where they are known).
-
     Source: Huguet et al. 2023, definition 4.1. Differs from the authors' code: logs of max(H, floor), not of H + 1e-16.
-
-    >>> import jax.numpy as jnp
-    >>> heat = jnp.array([[0.567668, 0.432332], [0.432332, 0.567668]])
-    >>> print(heat_geodesic_distance(heat, t=1.0).round(5), heat_geodesic_distance(heat, t=1.0, sigma=0.0)[0, 1].round(5))
-    [[0.      1.04373]
-     [1.04373 0.     ]] 1.83146
     """
     xp: Any = np if isinstance(heat, np.ndarray) else jnp
     heat = heat if xp is np else jnp.asarray(heat)
     shape = heat.shape
     require(len(shape) >= 2, "heat", got=f"shape {shape}", wanted="[..., n, n] or [n, m]")
     if columns is None:
-        require(
-            shape[-1] == shape[-2],
-            "heat",
-            got=f"shape {shape}",
-            wanted="[..., n, n]",
-            remedy="For some columns only give diagonal [n] and columns [m] as well.",
-        )
+        remedy = "For some columns only give diagonal [n] and columns [m] as well."
+        require(shape[-1] == shape[-2], "heat", got=f"shape {shape}", wanted="[..., n, n]", remedy=remedy)
     check_parameters(t=t, sigma=sigma, rho=rho)
     own = xp.diagonal(heat, axis1=-2, axis2=-1) if diagonal is None else diagonal
     other = own if columns is None else own[columns]
@@ -99,11 +91,11 @@ def _triplets(distance: Any, rho: Any, columns: Any, xp: Any) -> Any:
 def heat_entropy(heat: Any, *, floor: float = 1e-30) -> Any:
     """-sum_ij H_ij log H_ij / (number of columns): the mean entropy of the columns, [..., n, q] -> [...].
 
-    From 0 (all heat where it started) to log n (spread over everything) for a combinatorial Laplacian.
-
     >>> import numpy as np
     >>> float(2 * heat_entropy(np.array([[0.567668, 0.432332], [0.432332, 0.567668]])).round(6))
     1.367922
+
+    From 0 (all heat where it started) to log n (spread over everything) for a combinatorial Laplacian.
     """
     xp: Any = np if isinstance(heat, np.ndarray) else jnp
     kept = xp.maximum(heat, floor)
@@ -130,12 +122,8 @@ def knee(x: Any, y: Any) -> int:
     1
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    require(
-        x.shape == y.shape and x.ndim == 1 and len(x) >= 3,
-        "y",
-        got=f"shapes {x.shape} and {y.shape}",
-        wanted="two equal sequences of at least 3 points",
-    )
+    wanted = "two equal sequences of at least 3 points"
+    require(x.shape == y.shape and x.ndim == 1 and len(x) >= 3, "y", got=f"shapes {x.shape} and {y.shape}", wanted=wanted)
     span = (x[-1] - x[0], y[-1] - y[0])
     if not (span[0] > 0 and abs(span[1]) > 0):
         return len(x) // 2  # a flat curve has no knee

@@ -126,18 +126,8 @@ def _is_symmetric(matrix: sp.csr_array) -> bool:
 
 
 def _require_symmetric(laplacian: sp.csr_array) -> None:
-    require(
-        _is_symmetric(laplacian),
-        "laplacian",
-        got="a matrix that is not symmetric",
-        wanted="a symmetric one for this method",
-        remedy='Use method="chebyshev" or "euler".',
-    )
+    wanted, remedy = "a symmetric one for this method", 'Use method="chebyshev" or "euler".'
+    require(_is_symmetric(laplacian), "laplacian", got="a matrix that is not symmetric", wanted=wanted, remedy=remedy)
 
 
-SPARSE: dict[str, Callable[..., np.ndarray]] = {
-    "chebyshev": _chebyshev,
-    "euler": _euler,
-    "exact": _exact,
-    "lowrank": _lowrank,
-}
+SPARSE: dict[str, Callable[..., np.ndarray]] = {"chebyshev": _chebyshev, "euler": _euler, "exact": _exact, "lowrank": _lowrank}

@@ -32,6 +32,11 @@ def knn(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest rows of `pool` for each row of `x`, exactly, nearest first.
 
+    >>> import numpy as np
+    >>> indices, distances = knn(np.array([[0.0], [1.0], [3.0]]), k=1)
+    >>> indices.tolist(), distances.tolist()
+    ([[1], [0], [1]], [[1.0], [1.0], [2.0]])
+
     The neighbours are those of float64 brute force, whatever the rows: clusters or outliers far apart, a common offset (it is
     subtracted before anything is cast to float32), any scale, duplicates, float16 to float64 and integers up to 64 bits. A fast
     pass (products in float32, `lax.top_k`) shortlists k + 8 rows, whose distances are computed from differences in float64. A
@@ -59,11 +64,6 @@ def knn(
       InputError: k no integer or not below the number of rows (k above it when nothing is left out), unequal widths, NaN or
         infinite rows in `x` or `pool`, complex numbers or text.
       ImportError: backend="faiss" without faiss.
-
-    >>> import numpy as np
-    >>> indices, distances = knn(np.array([[0.0], [1.0], [3.0]]), k=1)
-    >>> indices.tolist(), distances.tolist()
-    ([[1], [0], [1]], [[1.0], [1.0], [2.0]])
     """
     indices, distances = nearest(x, pool, k=k, metric=metric, exclude_self=exclude_self, block_size=block_size, backend=backend)
     with np.errstate(over="ignore"):
@@ -86,32 +86,24 @@ def nearest(
     excluded = _excluded(x, pool, exclude_self)
     pool = x if pool is None else pool
     for name, rows in (("x", x), ("pool", pool)):
-        require(
-            not isinstance(rows, np.ma.MaskedArray),
-            name,
-            got="a masked array",
-            wanted="an array of real numbers",
-            remedy="Drop the rows with masked entries, or fill them.",
-        )
+        wanted, remedy = "an array of real numbers", "Drop the rows with masked entries, or fill them."
+        require(not isinstance(rows, np.ma.MaskedArray), name, got="a masked array", wanted=wanted, remedy=remedy)
     x, pool = (a if isinstance(a, np.ndarray) else np.asarray(a) for a in ((x, x) if pool is x else (x, pool)))
     x, pool = (a.astype(np.float32) if a.dtype.kind == "V" else a for a in (x, pool))  # bfloat16
     _check(x, pool, k, excluded, block_size)
-    require(
-        backend != "tree" or metric == "euclidean",
-        "backend",
-        got=f'"tree" with metric="{metric}"',
-        wanted='"tree" with metric="euclidean"',
-        remedy='"auto" chooses for you.',
-    )
+    fine = backend != "tree" or metric == "euclidean"
+    got = f'"tree" with metric="{metric}"'
+    remedy = '"auto" chooses for you.'
+    require(fine, "backend", got=got, wanted='"tree" with metric="euclidean"', remedy=remedy)
     view = View(x, pool, metric)
     if backend == "auto":
         large = len(pool) > FAISS_ROWS and importlib.util.find_spec("faiss") is not None
         tree = metric == "euclidean" and len(pool) > TREE_ROWS and pool.shape[1] <= TREE_WIDTH
         tree = tree and _dimension(pool, view) <= TREE_DIMENSION
         backend = "tree" if tree else "faiss" if large else "jax"
-    wanted = min(k + _SPARE, len(pool))
-    candidates, beyond = _SCREENS[backend](x, pool, view, wanted, excluded, block_size)
-    if wanted == len(pool):
+    shortlist = min(k + _SPARE, len(pool))
+    candidates, beyond = _SCREENS[backend](x, pool, view, shortlist, excluded, block_size)
+    if shortlist == len(pool):
         beyond[:] = np.inf
     indices, squared = np.empty((len(x), k), np.int32), np.empty((len(x), k))
     for start in range(0, len(x), block_size):
@@ -144,22 +136,14 @@ def _excluded(x: Any, pool: Any, exclude_self: Any) -> np.ndarray:
     """Pool position to leave out for each row of `x`, -1 for none; int32 [n]."""
     n = len(x)
     if exclude_self is None or isinstance(exclude_self, bool):
-        require(
-            not (exclude_self and pool is not None),
-            "exclude_self",
-            got="True with a pool of its own",
-            wanted="the pool position of each row",
-            remedy="Give an int array [n], -1 for rows outside the pool.",
-        )
+        got, wanted = "True with a pool of its own", "the pool position of each row"
+        remedy = "Give an int array [n], -1 for rows outside the pool."
+        require(not (exclude_self and pool is not None), "exclude_self", got=got, wanted=wanted, remedy=remedy)
         own = pool is None and exclude_self is not False
         return np.arange(n, dtype=np.int32) if own else np.full(n, -1, np.int32)
     excluded = np.asarray(exclude_self)
-    require(
-        excluded.shape == (n,) and np.issubdtype(excluded.dtype, np.integer),
-        "exclude_self",
-        got=f"{excluded.dtype} {excluded.shape}",
-        wanted=f"an int array [{n}] of pool positions, -1 for none",
-    )
+    got, wanted = f"{excluded.dtype} {excluded.shape}", f"an int array [{n}] of pool positions, -1 for none"
+    require(excluded.shape == (n,) and np.issubdtype(excluded.dtype, np.integer), "exclude_self", got=got, wanted=wanted)
     return np.clip(excluded, -2, np.iinfo(np.int32).max).astype(np.int32)  # what does not fit is refused as out of range
 
 
@@ -174,10 +158,6 @@ def _check(x: np.ndarray, pool: np.ndarray, k: int, excluded: np.ndarray, block_
     leaves_out = bool((excluded >= 0).any())
     inside = excluded.min() >= -1 and excluded.max() < len(pool)
     require(inside, "exclude_self", got=f"positions {excluded.min()} to {excluded.max()}", wanted=f"-1 to {len(pool) - 1}")
-    require(
-        1 <= k <= len(pool) - leaves_out,
-        "k",
-        got=k,
-        wanted=f"1 to {len(pool) - leaves_out}, for {len(pool)} rows" + (" without the row itself" if leaves_out else ""),
-        remedy="Lower k or give more rows.",
-    )
+    wanted = f"1 to {len(pool) - leaves_out}, for {len(pool)} rows" + (" without the row itself" if leaves_out else "")
+    remedy = "Lower k or give more rows."
+    require(1 <= k <= len(pool) - leaves_out, "k", got=k, wanted=wanted, remedy=remedy)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gera_jax.checks import require, require_known
-from gera_jax.ops import at_least_float32
+from gera_jax.ops.numerics import at_least_float32
 
 Array = jax.Array
 
@@ -19,6 +19,11 @@ def laplacian(
 ) -> Array:
     """Graph Laplacian: I - D^-1/2 W D^-1/2 (symmetric), I - D^-1 W (random walk) or D - W (none), with d_i = sum_j w_ij.
 
+    >>> import jax.numpy as jnp
+    >>> path = jnp.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])  # node 2 is isolated
+    >>> laplacian(path).tolist()
+    [[1.0, -1.0, 0.0], [-1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
+
     Args:
       w: [..., m, m] symmetric, >= 0; self-loops count in the degree.
       normalization: which of the three.
@@ -27,14 +32,6 @@ def laplacian(
     Returns:
       [..., m, m], float32 or better. Normalised eigenvalues lie in [0, 2]. An isolated or masked node has a zero row and
       column, 0 on the diagonal included. Gradient goes to `w`. Memory m^2.
-
-    Raises:
-      ValueError: not square, or unknown normalization.
-
-    >>> import jax.numpy as jnp
-    >>> path = jnp.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])  # node 2 is isolated
-    >>> laplacian(path).tolist()
-    [[1.0, -1.0, 0.0], [-1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
     """
     require_known(normalization, _LAPLACIANS, "normalization")
     w, degree = _graph(w, mask)
@@ -42,14 +39,13 @@ def laplacian(
 
 
 def diffusion_operator(
-    w: Array,
-    *,
-    alpha: float = 1.0,
-    t: int = 1,
-    form: Literal["symmetric", "markov"] = "symmetric",
-    mask: Array | None = None,
+    w: Array, *, alpha: float = 1.0, t: int = 1, form: Literal["symmetric", "markov"] = "symmetric", mask: Array | None = None
 ) -> Array:
     """Diffusion operator: k_ij = w_ij / (q_i q_j)^alpha with q = W 1, then (D^-1/2 K D^-1/2)^t or (D^-1 K)^t with D = diag(K 1).
+
+    >>> import jax.numpy as jnp
+    >>> diffusion_operator(jnp.array([[1.0, 0.5], [0.5, 1.0]]), form="markov").sum(-1).round(5).tolist()
+    [1.0, 1.0]
 
     Args:
       w: [..., m, m] symmetric affinities >= 0, as from `affinity`.
@@ -62,23 +58,11 @@ def diffusion_operator(
       [..., m, m], float32 or better. For a positive definite `w` the eigenvalues lie in (0, 1], the largest is 1.
       Isolated and masked nodes have zero rows and columns for every `t`. Gradient goes to `w`. Memory m^2, log2(t) products.
 
-    Raises:
-      ValueError: not square, unknown form, `t` negative or no int.
-
     Source: Coifman & Lafon 2006; Shnitzer et al. 2022 for the symmetric form.
-
-    >>> import jax.numpy as jnp
-    >>> diffusion_operator(jnp.array([[1.0, 0.5], [0.5, 1.0]]), form="markov").sum(-1).round(5).tolist()
-    [1.0, 1.0]
     """
     require_known(form, _NORMALIZED, "form")
-    require(
-        isinstance(t, int) and not isinstance(t, bool) and t >= 0,
-        "t",
-        got=repr(t),
-        wanted="an int >= 0",
-        remedy="For a real-valued time use a heat kernel.",
-    )
+    remedy = "For a real-valued time use a heat kernel."
+    require(isinstance(t, int) and not isinstance(t, bool) and t >= 0, "t", got=repr(t), wanted="an int >= 0", remedy=remedy)
     w, density = _graph(w, mask)
     density = _power(density, -alpha)
     w = w * density[..., :, None] * density[..., None, :]

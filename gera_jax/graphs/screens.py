@@ -100,13 +100,8 @@ def exact_dtype(rows: np.ndarray, name: str) -> np.dtype:
     kind, wide = rows.dtype.kind, rows.dtype.itemsize >= 8 and rows.dtype.kind in "iu"
     require(kind in "biufV", name, got=f"rows of dtype {rows.dtype}", wanted="real numbers", remedy="Give an array of floats.")
     if wide and np.finfo(np.longdouble).nmant < 63 and len(rows):
-        require(
-            int(rows.max()) <= 2**53 and int(rows.min()) >= -(2**53),
-            name,
-            got="integers above 2^53",
-            wanted="integers that float64 holds",
-            remedy="Subtract a common offset first.",
-        )
+        got, wanted, remedy = "integers above 2^53", "integers that float64 holds", "Subtract a common offset first."
+        require(int(rows.max()) <= 2**53 and int(rows.min()) >= -(2**53), name, got=got, wanted=wanted, remedy=remedy)
     return np.dtype(np.longdouble if wide or rows.dtype == np.longdouble else np.float64)
 
 
@@ -151,12 +146,9 @@ def _ends(rows: np.ndarray, name: str, dtype: np.dtype) -> np.ndarray:
             wrong.append(start + np.flatnonzero(~np.isfinite(block.astype(dtype)).all(axis=1)))
     if wrong:
         wrong = np.concatenate(wrong)
-        fail(
-            name,
-            got=f"NaN or infinity in {len(wrong)} of {len(rows)} rows, first in row {wrong[0]}",
-            wanted="finite rows",
-            remedy="Drop these rows.",
-        )
+        got, wanted = f"NaN or infinity in {len(wrong)} of {len(rows)} rows, first in row {wrong[0]}", "finite rows"
+        remedy = "Drop these rows."
+        fail(name, got=got, wanted=wanted, remedy=remedy)
     ends = np.stack(ends)
     return np.stack([ends[:, 0].min(axis=0), ends[:, 1].max(axis=0)])
 

@@ -26,6 +26,10 @@ def neighbour_graph(
 ) -> sp.csr_array:
     """Weights of the graph of near neighbours, without self-loops; e_i is the distance from i to its k-th neighbour.
 
+    >>> import numpy as np
+    >>> neighbour_graph(np.array([[0.0], [1.0], [3.0]]), k=1, kind="knn").toarray().tolist()
+    [[0.0, 1.0, 0.0], [1.0, 0.0, 0.5], [0.0, 0.5, 0.0]]
+
     "alpha_decay" K_ij = exp(-(d_ij / e_i)^decay), kept where >= floor, then (K + K^T) / 2: nearly 0/1 with a soft edge.
     "self_tuning" exp(-d_ij^2 / (e_i e_j)) where one of the two is among the other's k nearest.
     "knn" 1 among the k nearest of both, 1/2 of one of them.
@@ -48,14 +52,7 @@ def neighbour_graph(
       reaches it, which the four kinds exclude for k >= 1. Duplicate points have weight 1 ("local"). Memory n k; time of `knn`,
       plus a second search for the few rows with more neighbours above `floor` than the first one looked at.
 
-    Raises:
-      ValueError: k not in [1, n), non-finite rows, unknown words, decay <= 0, floor outside (0, 1).
-
     Source: Moon et al. 2019 (alpha decay), Zelnik-Manor & Perona 2004 (self-tuning), McInnes et al. 2018 (fuzzy).
-
-    >>> import numpy as np
-    >>> neighbour_graph(np.array([[0.0], [1.0], [3.0]]), k=1, kind="knn").toarray().tolist()
-    [[0.0, 1.0, 0.0], [1.0, 0.0, 0.5], [0.0, 0.5, 0.0]]
     """
     require_known(kind, _KINDS, "kind")
     require_known(lengths, ("local", "global"), "lengths")
@@ -64,13 +61,8 @@ def neighbour_graph(
     x = x if isinstance(x, np.ndarray) else np.asarray(x)
     require(x.ndim == 2, "x", got=f"shape {x.shape}", wanted="[rows, features]")
     n = len(x)
-    require(
-        1 <= k < n,
-        "k",
-        got=k,
-        wanted=f"1 to {n - 1}, for {n} points without the point itself",
-        remedy="Lower k or give more points.",
-    )
+    remedy = "Lower k or give more points."
+    require(1 <= k < n, "k", got=k, wanted=f"1 to {n - 1}, for {n} points without the point itself", remedy=remedy)
     # Twice as many neighbours as asked: "alpha_decay" reaches a little beyond the k-th.
     reach = min(2 * k, n - 1) if kind == "alpha_decay" else k
     indices, distances = nearest(x, k=reach, metric=metric)

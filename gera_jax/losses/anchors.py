@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from typing import Literal
 
 import jax
@@ -11,9 +9,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from gera_jax import checks
-from gera_jax.losses.inputs import check_mask, check_rank, check_shape, compute_dtype
+from gera_jax.losses.inputs import check_mask, check_rank, check_same_rows, compute_dtype, keep_rows
 from gera_jax.losses.reduction import reduce_rows, row_weights
-from gera_jax.ops import row_offset, safe_normalize, sanitize
+from gera_jax.ops.collectives import row_offset
+from gera_jax.ops.numerics import safe_normalize, sanitize
 from gera_jax.transport import multi_assignment
 
 LINKS = ("linear", "exp")
@@ -39,13 +38,20 @@ def anchor_consistency(
 ) -> Array:
     """Scores against anchors in one space predict the balanced codes of the other: ell(S_x, Q_z) + ell(S_z, Q_x).
 
+    >>> import jax.numpy as jnp
+    >>> x = jnp.array([[1.0, 0.0], [0.0, 1.0]])
+    >>> print(f"{anchor_consistency(x, x, x_anchors=x, z_anchors=x, temperature=1.0):.6f}")  # log(1 + e) - 1 + log 2
+    1.006409
+    >>> print(f"{anchor_consistency(x, x, x_anchors=x, z_anchors=x[::-1], temperature=1.0):.6f}")  # the wrong anchors
+    2.006409
+
     S = unit rows times unit anchors; Q = `multi_assignment` codes of [queue; batch], the batch's rows of it;
     ell(S, Q) = mean over rows and anchors of softplus(l) - Q l with the logit l = S / temperature, or exp(S / temperature).
 
     Rows and anchors are normalised inside. Gradients reach x, z and both sets of anchors through S; codes and queues are
     constants.
 
-    Args:
+    Args (the others are those of every loss, see `gera_jax.losses`):
       x: [n, d] rows in one space, such as frozen features.
       z: [n, k] the same rows, or those that they match, in the other, such as the joint space.
       x_anchors: [K, d].
@@ -60,24 +66,11 @@ def anchor_consistency(
       link: "linear": l = S / temperature; "exp": l = exp(S / temperature), as released. It is always positive, so that no
         probability is below 1/2 and a code of 0 costs at least log 2.
       rescale: each row of the codes to [0, 1] by its minimum and maximum.
-      mask: [n] bool, True = a real row.
-      axis_name: mapped axis over which the rows are spread; the queues are the same on every device. Average the gradients over
-        it (`lax.pmean`).
+      axis_name: as in every loss; the queues are the same on every device.
 
     Returns:
-      A scalar >= 0, float32 (float64 for float64 inputs); 2 log 2 for "linear" when the scores say nothing; at least the binary
-      entropy of the codes; 0 if everything is masked. O((n + q) K (d + k + iterations)) time, O((n + q) K) memory.
-
-    Raises:
-      ValueError: for wrong ranks, widths or rows, unequal numbers of anchors, assignments outside 1 .. K - 1, temperature or
-        epsilon <= 0, an unknown link, one queue without the other.
-
-    >>> import jax.numpy as jnp
-    >>> x = jnp.array([[1.0, 0.0], [0.0, 1.0]])
-    >>> print(f"{anchor_consistency(x, x, x_anchors=x, z_anchors=x, temperature=1.0):.6f}")  # log(1 + e) - 1 + log 2
-    1.006409
-    >>> print(f"{anchor_consistency(x, x, x_anchors=x, z_anchors=x[::-1], temperature=1.0):.6f}")  # the wrong anchors
-    2.006409
+      >= 0; 2 log 2 for "linear" when the scores say nothing; at least the binary entropy of the codes. O((n + q) K (d + k +
+      iterations)) time, O((n + q) K) memory.
 
     Source: Swetha et al. 2023, arXiv 2308.13077; read from the authors' code, which has 64 anchors.
     Differs from the authors' code in the default link, and in that codes come from as much of a queue as is filled (there the
@@ -106,9 +99,7 @@ def anchor_consistency(
     x_scores, x_codes = describe(x, x_anchors, x_queue)
     z_scores, z_codes = describe(z, z_anchors, z_queue)
     losses = _cross_entropy(x_scores / temperature, z_codes, link) + _cross_entropy(z_scores / temperature, x_codes, link)
-    if mask is not None:
-        losses = jnp.where(mask, losses, jnp.zeros_like(losses))
-    return reduce_rows(losses, row_weights(mask, None, n, dtype), "mean", axis_name)
+    return reduce_rows(keep_rows(losses, mask), row_weights(mask, None, n, dtype), "mean", axis_name)
 
 
 def _scores(rows: Array, mask: Array | None, anchors: Array) -> Array:
@@ -123,52 +114,23 @@ def _cross_entropy(scores: Array, codes: Array, link: str) -> Array:
 
 def _check(x, z, x_anchors, z_anchors, x_queue, z_queue, queue_mask, temperature, link, mask) -> None:
     checks.require_known(link, LINKS, "link")
+    checks.require_positive(temperature=temperature)
     for name, value in (("x", x), ("z", z), ("x_anchors", x_anchors), ("z_anchors", z_anchors)):
         check_rank(value, 2, name)
+    check_same_rows(x, z, "z")
+    remedy = "Leave the term of a modality without rows out, or pass its rows as masked."
+    checks.require(jnp.shape(x)[0] > 0, "x", got="0 rows", wanted="at least 1 row", remedy=remedy)
+    check_same_rows(x_anchors, z_anchors, "z_anchors", "Anchor j stands for the same thing in both spaces.", of="x_anchors")
+    missing = "z_queue" if z_queue is None else "x_queue"
     checks.require(
-        jnp.shape(x)[0] == jnp.shape(z)[0],
-        "z",
-        got=f"{jnp.shape(z)[0]} rows",
-        wanted=f"the {jnp.shape(x)[0]} rows of x (row i matches row i)",
-    )
-    checks.require(
-        jnp.shape(x)[0] > 0,
-        "x",
-        got="0 rows",
-        wanted="at least 1 row",
-        remedy="Leave the term of a modality without rows out, or pass its rows as masked.",
-    )
-    count = jnp.shape(x_anchors)[0]
-    checks.require(
-        jnp.shape(z_anchors)[0] == count,
-        "z_anchors",
-        got=f"{jnp.shape(z_anchors)[0]} anchors",
-        wanted=f"the {count} of x_anchors",
-        remedy="Anchor j stands for the same thing in both spaces.",
-    )
-    checks.require(
-        (x_queue is None) == (z_queue is None),
-        "z_queue" if z_queue is None else "x_queue",
-        got="one queue alone",
-        wanted="x_queue and z_queue, or neither",
+        (x_queue is None) == (z_queue is None), missing, got="one queue alone", wanted="x_queue and z_queue, or neither"
     )
     rows = None if x_queue is None else jnp.shape(x_queue)[0]
     for name, queue, anchors, like in (("x", x_queue, x_anchors, x), ("z", z_queue, z_anchors, z)):
         width = jnp.shape(like)[1]
-        checks.require(
-            jnp.shape(anchors)[1] == width,
-            f"{name}_anchors",
-            got=f"width {jnp.shape(anchors)[1]}",
-            wanted=f"the width {width} of {name}",
-        )
-        check_shape(queue, (rows, width), f"{name}_queue", "Both queues hold the same rows, in the widths of x and z.")
+        checks.require_width(jnp.shape(anchors)[1], width, f"{name}_anchors", name)
+        remedy = "Both queues hold the same rows, in the widths of x and z."
+        checks.require_shape(queue, (rows, width), f"{name}_queue", remedy=remedy)
     checks.require(queue_mask is None or x_queue is not None, "queue_mask", got="a mask without queues", wanted="queues with it")
     check_mask(queue_mask, (rows,), "queue_mask")
-    check_mask(mask, (jnp.shape(x)[0],), "mask")
-    if isinstance(temperature, numbers.Real):
-        checks.require(
-            math.isfinite(temperature) and temperature > 0,
-            "temperature",
-            got=f"{temperature:g}",
-            wanted="a positive finite number",
-        )
+    check_mask(mask, jnp.shape(x)[:1], "mask")

@@ -1,4 +1,4 @@
-"""Are two sets of rows equally dense at the same places? A comparison of two kernel density estimates, without pairs."""
+"""The kernel density estimates of two sets of rows, compared at the rows of both. No pairs are needed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from gera_jax import checks
-from gera_jax.losses.inputs import check_mask, check_pair, compute_dtype, scalar
-from gera_jax.ops import gather_rows, global_sum, meets_itself, sanitize, self_squared_distances, squared_distances
+from gera_jax.losses.inputs import check_sets, clean_rows, on_every_device, row_count, scalar
+from gera_jax.ops.collectives import gather_rows, global_sum, meets_itself
+from gera_jax.ops.distances import squared_distances
+from gera_jax.ops.numerics import sanitize
+from gera_jax.ops.symmetric import self_squared_distances
 
 FORMS = ("leave_one_out", "released")
 # A set that is this much tighter than both sets together counts as this wide: its densities elsewhere would leave float32.
@@ -31,30 +34,6 @@ def semantic_density(
 ) -> Array:
     """(J(X, Y) + J(Y, X)) (1 / R_X + 1 / R_Y), J(X, Y) = mean_i (p_i - q_i)(log p_i - log q_i): two densities at X's points.
 
-    p_i is the density of X at x_i, q_i that of Y. The density of a set Y at a point is the mean over its rows of
-    exp(-d^2 / (4 bandwidth^2 s_Y)), s_Y its total variance (n - 1), and R_Y the squared diagonal of its bounding box. The order
-    of the rows means nothing and row i is no partner of row i. Gradients reach x and y, also through s and R: 1 / R rewards
-    wide sets and so counters collapse.
-
-    Args:
-      x: [n, k] rows of one set.
-      y: [m, k] rows of the other.
-      form: "leave_one_out" leaves x_i itself out of p_i; "released" keeps it, sums over rows in place of both means and scales
-        densities by 3 / (32 pi bandwidth^2), so that it grows like n^2.
-      bandwidth: a positive scalar, in units of the set's own spread; it gets no gradient.
-      x_mask: [n] bool, True = a real row.
-      y_mask: [m] bool.
-      axis_name: mapped axis over which the rows of both sets are spread; average the gradients over it (`lax.pmean`).
-
-    Returns:
-      A scalar >= 0, float32 (float64 for float64 inputs); it scales like 1 / length^2. 0 for equal sets in "released" (in
-      "leave_one_out" those differ by the row that is left out), and where a set has fewer than two rows or no extent. Two
-      draws of one distribution give nearly 0 in "leave_one_out", a floor from p_i's own row in "released".
-      O((n + m)^2 k) time, O((n + m)^2) memory.
-
-    Raises:
-      ValueError: for wrong ranks or widths, a bandwidth <= 0, an unknown form.
-
     >>> import jax.numpy as jnp
     >>> a, b = jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([[1.0, 0.0], [0.6, 0.8]])
     >>> print(f"{semantic_density(a, b, form='released'):.6f}")
@@ -62,19 +41,33 @@ def semantic_density(
     >>> print(f"{semantic_density(a, a[::-1], form='released'):.6f}")
     0.000000
 
+    p_i is the density of X at x_i, q_i that of Y. The density of a set Y at a point is the mean over its rows of
+    exp(-d^2 / (4 bandwidth^2 s_Y)), s_Y its total variance (n - 1), and R_Y the squared diagonal of its bounding box. The order
+    of the rows means nothing and row i is no partner of row i. Gradients reach x and y, also through s and R: 1 / R rewards
+    wide sets and so counters collapse.
+
+    Args (the others are those of every loss, see `gera_jax.losses`):
+      x: [n, k] rows of one set.
+      y: [m, k] rows of the other.
+      form: "leave_one_out" leaves x_i itself out of p_i; "released" keeps it, sums over rows in place of both means and scales
+        densities by 3 / (32 pi bandwidth^2), so that it grows like n^2.
+      bandwidth: a positive scalar, in units of the set's own spread; it gets no gradient.
+
+    Returns:
+      >= 0; it scales like 1 / length^2. 0 for equal sets in "released" (in "leave_one_out" those differ by the row that is left
+      out), and where a set has fewer than two rows or no extent. Two draws of one distribution give nearly 0 in "leave_one_out",
+      a floor from p_i's own row in "released". O((n + m)^2 k) time, O((n + m)^2) memory.
+
     Source: Gentle-CLIP / Set-CLIP, arXiv 2406.05766 ("semantic density distribution"), from the authors' code: "released" is its
     formula for sets of any two sizes; "leave_one_out" is ours. Sets more than a million times tighter than both together are
     taken to be that wide.
     """
     checks.require_known(form, FORMS, "form")
-    check_pair(x, y, paired=False)
-    check_mask(x_mask, (len(x),), "x_mask")
-    check_mask(y_mask, (len(y),), "y_mask")
-    x, y = jnp.asarray(x), jnp.asarray(y)
-    dtype = compute_dtype(x, y)
+    check_sets(x, y, x_mask, y_mask)
+    x, y = clean_rows((x, y), (x_mask, y_mask))
+    dtype = x.dtype
     h = lax.stop_gradient(scalar(bandwidth, dtype, "bandwidth", positive=True))
-    x, y = sanitize(x.astype(dtype), x_mask), sanitize(y.astype(dtype), y_mask)
-    n, m = (_count(v, mask, axis_name) for v, mask in ((x, x_mask), (y, y_mask)))
+    n, m = (row_count(len(v), mask, dtype, axis_name) for v, mask in ((x, x_mask), (y, y_mask)))
     # In units of the largest entry squares neither overflow nor vanish; the value has the unit 1 / length^2.
     largest = jnp.maximum(*(jnp.max(jnp.abs(lax.stop_gradient(v)), initial=0.0) for v in (x, y)))
     largest = largest if axis_name is None else lax.pmax(largest, axis_name)
@@ -107,12 +100,7 @@ def semantic_density(
     floor = jnp.maximum(TIGHTEST * whole, jnp.finfo(dtype).tiny ** 0.5)
     value = (there + back) * (1 / jnp.maximum(x_spread, floor) + 1 / jnp.maximum(y_spread, floor))
     value = jnp.where(some, value, jnp.zeros_like(value)) / unit / unit
-    # Every device holds the whole loss. The mean leaves the value and makes `pmean` of the gradients right.
-    return value if axis_name is None else lax.pmean(value, axis_name)
-
-
-def _count(rows: Array, mask: Array | None, axis_name: str | None) -> Array:
-    return global_sum(jnp.full((), len(rows), rows.dtype) if mask is None else mask.sum().astype(rows.dtype), axis_name)
+    return on_every_device(value, axis_name)
 
 
 def _rate(rows: Array, exists: Array | None, count: Array, whole: Array, h: Array) -> Array:

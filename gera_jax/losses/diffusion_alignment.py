@@ -11,10 +11,10 @@ from jax import Array, lax
 
 from gera_jax import checks
 from gera_jax.graphs import affinity, diffusion_operator
-from gera_jax.losses.inputs import check_neighbourhoods, compute_dtype
 from gera_jax.losses.matrix_log import symmetric_log
-from gera_jax.losses.reduction import Reduction, check_reduction, reduce_rows, row_weights
-from gera_jax.ops import gather_rows, sanitize, squared_distances
+from gera_jax.losses.neighbourhoods import as_neighbourhoods, centred, check_neighbourhoods, reduce_neighbourhoods
+from gera_jax.losses.reduction import REDUCTIONS, Reduction
+from gera_jax.ops import squared_distances
 
 FORMS = ("neighbourhood", "batch", "row", "log_euclidean")
 OPERATORS = ("symmetric", "markov")
@@ -44,6 +44,16 @@ def diffusion_alignment(
 ) -> Array:
     """Share of each neighbourhood's diffusion geometry that the projection loses.
 
+    >>> import jax.numpy as jnp
+    >>> x, z = jnp.array([[[0.0], [1.0], [3.0]]]), jnp.array([[[0.0], [2.0], [3.0]]])
+    >>> released = dict(normalization="none", median_diagonal=True)
+    >>> print(f"{diffusion_alignment(x, z, **released):.6f}")  # 0.42376859 / 9
+    0.047085
+    >>> print(f"{9 * diffusion_alignment(x, z, form='row', **released):.5f}")
+    0.15337
+    >>> print(f"{diffusion_alignment(x, 7 * x + 2):.6f}")  # scaled and moved: nothing is lost
+    0.000000
+
     ||W(x_a) - W(z_a)||_F^2 / ||offdiag(W(x_a)) - its mean||_F^2: the squared difference of the operators before and after, over
     what one would lose by putting all points equally far apart. A weight of 1 then means as much as for a contrastive term.
 
@@ -51,7 +61,7 @@ def diffusion_alignment(
     turned or uniformly scaled (bandwidth "median" or "self_tuning"). Gradients reach z only; x and both bandwidths are
     constants.
 
-    Args:
+    Args (the others are those of every loss, see `gera_jax.losses`):
       x: [a, m, d] neighbourhoods in the original space, the anchor at index 0; for form "batch" [n, d], one set.
       z: [a, m, k] the same points after projection; for form "batch" [n, k]. Rows are not normalised here.
       form: "neighbourhood" compares W of each neighbourhood; "batch" one W of all rows of all devices; "row" the anchor's row
@@ -68,70 +78,27 @@ def diffusion_alignment(
       gamma: ridge of the logarithm, > 0 ("log_euclidean" only).
       mask: [a, m] bool ([n] for "batch"), True = a real point. An anchor with no point ("row": with index 0 masked) is masked.
       weights: [a] >= 0, one per anchor; not for "batch".
-      reduction: "mean" is sum(w l) / sum(w) over the anchors of all devices, "sum" is sum(w l); "none" is w_a l_a [a]. For
-        "batch" there is one matrix and all three are its scalar.
-      axis_name: mapped axis over which anchors (rows for "batch") are spread; average the gradients over it (`lax.pmean`).
 
     Returns:
-      A scalar ([a] for "none") >= 0, float32 (float64 for float64 inputs). 0 when the geometry is kept; "relative" is about 1
-      when the points end equally far apart, and more when the projection makes up a geometry of its own. 0 if everything is
-      masked. O(a m^2 (d + k)) time, O(a m^2) memory.
-
-    Raises:
-      ValueError: for wrong ranks or shapes, an unknown form, operator, normalization or reduction, scale, gamma or bandwidth
-        <= 0, "log_euclidean" of the Markov operator, weights for "batch".
-
-    >>> import jax.numpy as jnp
-    >>> x, z = jnp.array([[[0.0], [1.0], [3.0]]]), jnp.array([[[0.0], [2.0], [3.0]]])
-    >>> released = dict(normalization="none", median_diagonal=True)
-    >>> print(f"{diffusion_alignment(x, z, **released):.6f}")  # 0.42376859 / 9
-    0.047085
-    >>> print(f"{9 * diffusion_alignment(x, z, form='row', **released):.5f}")
-    0.15337
-    >>> print(f"{diffusion_alignment(x, 7 * x + 2):.6f}")  # scaled and moved: nothing is lost
-    0.000000
+      >= 0. 0 when the geometry is kept; "relative" is about 1 when the points end equally far apart, and more when the projection
+      makes up a geometry of its own. O(a m^2 (d + k)) time, O(a m^2) memory.
 
     Source: GeRA, arXiv 2310.00672 (reconstructed: no authors' code); normalisation of W from shnitzer/les-distance, which
     includes the diagonal in the median; log-Euclidean distance: Shnitzer et al. 2022, arXiv 2202.01671.
     """
     _check(x, z, form, operator, alpha, scale, bandwidth, gamma, normalization, mask, weights, reduction)
-    x, z = jnp.asarray(x), jnp.asarray(z)
-    dtype = compute_dtype(x, z)
-    x, z = lax.stop_gradient(x).astype(dtype), z.astype(dtype)
-    if form == "batch":
-        x, z = gather_rows(x, axis_name)[None], gather_rows(z, axis_name)[None]
-        mask = None if mask is None else gather_rows(mask, axis_name)[None]
-    recipe = dict(
-        operator="markov" if form == "row" else operator,
-        alpha=alpha,
-        t=t,
-        bandwidth=bandwidth,
-        scale=scale,
-        median_diagonal=median_diagonal,
-    )
-    before, after = (_operator(points, mask, **recipe) for points in (x, z))
+    x, z, mask = as_neighbourhoods(x, z, mask, form, axis_name)
+    kernel = dict(bandwidth=bandwidth, scale=scale, median_diagonal=median_diagonal, mask=mask)
+    affinities = (affinity(squared_distances(centred(points, mask)), **kernel) for points in (x, z))
+    walk = dict(alpha=alpha, t=t, form="markov" if form == "row" else operator, mask=mask)
+    before, after = (diffusion_operator(w, **walk) for w in affinities)
     if form == "log_euclidean":
         before, after = _log(before, gamma, mask), _log(after, gamma, mask)
     if form == "row":
         before, after = before[:, :1], after[:, :1]
     losses = _discrepancy(lax.stop_gradient(before), after, mask, normalization)
     valid = None if mask is None else mask[:, 0] if form == "row" else mask.any(1)
-    if valid is not None:
-        losses = jnp.where(valid, losses, jnp.zeros_like(losses))
-    if form == "batch":
-        # Every device holds the whole loss. The mean leaves the value and makes `pmean` of the gradients right.
-        return losses[0] if axis_name is None else lax.pmean(losses[0], axis_name)
-    return reduce_rows(losses, row_weights(valid, weights, len(losses), dtype), reduction, axis_name)
-
-
-def _operator(points: Array, mask: Array | None, *, operator, alpha, t, bandwidth, scale, median_diagonal) -> Array:
-    if mask is not None:
-        # Masked points move to the centre of the others, so that they cost the distances no digits.
-        points = sanitize(points, mask)
-        count = jnp.maximum(mask.sum(1), 1).astype(points.dtype)[:, None, None]
-        points = sanitize(points - lax.stop_gradient(points.sum(1, keepdims=True) / count), mask)
-    w = affinity(squared_distances(points), bandwidth=bandwidth, scale=scale, median_diagonal=median_diagonal, mask=mask)
-    return diffusion_operator(w, alpha=alpha, t=t, form=operator, mask=mask)
+    return reduce_neighbourhoods(losses, valid, weights, form, reduction, axis_name)
 
 
 def _log(w: Array, gamma: float, mask: Array | None) -> Array:
@@ -163,17 +130,11 @@ def _check(x, z, form, operator, alpha, scale, bandwidth, gamma, normalization, 
     checks.require_known(form, FORMS, "form")
     checks.require_known(operator, OPERATORS, "operator")
     checks.require_known(normalization, NORMALIZATIONS, "normalization")
-    check_reduction(reduction)
+    checks.require_known(reduction, REDUCTIONS, "reduction")
     check_neighbourhoods(x, z, form, mask, weights)
-    if form == "log_euclidean" and operator == "markov":
-        checks.fail(
-            "operator",
-            got='"markov" with form="log_euclidean"',
-            wanted='"symmetric"',
-            remedy="The logarithm needs a symmetric matrix; both operators have the same eigenvalues.",
-        )
-    for name, value in (("scale", scale), ("gamma", gamma), ("bandwidth", bandwidth)):
-        if isinstance(value, numbers.Real) and not (value > 0 and math.isfinite(value)):
-            checks.fail(name, got=f"{value:g}", wanted="a positive finite number")
+    symmetric, got = form != "log_euclidean" or operator == "symmetric", '"markov" with form="log_euclidean"'
+    remedy = "The logarithm needs a symmetric matrix; both operators have the same eigenvalues."
+    checks.require(symmetric, "operator", got=got, wanted='"symmetric"', remedy=remedy)
+    checks.require_positive(scale=scale, gamma=gamma, bandwidth=bandwidth)
     if isinstance(alpha, numbers.Real):
         checks.require(math.isfinite(alpha), "alpha", got=alpha, wanted="a finite number", remedy="0, 0.5 and 1 are usual.")

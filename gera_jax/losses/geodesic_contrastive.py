@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import jax
@@ -10,9 +9,10 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from gera_jax import checks
-from gera_jax.losses.inputs import scalar, spoiled
-from gera_jax.losses.moments import cells, check_cells, check_moments, floor, masks, unit_rows
-from gera_jax.ops import gather_rows, global_sum, row_offset
+from gera_jax.losses.inputs import keep_logits, scalar, spoiled
+from gera_jax.losses.moments import cells, check_cells, check_moments, masks, unit_rows
+from gera_jax.losses.released import hard_geodesic_contrastive
+from gera_jax.ops.collectives import gather_rows, global_sum, row_offset
 
 FORMS = ("clean", "released")
 DIRECTIONS = ("sparing", "pushing")
@@ -35,6 +35,12 @@ def geodesic_guided_contrastive(
     """Weighted softmax of each sentence over moments: the mean over sentences i of
     l_i = -sum_{j in P} g_ij log(e_ij / (sum_{P} e_ik + sum_{Neg} w_ik e_ik)) / sum_P g_ij.
 
+    >>> import jax.numpy as jnp
+    >>> s, v = jnp.array([[[1.0, 0.0]]]), jnp.array([[[1.0, 0.0], [0.0, 1.0]]])
+    >>> cells = dict(similarity=jnp.array([[[1.0, 0.0]]]), iou=jnp.array([[[1.0, 0.0]]]))
+    >>> print(f"{geodesic_guided_contrastive(s, v, **cells, temperature=1.0):.6f}")  # log(1 + 1 / e)
+    0.313262
+
     e_ij = exp(cos(s_i, v_j) / tau); P holds the `positives` moments of the recording with the largest similarity g_ij > 0 (of
     equal ones the first); Neg holds the moments of the recording with iou_ij < 0.5 outside of P, and all moments of the other
     recordings. w_ik = 1 - g_ik ("sparing": a moment near the right one is pushed less), 1 + g_ik ("pushing") or 1 (other
@@ -46,7 +52,7 @@ def geodesic_guided_contrastive(
     - g_ir E_ir / tau, where H_ij = E_ij (1 + g_ij [j != p]) exp(c_ij) [iou_ij < 0.5] in the recording and
     H'_ij = cos(s_i, v_j) (c_ij [h_ij > mean h] + h_ij [c_ij > mean c]), h_ij = 1000 softmax_j cos(s_i, v_j), in the others.
 
-    Args:
+    Args (the others are those of every loss, see `gera_jax.losses`):
       s: [r, S, d] sentences of r recordings.
       v: [r, N, d] their moments.
       similarity: [r, S, N] g in [0, 1], as `graphs.geodesic_similarity` gives it.
@@ -55,23 +61,10 @@ def geodesic_guided_contrastive(
       positives: size of P, at least 1.
       temperature: tau > 0.
       direction: "sparing" or "pushing"; "released" has its own.
-      s_mask: [r, S] bool, True = a real sentence.
-      v_mask: [r, N] bool, True = a moment that exists.
-      axis_name: mapped axis over which recordings are spread; average the gradients over it (`lax.pmean`).
 
     Returns:
-      A scalar, float32 (float64 for float64 inputs), the mean over the sentences of all devices; "clean" is >= 0, and log m for
-      m moments that score and weigh alike. A sentence with no g > 0 counts as masked ("clean"); 0 if everything is masked.
-      O(r S R N d) time and O(r S R N) memory, R the recordings of all devices.
-
-    Raises:
-      ValueError: for shapes that do not fit, an unknown form or direction, temperature <= 0, positives < 1.
-
-    >>> import jax.numpy as jnp
-    >>> s, v = jnp.array([[[1.0, 0.0]]]), jnp.array([[[1.0, 0.0], [0.0, 1.0]]])
-    >>> cells = dict(similarity=jnp.array([[[1.0, 0.0]]]), iou=jnp.array([[[1.0, 0.0]]]))
-    >>> print(f"{geodesic_guided_contrastive(s, v, **cells, temperature=1.0):.6f}")  # log(1 + 1 / e)
-    0.313262
+      A scalar, the mean over the sentences of all devices; "clean" is >= 0, and log m for m moments that score and weigh alike. A
+      sentence with no g > 0 counts as masked ("clean"). O(r S R N d) time and O(r S R N) memory, R the recordings of all devices.
 
     Source: G2L, arXiv 2307.14277; the clean form is ours. Differs from the authors' code ("released" too): sums of exponentials
     in log space (theirs overflow float32), moments that do not exist are left out, one recording alone has no other moments
@@ -99,19 +92,8 @@ def geodesic_guided_contrastive(
         losses, weight = _clean(own, far, other, g, u, top, at, exists, tau, direction)
     else:
         target = jnp.take_along_axis(v, jnp.argmax(u, axis=2)[..., None], axis=1)  # v_p [r, S, d]
-        losses, weight = _released(
-            own,
-            far,
-            other,
-            g,
-            u,
-            top,
-            at,
-            exists,
-            tau,
-            jnp.einsum("isd,ijd->isj", target, v),
-            jnp.einsum("isd,md->ism", target, everything),
-        )
+        target, target_far = jnp.einsum("isd,ijd->isj", target, v), jnp.einsum("isd,md->ism", target, everything)
+        losses, weight = hard_geodesic_contrastive(own, far, other, g, u, top, at, exists, tau, target, target_far)
     weight = jnp.where(s_mask, weight, 0.0)
     total = global_sum(spoiled((weight * losses).sum(), g, u), axis_name)
     count = global_sum(weight.sum(), axis_name)
@@ -126,41 +108,11 @@ def _clean(own, far, other, g, u, top, at, exists, tau, direction) -> tuple[Arra
     weight = jnp.where(positive, 1.0, jnp.where((u < 0.5) & exists, omega, 0.0))
     some = weight > 0
     own, far = own / tau, far / tau
-    near = jnp.where(some, own + jnp.log(jnp.where(some, weight, 1.0)), floor(own.dtype))
-    away = jnp.where(other, far, floor(own.dtype))
+    near = keep_logits(own + jnp.log(jnp.where(some, weight, 1.0)), some)
+    away = keep_logits(far, other)
     denominator = jnp.logaddexp(jax.nn.logsumexp(near, axis=2), jax.nn.logsumexp(away, axis=2))
     share = jnp.maximum(top, 0.0)
     mass = share.sum(2)
     valid = mass > 0
     mean = (share * jnp.take_along_axis(own, at, axis=2)).sum(2) / jnp.where(valid, mass, 1.0)
     return denominator - mean, valid.astype(own.dtype)
-
-
-def _released(own, far, other, g, u, top, at, exists, tau, target, target_far) -> tuple[Array, Array]:
-    """Means [r, S] of the hard version over a sentence's positives, and their number.
-
-    `target` and `target_far` are the cosines of v_p with its own and with other recordings' moments.
-    """
-    low = floor(own.dtype)
-    there = top >= 0  # fewer moments than positives
-    picked = jnp.where(there, top * jnp.exp(jnp.take_along_axis(own, at, axis=2)), 0.0) / tau
-    source = jnp.arange(g.shape[-1], dtype=jnp.int32) == jnp.argmax(u, axis=2).astype(jnp.int32)[..., None]
-    around = jnp.where(source, 0.0, g)
-    hard = jnp.where(u < 0.5, jnp.exp(own) * (1.0 + around) * jnp.exp(target), 0.0)  # u >= 0.5: a logit of 0 that stays
-    count = other.sum(2, keepdims=True).astype(own.dtype)
-    log_share = far - jax.nn.logsumexp(jnp.where(other, far, low), axis=2, keepdims=True)
-    log_share = jnp.where(other, log_share, 0.0)
-    h = 1000.0 * jnp.exp(log_share)
-    mean_c = jnp.where(other, target_far, 0.0).sum(2, keepdims=True) / jnp.maximum(count, 1.0)
-    above = log_share > -jnp.log(jnp.maximum(count, 1.0))  # h > its mean, which is 1000 / count
-    elsewhere = far * (jnp.where(above, target_far, 0.0) + jnp.where(target_far > mean_c, h, 0.0))
-    parts = (
-        jnp.where(there, picked, low),
-        jnp.where(exists, hard / tau, low),
-        jnp.where(other, elsewhere / tau, low),
-        jnp.full((*own.shape[:2], 1), math.log(1e-6), own.dtype),
-    )
-    denominator = jax.nn.logsumexp(jnp.concatenate(parts, axis=2), axis=2)
-    counted = there.sum(2).astype(own.dtype)
-    mean = jnp.where(there, picked, 0.0).sum(2) / jnp.maximum(counted, 1.0)
-    return denominator - mean, counted

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import numbers
 from functools import partial
 from typing import Literal
@@ -13,9 +12,10 @@ from jax import Array, lax
 
 from gera_jax import checks
 from gera_jax.graphs import affinity, heat_geodesic_distance, laplacian
-from gera_jax.losses.inputs import check_neighbourhoods, compute_dtype
-from gera_jax.losses.reduction import Reduction, check_reduction, reduce_rows, row_weights
-from gera_jax.ops import gather_rows, sanitize, squared_distances
+from gera_jax.losses.neighbourhoods import as_neighbourhoods, centred, check_neighbourhoods, reduce_neighbourhoods
+from gera_jax.losses.reduction import REDUCTIONS, Reduction
+from gera_jax.ops.distances import squared_distances
+from gera_jax.ops.numerics import sanitize
 
 FORMS = ("neighbourhood", "batch")
 SQUARINGS, TERMS = 6, 20  # a squaring doubles rounding; exact in float64 up to t times the largest degree of 200
@@ -38,11 +38,18 @@ def heat_geodesic_stress(
 ) -> Array:
     """Mean over pairs i < j of (s |z_i - z_j| - d_ij)^2, d the heat-geodesic distance of the points x, over the mean of d^2.
 
+    >>> import jax.numpy as jnp
+    >>> x = jnp.array([[[0.0], [1.0]]])
+    >>> print(f"{heat_geodesic_stress(x, 3 * x, normalization='none'):.3f}")  # d_12 = 1.043727 for two nodes
+    3.827
+    >>> print(f"{heat_geodesic_stress(x, 3 * x):.3f} {heat_geodesic_stress(x, 0 * x):.3f}")
+    0.000 1.000
+
     d_ij^2 = 4 t (-log H_ij + sigma log((H_ii + H_jj) / 2)) with H = exp(-t L / mean degree), L = D - W and W the Gaussian
     `affinity` of x without its diagonal. s is the best scale, sum d |z| / sum |z|^2, so that moving, turning or scaling all of z
     changes nothing. Gradients reach z only.
 
-    Args:
+    Args (the others are those of every loss, see `gera_jax.losses`):
       x: [a, m, d] neighbourhoods in the original space; for form "batch" [n, d], one set.
       z: [a, m, k] the same points after projection; for form "batch" [n, k]. Rows are not normalised here.
       form: "neighbourhood" has one set a neighbourhood; "batch" one set, of all rows of all devices.
@@ -54,49 +61,25 @@ def heat_geodesic_stress(
       mask: [a, m] bool ([n] for "batch"), True = a real point. A set with fewer than two points has the loss 0; one without any
         point is masked.
       weights: [a] >= 0, one per neighbourhood; not for "batch".
-      reduction: "mean" is sum(w l) / sum(w) over the neighbourhoods of all devices, "sum" is sum(w l); "none" is w_a l_a [a]. For
-        "batch" there is one set and all three are its scalar.
-      axis_name: mapped axis over which neighbourhoods (rows for "batch") are spread; average the gradients over it (`lax.pmean`).
 
     Returns:
-      A scalar ([a] for "none") >= 0, float32 (float64 for float64 inputs). "relative" is in [0, 1]: 0 when all distances are
-      kept up to one scale, 1 when z has collapsed to a point; equidistant points lose 1 - (mean d)^2 / mean d^2. 0 if
-      everything is masked. O(a m^3) time for the heat kernel, O(a m^2) memory.
-
-    Raises:
-      ValueError: for wrong ranks or shapes, an unknown form, normalization or reduction, t or bandwidth <= 0, sigma outside
-        [0, 1], weights for "batch".
-
-    >>> import jax.numpy as jnp
-    >>> x = jnp.array([[[0.0], [1.0]]])
-    >>> print(f"{heat_geodesic_stress(x, 3 * x, normalization='none'):.3f}")  # d_12 = 1.043727 for two nodes
-    3.827
-    >>> print(f"{heat_geodesic_stress(x, 3 * x):.3f} {heat_geodesic_stress(x, 0 * x):.3f}")
-    0.000 1.000
+      >= 0. "relative" is in [0, 1]: 0 when all distances are kept up to one scale, 1 when z has collapsed to a point; equidistant
+      points lose 1 - (mean d)^2 / mean d^2. O(a m^3) time for the heat kernel, O(a m^2) memory.
 
     Source: Huguet et al. 2023, arXiv 2305.19043, whose embedding minimises this stress over free points z.
     """
     _check(x, z, form, t, sigma, bandwidth, normalization, mask, weights, reduction)
-    x, z = jnp.asarray(x), jnp.asarray(z)
-    dtype = compute_dtype(x, z)
-    x, z = lax.stop_gradient(x).astype(dtype), z.astype(dtype)
-    if form == "batch":
-        x, z = gather_rows(x, axis_name)[None], gather_rows(z, axis_name)[None]
-        mask = None if mask is None else gather_rows(mask, axis_name)[None]
-    wanted = lax.stop_gradient(_distances(x, mask, jnp.asarray(t, dtype), jnp.asarray(sigma, dtype), bandwidth))
+    x, z, mask = as_neighbourhoods(x, z, mask, form, axis_name)
+    wanted = lax.stop_gradient(_distances(x, mask, jnp.asarray(t, x.dtype), jnp.asarray(sigma, x.dtype), bandwidth))
     losses = _stress(_lengths(z, mask), wanted, _pairs(x, mask), normalization)
     losses = losses + (0 * sanitize(x, mask)).sum((1, 2))  # NaN where x is broken: an isolated node would hide it
-    if form == "batch":
-        # Every device holds the whole loss. The mean leaves the value and makes `pmean` of the gradients right.
-        return losses[0] if axis_name is None else lax.pmean(losses[0], axis_name)
-    valid = None if mask is None else mask.any(1)
-    return reduce_rows(losses, row_weights(valid, weights, len(losses), dtype), reduction, axis_name)
+    return reduce_neighbourhoods(losses, None if mask is None else mask.any(1), weights, form, reduction, axis_name)
 
 
 def _distances(x: Array, mask: Array | None, t: Array, sigma: Array, bandwidth: str | float) -> Array:
     """[a, m, m] heat-geodesic distances; a masked point is an isolated node."""
     m = x.shape[1]
-    w = affinity(squared_distances(_centred(x, mask)), bandwidth=bandwidth, mask=mask)
+    w = affinity(squared_distances(centred(x, mask)), bandwidth=bandwidth, mask=mask)
     w = jnp.where(jnp.eye(m, dtype=bool), jnp.zeros((), w.dtype), w)
     count = jnp.full(x.shape[:1], m, w.dtype) if mask is None else jnp.maximum(mask.sum(1), 1).astype(w.dtype)
     degree = w.sum((1, 2)) / count
@@ -123,17 +106,8 @@ def _heat(matrix: Array, t: Array) -> Array:
     return lax.fori_loop(0, SQUARINGS, lambda _, h: multiply(h, h), heat)
 
 
-def _centred(points: Array, mask: Array | None) -> Array:
-    """Masked points in the centre of the others, so that they cost the distances no digits."""
-    if mask is None:
-        return points
-    points = sanitize(points, mask)
-    count = jnp.maximum(mask.sum(1), 1).astype(points.dtype)[:, None, None]
-    return sanitize(points - lax.stop_gradient(points.sum(1, keepdims=True) / count), mask)
-
-
 def _lengths(z: Array, mask: Array | None) -> Array:
-    squared = squared_distances(_centred(z, mask))
+    squared = squared_distances(centred(z, mask))
     same = squared == 0  # and not "> 0" for the others: a length of NaN stays NaN
     return jnp.where(same, jnp.zeros_like(squared), jnp.sqrt(jnp.where(same, jnp.ones_like(squared), squared)))
 
@@ -166,10 +140,8 @@ def _stress(length: Array, wanted: Array, pairs: Array, normalization: str) -> A
 def _check(x, z, form, t, sigma, bandwidth, normalization, mask, weights, reduction) -> None:
     checks.require_known(form, FORMS, "form")
     checks.require_known(normalization, NORMALIZATIONS, "normalization")
-    check_reduction(reduction)
+    checks.require_known(reduction, REDUCTIONS, "reduction")
     check_neighbourhoods(x, z, form, mask, weights)
-    for name, value in (("t", t), ("bandwidth", bandwidth)):
-        if isinstance(value, numbers.Real):
-            checks.require(math.isfinite(value) and value > 0, name, got=f"{value:g}", wanted="a positive finite number")
+    checks.require_positive(t=t, bandwidth=bandwidth)
     if isinstance(sigma, numbers.Real):
         checks.require(0 <= sigma <= 1, "sigma", got=f"{sigma:g}", wanted="a number from 0 to 1")

@@ -23,22 +23,18 @@ class Mixture(NamedTuple):
     """share * sum_u exp(-d^2 / (2 factor_u scale)).
 
     >>> import jax.numpy as jnp
-    >>> print(f"{Mixture((1.0, 2.0), 0.5).kernel(jnp.float32(2.0), jnp.float32(1.0)):.6f}")  # (e^-1 + e^-1/2) / 2
+    >>> print(f"{Mixture((1.0, 2.0), 0.5).value_and_slope(jnp.float32(2.0), jnp.float32(1.0))[0]:.6f}")  # (e^-1 + e^-1/2) / 2
     0.487205
     """
 
     factors: tuple[float, ...]
     share: float
-    drop_rounding: bool = False  # count squared distances that products in this precision cannot tell from 0 as 0
+    drop_rounding: bool = False  # whether squared distances within the rounding of the products count as 0
 
     @property
     def at_zero(self) -> float:
         """Its value at distance 0."""
         return self.share * len(self.factors)
-
-    def kernel(self, squared: Array, scale: Array) -> Array:
-        """Its values at squared distances."""
-        return self.value_and_slope(squared, scale)[0]
 
     def value_and_slope(self, squared: Array, scale: Array) -> tuple[Array, Array]:
         """Its values at squared distances and their derivatives with respect to these, from the same exponentials."""

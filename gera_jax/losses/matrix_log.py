@@ -11,6 +11,11 @@ from jax import Array, lax
 def symmetric_log(matrix: Array, gamma: Array) -> Array:
     """log(A + gamma I) of symmetric positive semi-definite A, V diag(log(max(lambda, 0) + gamma)) V^T.
 
+    >>> import jax
+    >>> value, tangent = jax.jvp(lambda a: symmetric_log(a, jnp.float32(0.5)), (1.5 * jnp.eye(2),), (jnp.eye(2),))
+    >>> print(value.round(4).tolist(), tangent.round(4).tolist())
+    [[0.6930999755859375, 0.0], [0.0, 0.6930999755859375]] [[0.5, 0.0], [0.0, 0.5]]
+
     The derivative is the Daleckii-Krein formula V (F * (V^T dA V)) V^T with the divided differences F_ij of the logarithm.
     It never divides by a difference of eigenvalues, as the derivative of `eigh` does.
 
@@ -20,11 +25,6 @@ def symmetric_log(matrix: Array, gamma: Array) -> Array:
 
     Returns:
       [..., m, m] symmetric.
-
-    >>> import jax
-    >>> value, tangent = jax.jvp(lambda a: symmetric_log(a, jnp.float32(0.5)), (1.5 * jnp.eye(2),), (jnp.eye(2),))
-    >>> print(value.round(4).tolist(), tangent.round(4).tolist())
-    [[0.6930999755859375, 0.0], [0.0, 0.6930999755859375]] [[0.5, 0.0], [0.0, 0.5]]
 
     Source: Daleckii and Krein 1965; Higham 2008, Functions of Matrices, theorem 3.11.
     """

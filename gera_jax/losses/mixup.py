@@ -11,9 +11,19 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from gera_jax import checks
-from gera_jax.losses.inputs import check_mask, check_pair, compute_dtype, scalar
+from gera_jax.losses.inputs import (
+    check_mask,
+    check_pair,
+    check_same_rows,
+    clean_rows,
+    compute_dtype,
+    keep_logits,
+    keep_rows,
+    scalar,
+)
 from gera_jax.losses.reduction import reduce_rows, row_weights
-from gera_jax.ops import gather_rows, row_offset, sanitize, slerp
+from gera_jax.ops.collectives import gather_rows, meets_itself, row_offset
+from gera_jax.ops.sphere import slerp
 
 KINDS = ("m2", "v", "l", "vl")
 TARGETS = ("identity", "both")
@@ -32,6 +42,16 @@ def geodesic_mixup_contrastive(
     axis_name: str | None = None,
 ) -> Array:
     """Cross-entropy of finding the partner when some of the rows are mixed along the great circle.
+
+    >>> import jax.numpy as jnp
+    >>> x, y = jnp.eye(2), jnp.array([[0.8, 0.6], [-0.6, 0.8]])
+    >>> print(f"{geodesic_mixup_contrastive(x, y, lam=0.5, logit_scale=1.0):.6f}")
+    0.763542
+    >>> print(f"{geodesic_mixup_contrastive(x, y, kind='v', lam=1.0, logit_scale=1.0):.6f}")  # nothing is mixed
+    0.409278
+    >>> from gera_jax.losses import symmetric_info_nce
+    >>> print(f"{symmetric_info_nce(x, y, logit_scale=1.0):.6f}")
+    0.409278
 
     With mix(a, b) the point of the arc at weight lam on a (lam = 1 is a: `slerp(a, b, 1 - lam)`), logits = logit_scale times
     inner products, and i' = n - 1 - i the row at the same place from the end of the whole batch:
@@ -55,59 +75,43 @@ def geodesic_mixup_contrastive(
         two items in swapped shares; the rows of the target then sum to 2, and so does the loss's weight.
       mask: [n] bool, True = a real pair. Except in "m2", a pair whose partner i' is masked counts as masked.
       reduction: "mean" or "sum" of l_i over the pairs of all devices.
-      axis_name: mapped axis over which the pairs are spread; the reversal is that of the whole batch. Average the gradients
-        over it (`lax.pmean`).
+      axis_name: as in every loss; the reversal is that of the whole batch.
 
     Returns:
-      A scalar >= 0, float32 (float64 for float64 inputs); when all scores are alike 2 log n ("m2", "vl" with "both") or log n; 0
-      if everything is masked, and for n = 1. O(n^2 d) time, O(n^2 + n d) memory.
-
-    Raises:
-      ValueError: for wrong ranks, widths or rows, an unknown kind, target or reduction, target="both" without kind="vl",
-        lam outside [0, 1], a logit_scale <= 0.
-
-    >>> import jax.numpy as jnp
-    >>> x, y = jnp.eye(2), jnp.array([[0.8, 0.6], [-0.6, 0.8]])
-    >>> print(f"{geodesic_mixup_contrastive(x, y, lam=0.5, logit_scale=1.0):.6f}")
-    0.763542
-    >>> print(f"{geodesic_mixup_contrastive(x, y, kind='v', lam=1.0, logit_scale=1.0):.6f}")  # nothing is mixed
-    0.409278
-    >>> from gera_jax.losses import symmetric_info_nce
-    >>> print(f"{symmetric_info_nce(x, y, logit_scale=1.0):.6f}")
-    0.409278
+      >= 0; when all scores are alike 2 log n ("m2", "vl" with "both") or log n; 0 for n = 1. O(n^2 d) time, O(n^2 + n d) memory.
 
     Source: Oh et al. 2023 (Geodesic Multi-Modal Mixup), arXiv 2203.03897; read from the authors' code. It draws lam ~
     Beta(alpha, alpha) for each term, weighs the terms 1 / (1 + epoch), and has target="both" (an earlier copy "identity").
     Differs from the authors' code in that equal or opposite rows, and the middle row of an odd batch, are no NaN.
     """
     _check(x, y, kind, lam, target, mask, reduction)
-    x, y = jnp.asarray(x), jnp.asarray(y)
     dtype = compute_dtype(x, y)
     scale = scalar(logit_scale, dtype, "logit_scale", positive=True)
     lam = scalar(lam, dtype, "lam", positive=False)
     if mask is not None and kind != "m2":  # a row without its partner has no part, so its own numbers must not count either
         mask = mask & gather_rows(mask, axis_name)[::-1][_own(len(x), axis_name)]
-    x, y = sanitize(x.astype(dtype), mask), sanitize(y.astype(dtype), mask)
-    losses, valid = (_between if kind == "m2" else _within)(x, y, kind, lam, scale, target, mask, axis_name)
-    if valid is not None:
-        losses = jnp.where(valid, losses, jnp.zeros_like(losses))
-    return reduce_rows(losses, row_weights(valid, None, len(x), dtype), reduction, axis_name)
+    x, y = clean_rows((x, y), (mask, mask))
+    if kind == "m2":
+        losses = _between(x, y, lam, scale, mask, axis_name)
+    else:
+        losses = _within(x, y, kind, lam, scale, target, mask, axis_name)
+    return reduce_rows(keep_rows(losses, mask), row_weights(mask, None, len(x), dtype), reduction, axis_name)
 
 
-def _between(x, y, kind, lam, scale, target, mask, axis_name) -> tuple[Array, Array | None]:
+def _between(x, y, lam, scale, mask, axis_name) -> Array:
     """Both directions against the same mixed rows of all devices."""
     mixed = gather_rows(_mix(x, y, lam), axis_name)
-    own = _is(_own(len(x), axis_name), len(mixed))
+    own = meets_itself((len(x), len(mixed)), axis_name)
     exists = None if mask is None else gather_rows(mask, axis_name)[None, :]
     positive = scale * (x * y).sum(1)
     losses = jnp.zeros_like(positive)
     for rows in (x, y):
         logits = jnp.where(own, positive[:, None], (rows * scale) @ mixed.T)
-        losses = losses + _logsumexp(logits, exists) - positive
-    return losses, mask
+        losses = losses + jax.nn.logsumexp(keep_logits(logits, exists), axis=1) - positive
+    return losses
 
 
-def _within(x, y, kind, lam, scale, target, mask, axis_name) -> tuple[Array, Array | None]:
+def _within(x, y, kind, lam, scale, target, mask, axis_name) -> Array:
     """Rows mixed with their partners; own and partner's columns are the two targets of each row."""
     n = len(x)
     own = _own(n, axis_name)
@@ -126,8 +130,8 @@ def _within(x, y, kind, lam, scale, target, mask, axis_name) -> tuple[Array, Arr
         logits = (rows * scale) @ candidates.T
         total = len(candidates)
         found = on_own * _at(logits, own) + on_partner * _at(logits, total - 1 - own)
-        losses = losses + ((on_own + on_partner) * _logsumexp(logits, exists) - found) / 2
-    return losses, mask
+        losses = losses + ((on_own + on_partner) * jax.nn.logsumexp(keep_logits(logits, exists), axis=1) - found) / 2
+    return losses
 
 
 def _mix(a: Array, b: Array, lam: Array) -> Array:
@@ -138,33 +142,18 @@ def _own(n: int, axis_name: str | None) -> Array:
     return row_offset(n, axis_name) + jnp.arange(n, dtype=jnp.int32)
 
 
-def _is(columns: Array, m: int) -> Array:
-    return columns[:, None] == jnp.arange(m, dtype=jnp.int32)[None, :]
-
-
 def _at(logits: Array, columns: Array) -> Array:
     return jnp.take_along_axis(logits, columns[:, None], axis=1, mode="clip")[:, 0]
-
-
-def _logsumexp(logits: Array, exists: Array | None) -> Array:
-    # A finite floor instead of -inf: a row without candidates then has a finite value and a zero gradient.
-    if exists is not None:
-        logits = jnp.where(exists, logits, jnp.asarray(jnp.finfo(logits.dtype).min / 2, logits.dtype))
-    return jax.nn.logsumexp(logits, axis=1)
 
 
 def _check(x, y, kind, lam, target, mask, reduction) -> None:
     checks.require_known(kind, KINDS, "kind")
     checks.require_known(target, TARGETS, "target")
     checks.require_known(reduction, ("mean", "sum"), "reduction")
-    checks.require(
-        target == "identity" or kind == "vl",
-        "target",
-        got=f'"{target}" with kind="{kind}"',
-        wanted='"identity"',
-        remedy='Two matches belong to kind="vl", where both sides are mixed.',
-    )
-    check_pair(x, y, paired=True)
+    fits, remedy = target == "identity" or kind == "vl", 'Two matches belong to kind="vl", where both sides are mixed.'
+    checks.require(fits, "target", got=f'"{target}" with kind="{kind}"', wanted='"identity"', remedy=remedy)
+    check_pair(x, y)
+    check_same_rows(x, y, "y")
     check_mask(mask, (len(x),), "mask")
     if isinstance(lam, numbers.Real):
         checks.require(0 <= lam <= 1, "lam", got=f"{lam:g}", wanted="a weight in [0, 1]")

@@ -13,9 +13,11 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from gera_jax import checks
-from gera_jax.losses.inputs import check_mask, check_pair, compute_dtype, scalar
+from gera_jax.losses.inputs import check_sets, clean_rows, on_every_device, scalar
 from gera_jax.losses.kernel_sums import Mixture, kernel_sum, kernel_sum_within
-from gera_jax.ops import gather_rows, global_sum, median_of_nonnegative, row_offset, sanitize, self_squared_distances
+from gera_jax.ops.collectives import gather_rows, global_sum, row_offset
+from gera_jax.ops.numerics import median_of_nonnegative, sanitize
+from gera_jax.ops.symmetric import self_squared_distances
 
 ESTIMATORS = ("biased", "unbiased")
 BANDWIDTHS = ("mean", "median", "released")
@@ -34,29 +36,22 @@ def mmd(
 ) -> Array:
     """mean k(x, x') + mean k(y, y') - 2 mean k(x, y), k = exp(-d^2 / (2 bandwidth^2)): the squared distance of two kernel means.
 
-    The order of the rows means nothing and row i is no partner of row i. Gradients reach x and y.
-
-    Args:
-      x: [n, k] rows of one set.
-      y: [m, k] rows of the other.
-      bandwidth: a length, a positive scalar; it gets no gradient. The default is that of unit rows, k = exp(-d^2).
-      estimator: "biased" takes the means over all pairs, "unbiased" leaves each row's pair with itself out of the first two.
-      x_mask: [n] bool, True = a real row.
-      y_mask: [m] bool.
-      axis_name: mapped axis over which the rows of both sets are spread; average the gradients over it (`lax.pmean`).
-
-    Returns:
-      A scalar, float32 (float64 for float64 inputs): in [0, 2] for "biased", about 1/n + 1/m for two draws of one
-      distribution; 0 on average there for "unbiased", which can be below 0. 0 if a set is empty.
-      O((n + m)^2 k) time, O(n m) memory (an eighth of a matrix for large sets).
-
-    Raises:
-      ValueError: for wrong ranks or widths, a bandwidth <= 0, an unknown estimator.
-
     >>> import jax.numpy as jnp
     >>> a, b = jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([[1.0, 0.0], [0.6, 0.8]])
     >>> print(f"{mmd(a, b):.6f}, {mmd(a, a[::-1]):.6f}")
     0.164840, 0.000000
+
+    The order of the rows means nothing and row i is no partner of row i. Gradients reach x and y.
+
+    Args (the others are those of every loss, see `gera_jax.losses`):
+      x: [n, k] rows of one set.
+      y: [m, k] rows of the other.
+      bandwidth: a length, a positive scalar; it gets no gradient. The default is that of unit rows, k = exp(-d^2).
+      estimator: "biased" takes the means over all pairs, "unbiased" leaves each row's pair with itself out of the first two.
+
+    Returns:
+      A scalar: in [0, 2] for "biased", about 1/n + 1/m for two draws of one distribution; 0 on average there for "unbiased",
+      which can be below 0. 0 if a set is empty. O((n + m)^2 k) time, O(n m) memory (an eighth of a matrix for large sets).
 
     Source: Gretton et al. 2012, JMLR 13; with this kernel in Gentle-CLIP, arXiv 2406.05766.
     """
@@ -79,9 +74,16 @@ def mk_mmd(
 ) -> Array:
     """`mmd` with the mean of several Gaussian kernels, k = mean_u exp(-d^2 / (2 v_u)), so that no one scale must be right.
 
+    >>> import jax.numpy as jnp
+    >>> a, b = jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([[1.0, 0.0], [0.6, 0.8]])
+    >>> print(f"{mk_mmd(a, b, bandwidths='released'):.5f}")
+    3.07534
+    >>> print(f"{mk_mmd(a, b, bandwidths=(0.5**0.5,)) - mmd(a, b):.6f}")
+    0.000000
+
     Gradients reach x and y; variances are constants.
 
-    Args:
+    Args (the others are those of every loss, see `gera_jax.losses`):
       x: [n, k] rows of one set.
       y: [m, k] rows of the other.
       bandwidths: "mean": variances v_u = multiplier_u * mean of d^2 over all pairs of different rows, both sets together;
@@ -90,32 +92,19 @@ def mk_mmd(
         their length, which count as equal.
       multipliers: of "mean" and "median". Powers of two cost one exponential for all.
       estimator: "biased" or "unbiased", as in `mmd`.
-      x_mask: [n] bool, True = a real row.
-      y_mask: [m] bool.
-      axis_name: mapped axis over which the rows of both sets are spread; average the gradients over it (`lax.pmean`).
 
     Returns:
-      A scalar, float32 (float64 for float64 inputs), in [0, 2] for "biased" ([0, 38] for "released"); 0 if a set is empty or all
-      rows are equal. O((n + m)^2 k) time, O((n + m)^2) memory.
-
-    Raises:
-      ValueError: for wrong ranks or widths, an unknown word, no or non-positive lengths or multipliers.
-
-    >>> import jax.numpy as jnp
-    >>> a, b = jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([[1.0, 0.0], [0.6, 0.8]])
-    >>> print(f"{mk_mmd(a, b, bandwidths='released'):.5f}")
-    3.07534
-    >>> print(f"{mk_mmd(a, b, bandwidths=(0.5**0.5,)) - mmd(a, b):.6f}")
-    0.000000
+      A scalar, in [0, 2] for "biased" ([0, 38] for "released"); 0 if a set is empty or all rows are equal. O((n + m)^2 k) time,
+      O((n + m)^2) memory.
 
     Source: Gretton et al. 2012, NeurIPS 25; Long et al. 2015, arXiv 1502.02791. Gentle-CLIP's paper names it; its released run
     uses the one kernel of `mmd`.
     """
-    released = bandwidths == "released" if isinstance(bandwidths, str) else False
-    if isinstance(bandwidths, str):
-        checks.require_known(bandwidths, BANDWIDTHS, "bandwidths")
-    factors = RELEASED_VARIANCES if released else _positive(multipliers, "multipliers")
     lengths = not isinstance(bandwidths, str)
+    if not lengths:
+        checks.require_known(bandwidths, BANDWIDTHS, "bandwidths")
+    released = not lengths and bandwidths == "released"
+    factors = RELEASED_VARIANCES if released else _positive(multipliers, "multipliers")
     if lengths:
         factors = tuple(length**2 for length in _positive(bandwidths, "bandwidths"))
     x, y = _prepare(x, y, estimator, x_mask, y_mask)
@@ -124,13 +113,11 @@ def mk_mmd(
     longest = max(factors) ** 0.5 if lengths else 1.0
     scale = sets.scale(bandwidths) if bandwidths in ("mean", "median") else sets.variance(jnp.asarray(longest, x.dtype))
     equal = scale == 0  # all rows equal: every kernel is 1, whatever its width
-    mixture = Mixture(
-        tuple(factor / longest**2 for factor in factors), 1.0 if released else 1.0 / len(factors), drop_rounding=released
-    )  # narrow kernels see rounding
+    share = 1.0 if released else 1.0 / len(factors)
+    mixture = Mixture(tuple(factor / longest**2 for factor in factors), share, drop_rounding=released)
     value = sets.discrepancy(mixture, jnp.where(equal, jnp.ones_like(scale), scale), estimator)
     value = jnp.where(equal, jnp.zeros_like(value), value)
-    # Every device holds the whole loss. The mean leaves the value and makes `pmean` of the gradients right.
-    return value if axis_name is None else lax.pmean(value, axis_name)
+    return on_every_device(value, axis_name)
 
 
 class _Sets:
@@ -158,21 +145,20 @@ class _Sets:
         """mean k(x, x') + mean k(y, y') - 2 mean k(x, y)."""
         n, m = self.counts
         value = jnp.zeros((), self.rows[0].dtype)
-        for side, count in enumerate((n, m)):
-            first = row_offset(len(self.rows[side]), self.axis_name)
+        for rows, all_rows, here, everywhere, count in zip(
+            self.rows, self.all_rows, self.here, self.everywhere, self.counts, strict=True
+        ):
             if self.axis_name is None:
-                total = kernel_sum_within(mixture, self.rows[side], self.here[side], scale)
+                total = kernel_sum_within(mixture, rows, here, scale)
             else:
-                total = kernel_sum(
-                    mixture, True, self.rows[side], self.all_rows[side], self.here[side], self.everywhere[side], scale, first
-                )
+                first = row_offset(len(rows), self.axis_name)
+                total = kernel_sum(mixture, True, rows, all_rows, here, everywhere, scale, first)
             total, couples = global_sum(total, self.axis_name), count * count
             if estimator == "unbiased":  # a row's pair with itself is k(0)
                 total, couples = total - mixture.at_zero * count, count * (count - 1)
             value = value + jnp.where(couples > 0, total, jnp.zeros_like(total)) / jnp.maximum(couples, 1)
-        total = kernel_sum(
-            mixture, False, self.rows[0], self.all_rows[1], self.here[0], self.everywhere[1], scale, jnp.zeros((), jnp.int32)
-        )
+        (x, _), (_, y), (here, _), (_, everywhere) = self.rows, self.all_rows, self.here, self.everywhere
+        total = kernel_sum(mixture, False, x, y, here, everywhere, scale, jnp.zeros((), jnp.int32))
         value = value - 2 * global_sum(total, self.axis_name) / jnp.maximum(n * m, 1)
         return jnp.where(n * m > 0, value, jnp.zeros_like(value))
 
@@ -190,14 +176,10 @@ class _Sets:
         return median_of_nonnegative(self_squared_distances(pool).ravel(), keep.ravel())
 
 
-def _prepare(x, y, estimator, x_mask, y_mask) -> tuple[Array, Array]:
+def _prepare(x, y, estimator, x_mask, y_mask) -> list[Array]:
     checks.require_known(estimator, ESTIMATORS, "estimator")
-    check_pair(x, y, paired=False)
-    check_mask(x_mask, (len(x),), "x_mask")
-    check_mask(y_mask, (len(y),), "y_mask")
-    x, y = jnp.asarray(x), jnp.asarray(y)
-    dtype = compute_dtype(x, y)
-    return sanitize(x.astype(dtype), x_mask), sanitize(y.astype(dtype), y_mask)
+    check_sets(x, y, x_mask, y_mask)
+    return clean_rows((x, y), (x_mask, y_mask))
 
 
 def _positive(values: Sequence[float], name: str) -> tuple[float, ...]:

@@ -10,11 +10,31 @@ import numpy as np
 from jax import Array
 
 from gera_jax import checks
-from gera_jax.losses.inputs import check_mask, check_rank, check_shape, not_negative
-from gera_jax.ops import gather_rows, row_offset
+from gera_jax.losses.inputs import check_mask, check_pair, check_rank, check_same_rows, keep_logits, not_negative
+from gera_jax.ops.collectives import gather_rows, row_offset
 from gera_jax.ops.known import known
 
 RENUMBER = "Number the items of both sides together, 0, 1, ...: np.unique(items, return_inverse=True)[1]."
+
+
+class Matching(NamedTuple):
+    """Which rows of x and y belong together, as the caller of a contrastive loss says it; masks and groups are of this device."""
+
+    targets: Array | None  # [n, m of all devices]
+    x_groups: Array | None
+    y_groups: Array | None
+    x_mask: Array | None
+    y_mask: Array | None
+    axis_name: str | None
+
+    def turned(self) -> Matching:
+        """The same for y -> x."""
+        targets = None if self.targets is None else jnp.asarray(self.targets).T
+        return Matching(targets, self.y_groups, self.x_groups, self.y_mask, self.x_mask, self.axis_name)
+
+    def candidates(self) -> Array | None:
+        """[m of all devices] bool, which candidates exist; None for all."""
+        return None if self.y_mask is None else gather_rows(self.y_mask, self.axis_name)
 
 
 class Positives(NamedTuple):
@@ -29,24 +49,10 @@ class Positives(NamedTuple):
     valid: Array | None
 
 
-def find_positives(
-    n: int,
-    m: int,
-    *,
-    targets: Array | None,
-    x_groups: Array | None,
-    y_groups: Array | None,
-    x_mask: Array | None,
-    y_mask: Array | None,
-    axis_name: str | None,
-    dtype: jnp.dtype,
-) -> Positives:
-    """Positives of this device's n queries among the m candidates of all devices.
-
-    Masks and groups are this device's rows; `targets` [n, m of all devices]. A query counts if it is unmasked and at least
-    one of its positives exists.
-    """
-    exists = None if y_mask is None else gather_rows(y_mask, axis_name)
+def find_positives(n: int, matching: Matching, dtype: jnp.dtype) -> Positives:
+    """Positives of this device's n queries; a query counts if it is unmasked and at least one of its positives exists."""
+    targets, x_groups, y_groups, x_mask, y_mask, axis_name = matching
+    exists = matching.candidates()
     if x_groups is None and targets is None:
         # Row i matches row i, so both masks are local here.
         valid = x_mask if y_mask is None else y_mask if x_mask is None else x_mask & y_mask
@@ -85,30 +91,65 @@ def positive_mean(values: Array, positives: Positives, axis: int = 1) -> Array:
     return jnp.where(none, zero, total) / jnp.where(none, jnp.ones_like(count), count)
 
 
+def positive_cells(positives: Positives, shape: tuple[int, int], axis: int = 1) -> Array:
+    """Which cells hold a positive, bool of `shape`: [n, m], or [m, n] with axis=0."""
+    if positives.columns is None:
+        mass = positives.mass if positives.mass.dtype == jnp.bool_ else positives.mass > 0
+        return mass if axis == 1 else mass.T
+    candidates = jnp.arange(shape[axis], dtype=jnp.int32)
+    return jnp.expand_dims(positives.columns, axis) == jnp.expand_dims(candidates, 1 - axis)
+
+
+def keep_candidates(logits: Array, matching: Matching, axis: int = 1) -> Array:
+    """Logits with the lowest value for candidates, along `axis`, that do not exist."""
+    exists = matching.candidates()
+    return logits if exists is None else keep_logits(logits, jnp.expand_dims(exists, 1 - axis))
+
+
+def check_matching(x: Array, y: Array, matching: Matching, weights: Array | None) -> None:
+    """Raise for arguments that contradict each other or x [n, d] and y [m, d] in shape."""
+    check_pair(x, y)
+    targets, x_groups, y_groups, x_mask, y_mask, axis_name = matching
+    if targets is None and x_groups is None and y_groups is None:
+        check_same_rows(x, y, "y", "Pass x_groups and y_groups, or targets where the loss takes them, if rows match otherwise.")
+    alone = targets is None or (x_groups is None and y_groups is None)
+    remedy = "Drop x_groups and y_groups, or targets."
+    checks.require(alone, "targets", got="targets and groups together", wanted="one of the two", remedy=remedy)
+    if (x_groups is None) != (y_groups is None):
+        missing, given = ("x_groups", "y_groups") if x_groups is None else ("y_groups", "x_groups")
+        checks.fail(missing, got=f"{given} alone", wanted="x_groups and y_groups", remedy=f"Pass {missing} as well.")
+    n, m = len(x), len(y)
+    for side, groups, mask, rows in (("x", x_groups, x_mask, n), ("y", y_groups, y_mask, m)):
+        if groups is not None:
+            name, groups = f"{side}_groups", groups if hasattr(groups, "dtype") else np.asarray(groups)
+            checks.require_shape(groups, (rows,), name, remedy="One integer per row.")
+            whole = jnp.issubdtype(groups.dtype, jnp.integer)
+            checks.require(whole, name, got=f"dtype {groups.dtype}", wanted="integers", remedy=RENUMBER)
+        check_mask(mask, (rows,), f"{side}_mask")
+    checks.require_shape(weights, (n,), "weights", remedy="One weight per row of x.")
+    if targets is not None:
+        check_rank(targets, 2, "targets")
+        columns = m if axis_name is None else jnp.shape(targets)[1]  # of all devices
+        checks.require_shape(targets, (n, columns), "targets", remedy="One row per query, one column per candidate.")
+
+
 def _cells(targets: Array, x_mask: Array | None, exists: Array | None) -> Array | None:
     """[n, m] bool: targets of rows and candidates that are there; None for all."""
     if x_mask is None and exists is None:
         return None
-    rows, columns = (
-        jnp.ones(count, bool) if mask is None else jnp.asarray(mask)
-        for mask, count in zip((x_mask, exists), jnp.shape(targets), strict=True)
-    )
+    sides = zip((x_mask, exists), jnp.shape(targets), strict=True)
+    rows, columns = (jnp.ones(count, bool) if mask is None else jnp.asarray(mask) for mask, count in sides)
     return rows[:, None] & columns[None, :]
 
 
 def _one_type(x_groups: Array, y_groups: Array) -> list[Array]:
     """Both as integers of one type that holds all of them, so that equal items stay equal and others do not meet."""
-    sides = [(name, _items(groups, name)) for name, groups in (("x_groups", x_groups), ("y_groups", y_groups))]
-    dtype = np.promote_types(*(groups.dtype for _, groups in sides))
+    sides = [_items(groups, name) for name, groups in (("x_groups", x_groups), ("y_groups", y_groups))]
+    dtype = np.promote_types(*(groups.dtype for groups in sides))
     fits = dtype.kind in "iu" and jax.dtypes.canonicalize_dtype(dtype) == dtype
-    checks.require(
-        fits,
-        "y_groups",
-        got=" beside ".join(str(groups.dtype) for _, groups in sides),
-        wanted="integers of one type",
-        remedy=RENUMBER,
-    )
-    return [jnp.asarray(groups).astype(dtype) for _, groups in sides]
+    got = " beside ".join(str(groups.dtype) for groups in sides)
+    checks.require(fits, "y_groups", got=got, wanted="integers of one type", remedy=RENUMBER)
+    return [jnp.asarray(groups).astype(dtype) for groups in sides]
 
 
 def _items(groups: Array, name: str) -> Array:
@@ -122,54 +163,3 @@ def _items(groups: Array, name: str) -> Array:
             return given.astype(limits.dtype)
     far = given[(given < np.iinfo(types[0]).min) | (given > np.iinfo(types[0]).max)]
     checks.fail(name, got=f"{far[:1]} as {given.dtype}", wanted=f"numbers that {types[0]} holds", remedy=RENUMBER)
-
-
-def positive_cells(positives: Positives, shape: tuple[int, int], axis: int = 1) -> Array:
-    """Which cells hold a positive, bool of `shape`: [n, m], or [m, n] with axis=0."""
-    if positives.columns is None:
-        mass = positives.mass if positives.mass.dtype == jnp.bool_ else positives.mass > 0
-        return mass if axis == 1 else mass.T
-    candidates = jnp.arange(shape[axis], dtype=jnp.int32)
-    return jnp.expand_dims(positives.columns, axis) == jnp.expand_dims(candidates, 1 - axis)
-
-
-def check_matching(
-    n: int,
-    m: int,
-    *,
-    targets: Array | None = None,
-    x_groups: Array | None = None,
-    y_groups: Array | None = None,
-    x_mask: Array | None = None,
-    y_mask: Array | None = None,
-    weights: Array | None = None,
-    axis_name: str | None = None,
-) -> None:
-    """Raise for arguments that contradict each other or x [n, d] and y [m, d] in shape."""
-    if targets is not None and (x_groups is not None or y_groups is not None):
-        checks.fail(
-            "targets",
-            got="targets and groups together",
-            wanted="one of the two",
-            remedy="Drop x_groups and y_groups, or targets.",
-        )
-    if (x_groups is None) != (y_groups is None):
-        missing, given = ("x_groups", "y_groups") if x_groups is None else ("y_groups", "x_groups")
-        checks.fail(missing, got=f"{given} alone", wanted="x_groups and y_groups", remedy=f"Pass {missing} as well.")
-    for name, value, rows in (("x_groups", x_groups, n), ("y_groups", y_groups, m)):
-        if value is None:
-            continue
-        value = value if hasattr(value, "dtype") else np.asarray(value)
-        check_shape(value, (rows,), name, "One integer per row.")
-        checks.require(
-            jnp.issubdtype(value.dtype, jnp.integer), name, got=f"dtype {value.dtype}", wanted="integers", remedy=RENUMBER
-        )
-    for name, value, rows in (("x_mask", x_mask, n), ("y_mask", y_mask, m)):
-        check_mask(value, (rows,), name)
-    check_shape(weights, (n,), "weights", "One weight per row of x.")
-    if targets is not None:
-        check_rank(targets, 2, "targets")
-        if axis_name is None:
-            check_shape(targets, (n, m), "targets", "One row per query, one column per candidate.")
-        elif jnp.shape(targets)[0] != n:
-            checks.fail("targets", got=f"{jnp.shape(targets)[0]} rows", wanted=f"{n} (this device's queries)")

@@ -7,9 +7,8 @@ from typing import Literal
 import jax.numpy as jnp
 from jax import Array
 
-from gera_jax import checks
-from gera_jax.losses.inputs import not_negative
-from gera_jax.ops import global_sum
+from gera_jax.losses.inputs import not_negative, row_count
+from gera_jax.ops.collectives import global_sum
 
 Reduction = Literal["mean", "sum", "none"]
 REDUCTIONS = ("mean", "sum", "none")
@@ -42,14 +41,6 @@ def reduce_rows(losses: Array, weights: Array | None, reduction: Reduction, axis
     total = global_sum(weighted.sum(), axis_name)
     if reduction == "sum":
         return total
-    if weights is None:
-        count = global_sum(jnp.full((), losses.shape[0], losses.dtype), axis_name)
-    else:
-        count = global_sum(weights.sum(), axis_name)
+    count = row_count(len(losses), None, losses.dtype, axis_name) if weights is None else global_sum(weights.sum(), axis_name)
     none = count == 0  # "== 0" and not "> 0": a count of NaN stays NaN
     return jnp.where(none, jnp.zeros_like(total), total) / jnp.where(none, jnp.ones_like(count), count)
-
-
-def check_reduction(reduction: str) -> None:
-    """Raise unless `reduction` is a known word."""
-    checks.require_known(reduction, REDUCTIONS, "reduction")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Literal
 
 import jax
@@ -10,11 +9,13 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from gera_jax import checks
-from gera_jax.losses.moments import check_moments, floor, masks, unit_rows
-from gera_jax.ops import global_sum, safe_normalize
+from gera_jax.losses.inputs import keep_logits
+from gera_jax.losses.moments import check_moments, log_shares, masks, unit_rows
+from gera_jax.losses.released import released_shapley_interaction
+from gera_jax.ops.collectives import global_sum
+from gera_jax.ops.numerics import safe_normalize
 
 FORMS = ("intended", "released")
-FILL = -1e9  # what the authors write into the embedding of a player that is out
 
 
 def shapley_interaction(
@@ -28,6 +29,12 @@ def shapley_interaction(
 ) -> Array:
     """Cross-entropy of the softmax A over moments and normalised interactions: L = -(S / M) sum_ij q_ij log A_ij.
 
+    >>> import jax.numpy as jnp
+    >>> circle = lambda *angles: jnp.stack([jnp.cos(jnp.deg2rad(jnp.array(angles))), jnp.sin(jnp.deg2rad(jnp.array(angles)))], 1)
+    >>> s, v = circle(10.0, 80.0), circle(0.0, 60.0, 100.0)
+    >>> print(f"{shapley_interaction(s, v):.5f}")
+    -0.47774
+
     A_ij = softmax_j cos(s_i, v_j); q = phi / |phi|, the leave-out interaction of sentence i and moment j in the game of
     `coalition_value`: phi_ij = v(all) - v(all - i) - v(all - j) + v(all - i - j). Who is out is masked in the logits. Rows are
     normalised inside. Gradients reach s and v through log A; q has none.
@@ -37,26 +44,14 @@ def shapley_interaction(
     against log A read sentence by sentence; gradients flow through q; the sign is turned (cross-entropy is maximised), and it
     is the sum over recordings.
 
-    Args:
+    Args (the others are those of every loss, see `gera_jax.losses`):
       s: [..., S, d] sentences.
       v: [..., M, d] moments, in the same order of recordings.
       form: "intended" or "released".
-      s_mask: [..., S] bool, True = a real sentence.
-      v_mask: [..., M] bool, True = a moment that exists.
-      axis_name: mapped axis over which recordings (the first axis) are spread; average the gradients over it (`lax.pmean`).
 
     Returns:
-      A scalar, the mean over recordings, of either sign (interactions have both), float32 (float64 for float64 inputs); 0 if
-      everything is masked. O(S M^2) time for each recording ("released": O(S^2 M^2)), O(S M) memory: one moment is out at a time.
-
-    Raises:
-      ValueError: for shapes that do not fit, an unknown form.
-
-    >>> import jax.numpy as jnp
-    >>> circle = lambda *angles: jnp.stack([jnp.cos(jnp.deg2rad(jnp.array(angles))), jnp.sin(jnp.deg2rad(jnp.array(angles)))], 1)
-    >>> s, v = circle(10.0, 80.0), circle(0.0, 60.0, 100.0)
-    >>> print(f"{shapley_interaction(s, v):.5f}")
-    -0.47774
+      A scalar, the mean over recordings, of either sign (interactions have both). O(S M^2) time for each recording ("released":
+      O(S^2 M^2)), O(S M) memory: one moment is out at a time.
 
     Source: the semantic Shapley interaction of G2L (arXiv 2307.14277), after LOUPE (arXiv 2208.02515); signs of the interaction
     index as in Grabisch and Roubens 1999. The default differs from the authors' code in all points named under "released".
@@ -66,34 +61,12 @@ def shapley_interaction(
     s, v = unit_rows(s, v, s_mask, v_mask)
     s_mask, v_mask = masks(s, v, s_mask, v_mask)
     flat = [value.reshape(-1, *value.shape[kept:]) for value, kept in ((s, -2), (v, -2), (s_mask, -1), (v_mask, -1))]
-    losses, valid = jax.vmap(_intended if form == "intended" else _released)(*flat)
+    losses, valid = jax.vmap(_intended if form == "intended" else released_shapley_interaction)(*flat)
     total = global_sum(jnp.where(valid, losses, 0.0).sum(), axis_name)
     if form == "released":
         return total
     count = global_sum(valid.sum().astype(s.dtype), axis_name)
     return jnp.where(count > 0, total / jnp.maximum(count, 1.0), 0.0)
-
-
-def coalition_value(cosines: Array, s_keep: Array, v_keep: Array) -> Array:
-    """v(C) = (mean over moments of max over sentences + mean over sentences of max over moments of A) / 2, of those in C.
-
-    Args:
-      cosines: [S, M] logits; A is their softmax over the moments in C.
-      s_keep: [S] bool, the sentences in C.
-      v_keep: [M] bool, the moments in C.
-
-    Returns:
-      A scalar in [0, 1]; 0 where no sentence or no moment is in C.
-
-    >>> import jax.numpy as jnp
-    >>> print(f"{coalition_value(jnp.zeros((2, 4)), jnp.array([True, False]), jnp.ones(4, bool)):.2f}")
-    0.25
-    """
-    cell = s_keep[:, None] & v_keep[None, :]
-    logits = jnp.where(cell, cosines, floor(cosines.dtype))
-    a = jnp.where(cell, jax.nn.softmax(logits, axis=1), 0.0)
-    sentences, moments = (jnp.maximum(keep.sum(), 1).astype(a.dtype) for keep in (s_keep, v_keep))
-    return (a.max(0).sum() / moments + a.max(1).sum() / sentences) / 2
 
 
 def leave_out_interactions(cosines: Array, s_keep: Array, v_keep: Array) -> Array:
@@ -103,7 +76,7 @@ def leave_out_interactions(cosines: Array, s_keep: Array, v_keep: Array) -> Arra
     """
     exists = s_keep[:, None] & v_keep[None, :]
     # A sentence's own largest cosine is taken out first; the softmax does not change.
-    top = jnp.where(exists, cosines, floor(cosines.dtype)).max(1, keepdims=True)
+    top = keep_logits(cosines, exists).max(1, keepdims=True)
     e = jnp.where(exists, jnp.exp(jnp.where(exists, cosines - top, 0.0)), 0.0)
     whole = _marginals(e, s_keep, v_keep)
 
@@ -129,11 +102,6 @@ def _marginals(e: Array, s_keep: Array, v_keep: Array) -> Array:
     return jnp.where(s_keep, (by_moment + by_sentence) / 2, 0.0)
 
 
-def _log_softmax(cosines: Array, exists: Array) -> Array:
-    logits = jnp.where(exists, cosines, floor(cosines.dtype))
-    return jnp.where(exists, logits - jax.nn.logsumexp(logits, axis=1, keepdims=True), 0.0)
-
-
 def _intended(s: Array, v: Array, s_keep: Array, v_keep: Array) -> tuple[Array, Array]:
     """Loss of one recording, and whether it counts."""
     cosines = s @ v.T
@@ -141,52 +109,7 @@ def _intended(s: Array, v: Array, s_keep: Array, v_keep: Array) -> tuple[Array, 
     phi = leave_out_interactions(lax.stop_gradient(cosines), s_keep, v_keep)
     # Rounding that stands where there is no interaction must not be normalised to a label of length 1.
     q = safe_normalize(jnp.where(jnp.abs(phi) > 32 * jnp.finfo(phi.dtype).eps, phi, 0.0).reshape(-1))
-    log_a = _log_softmax(cosines, exists)
+    log_a = log_shares(cosines, exists)
     sentences, moments = (keep.sum().astype(s.dtype) for keep in (s_keep, v_keep))
     loss = -(sentences / jnp.maximum(moments, 1.0)) * (q * log_a.reshape(-1)).sum()
     return loss, exists.any()
-
-
-def _released(s: Array, v: Array, s_keep: Array, v_keep: Array) -> tuple[Array, Array]:
-    cosines = s @ v.T
-    exists = s_keep[:, None] & v_keep[None, :]
-    phi = _released_interactions(s, v, s_keep, v_keep)
-    # Of those that exist phi is listed moment by moment and log A sentence by sentence; place t of one meets that of the other.
-    sentences, moments = s_keep.sum(dtype=jnp.int32), v_keep.sum(dtype=jnp.int32)
-    place = _rank(s_keep)[:, None] * moments + _rank(v_keep)[None, :]
-    i, j = place % jnp.maximum(sentences, 1), place // jnp.maximum(sentences, 1)
-    first = (jnp.argsort(~s_keep, stable=True), jnp.argsort(~v_keep, stable=True))  # those that exist, in their order
-    i, j = (jnp.take(order, jnp.clip(index, 0, len(order) - 1)) for order, index in zip(first, (i, j), strict=True))
-    q = safe_normalize(phi.reshape(-1)).reshape(phi.shape)[i, j]
-    ratio = sentences.astype(s.dtype) / jnp.maximum(moments, 1).astype(s.dtype)
-    return ratio * jnp.where(exists, q * _log_softmax(cosines, exists), 0.0).sum(), exists.any()
-
-
-def _rank(keep: Array) -> Array:
-    return jnp.cumsum(keep.astype(jnp.int32)) - 1
-
-
-def _released_interactions(s: Array, v: Array, s_keep: Array, v_keep: Array) -> Array:
-    """phi [S, M] with the authors' signs and their way of taking players out."""
-    value = partial(coalition_value, s_keep=s_keep, v_keep=v_keep)
-    cosines = s @ v.T
-    no_sentence, no_moment = FILL * v.sum(1), FILL * s.sum(1)  # logits [M] of a sentence, [S] of a moment that is out
-    both = FILL * FILL * s.shape[1]
-    whole = value(cosines)
-    rows = jnp.arange(s.shape[0], dtype=jnp.int32)
-    columns = jnp.arange(v.shape[0], dtype=jnp.int32)
-
-    def sentence_out(logits: Array, i: Array, entries: Array) -> Array:
-        return value(jnp.where((rows == i)[:, None], entries, logits))
-
-    alone = jax.vmap(lambda i: sentence_out(cosines, i, no_sentence))(rows)
-
-    @jax.checkpoint
-    def moment_out(j: Array) -> Array:
-        out = columns == j
-        logits = jnp.where(out, no_moment[:, None], cosines)
-        pair = jax.vmap(lambda i: sentence_out(logits, i, jnp.where(out, jnp.asarray(both, s.dtype), no_sentence)))(rows)
-        return whole - value(logits) + alone - pair
-
-    phi = lax.map(moment_out, columns).T
-    return jnp.where(s_keep[:, None] & v_keep[None, :], phi, 0.0)

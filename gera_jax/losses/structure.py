@@ -1,4 +1,4 @@
-"""Do random walks over a batch go the same ways before and after the projection?"""
+"""Random walks over the rows of a batch, compared before and after the projection."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from gera_jax import checks
-from gera_jax.losses.inputs import check_mask, check_rank, compute_dtype, scalar
-from gera_jax.ops import (
-    gather_rows,
-    global_sum,
-    gram,
-    meets_itself,
-    safe_normalize,
-    sanitize,
-    self_squared_distances,
-    squared_distances,
-    symmetric_powers,
+from gera_jax.losses.inputs import (
+    check_mask,
+    check_rank,
+    check_same_rows,
+    compute_dtype,
+    keep_logits,
+    keep_rows,
+    row_count,
+    scalar,
 )
+from gera_jax.ops.collectives import gather_rows, global_sum, meets_itself
+from gera_jax.ops.distances import squared_distances
+from gera_jax.ops.numerics import safe_normalize, sanitize
+from gera_jax.ops.symmetric import gram, self_squared_distances, symmetric_powers
 
 DIVERGENCES = ("js", "mixture_first")
 LEVEL_WEIGHTS = ("inverse", "uniform")
@@ -53,10 +55,19 @@ def structure_divergence(
 ) -> Array:
     """(1 / L) sum_l w_l max(D(P_x^l, P_z^l) - margin, 0): how far the l-step walks over the rows differ before and after.
 
+    >>> import jax.numpy as jnp
+    >>> x, z = jnp.array([[2.0, 0.0], [0.0, 1.0], [-3.0, 0.0]]), jnp.array([[1.0, 0.0], [1.0, 1.0], [0.0, 2.0]])
+    >>> print(f"{structure_divergence(x, z, temperature=0.5):.6f}")
+    0.047732
+    >>> print(f"{structure_divergence(x, z, temperature=0.5, levels=3, divergence='mixture_first'):.6f}")
+    0.031934
+    >>> print(f"{structure_divergence(x, 7 * x, levels=3):.6f}")  # scaled: nothing is lost
+    0.000000
+
     P = softmax over each row of S / temperature, S the similarities of the unit rows less their mean; P^l is the l-th power of
     the matrix; D is the mean over rows i of the divergence of P_x^l[i] and P_z^l[i]. Gradients reach z only.
 
-    Args:
+    Args (the others are those of every loss, see `gera_jax.losses`):
       x: [n, d] rows in the original space; a constant.
       z: [n, k] the same rows after projection.
       divergence: "js" is (KL(P_x||M) + KL(P_z||M)) / 2, M = (P_x + P_z) / 2; "mixture_first" is (KL(M||P_x) + KL(M||P_z)) / 2,
@@ -70,25 +81,11 @@ def structure_divergence(
       gamma: of "rbf".
       diagonal: whether a walk may stay where it is. With a low temperature it mostly does.
       margin: >= 0, divergence of a level that costs nothing.
-      mask: [n] bool, True = a real row.
-      axis_name: mapped axis over which the rows are spread; average the gradients over it (`lax.pmean`).
 
     Returns:
-      A scalar >= 0, float32 (float64 for float64 inputs); 0 for equal geometries, one row, and if everything is masked; at most
-      mean(w) log 2 for "js", about mean(w) 13.1 for "mixture_first". Walks of an isotropic batch at a low temperature stay put,
-      so the value at chance is small. O(n^2 (d + k) + L n^3) time, O(L n^2) memory.
-
-    Raises:
-      ValueError: for wrong ranks or rows, an unknown option, levels < 1, temperature or gamma <= 0, margin < 0.
-
-    >>> import jax.numpy as jnp
-    >>> x, z = jnp.array([[2.0, 0.0], [0.0, 1.0], [-3.0, 0.0]]), jnp.array([[1.0, 0.0], [1.0, 1.0], [0.0, 2.0]])
-    >>> print(f"{structure_divergence(x, z, temperature=0.5):.6f}")
-    0.047732
-    >>> print(f"{structure_divergence(x, z, temperature=0.5, levels=3, divergence='mixture_first'):.6f}")
-    0.031934
-    >>> print(f"{structure_divergence(x, 7 * x, levels=3):.6f}")  # scaled: nothing is lost
-    0.000000
+      >= 0; 0 for equal geometries, one row; at most mean(w) log 2 for "js", about mean(w) 13.1 for "mixture_first". Walks of an
+      isotropic batch at a low temperature stay put, so the value at chance is small. O(n^2 (d + k) + L n^3) time, O(L n^2)
+      memory.
 
     Source: Gröger et al. 2025 (STRUCTURE), arXiv 2506.16895. Differs from the authors' code: their divergence is "mixture_first"
     (the arguments of a KL divergence the other way round); they take the mean of the two modalities' losses.
@@ -108,12 +105,10 @@ def structure_divergence(
         for rows in (x, z)
     )
     terms = _js if divergence == "js" else _mixture_first
-    count = global_sum(jnp.full((), len(z), dtype) if mask is None else mask.sum().astype(dtype), axis_name)
+    count = row_count(len(z), mask, dtype, axis_name)
     total = jnp.zeros((), dtype)
     for level, (p, q) in enumerate(zip(before, after, strict=True), 1):
-        rows = _row_sums(terms(lax.stop_gradient(p), q))
-        if mask is not None:
-            rows = jnp.where(mask, rows, jnp.zeros((), dtype))
+        rows = keep_rows(_row_sums(terms(lax.stop_gradient(p), q)), mask)
         value = global_sum(rows.sum(), axis_name) / jnp.maximum(count, 1)
         value = jax.nn.relu(value - margin) if margin else value
         total = total + value / (level if level_weights == "inverse" else 1)
@@ -138,7 +133,7 @@ def _similarities(rows, center, similarity, gamma, mask, axis_name) -> Array:
 
 
 def _centred(rows: Array, mask: Array | None, axis_name: str | None) -> Array:
-    count = global_sum(jnp.full((), len(rows), rows.dtype) if mask is None else mask.sum().astype(rows.dtype), axis_name)
+    count = row_count(len(rows), mask, rows.dtype, axis_name)
     return sanitize(rows - global_sum(rows.sum(0), axis_name) / jnp.maximum(count, 1), mask)
 
 
@@ -153,8 +148,7 @@ def _open(logits: Array, diagonal: bool, exists: Array | None, axis_name: str | 
 
 def _shares(logits: Array, keep: Array | None) -> tuple[Array, Array, Array]:
     """Logits with a finite floor where a walk may not go, their softmax over each row, and their log-sum-exp [n, 1]."""
-    if keep is not None:
-        logits = jnp.where(keep, logits, jnp.asarray(jnp.finfo(logits.dtype).min / 2, logits.dtype))
+    logits = keep_logits(logits, keep)
     top = lax.stop_gradient(logits.max(1, keepdims=True))
     powers = lax.optimization_barrier(jnp.exp(logits - top))
     mass = _row_sums(powers)[:, None]
@@ -232,17 +226,10 @@ def _check(x, z, divergence, levels, level_weights, center, similarity, gamma, m
     checks.require_known(similarity, SIMILARITIES, "similarity")
     check_rank(x, 2, "x")
     check_rank(z, 2, "z")
-    if jnp.shape(x)[0] != jnp.shape(z)[0]:
-        checks.fail(
-            "z",
-            got=f"{jnp.shape(z)[0]} rows",
-            wanted=f"the {jnp.shape(x)[0]} rows of x, of any width",
-            remedy="Pass the same rows after projection.",
-        )
-    whole = isinstance(levels, numbers.Integral) and not isinstance(levels, bool)
-    checks.require(whole and levels >= 1, "levels", got=levels, wanted="a whole number of steps, at least 1")
-    fine = isinstance(gamma, numbers.Real) and gamma > 0 and math.isfinite(gamma)
-    checks.require(fine, "gamma", got=gamma, wanted="a positive finite number")
+    check_same_rows(x, z, "z", "Pass the same rows after projection.")
+    checks.whole(levels, "levels", least=1)
+    checks.require(isinstance(gamma, numbers.Real), "gamma", got=gamma, wanted="a finite number above 0")
+    checks.require_positive(gamma=gamma)
     fine = isinstance(margin, numbers.Real) and margin >= 0 and math.isfinite(margin)
     checks.require(fine, "margin", got=margin, wanted="a finite number of at least 0")
     check_mask(mask, (jnp.shape(x)[0],), "mask")

@@ -15,7 +15,7 @@ import numpy as np
 from gera_jax import checks
 from gera_jax.models.linear import affine_start
 from gera_jax.moments.proposals import Proposals
-from gera_jax.ops import sanitize
+from gera_jax.ops.numerics import sanitize
 
 Array = jax.Array
 HEADS = ("iou", "contrast")

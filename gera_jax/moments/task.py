@@ -20,7 +20,9 @@ from gera_jax.moments.data import GroundingData, build_grounding, inspect_ground
 from gera_jax.moments.proposal_map import HEADS, ProposalMap, moment_mask
 from gera_jax.moments.proposals import Proposals
 from gera_jax.moments.sampling import GroundingSampler
-from gera_jax.ops import gather_rows, safe_normalize, temporal_iou
+from gera_jax.ops.collectives import gather_rows
+from gera_jax.ops.numerics import safe_normalize
+from gera_jax.ops.spans import temporal_iou
 from gera_jax.training.parallel import Parallel
 from gera_jax.training.task import Array, Batch, Evaluate, Preflight, Problem
 from gera_jax.training.terms import Rows

@@ -12,17 +12,17 @@ Array = jax.Array
 def gather_rows(x: Array, axis_name: str | None) -> Array:
     """Rows of every device, in device order.
 
+    >>> import jax, jax.numpy as jnp
+    >>> x = jnp.arange(4.0).reshape(2, 2)  # two devices of two rows
+    >>> jax.vmap(lambda r: gather_rows(r, "devices"), axis_name="devices")(x).tolist()
+    [[0.0, 1.0, 2.0, 3.0], [0.0, 1.0, 2.0, 3.0]]
+
     Args:
       x: [n, ...] rows of this device.
       axis_name: name of the mapped axis (pmap, shard_map, vmap), or None for `x` itself.
 
     Returns:
       [devices * n, ...]. The gradient goes back to the device that a row came from.
-
-    >>> import jax, jax.numpy as jnp
-    >>> x = jnp.arange(4.0).reshape(2, 2)  # two devices of two rows
-    >>> jax.vmap(lambda r: gather_rows(r, "devices"), axis_name="devices")(x).tolist()
-    [[0.0, 1.0, 2.0, 3.0], [0.0, 1.0, 2.0, 3.0]]
     """
     if axis_name is None:
         return x

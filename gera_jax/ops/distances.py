@@ -21,6 +21,10 @@ _REPAIR_ROWS = 64
 def squared_distances(x: Any, y: Any = None) -> Array:
     """d2_ij = |x_i - y_j|^2, never below 0; without `y` the diagonal is exactly 0.
 
+    >>> import jax.numpy as jnp
+    >>> squared_distances(jnp.array([[0.0], [1.0], [3.0]])).round(4).tolist()
+    [[0.0, 1.0, 9.0], [1.0, 0.0, 4.0], [9.0, 4.0, 0.0]]
+
     Products of rows that were shifted by a common centre give the distances, but for rows that have a neighbour nearer than
     NEAR^(1/2) = 1 / 23 of their lengths from the centre: theirs are sums of squared differences, computed in blocks under
     `lax.while_loop`, so that clusters, outliers and duplicates cost time (n m d for such rows) and no digits. Up to 8 columns all
@@ -35,23 +39,12 @@ def squared_distances(x: Any, y: Any = None) -> Array:
       [..., n, m], float32 or better, with a relative error of about 1e-4 at worst and 1e-6 as a rule; infinity where float32 ends
       (rows more than 1.8e19 apart) and 0 below 1e-19. The gradient is that of the products, finite where rows coincide, and loses
       2^-24 of the diameter of the set. Memory n*m, never n*m*d.
-
-    Raises:
-      ValueError: fewer than two axes or unequal widths.
-
-    >>> import jax.numpy as jnp
-    >>> squared_distances(jnp.array([[0.0], [1.0], [3.0]])).round(4).tolist()
-    [[0.0, 1.0, 9.0], [1.0, 0.0, 4.0], [9.0, 4.0, 0.0]]
     """
     x, other = _floats(x, y)
     for name, rows in (("x", x), ("y", other)):
         require(rows.ndim >= 2, name, got=f"shape {rows.shape}", wanted="[..., rows, features]")
-    require(
-        x.shape[-1] == other.shape[-1],
-        "y",
-        got=f"rows of width {other.shape[-1]}",
-        wanted=f"rows of width {x.shape[-1]}, as in x",
-    )
+    wanted = f"rows of width {x.shape[-1]}, as in x"
+    require(x.shape[-1] == other.shape[-1], "y", got=f"rows of width {other.shape[-1]}", wanted=wanted)
     factor = jnp.minimum(*(unit_factor(rows, axis=(-2, -1)) for rows in (x, other)))
     scaled = x * factor, other * factor
     # Distances do not change under a shift, so the centre needs no gradient.

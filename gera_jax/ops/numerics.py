@@ -28,6 +28,11 @@ def at_least_float32(x: Array) -> Array:
 def safe_normalize(x: Array, *, axis: int = -1, eps: float = 0.0) -> Array:
     """x / |x|; a row that is no longer than `eps` becomes a zero row with a zero gradient.
 
+    >>> import jax.numpy as jnp
+    >>> safe_normalize(jnp.array([[3.0, 4.0], [0.0, 0.0]]))
+    Array([[0.6, 0.8],
+           [0. , 0. ]], dtype=float32)
+
     Args:
       x: [..., d] of any magnitude; bfloat16 is computed in float32.
       axis: axis of the norm.
@@ -35,11 +40,6 @@ def safe_normalize(x: Array, *, axis: int = -1, eps: float = 0.0) -> Array:
 
     Returns:
       Same shape, float32 or better; lengths are 1 or 0.
-
-    >>> import jax.numpy as jnp
-    >>> safe_normalize(jnp.array([[3.0, 4.0], [0.0, 0.0]]))
-    Array([[0.6, 0.8],
-           [0. , 0. ]], dtype=float32)
     """
     x = at_least_float32(x)
     # The length does not change the direction, so neither value nor gradient needs the factor's own gradient.
@@ -54,13 +54,13 @@ def safe_normalize(x: Array, *, axis: int = -1, eps: float = 0.0) -> Array:
 def unit_factor(x: Array, *, axis: int | tuple[int, ...] | None = None) -> Array:
     """The power of two, without gradient, that brings the largest magnitude of `x` along `axis` into [1/2, 1); 1 for zeros.
 
-    Axes that are reduced stay, with length 1.
-
-    Multiplying by it is exact, and squares and products of the result stay within float32.
-
     >>> import jax.numpy as jnp
     >>> unit_factor(jnp.array([3.0, 1e-9])).tolist()
     [0.25]
+
+    Axes that are reduced stay, with length 1.
+
+    Multiplying by it is exact, and squares and products of the result stay within float32.
     """
     largest = jnp.max(jnp.abs(lax.stop_gradient(x)), axis=axis, keepdims=True, initial=0.0)
     usable = (largest > 0) & jnp.isfinite(largest)
@@ -71,28 +71,28 @@ def unit_factor(x: Array, *, axis: int | tuple[int, ...] | None = None) -> Array
 def sanitize(x: Array, mask: Array | None) -> Array:
     """`x` with zeros in the masked rows; used before any arithmetic, so that a NaN there reaches neither value nor gradient.
 
-    Args:
-      x: [*mask.shape, ...].
-      mask: bool, True = a real row; None returns `x`.
-
     >>> import jax.numpy as jnp
     >>> sanitize(jnp.array([[1.0], [jnp.nan]]), jnp.array([True, False])).tolist()
     [[1.0], [0.0]]
+
+    Args:
+      x: [*mask.shape, ...].
+      mask: bool, True = a real row; None returns `x`.
     """
     if mask is None:
         return x
-    require(
-        x.shape[: mask.ndim] == mask.shape,
-        "mask",
-        got=f"shape {mask.shape} for rows of shape {x.shape}",
-        wanted="one entry per row",
-        remedy="Give a bool array with the leading shape of the rows.",
-    )
+    got, wanted = f"shape {mask.shape} for rows of shape {x.shape}", "one entry per row"
+    remedy = "Give a bool array with the leading shape of the rows."
+    require(x.shape[: mask.ndim] == mask.shape, "mask", got=got, wanted=wanted, remedy=remedy)
     return jnp.where(mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim)), x, jnp.zeros((), x.dtype))
 
 
 def masked_mean(values: Array, mask: Array | None = None, weights: Array | None = None, axis_name: str | None = None) -> Array:
     """sum_i w_i v_i / sum_i w_i over the unmasked entries of all devices.
+
+    >>> import jax.numpy as jnp
+    >>> float(masked_mean(jnp.array([1.0, 2.0, jnp.nan]), jnp.array([True, True, False]), jnp.array([1.0, 3.0, 1.0])))
+    1.75
 
     Args:
       values: [n].
@@ -102,10 +102,6 @@ def masked_mean(values: Array, mask: Array | None = None, weights: Array | None 
 
     Returns:
       Scalar, float32 or better; 0 with a zero gradient if nothing counts. Masked entries may hold NaN.
-
-    >>> import jax.numpy as jnp
-    >>> float(masked_mean(jnp.array([1.0, 2.0, jnp.nan]), jnp.array([True, True, False]), jnp.array([1.0, 3.0, 1.0])))
-    1.75
     """
     values = at_least_float32(values)
     weights = jnp.ones_like(values) if weights is None else jnp.asarray(weights).astype(values.dtype)
@@ -119,6 +115,11 @@ def masked_mean(values: Array, mask: Array | None = None, weights: Array | None 
 def median_of_nonnegative(values: Array, mask: Array | None = None) -> Array:
     """Exact median over the last axis, the mean of the two middle entries if their number is even; without a sort.
 
+    >>> import jax.numpy as jnp
+    >>> median_of_nonnegative(jnp.array([[4.0, 1.0, 9.0, 2.0], [4.0, 1.0, 9.0, 2.0]]),
+    ...                       jnp.array([[True, True, True, True], [True, True, True, False]])).tolist()
+    [3.0, 4.0]
+
     For floats >= 0 the order of the numbers is the order of their bit patterns, so bisection over the patterns with one
     count per step finds the middle entry exactly: 32 cheap passes (64 in float64), where XLA's sort on a CPU takes
     about thirty times as long.
@@ -129,11 +130,6 @@ def median_of_nonnegative(values: Array, mask: Array | None = None) -> Array:
 
     Returns:
       [...], float32 or better, without gradient; 0 where nothing counts. Memory O(q).
-
-    >>> import jax.numpy as jnp
-    >>> median_of_nonnegative(jnp.array([[4.0, 1.0, 9.0, 2.0], [4.0, 1.0, 9.0, 2.0]]),
-    ...                       jnp.array([[True, True, True, True], [True, True, True, False]])).tolist()
-    [3.0, 4.0]
     """
     # abs: -0.0 has the sign bit set and would come out of order.
     values = jnp.abs(lax.stop_gradient(at_least_float32(values)))

@@ -15,6 +15,12 @@ from gera_jax.ops.numerics import at_least_float32
 def temporal_iou(a: Any, b: Any) -> Any:
     """Length of what two spans share over the length of what they cover together.
 
+    >>> import numpy as np
+    >>> temporal_iou(np.array([[0.0, 4.0], [5.0, 5.0]]), np.array([2.0, 6.0])).round(4).tolist()
+    [0.3333, 0.0]
+    >>> temporal_iou(np.array([0, 4], np.uint8), np.array([200, 250], np.uint8)).item()
+    0.0
+
     Args:
       a: [..., 2] starts and ends, in any unit: integers of any kind (frames, nanoseconds) or floats.
       b: [..., 2], in the same unit; leading axes broadcast against those of a.
@@ -23,15 +29,6 @@ def temporal_iou(a: Any, b: Any) -> Any:
       [...] in [0, 1], float64, or a JAX array in float32 or better where one of the two is a JAX array (traced ones too). 0 where
       they do not meet or cover nothing, as a span that ends before it starts; NaN where an end is NaN or infinite. Integers may
       lie up to half of their type's range apart (32 bits in JAX).
-
-    Raises:
-      InputError: a last axis that is not 2, or something else than real numbers.
-
-    >>> import numpy as np
-    >>> temporal_iou(np.array([[0.0, 4.0], [5.0, 5.0]]), np.array([2.0, 6.0])).round(4).tolist()
-    [0.3333, 0.0]
-    >>> temporal_iou(np.array([0, 4], np.uint8), np.array([200, 250], np.uint8)).item()
-    0.0
     """
     xp = jnp if isinstance(a, jax.Array) or isinstance(b, jax.Array) else np
     a, b = (_spans(spans, name, xp) for name, spans in (("a", a), ("b", b)))

@@ -15,6 +15,10 @@ Array = jax.Array
 def slerp(x: Array, y: Array, lam: ArrayLike) -> Array:
     """(sin((1 - lam) a) x + sin(lam a) y) / sin(a) with a the angle between x and y: the point at `lam` on the arc x -> y.
 
+    >>> import jax.numpy as jnp
+    >>> slerp(jnp.array([1.0, 0.0]), jnp.array([0.0, 2.0]), 0.0).tolist()
+    [1.0, 0.0]
+
     Args:
       x: [..., d]; normalised here.
       y: [..., d]; normalised here.
@@ -24,14 +28,7 @@ def slerp(x: Array, y: Array, lam: ArrayLike) -> Array:
       [..., d] unit rows. Value and gradient are finite for equal rows (the row itself) and for opposite rows, which have
       no unique arc: those turn at lam = 1/2, where the result is a zero row.
 
-    Raises:
-      ValueError: x and y have unequal shapes.
-
     Source: Shoemake 1985, Animating rotation with quaternion curves.
-
-    >>> import jax.numpy as jnp
-    >>> slerp(jnp.array([1.0, 0.0]), jnp.array([0.0, 2.0]), 0.0).tolist()
-    [1.0, 0.0]
     """
     x, y = safe_normalize(x), safe_normalize(y)
     require(x.shape == y.shape, "y", got=f"shape {y.shape}", wanted=f"the shape of x, {x.shape}")

@@ -21,16 +21,16 @@ _STRIPS = 4
 def symmetric_product(a: Array, b: Array) -> Array:
     """a b^T, where the caller knows that it is symmetric; 5/8 of the multiplications for large n.
 
+    >>> import jax.numpy as jnp
+    >>> symmetric_product(jnp.array([[1.0, 2.0], [0.0, 1.0]]), jnp.array([[1.0, 2.0], [0.0, 1.0]])).tolist()
+    [[5.0, 2.0], [2.0, 1.0]]
+
     Args:
       a: [n, d].
       b: [n, d]; a itself, or such that a b^T = b a^T (two powers of one symmetric matrix).
 
     Returns:
       [n, n], exactly symmetric from 512 rows on (and up to rounding below that).
-
-    >>> import jax.numpy as jnp
-    >>> symmetric_product(jnp.array([[1.0, 2.0], [0.0, 1.0]]), jnp.array([[1.0, 2.0], [0.0, 1.0]])).tolist()
-    [[5.0, 2.0], [2.0, 1.0]]
     """
     n = a.shape[0]
     count = min(n // _BLOCK, _STRIPS)
@@ -62,15 +62,15 @@ gram.defvjp(lambda x: (symmetric_product(x, x), x), lambda x, g: (_product(g + _
 def self_squared_distances(x: Array, mask: Array | None = None) -> Array:
     """d2_ij = |x_i - x_j|^2 of the rows of one set, never below 0, the diagonal exactly 0.
 
+    >>> import jax.numpy as jnp
+    >>> self_squared_distances(jnp.array([[0.0], [1.0], [3.0]])).tolist()
+    [[0.0, 1.0, 9.0], [1.0, 0.0, 4.0], [9.0, 4.0, 0.0]]
+
     As `squared_distances(x)`, and as exact, with half of the products forward and backward; for 2-D arrays only.
 
     Args:
       x: [n, d] float32 or better.
       mask: [n] bool, True = a real row; entries of other rows are finite and mean nothing.
-
-    >>> import jax.numpy as jnp
-    >>> self_squared_distances(jnp.array([[0.0], [1.0], [3.0]])).tolist()
-    [[0.0, 1.0, 9.0], [1.0, 0.0, 4.0], [9.0, 4.0, 0.0]]
     """
     require(x.ndim == 2, "x", got=f"shape {x.shape}", wanted="[n, d]")
     x = sanitize(x, mask)
@@ -92,13 +92,13 @@ def self_squared_distances(x: Array, mask: Array | None = None) -> Array:
 def symmetric_powers(a: Array, levels: int) -> tuple[Array, ...]:
     """(a, a^2, ..., a^levels) of a symmetric matrix, for functions of symmetric arguments.
 
-    The gradient is right along symmetric changes of `a`, and only along those (its antisymmetric part means nothing): for
-    `levels` = 3 it takes 2 products of matrices where differentiating the plain products takes 4, and the powers take little over
-    half of the multiplications.
-
     >>> import jax.numpy as jnp
     >>> [p.tolist() for p in symmetric_powers(jnp.array([[0.0, 2.0], [2.0, 0.0]]), 2)]
     [[[0.0, 2.0], [2.0, 0.0]], [[4.0, 0.0], [0.0, 4.0]]]
+
+    The gradient is right along symmetric changes of `a`, and only along those (its antisymmetric part means nothing): for
+    `levels` = 3 it takes 2 products of matrices where differentiating the plain products takes 4, and the powers take little over
+    half of the multiplications.
     """
     powers = [a]
     for _ in range(levels - 1):
@@ -136,7 +136,7 @@ def _product(a: Array, b: Array) -> Array:
 
 
 def _transposed(a: Array) -> Array:
-    # Apart from the sum that it goes into: reading rows and columns in one loop is several times slower.
+    # The transposition stays a step of its own: a loop that reads rows and columns at once is several times slower.
     return lax.optimization_barrier(a.T)
 
 

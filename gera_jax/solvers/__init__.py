@@ -1,4 +1,15 @@
-"""Closed forms with no training loop: what to beat, and what to fall back on."""
+"""Closed forms: methods that are fitted on pairs without a training loop.
+
+    >>> import numpy as np
+    >>> from gera_jax.solvers import RidgeCCA
+    >>> x = np.random.default_rng(0).normal(size=(50, 4))
+    >>> RidgeCCA().fit(x[:30], 2 * x[:30]).similarity(x[30:], 2 * x[30:]).shape
+    (20, 20)
+
+`fit(x_pairs, y_pairs, x=None, y=None)` takes known pairs [p, dx] and [p, dy], where row i belongs to row i, and unpaired rows x
+[n, dx] and y [m, dy]. Every `fit` raises `InputError` for pairs of unequal row counts, fewer than two pairs, unpaired rows of
+another width, NaN or infinity, and a side whose pairs are all equal. Settings out of range raise it when the object is made.
+"""
 
 from __future__ import annotations
 

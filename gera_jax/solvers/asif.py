@@ -1,4 +1,4 @@
-"""ASIF: a row is described by its similarities to the known pairs. Nothing is trained."""
+"""ASIF: each row is described by its similarities to the known pairs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ from gera_jax.solvers.settings import check_count, check_number
 class ASIF(SharedSpace):
     """Relative representations: r(x) = l2(top_k(max(cos(x, pairs), 0))^power), and likewise for y.
 
+    >>> import numpy as np
+    >>> x = np.random.default_rng(0).normal(size=(20, 8))
+    >>> ASIF(k=5).fit(x, x).similarity(x, x).argmax(axis=1).tolist() == list(range(20))
+    True
+
     Args:
       k: entries kept, the largest; more than the number of pairs means all.
       power: > 0; sharpens the similarities.
@@ -25,11 +30,6 @@ class ASIF(SharedSpace):
 
     Source: Norelli et al., "ASIF: Coupled Data Turns Unimodal Models to Multimodal Without Training"
     (NeurIPS 2023). Differs from the released code: both sides are normalised; there, the text only.
-
-    >>> import numpy as np
-    >>> x = np.random.default_rng(0).normal(size=(20, 8))
-    >>> ASIF(k=5).fit(x, x).similarity(x, x).argmax(axis=1).tolist() == list(range(20))
-    True
     """
 
     def __init__(self, k: int = 800, power: float = 8.0, center: bool = True):
@@ -41,8 +41,7 @@ class ASIF(SharedSpace):
         """Remember the pairs [p, dx], [p, dy]; unpaired rows x, y only make the means better.
 
         Raises:
-          InputError: row counts differ, fewer than 2 pairs, NaN, or a side whose pairs are all equal, or all of one
-            direction from the mean.
+          InputError: the pairs of a side lie in one direction from the mean.
         """
         x_pairs, y_pairs, x, y = check_pairs(x_pairs, y_pairs, x, y)
         self.x_mean, self.y_mean = mean_row(x_pairs, x) * self.center, mean_row(y_pairs, y) * self.center

@@ -13,6 +13,12 @@ from gera_jax.solvers.ridge_cca import RidgeCCA
 class CSA(SharedSpace):
     """sim(x, y) = sum_k rho_k u_k v_k / (|u| |v|), u and v the first s canonical coordinates and rho their correlations.
 
+    >>> import numpy as np
+    >>> x = np.random.default_rng(0).normal(size=(200, 5))
+    >>> y = x @ np.diag([1.0, 2.0, 3.0, 4.0, 5.0])
+    >>> CSA(regularization=1e-6).fit(x, y).similarity(x, y).argmax(axis=1).tolist() == list(range(200))
+    True
+
     The weights stand in the numerator alone: lengths are those of the plain coordinates, so a row that lies mostly along
     directions in which the pairs hardly agree scores low with everything. (`RidgeCCA` puts a power of rho into the coordinates,
     and so into the lengths too.)
@@ -29,12 +35,6 @@ class CSA(SharedSpace):
 
     Source: Li, Chinchali, Topcu, "CSA: Data-efficient Mapping of Unimodal Features to Multimodal Features" (ICLR 2025). Differs
     from the authors' code in the ridge.
-
-    >>> import numpy as np
-    >>> x = np.random.default_rng(0).normal(size=(200, 5))
-    >>> y = x @ np.diag([1.0, 2.0, 3.0, 4.0, 5.0])
-    >>> CSA(regularization=1e-6).fit(x, y).similarity(x, y).argmax(axis=1).tolist() == list(range(200))
-    True
     """
 
     x_weights: np.ndarray
@@ -45,11 +45,7 @@ class CSA(SharedSpace):
         self._canonical = RidgeCCA(dim, regularization, correlation_power=0.0)
 
     def fit(self, x_pairs: Any, y_pairs: Any, x: Any = None, y: Any = None) -> CSA:
-        """Fit on pairs [p, dx], [p, dy]; unpaired rows x, y only make the means better.
-
-        Raises:
-          InputError: row counts differ, fewer than 2 pairs, NaN, or a side whose rows are all equal.
-        """
+        """Fit on pairs [p, dx], [p, dy]; unpaired rows x, y only make the means better."""
         fitted = self._canonical.fit(x_pairs, y_pairs, x, y)
         self.x_weights, self.y_weights, self.correlations = fitted.x_weights, fitted.y_weights, fitted.correlations
         self._widths = (len(self.x_weights), len(self.y_weights))

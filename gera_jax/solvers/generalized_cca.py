@@ -16,6 +16,11 @@ from gera_jax.solvers.settings import check_auto, check_dim, check_number
 class GeneralizedCCA:
     """The directions in which whitened modalities agree most, with a ridge (MAX-VAR generalised CCA).
 
+    >>> z = np.random.default_rng(0).normal(size=(100, 3))
+    >>> rows = {"a": z, "b": z[:, ::-1], "c": 2 * z}
+    >>> GeneralizedCCA(regularization=1e-6).fit(rows).correlations.round(4).tolist()
+    [1.0, 1.0, 1.0]
+
     With means over rows, whiteners L_m = (S_mm + g_m I)^-1/2, g_m = regularization * trace(S_mm) / d_m, and cross-covariances
     S_ab over the items that have both a and b, the block matrix R of R_ab = L_a S_ab L_b (a != b), R_mm = I has the leading
     eigenvectors V = [V_1; ...; V_M] and eigenvalues lambda <= M; rho = (lambda - 1) / (M - 1) is the mean correlation of a
@@ -34,11 +39,6 @@ class GeneralizedCCA:
     Cost: O(sum_m n d_m^2 + D^3) in float64, D the sum of the ranks of the modalities.
 
     Source: Kettenring, "Canonical analysis of several sets of variables" (Biometrika 1971), MAXVAR.
-
-    >>> z = np.random.default_rng(0).normal(size=(100, 3))
-    >>> rows = {"a": z, "b": z[:, ::-1], "c": 2 * z}
-    >>> GeneralizedCCA(regularization=1e-6).fit(rows).correlations.round(4).tolist()
-    [1.0, 1.0, 1.0]
     """
 
     weights: dict[str, np.ndarray]
@@ -86,13 +86,9 @@ class GeneralizedCCA:
         agreement = np.eye(ends[-1])
         for i, a in enumerate(names):
             together = {b: has[a] & has[b] for b in names if b != a}
-            require(
-                any(both.any() for both in together.values()),
-                a,
-                got="no item in common with another modality",
-                wanted="items that have two modalities",
-                remedy="Are ids written alike in all files?",
-            )
+            got, wanted = "no item in common with another modality", "items that have two modalities"
+            remedy = "Are ids written alike in all files?"
+            require(any(both.any() for both in together.values()), a, got=got, wanted=wanted, remedy=remedy)
             for b in names[i + 1 :]:
                 both = together[b]
                 block = white[a][both].T @ white[b][both] / max(1, both.sum())
@@ -100,13 +96,8 @@ class GeneralizedCCA:
         values, vectors = np.linalg.eigh(agreement)
         rho = (values[::-1] - 1) / (len(names) - 1)
         r = min(n - 1, int((rho > 1e-9).sum()), len(rho) if self.dim is None else self.dim)
-        require(
-            r >= 1,
-            "rows",
-            got="modalities that do not vary together",
-            wanted="at least one common direction",
-            remedy="Does row i of each belong to one item?",
-        )
+        remedy = "Does row i of each belong to one item?"
+        require(r >= 1, "rows", got="modalities that do not vary together", wanted="at least one common direction", remedy=remedy)
         scale = np.maximum(rho[:r], 0) ** self.correlation_power * np.sqrt(len(names))
         leading = vectors[:, ::-1][:, :r] * scale
         self.correlations = rho[:r]
@@ -117,13 +108,8 @@ class GeneralizedCCA:
 
     def transform(self, name: str, rows: Any) -> np.ndarray:
         """Unit rows [n, r] of the shared space."""
-        require(
-            hasattr(self, "weights"),
-            "GeneralizedCCA",
-            got="a call before fit",
-            wanted="a fitted object",
-            remedy="Call .fit(rows) first.",
-        )
+        remedy = "Call .fit(rows) first."
+        require(hasattr(self, "weights"), "GeneralizedCCA", got="a call before fit", wanted="a fitted object", remedy=remedy)
         require_known(name, self.weights, "modality")
         weights = self.weights[name]
         return unit_rows(from_mean(wide_rows(rows, name, width=len(weights), least=0), self._means[name]) @ weights)

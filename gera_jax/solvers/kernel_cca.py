@@ -16,6 +16,13 @@ NULL_EIGENVALUE = 1e-10  # of the kernel between landmarks, relative to the larg
 class KernelCCA(SharedSpace):
     """Ridge CCA on phi(x) = K(x, L) K(L, L)^-1/2, the Nystrom features of K(a, b) = exp(-(1 - cos(a, b)) / width).
 
+    >>> rng = np.random.default_rng(0)
+    >>> angle = rng.uniform(0, np.pi, 200); circle = np.stack([np.cos(angle), np.sin(angle)], 1)
+    >>> double = np.stack([np.cos(2 * angle), np.sin(2 * angle)], 1)  # no linear map leads there
+    >>> score = KernelCCA().fit(circle[:100], double[:100]).similarity(circle[100:], double[100:])
+    >>> bool(np.median(np.sum(score > np.diag(score)[:, None], axis=1)) < 2)  # of 100; ridge CCA: 8
+    True
+
     Landmarks L are the pairs first and then unpaired rows, evenly over their order, so that rows without a partner say
     where the data lie. With all pairs as landmarks and no others the result is exact kernel CCA.
 
@@ -33,13 +40,6 @@ class KernelCCA(SharedSpace):
 
     Source: Bach and Jordan, "Kernel independent component analysis" (JMLR 2002); Williams and Seeger,
     "Using the Nystrom method to speed up kernel machines" (NeurIPS 2000).
-
-    >>> rng = np.random.default_rng(0)
-    >>> angle = rng.uniform(0, np.pi, 200); circle = np.stack([np.cos(angle), np.sin(angle)], 1)
-    >>> double = np.stack([np.cos(2 * angle), np.sin(2 * angle)], 1)  # no linear map leads there
-    >>> score = KernelCCA().fit(circle[:100], double[:100]).similarity(circle[100:], double[100:])
-    >>> bool(np.median(np.sum(score > np.diag(score)[:, None], axis=1)) < 2)  # of 100; ridge CCA: 8
-    True
     """
 
     def __init__(
@@ -57,11 +57,7 @@ class KernelCCA(SharedSpace):
         self.regularization, self.correlation_power = regularization, correlation_power
 
     def fit(self, x_pairs: Any, y_pairs: Any, x: Any = None, y: Any = None) -> KernelCCA:
-        """Fit on pairs [p, dx], [p, dy]; unpaired rows x, y give landmarks and better means.
-
-        Raises:
-          InputError: row counts differ, fewer than 2 pairs, NaN, or a side whose rows are all equal.
-        """
+        """Fit on pairs [p, dx], [p, dy]; unpaired rows x, y give landmarks and better means."""
         x_pairs, y_pairs, x, y = check_pairs(x_pairs, y_pairs, x, y)
         self.x_mean, self.y_mean = mean_row(x_pairs, x), mean_row(y_pairs, y)
         self._widths = (x_pairs.shape[1], y_pairs.shape[1])

@@ -14,6 +14,13 @@ from gera_jax.solvers.settings import check_dim
 class Procrustes(LinearHeads):
     """Shared space of the rotation that best maps one modality on the other.
 
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> x, rotation = rng.normal(size=(50, 4)), np.linalg.qr(rng.normal(size=(4, 4)))[0]
+    >>> similarity = Procrustes().fit(x, x @ rotation).similarity(x, x @ rotation)
+    >>> bool(np.allclose(np.diag(similarity), 1))
+    True
+
     With X, Y the centred pairs and X'Y = U S V', x_weights = U_r and y_weights = V_r; at full rank the cosine
     is that of (x - mean) U V' against (y - mean), the classical solution. Give L2-normalised rows.
 
@@ -26,13 +33,6 @@ class Procrustes(LinearHeads):
       singular_values [r] in descending order.
 
     Source: Schoenemann, "A generalized solution of the orthogonal Procrustes problem" (Psychometrika 1966).
-
-    >>> import numpy as np
-    >>> rng = np.random.default_rng(0)
-    >>> x, rotation = rng.normal(size=(50, 4)), np.linalg.qr(rng.normal(size=(4, 4)))[0]
-    >>> similarity = Procrustes().fit(x, x @ rotation).similarity(x, x @ rotation)
-    >>> bool(np.allclose(np.diag(similarity), 1))
-    True
     """
 
     singular_values: np.ndarray
@@ -45,20 +45,15 @@ class Procrustes(LinearHeads):
         """Fit on pairs [p, dx], [p, dy]; unpaired rows x, y only make the means better.
 
         Raises:
-          InputError: row counts differ, fewer than 2 pairs, NaN, or pairs without any common variation.
+          InputError: pairs without any common variation.
         """
         x_pairs, y_pairs, x, y = check_pairs(x_pairs, y_pairs, x, y)
         # the cross-covariance is taken about the means of the pairs: exact for any constant shift
         u, s, v = _cross_svd(centred(x_pairs), centred(y_pairs))
         limit = min(len(x_pairs) - 1, len(s), len(s) if self.dim is None else self.dim)
         r = min(limit, int(np.sum(s > s[0] * 1e-12)))
-        require(
-            r >= 1 and s[0] > 0,
-            "x_pairs",
-            got="pairs whose two sides do not vary together",
-            wanted="at least one common direction",
-            remedy="Are all rows of one side equal?",
-        )
+        wanted, remedy = "at least one common direction", "Are all rows of one side equal?"
+        require(r >= 1 and s[0] > 0, "x_pairs", got="pairs whose two sides do not vary together", wanted=wanted, remedy=remedy)
         self.singular_values = s[:r]
         self._set_heads(u[:, :r], v[:, :r], mean_row(x_pairs, x), mean_row(y_pairs, y))
         return self

@@ -25,6 +25,12 @@ def regularization_rule(pairs: int) -> float:
 class RidgeCCA(LinearHeads):
     """Canonical correlation analysis with a ridge, the strongest linear closed form for few pairs.
 
+    >>> import numpy as np
+    >>> x = np.random.default_rng(0).normal(size=(200, 5))
+    >>> model = RidgeCCA(regularization=1e-6).fit(x, x @ np.diag([1.0, 2, 3, 4, 5]))
+    >>> model.correlations.round(4).tolist()
+    [1.0, 1.0, 1.0, 1.0, 1.0]
+
     With means over pairs Sxx, Syy, Sxy and g = regularization * trace(S) / d on each side,
     (Sxx + gI)^-1/2 Sxy (Syy + gI)^-1/2 = U diag(rho) V', A = (Sxx + gI)^-1/2 U_r, B likewise with V_r:
     x_weights = A diag(rho)^correlation_power, y_weights = B diag(rho)^correlation_power.
@@ -42,12 +48,6 @@ class RidgeCCA(LinearHeads):
     Cost: O(p d min(p, d)) in float64; no d x d matrix is decomposed where p <= d.
 
     Source: Vinod, "Canonical ridge" (J. Econometrics 1976); weighting by rho: CSA, Li et al. (ICLR 2025).
-
-    >>> import numpy as np
-    >>> x = np.random.default_rng(0).normal(size=(200, 5))
-    >>> model = RidgeCCA(regularization=1e-6).fit(x, x @ np.diag([1.0, 2, 3, 4, 5]))
-    >>> model.correlations.round(4).tolist()
-    [1.0, 1.0, 1.0, 1.0, 1.0]
     """
 
     correlations: np.ndarray
@@ -63,8 +63,7 @@ class RidgeCCA(LinearHeads):
         """Fit on pairs [p, dx], [p, dy]; unpaired rows x, y only make the means better.
 
         Raises:
-          InputError: row counts differ, fewer than 2 pairs, NaN, a side whose pairs are all equal, or sides that do not vary
-            together.
+          InputError: two sides that do not vary together.
         """
         x_pairs, y_pairs, x, y = check_pairs(x_pairs, y_pairs, x, y)
         p = len(x_pairs)
@@ -77,13 +76,8 @@ class RidgeCCA(LinearHeads):
         u, rho, vt = thin_svd(agreement)
         r = min(p - 1, len(rho), len(rho) if self.dim is None else self.dim)
         r = min(r, int(np.sum(rho > NULL_VARIANCE)))
-        require(
-            r >= 1,
-            "x_pairs",
-            got="pairs whose two sides do not vary together",
-            wanted="at least one common direction",
-            remedy="Is row i of x_pairs the partner of row i of y_pairs?",
-        )
+        wanted, remedy = "at least one common direction", "Is row i of x_pairs the partner of row i of y_pairs?"
+        require(r >= 1, "x_pairs", got="pairs whose two sides do not vary together", wanted=wanted, remedy=remedy)
         weight = rho[:r] ** self.correlation_power
         self.correlations, self.regularization_used = rho[:r], ridge
         self._set_heads(x_whitener @ (u[:, :r] * weight), y_whitener @ (vt[:r].T * weight), x_mean, y_mean)
@@ -102,12 +96,7 @@ def whitener(rows: np.ndarray, ridge: float, name: str) -> np.ndarray:
     else:
         variance, directions = np.linalg.eigh(rows.T @ rows / p)
     largest = float(np.max(variance))
-    require(
-        largest > 0,
-        name,
-        got="rows that are all equal",
-        wanted="rows that differ",
-        remedy="Are the right array and the right rows given?",
-    )
+    remedy = "Are the right array and the right rows given?"
+    require(largest > 0, name, got="rows that are all equal", wanted="rows that differ", remedy=remedy)
     keep = variance > NULL_VARIANCE * largest
     return directions[:, keep] / np.sqrt(variance[keep] + ridge * float(np.sum(variance[keep])) / d)

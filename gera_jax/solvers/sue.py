@@ -17,6 +17,13 @@ MULTIPLIERS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the mean squared distance: the va
 class SUE(SharedSpace):
     """Laplacian eigenfunctions of each side's neighbour graph, CCA between them on the pairs, then an MMD correction.
 
+    >>> rng = np.random.default_rng(0); u = rng.uniform(size=(600, 2)) * [2.0, 1.0]
+    >>> x = np.c_[np.cos(2 * u), np.sin(2 * u)]; y = np.c_[np.cos(u @ [[1, 1], [1, -1]]), np.sin(u @ [[1, 1], [1, -1]])]
+    >>> model = SUE(components=8, dim=4).fit(x[:20], y[:20], x[20:300], y[300:580])
+    >>> ranks = np.sum(model.similarity(x[580:], y[580:]) > np.diag(model.similarity(x[580:], y[580:]))[:, None], axis=1)
+    >>> bool(np.median(ranks) <= 2)
+    True
+
     1. Graph of all rows of a side: `neighbors` nearest by cosine, weights exp(-d^2 / (2 s_i s_j)) with s_i the distance of
        the last neighbour, symmetrised; coordinates = the `components` slowest eigenvectors of the random walk D^-1 W
        without the constant one. A new row takes the weighted mean of its neighbours' coordinates over their eigenvalue.
@@ -36,13 +43,6 @@ class SUE(SharedSpace):
     Source: Yacobi et al., "Learning Shared Representations from Unpaired Data" (NeurIPS 2025). Differs there: eigenvectors
     in closed form with a Nystrom extension in place of a network that imitates them, and an affine residual in place of
     a residual network, so that a fit has no random start.
-
-    >>> rng = np.random.default_rng(0); u = rng.uniform(size=(600, 2)) * [2.0, 1.0]
-    >>> x = np.c_[np.cos(2 * u), np.sin(2 * u)]; y = np.c_[np.cos(u @ [[1, 1], [1, -1]]), np.sin(u @ [[1, 1], [1, -1]])]
-    >>> model = SUE(components=8, dim=4).fit(x[:20], y[:20], x[20:300], y[300:580])
-    >>> ranks = np.sum(model.similarity(x[580:], y[580:]) > np.diag(model.similarity(x[580:], y[580:]))[:, None], axis=1)
-    >>> bool(np.median(ranks) <= 2)
-    True
     """
 
     def __init__(
@@ -64,11 +64,7 @@ class SUE(SharedSpace):
         self.residual, self.sample, self.max_pool = residual, sample, max_pool
 
     def fit(self, x_pairs: Any, y_pairs: Any, x: Any = None, y: Any = None) -> SUE:
-        """Fit on pairs [p, dx], [p, dy] and unpaired rows x [n, dx], y [m, dy].
-
-        Raises:
-          InputError: row counts differ, fewer than 2 pairs, NaN, or a side whose rows are all equal.
-        """
+        """Fit on pairs [p, dx], [p, dy] and unpaired rows x [n, dx], y [m, dy]."""
         x_pairs, y_pairs, x, y = check_pairs(x_pairs, y_pairs, x, y)
         p = len(x_pairs)
         self._widths = (x_pairs.shape[1], y_pairs.shape[1])

@@ -1,4 +1,4 @@
-"""Wasserstein Procrustes: one rotation and a matching of rows that nobody paired, found together."""
+"""Wasserstein Procrustes: one rotation, estimated together with a matching of the unpaired rows."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ START_ROWS = 400  # of each side, matched to choose among the restarts
 
 class WassersteinProcrustes(LinearHeads):
     """max over rotations W and matchings T of tr(X W Y' T') over unpaired rows, with known pairs as part of the sum.
+
+    >>> rng = np.random.default_rng(0); x = rng.normal(size=(400, 3)) ** 3  # skewed: the shape tells the rotation
+    >>> y = x @ np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    >>> model = WassersteinProcrustes(rounds=5).fit(x[:2], y[:2], x[2:], rng.permutation(y[2:]))
+    >>> model.similarity(x, y).argmax(1).tolist() == list(range(400))
+    True
 
     1. Start: in each restart k-means centres of both sides are matched by their inner products alone, a quadratic
        assignment (Frank-Wolfe) with the centres' products with the known pairs as its linear term; the matched centres and
@@ -42,12 +48,6 @@ class WassersteinProcrustes(LinearHeads):
     Source: Grave, Joulin and Berthet, "Unsupervised alignment of embeddings with Wasserstein Procrustes" (AISTATS 2019);
     start and known pairs after Schnaus et al., arXiv 2610.09411. Differs there: quadratic assignment by Frank-Wolfe
     instead of a branching solver, a choice among the restarts beside their mean, and only a few rounds.
-
-    >>> rng = np.random.default_rng(0); x = rng.normal(size=(400, 3)) ** 3  # skewed: the shape tells the rotation
-    >>> y = x @ np.linalg.qr(rng.normal(size=(3, 3)))[0]
-    >>> model = WassersteinProcrustes(rounds=5).fit(x[:2], y[:2], x[2:], rng.permutation(y[2:]))
-    >>> model.similarity(x, y).argmax(1).tolist() == list(range(400))
-    True
     """
 
     singular_values: np.ndarray
@@ -76,11 +76,7 @@ class WassersteinProcrustes(LinearHeads):
         self.batch, self.pair_mass, self.seed = batch, pair_mass, seed
 
     def fit(self, x_pairs: Any, y_pairs: Any, x: Any = None, y: Any = None) -> WassersteinProcrustes:
-        """Fit on pairs [p, dx], [p, dy] and unpaired rows x [n, dx], y [m, dy]; n and m may differ.
-
-        Raises:
-          InputError: row counts differ, fewer than 2 pairs, NaN, or a side whose rows are all equal.
-        """
+        """Fit on pairs [p, dx], [p, dy] and unpaired rows x [n, dx], y [m, dy]; n and m may differ."""
         x_pairs, y_pairs, x, y = check_pairs(x_pairs, y_pairs, x, y)
         x_mean, y_mean = mean_row(x_pairs, x), mean_row(y_pairs, y)
         known = [directions(x_pairs, x_mean, "x_pairs"), directions(y_pairs, y_mean, "y_pairs")]
@@ -125,15 +121,15 @@ class WassersteinProcrustes(LinearHeads):
 def quadratic_assignment(a: np.ndarray, b: np.ndarray, linear: np.ndarray, *, iterations: int = 30) -> np.ndarray:
     """A permutation m that makes sum_ij a_ij b_m(i)m(j) + 2 sum_i linear_i,m(i) large: Frank-Wolfe from the barycentre.
 
+    >>> a = np.diag([3.0, 1.0, 2.0])
+    >>> quadratic_assignment(a, a[[2, 0, 1]][:, [2, 0, 1]], np.zeros((3, 3))).tolist()
+    [1, 2, 0]
+
     Args:
       a, b: symmetric [n, n]; linear [n, n].
 
     Returns:
       [n] the column of each row. A local maximum: the problem is NP-hard.
-
-    >>> a = np.diag([3.0, 1.0, 2.0])
-    >>> quadratic_assignment(a, a[[2, 0, 1]][:, [2, 0, 1]], np.zeros((3, 3))).tolist()
-    [1, 2, 0]
     """
     n = len(a)
     plan = np.full((n, n), 1 / n)

@@ -18,7 +18,7 @@ from gera_jax import config as config_lib
 from gera_jax.data import AlignmentData, Preprocessor, Sampler, as_rows, augment, build_data, inspect_data
 from gera_jax.evaluation import diagnostics
 from gera_jax.models import TwoTower
-from gera_jax.ops import gather_rows
+from gera_jax.ops.collectives import gather_rows
 from gera_jax.training.context import alignment_context, alignment_inputs
 from gera_jax.training.evaluate import alignment_metrics, metric_names, projector
 from gera_jax.training.neighbours import neighbour_table

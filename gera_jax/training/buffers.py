@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from gera_jax import checks
-from gera_jax.ops import gather_rows
+from gera_jax.ops.collectives import gather_rows
 from gera_jax.training.terms import Rows
 
 Array = jax.Array

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gera_jax.models import TwoTower
-from gera_jax.ops import gather_rows, row_offset
+from gera_jax.ops.collectives import gather_rows, row_offset
 from gera_jax.training.noise import disturb
 from gera_jax.training.terms import Rows
 

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gera_jax.ops import at_least_float32
+from gera_jax.ops.numerics import at_least_float32
 
 
 def disturb(x: jax.Array, key: jax.Array, *, first: Any = 0, noise: float = 0.0, feature_dropout: float = 0.0) -> jax.Array:

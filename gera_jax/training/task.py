@@ -149,7 +149,7 @@ class Task(Protocol):
         Args:
           key: the step's randomness, a function of (seed, step) alone and so the same on every device; None while measuring
             (no dropout). Draws that must not depend on the number of devices fold in a row's global position
-            (`ops.row_offset`), others may fold in `lax.axis_index(axis_name)`.
+            (`ops.collectives.row_offset`), others may fold in `lax.axis_index(axis_name)`.
           axis_name: mapped axis of the devices, or None.
         """
         ...

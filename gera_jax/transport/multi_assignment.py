@@ -12,7 +12,8 @@ import numpy as np
 from jax import Array, lax
 
 from gera_jax import checks
-from gera_jax.ops import at_least_float32, global_sum
+from gera_jax.ops.collectives import global_sum
+from gera_jax.ops.numerics import at_least_float32
 
 
 class MultiAssignment(NamedTuple):
@@ -38,6 +39,12 @@ def multi_assignment(
 ) -> MultiAssignment:
     """Soft codes that mark R = assignments of K anchors for each row, and every anchor for as many rows as any other.
 
+    >>> import jax.numpy as jnp
+    >>> scores = jnp.array([[0.9, 0.1, 0.2, 0.0], [0.8, 0.7, 0.1, 0.0], [0.1, 0.2, 0.9, 0.3], [0.0, 0.6, 0.2, 0.5]])
+    >>> codes = multi_assignment(scores, assignments=2, epsilon=0.5).codes
+    >>> print([f"{q:.4f}" for q in codes[0]], f"{codes[:, 0].sum():.4f}")
+    ['0.6805', '0.4084', '0.4657', '0.4454'] 2.0000
+
     K slices A_k = exp(c_k scores / epsilon) with c_k = low for the first K - R and high for the last R are scaled in turn so that
     each anchor has b / K rows in each slice, each (row, anchor) cell is used once over the slices, and each row is a distribution
     over anchors in each slice; the code is the sum of the last R. Slices of one scale stay equal, so two are kept, with
@@ -62,15 +69,6 @@ def multi_assignment(
       `MultiAssignment(codes [b, K] in [0, 1] (before rescaling up to about 1.01, row sums R), row_error, column_error)`, float32
       (float64 for float64 scores); NaN if an unmasked score is. The errors are relative and over all devices; with
       delta = 0 they go to 0 as the iterations go on. 0 without rows.
-
-    Raises:
-      ValueError: for a wrong rank, assignments outside 1 .. K - 1, epsilon <= 0, high <= low, delta < 0, iterations < 1.
-
-    >>> import jax.numpy as jnp
-    >>> scores = jnp.array([[0.9, 0.1, 0.2, 0.0], [0.8, 0.7, 0.1, 0.0], [0.1, 0.2, 0.9, 0.3], [0.0, 0.6, 0.2, 0.5]])
-    >>> codes = multi_assignment(scores, assignments=2, epsilon=0.5).codes
-    >>> print([f"{q:.4f}" for q in codes[0]], f"{codes[:, 0].sum():.4f}")
-    ['0.6805', '0.4084', '0.4657', '0.4454'] 2.0000
 
     Source: Swetha et al. 2023 (Multi-SK), arXiv 2308.13077; same iteration as the authors' code, which keeps all K slices.
     """
@@ -135,29 +133,18 @@ def _check(scores, assignments, epsilon, iterations, low, high, delta, mask) -> 
     anchors = jnp.shape(scores)[1]
     for name, value in (("assignments", assignments), ("iterations", iterations)):
         checks.require(isinstance(value, int | np.integer), name, got=value, wanted="a whole number")
-    checks.require(
-        1 <= assignments < anchors,
-        "assignments",
-        got=f"{assignments} of {anchors} anchors",
-        wanted=f"1 to {anchors - 1}",
-        remedy="Half of the anchors is usual; all of them would tell no rows apart.",
-    )
+    got, wanted = f"{assignments} of {anchors} anchors", f"1 to {anchors - 1}"
+    remedy = "Half of the anchors is usual; with all of them every row is alike."
+    checks.require(1 <= assignments < anchors, "assignments", got=got, wanted=wanted, remedy=remedy)
     for name, value in (("epsilon", epsilon), ("low", low), ("high", high), ("delta", delta)):
         checks.require(isinstance(value, numbers.Real) and math.isfinite(value), name, got=value, wanted="a finite number")
     checks.require(epsilon > 0, "epsilon", got=f"{epsilon:g}", wanted="above 0")
-    checks.require(
-        high > low,
-        "high",
-        got=f"{high:g} beside low {low:g}",
-        wanted="high above low",
-        remedy="With equal factors every anchor is alike.",
-    )
+    remedy = "With equal factors every anchor is alike."
+    checks.require(high > low, "high", got=f"{high:g} beside low {low:g}", wanted="high above low", remedy=remedy)
     checks.require(delta >= 0, "delta", got=f"{delta:g}", wanted="at least 0")
     checks.require(iterations >= 1, "iterations", got=iterations, wanted="at least 1")
     if mask is not None:
-        checks.require(
-            jnp.shape(mask) == jnp.shape(scores)[:1] and jnp.asarray(mask).dtype == jnp.bool_,
-            "mask",
-            got=f"shape {jnp.shape(mask)} of {jnp.asarray(mask).dtype}",
-            wanted=f"bool of shape {jnp.shape(scores)[:1]}, True = a real row",
-        )
+        fine = jnp.shape(mask) == jnp.shape(scores)[:1] and jnp.asarray(mask).dtype == jnp.bool_
+        got = f"shape {jnp.shape(mask)} of {jnp.asarray(mask).dtype}"
+        wanted = f"bool of shape {jnp.shape(scores)[:1]}, True = a real row"
+        checks.require(fine, "mask", got=got, wanted=wanted)

@@ -11,8 +11,8 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from gera_jax import checks
-from gera_jax.ops import at_least_float32
 from gera_jax.ops.known import known
+from gera_jax.ops.numerics import at_least_float32
 
 
 class Sinkhorn(NamedTuple):
@@ -36,6 +36,11 @@ def sinkhorn(
     y_mask: Array | None = None,
 ) -> Sinkhorn:
     """The plan P with given row and column sums that maximises <P, scores> + epsilon H(P), H(P) = -sum P (log P - 1).
+
+    >>> import jax.numpy as jnp
+    >>> plan = jnp.exp(sinkhorn(jnp.array([[0.9, 0.1], [0.2, 0.4]]), epsilon=0.5).log_plan)
+    >>> print([[f"{p:.4f}" for p in row] for row in plan])  # odds e to 1: (0.9 + 0.4 - 0.1 - 0.2) / (2 epsilon)
+    [['0.3655', '0.1345'], ['0.1345', '0.3655']]
 
     Rows, then columns are scaled in turn, as potentials: f_i = epsilon (log row_mass_i - logsumexp_j (g_j + scores_ij) /
     epsilon), and g alike. Column sums hold to rounding at every epsilon, row sums up to `row_error`. Entries have a relative
@@ -64,11 +69,6 @@ def sinkhorn(
       InputError: for wrong ranks or shapes, no row or column, epsilon <= 0, tolerance < 0, iterations < 1; where the numbers are
         known, for +inf, rows or columns of -inf, masses below 0 or of unequal totals, epsilon below the scores' rounding. NaN in
         the scores, and a traced mass below 0, make the plan NaN.
-
-    >>> import jax.numpy as jnp
-    >>> plan = jnp.exp(sinkhorn(jnp.array([[0.9, 0.1], [0.2, 0.4]]), epsilon=0.5).log_plan)
-    >>> print([[f"{p:.4f}" for p in row] for row in plan])  # odds e to 1: (0.9 + 0.4 - 0.1 - 0.2) / (2 epsilon)
-    [['0.3655', '0.1345'], ['0.1345', '0.3655']]
 
     Source: Sinkhorn 1964; Cuturi 2013, arXiv 1306.0895; log domain as in Peyre and Cuturi 2019, section 4.4.
     """
@@ -149,12 +149,8 @@ def _check(scores, epsilon, row_mass, column_mass, iterations, tolerance, x_mask
     ):
         if value is not None:
             checks.require(jnp.shape(value) == (rows,), name, got=f"shape {jnp.shape(value)}", wanted=f"shape ({rows},)")
-            checks.require(
-                "mask" not in name or jnp.asarray(value).dtype == jnp.bool_,
-                name,
-                got=f"dtype {jnp.asarray(value).dtype}",
-                wanted="bool (True = a real row)",
-            )
+            got, wanted = f"dtype {jnp.asarray(value).dtype}", "bool (True = a real row)"
+            checks.require("mask" not in name or jnp.asarray(value).dtype == jnp.bool_, name, got=got, wanted=wanted)
     width = known(epsilon)
     if width is not None:
         checks.require(bool(np.isfinite(width) and width > 0), "epsilon", got=f"{width:g}", wanted="a positive finite number")
@@ -174,31 +170,18 @@ def _check_numbers(dtype, epsilon, scores, row_mass, column_mass, x_mask, y_mask
     cells = scores[a > 0][:, b > 0]
     if cells.size == 0:
         return
-    checks.require(
-        bool(np.isclose(a.sum(), b.sum(), rtol=1e-3)),
-        "column_mass",
-        got=f"a total of {b.sum():g}",
-        wanted=f"the total {a.sum():g} of row_mass",
-        remedy="Divide both by their sums.",
-    )
+    got, wanted, remedy = f"a total of {b.sum():g}", f"the total {a.sum():g} of row_mass", "Divide both by their sums."
+    checks.require(bool(np.isclose(a.sum(), b.sum(), rtol=1e-3)), "column_mass", got=got, wanted=wanted, remedy=remedy)
     checks.require(not (cells == np.inf).any(), "scores", got="+inf", wanted="finite scores, or -inf where nothing goes")
     for axis, side, mass in ((1, "row", a), (0, "column", b)):
         empty = (cells == -np.inf).all(axis)
-        checks.require(
-            not empty.any(),
-            "scores",
-            got=f"-inf alone in {side} {np.flatnonzero(mass)[empty.argmax()]}",
-            wanted="a cell for the mass of each row and column",
-            remedy=f"Mask that {side}.",
-        )
+        got, wanted = f"-inf alone in {side} {np.flatnonzero(mass)[empty.argmax()]}", "a cell for the mass of each row and column"
+        remedy = f"Mask that {side}."
+        checks.require(not empty.any(), "scores", got=got, wanted=wanted, remedy=remedy)
     finest = float(jnp.finfo(dtype).eps) * float(np.abs(cells[np.isfinite(cells)]).max(initial=0))
-    checks.require(
-        epsilon is None or float(epsilon) >= finest,
-        "epsilon",
-        got=f"{float(epsilon or 0):g}",
-        wanted=f"at least {finest:.2g}, the rounding of these scores in {dtype}",
-        remedy="Raise it, subtract what all scores share, or use float64 (jax.enable_x64).",
-    )
+    got, wanted = f"{float(epsilon or 0):g}", f"at least {finest:.2g}, the rounding of these scores in {dtype}"
+    remedy = "Raise it, subtract what all scores share, or use float64 (jax.enable_x64)."
+    checks.require(epsilon is None or float(epsilon) >= finest, "epsilon", got=got, wanted=wanted, remedy=remedy)
 
 
 def _known_mass(name: str, mass: np.ndarray | None, mask: np.ndarray | None, count: int) -> np.ndarray:

@@ -10,7 +10,9 @@ import pytest
 from gera_jax.checks import InputError
 from gera_jax.evaluation import sampled_shapley_values, shapley_interactions, shapley_values
 from gera_jax.losses import geodesic_guided_contrastive, moment_bce, moment_to_sentence, shapley_interaction
-from gera_jax.losses.shapley import _released_interactions, coalition_value, leave_out_interactions
+from gera_jax.losses.moments import coalition_value
+from gera_jax.losses.released import released_interactions
+from gera_jax.losses.shapley import leave_out_interactions
 from tests.contracts.tools import matches
 
 TOL = 2e-6  # the numbers are given to six places
@@ -77,7 +79,7 @@ def test_leave_out_is_the_difference_of_four_values():
 
 
 def test_released_interactions():
-    got = _released_interactions(f32(S), f32(V), everyone(2), everyone(3)).T.reshape(-1)
+    got = released_interactions(f32(S), f32(V), everyone(2), everyone(3)).T.reshape(-1)
     assert near(got, RELEASED)
     assert not near(got.reshape(3, 2).T.reshape(-1), RELEASED)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gera_jax import ops
+from gera_jax.ops import collectives
 
 
 def _direct(x, y):
@@ -91,11 +92,11 @@ def test_slerp_refuses_unequal_shapes():
 
 def test_collectives_equal_concatenation():
     x = jnp.arange(24.0).reshape(4, 2, 3)
-    gathered = jax.vmap(lambda r: ops.gather_rows(r, "d"), axis_name="d")(x)
+    gathered = jax.vmap(lambda r: collectives.gather_rows(r, "d"), axis_name="d")(x)
     np.testing.assert_array_equal(gathered, np.broadcast_to(np.asarray(x).reshape(8, 3), (4, 8, 3)))
-    offsets = jax.vmap(lambda r: ops.row_offset(len(r), "d"), axis_name="d")(x)
+    offsets = jax.vmap(lambda r: collectives.row_offset(len(r), "d"), axis_name="d")(x)
     np.testing.assert_array_equal(offsets, [0, 2, 4, 6])
-    np.testing.assert_array_equal(jax.vmap(lambda r: ops.global_sum(r, "d"), axis_name="d")(x)[0], x.sum(0))
-    assert ops.gather_rows(x, None) is x
-    assert ops.global_sum(x, None) is x
-    assert int(ops.row_offset(3, None)) == 0
+    np.testing.assert_array_equal(jax.vmap(lambda r: collectives.global_sum(r, "d"), axis_name="d")(x)[0], x.sum(0))
+    assert collectives.gather_rows(x, None) is x
+    assert collectives.global_sum(x, None) is x
+    assert int(collectives.row_offset(3, None)) == 0

@@ -9,6 +9,7 @@ import pytest
 
 from gera_jax import ops
 from gera_jax.graphs import affinity, geodesic_similarity
+from gera_jax.ops import symmetric
 from tests.hard_sets import exact_squares, hard_sets
 
 NARROW = hard_sets()
@@ -17,7 +18,7 @@ CLUSTERS = ("hard: clusters", "hard: offset, clusters", "hard: a small cluster",
 FORMS = {
     "of two": jax.jit(lambda a: ops.squared_distances(a, a)),
     "of one": jax.jit(ops.squared_distances),
-    "symmetric": jax.jit(ops.self_squared_distances),
+    "symmetric": jax.jit(symmetric.self_squared_distances),
 }
 
 
@@ -58,13 +59,13 @@ def test_many_sets_at_once_and_a_mask():
     names = ("hard: clusters 10000 apart", "plain float32", "hard: duplicates in far clusters")
     stack = np.stack([WIDE[name] for name in names])
     got = ops.squared_distances(jnp.asarray(stack), jnp.asarray(stack[:1, :7]))
-    mapped = jax.vmap(ops.self_squared_distances)(jnp.asarray(stack))
+    mapped = jax.vmap(symmetric.self_squared_distances)(jnp.asarray(stack))
     for one, other, rows in zip(got, mapped, stack, strict=True):
         assert close(one, exact_squares(rows, stack[0, :7])) and close(other, exact_squares(rows, rows))
     mask = jnp.arange(len(stack[0])) % 5 != 0
     rows = np.where(mask[:, None], stack[0], np.nan)
     kept = np.flatnonzero(mask)
-    got = np.asarray(ops.self_squared_distances(jnp.asarray(rows), mask))[np.ix_(kept, kept)]
+    got = np.asarray(symmetric.self_squared_distances(jnp.asarray(rows), mask))[np.ix_(kept, kept)]
     assert close(got, exact_squares(rows[kept], rows[kept]))
 
 
@@ -77,7 +78,7 @@ def test_the_gradient_is_that_of_differences(rows):
     x = jnp.asarray(rows)
     weight = jnp.asarray(np.random.default_rng(4).random((len(x), len(x))), jnp.float32)
     want = jax.grad(lambda a: jnp.sum(weight * jnp.sum((a[:, None] - a[None]) ** 2, -1)))(x)
-    for form in (ops.squared_distances, ops.self_squared_distances):
+    for form in (ops.squared_distances, symmetric.self_squared_distances):
         got = jax.grad(lambda a, form=form: jnp.sum(weight * form(a)))(x)
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5 * float(jnp.abs(want).max()))
         assert not np.allclose(got, 1.01 * want, rtol=1e-4, atol=1e-5 * float(jnp.abs(want).max()))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gera_jax import ops
+from gera_jax.ops import numerics
 
 
 def test_safe_normalize_value_and_zero_row():
@@ -34,11 +35,11 @@ def test_safe_normalize_keeps_nan_visible_and_bfloat16_computes_in_float32():
 
 def test_sanitize_stops_nan_in_value_and_gradient():
     x, mask = jnp.array([[1.0, 2.0], [jnp.nan, jnp.inf]]), jnp.array([True, False])
-    value, grad = jax.value_and_grad(lambda a: jnp.sum(ops.sanitize(a, mask) ** 2))(x)
+    value, grad = jax.value_and_grad(lambda a: jnp.sum(numerics.sanitize(a, mask) ** 2))(x)
     assert float(value) == 5.0
     np.testing.assert_array_equal(grad, [[2.0, 4.0], [0.0, 0.0]])
     with pytest.raises(ValueError, match="wanted one entry per row"):
-        ops.sanitize(x, jnp.ones(3, bool))
+        numerics.sanitize(x, jnp.ones(3, bool))
 
 
 def test_masked_mean_equals_numpy_and_sharded_equals_whole():
@@ -47,18 +48,18 @@ def test_masked_mean_equals_numpy_and_sharded_equals_whole():
     v, w = v.astype(np.float32), w.astype(np.float32)
     want = np.average(v[mask], weights=w[mask])
     v[~mask] = np.nan
-    got, grad = jax.value_and_grad(ops.masked_mean)(jnp.asarray(v), jnp.asarray(mask), jnp.asarray(w))
+    got, grad = jax.value_and_grad(numerics.masked_mean)(jnp.asarray(v), jnp.asarray(mask), jnp.asarray(w))
     np.testing.assert_allclose(got, want, rtol=1e-6)
     np.testing.assert_allclose(grad, np.where(mask, w, 0) / w[mask].sum(), rtol=1e-6)
     assert abs(want - np.nanmean(v)) > 1e-3, "weights must matter in this test"
     for shards in (2, 4, 8):
         split = [jnp.asarray(a.reshape(shards, -1)) for a in (v, mask, w)]
-        parts = jax.vmap(lambda a, b, c: ops.masked_mean(a, b, c, "d"), axis_name="d")(*split)
+        parts = jax.vmap(lambda a, b, c: numerics.masked_mean(a, b, c, "d"), axis_name="d")(*split)
         np.testing.assert_allclose(parts, np.full(shards, want), rtol=1e-6)
 
 
 def test_masked_mean_of_nothing_is_zero_with_zero_gradient():
-    value, grad = jax.value_and_grad(ops.masked_mean)(jnp.full(3, jnp.nan), jnp.zeros(3, bool))
+    value, grad = jax.value_and_grad(numerics.masked_mean)(jnp.full(3, jnp.nan), jnp.zeros(3, bool))
     assert float(value) == 0
     np.testing.assert_array_equal(grad, 0)
 
@@ -73,7 +74,7 @@ def test_median_is_numpys(q, kind):
         "wide": 10.0 ** rng.uniform(-30, 30, (4, q)),
         "zeros": np.zeros((4, q)),
     }[kind].astype(np.float32)
-    got = jax.jit(ops.median_of_nonnegative)(jnp.asarray(values))
+    got = jax.jit(numerics.median_of_nonnegative)(jnp.asarray(values))
     np.testing.assert_allclose(got, np.median(values, axis=1), rtol=1e-6)
     if kind == "uniform" and q > 2:
         assert not np.allclose(got, values.mean(axis=1), rtol=1e-6)
@@ -85,18 +86,18 @@ def test_median_with_mask_is_the_median_of_the_rest():
     values, mask = rng.random((6, 11)).astype(np.float32), rng.random((6, 11)) > 0.4
     mask[0] = False
     want = [np.median(v[m]) if m.any() else 0.0 for v, m in zip(values, mask, strict=True)]
-    got = ops.median_of_nonnegative(jnp.asarray(np.where(mask, values, np.nan)), jnp.asarray(mask))
+    got = numerics.median_of_nonnegative(jnp.asarray(np.where(mask, values, np.nan)), jnp.asarray(mask))
     np.testing.assert_allclose(got, np.asarray(want, np.float32), rtol=1e-6)
     assert not np.allclose(np.median(values, axis=1)[1:], want[1:], rtol=1e-6)
 
 
 def test_median_has_no_gradient_and_takes_minus_zero():
-    assert float(jnp.sum(jax.grad(lambda v: ops.median_of_nonnegative(v))(jnp.arange(5.0)))) == 0
-    assert float(ops.median_of_nonnegative(jnp.array([-0.0, 1.0, 2.0]))) == 1
+    assert float(jnp.sum(jax.grad(lambda v: numerics.median_of_nonnegative(v))(jnp.arange(5.0)))) == 0
+    assert float(numerics.median_of_nonnegative(jnp.array([-0.0, 1.0, 2.0]))) == 1
 
 
 def test_median_is_exact_in_float64():
     with jax.enable_x64(True):
         values = np.random.default_rng(0).random((3, 10))
-        np.testing.assert_array_equal(ops.median_of_nonnegative(jnp.asarray(values)), np.median(values, axis=1))
+        np.testing.assert_array_equal(numerics.median_of_nonnegative(jnp.asarray(values)), np.median(values, axis=1))
         assert np.any(np.median(values, axis=1) != np.median(values.astype(np.float32), axis=1))

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gera_jax.ops import gram, self_squared_distances, squared_distances, symmetric_powers, symmetric_product
+from gera_jax.ops import squared_distances
+from gera_jax.ops.symmetric import gram, self_squared_distances, symmetric_powers, symmetric_product
 
 
 def rows(n=6, d=3, seed=0):

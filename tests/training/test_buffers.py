@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gera_jax import checks, training
-from gera_jax.ops import global_sum
+from gera_jax.ops.collectives import global_sum
 from gera_jax.training import buffers
 from gera_jax.training.terms import LOSSES
 from tests.training.helpers import small_config

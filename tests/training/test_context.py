@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gera_jax import checks, training
-from gera_jax.ops import gather_rows
+from gera_jax.ops.collectives import gather_rows
 from gera_jax.training.terms import LOSSES, Rows, build_terms
 from tests.training.helpers import small_config
 

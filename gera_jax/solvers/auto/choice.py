@@ -1,4 +1,4 @@
-"""How much each head counts, told by pairs that were held out of its fit: cross-validation on the known pairs alone."""
+"""Weights of the heads, estimated from held-out pairs: cross-validation on the known pairs alone."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from gera_jax.solvers.soft_cca import deviation, fit_heads
 Array = np.ndarray
 MOST_HELD = 400  # held-out pairs of a fold that are scored
 MOST_UNPAIRED = 2000  # unpaired rows of a modality, at even steps, that a fold scores them against
-FOUND = 0.02  # of the candidates: how far down a list a partner still counts for half
-SCALES = 0.25 * 1.4 ** np.arange(12)  # inverse temperatures that the cross-entropy is the best of
+FOUND = 0.02  # of the candidates: a partner at this place of the list counts for half
+SCALES = 0.25 * 1.4 ** np.arange(12)  # inverse temperatures; the best one gives the cross-entropy
 
 
 class Fold(NamedTuple):
@@ -60,7 +60,7 @@ def mixture(folds: Sequence[Fold], shrink: float, p: int) -> Array:
 
     min over u >= 0 of CE(sum_v u_v S_v) + (shrink / p) sin^2(u, 1), CE the softmax cross-entropy of a held-out row's
     partner among held-out and unpaired rows, in both directions, S_v the scores of view v over their deviation. The length of u
-    is a temperature and is free; the second term pulls its direction to equal weights, as `shrink` pairs' worth of nats would.
+    is a temperature and is free. The second term draws its direction towards equal weights; `shrink` is its strength in pairs.
     """
     import scipy.optimize
 
@@ -100,8 +100,8 @@ def corrections(
 
     min of p M + shrink CE: M = mean of rank / (k + rank), a soft miss rate, rank = candidates before the partner, k = 2 % of the
     candidates; CE = the cross-entropy of `mixture` at the best of three of `SCALES`: the uncorrected score's best and the two
-    sharper ones. M is what a list of hits is for, but noisy; CE varies less, and errs towards hubness as it counts the
-    partners that are far down most.
+    sharper ones. M is the error of a list of hits, and its estimate is noisy. CE varies less, but it favours hubness, because
+    partners far down the list weigh most.
 
     Args:
       folds: of `out_of_fold`.
@@ -109,7 +109,7 @@ def corrections(
       rows: unit coordinates of both pools, where an expansion is compared.
       hubness: weights of the densities to choose from.
       expansion: weights of the expansion to choose from.
-      shrink: pairs' worth of the cross-entropy; infinity = it alone.
+      shrink: weight of the cross-entropy, as a number of pairs; infinity = the cross-entropy alone.
       p: known pairs.
     """
     recall = 1 / (1 + shrink / p)

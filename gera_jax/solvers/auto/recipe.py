@@ -1,4 +1,4 @@
-"""Co-trained heads: several views of the rows, fitted on the pairs, teach each other on the unpaired rows."""
+"""Co-trained heads: heads on several views of the rows, estimated from the pairs and then from each other's unpaired rows."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from gera_jax.solvers.wasserstein_procrustes import WassersteinProcrustes
 
 Array = np.ndarray
 ENOUGH_UNPAIRED = 400  # rows a modality from which on the unpaired rows have their full weight
-SAMPLE = 4096  # rows that tell the deviation of a score
-NARROWING = 2000  # pool rows of each modality, at even steps, that tell a narrower space
+SAMPLE = 4096  # rows from which the deviation of a score is estimated
+NARROWING = 2000  # pool rows of each modality, at even steps, from which a narrower space is estimated
 ENOUGH_PAIRS = 100  # from which on the pairs choose the mixture and the corrections by cross-validation
 HUBNESS, EXPANSION = (0.0, 0.125, 0.25, 0.375, 0.5), (0.0, 0.15)  # what they choose from
 LEAST_WEIGHT = 0.02  # views below it are left out
@@ -34,13 +34,19 @@ VIEWS = {"plain": Plain, "smoothed": Smoothed, "kernel": Kernel, "narrow": Narro
 class CotrainedHeads(SharedSpace):
     """The library's recipe for few pairs and many unpaired rows; one setting for every set and number of pairs.
 
+    >>> rng = np.random.default_rng(0)
+    >>> z = rng.normal(size=(300, 4)); x, y = z @ rng.normal(size=(4, 8)), z @ rng.normal(size=(4, 6))
+    >>> model = CotrainedHeads().fit(x[:20], y[:20], x=x[20:160], y=y[160:280])
+    >>> (model.similarity(x[280:], y[280:]).argmax(axis=1) == np.arange(20)).mean() > 0.7
+    np.True_
+
     1. Views of a row: itself, itself beside its diffusion over the pool's neighbour graph, features of a wide and of a narrow
        kernel (landmarks: all pairs up to 2,000, and unpaired rows up to 400), the narrow one from 100 pairs on.
     2. Ridge CCA on each view; the score is the weighted sum of the views' cosines, each divided by its deviation on the pool.
        From 100 pairs on the weights make held-out pairs likely (5 or 3 folds of the known pairs; `shrink` pulls towards equal
        weights); below they are equal.
-       Below 100 pairs the rotations of two `WassersteinProcrustes` join the sum: the shape of the unpaired rows tells what so
-       few pairs cannot. Their mean score has matching * min(1, 20 / p) of the deviation of the others' sum.
+       Below 100 pairs the scores of two `WassersteinProcrustes` join the sum, because the shape of the unpaired rows then says
+       more than so few pairs. Their mean score is scaled to a deviation of matching * min(1, 20 / p) times that of the sum.
     3. Co-training, `rounds` times: under the hubness-corrected score of 2 each unpaired row gets a soft partner
        among the rows of the other pool, and every view is refitted on pairs and soft pairs. The pseudo
        cross-covariance has weight pseudo_weight * min(1, 100 / p). The heads before co-training stay, at weight 1/2.
@@ -61,8 +67,8 @@ class CotrainedHeads(SharedSpace):
       matching: >= 0, weight of the matching at 20 pairs or fewer, 0 = none. It needs the view "plain" and unpaired rows of both.
       expansion: >= 0, weight of the expansion, 0 = none; or "auto".
       hubness: >= 0, weight of the densities, 0 = none; or "auto".
-      shrink: >= 0, pull of the views' weights towards equal ones, and of the choice of 5 towards likelihood, in pairs' worth;
-        infinity = equal weights, nothing is held out for them.
+      shrink: >= 0, strength of a prior, as a number of pairs. It draws the views' weights towards equal ones, and the choice in
+        step 5 towards the likelihood. Infinity gives equal weights, and then no pairs are held out for them.
       regularization: >= 0, factor on the ridge's rule `regularization_rule(p)` (the kernel views: at most 1).
       dim: principal directions of each modality that are kept. Kernel features and canonical directions are not cut: that costs
         R@10 from 200 pairs on.
@@ -79,12 +85,6 @@ class CotrainedHeads(SharedSpace):
 
     Source: co-training, Blum & Mitchell (COLT 1998); CSLS, Conneau et al. (ICLR 2018); stacking, Breiman (1996); figures in
     docs/results/label_efficiency.md. The matchings: see `WassersteinProcrustes`.
-
-    >>> rng = np.random.default_rng(0)
-    >>> z = rng.normal(size=(300, 4)); x, y = z @ rng.normal(size=(4, 8)), z @ rng.normal(size=(4, 6))
-    >>> model = CotrainedHeads().fit(x[:20], y[:20], x=x[20:160], y=y[160:280])
-    >>> (model.similarity(x[280:], y[280:]).argmax(axis=1) == np.arange(20)).mean() > 0.7
-    np.True_
     """
 
     def __init__(
@@ -125,25 +125,20 @@ class CotrainedHeads(SharedSpace):
         """Fit on pairs [p, dx], [p, dy] (row i belongs to row i) and unpaired rows x [n, dx], y [m, dy].
 
         Raises:
-          InputError: row counts differ, fewer than 2 pairs, NaN, other widths, or a side whose pairs are all equal, or all of
-            one direction from the mean.
+          InputError: the pairs of a side lie in one direction from the mean.
         """
         x_pairs, y_pairs, x, y = check_pairs(x_pairs, y_pairs, x, y)
         self._widths = (x_pairs.shape[1], y_pairs.shape[1])
         self._pools = tuple(Pool(pairs, self._spread(rows, len(pairs)), self.dim) for pairs, rows in ((x_pairs, x), (y_pairs, y)))
         for pool, name in zip(self._pools, ("x_pairs", "y_pairs"), strict=True):
-            require(
-                np.ptp(pool.rows[: pool.pairs], axis=0).max() > ONE_DIRECTION,
-                name,
-                got="rows of one direction from the mean of all rows",
-                wanted="rows that differ in direction",
-                remedy="Has the modality more than one column that varies?",
-            )
+            got, wanted = "rows of one direction from the mean of all rows", "rows that differ in direction"
+            remedy = "Has the modality more than one column that varies?"
+            require(np.ptp(pool.rows[: pool.pairs], axis=0).max() > ONE_DIRECTION, name, got=got, wanted=wanted, remedy=remedy)
         self._views = [(VIEWS[name](self._pools[0]), VIEWS[name](self._pools[1])) for name in self.views]
         p, ridge = len(x_pairs), self.regularization * regularization_rule(len(x_pairs))
         self._ridges = [min(1.0, ridge) if issubclass(VIEWS[name], Kernel) else ridge for name in self.views]
         self._choose(p)
-        # few unpaired rows are poor teachers: their soft partners and neighbours are far away
+        # Soft partners and neighbours among few unpaired rows are far away, so these rows get less weight.
         self._trust = min(1.0, (sum(map(len, self._pools)) / 2 - p) / ENOUGH_UNPAIRED)
         weight = self.pseudo_weight * min(1.0, 100 / p) * self._trust
         first, matched = self._fit_views(None), self._match(p)
@@ -305,7 +300,7 @@ class CotrainedHeads(SharedSpace):
         z = self._score_rows(self._pools[side].coordinates(rows), side)
         if self._maps is not None:
             z = z @ self._maps[side]
-        # what a row lacks to the common length goes to a direction that the other modality does not have
+        # A direction of its own fills each row up to the common length; rows of the other modality are 0 in it.
         rest = np.sqrt(np.maximum(self._length - np.sum(z * z, axis=1, keepdims=True), 0))
         rest = [rest, np.zeros_like(rest)] if side == 0 else [np.zeros_like(rest), rest]
         return unit_rows(np.concatenate([z, *rest], axis=1))

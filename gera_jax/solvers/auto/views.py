@@ -1,4 +1,4 @@
-"""What a pool of rows tells about a row: the features that co-trained heads are fitted on."""
+"""Views: features of a row, made from the pool of rows of its modality, on which co-trained heads are fitted."""
 
 from __future__ import annotations
 
