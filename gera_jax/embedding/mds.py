@@ -49,7 +49,7 @@ def classical_mds(distances: Array, *, dim: int = 2) -> Array:
     width = min(n, 2 * dim + 8)
     # A fixed start with entries in all directions; the iteration does not depend on it in the end.
     start = jnp.asarray(np.cos(np.outer(np.arange(1, n + 1), np.sqrt(np.arange(1, width + 1)))), distances.dtype)
-    return _pad(_classical(distances, start, min(dim, width)), dim)
+    return _classical(distances, start, dim)
 
 
 @functools.partial(jax.jit, static_argnames="dim")
@@ -66,7 +66,8 @@ def _classical(distances: Array, start: Array, dim: int) -> Array:
     values, vectors = jnp.linalg.eigh(0.5 * (small + small.T))
     values, vectors = values[::-1][:dim], jnp.matmul(basis, vectors[:, ::-1][:, :dim], precision=HIGHEST)
     sign = jnp.sign(jnp.take_along_axis(vectors, jnp.argmax(jnp.abs(vectors), axis=0)[None], axis=0))
-    return vectors * jnp.where(sign == 0, 1.0, sign) * jnp.sqrt(jnp.maximum(values, 0.0))
+    points = vectors * jnp.where(sign == 0, 1.0, sign) * jnp.sqrt(jnp.maximum(values, 0.0))
+    return jnp.pad(points, ((0, 0), (0, dim - points.shape[1])))
 
 
 def smacof(
@@ -259,8 +260,12 @@ def metric_mds(
     if solver == "sgd":
         require(key is not None, "key", got=None, wanted='a random key for solver="sgd"', remedy="Give jax.random.key(0).")
         return sgd_mds(distances, start, key, weights=weights, sweeps=sweeps)
-    distances = _square(distances)
-    return Embedding(start, _stress(jnp.sqrt(squared_distances(start)), distances, weights), jnp.int32(0))
+    return Embedding(start, _kept(start, _square(distances), weights), jnp.int32(0))
+
+
+@jax.jit
+def _kept(points: Array, distances: Array, weights: Array | None) -> Array:
+    return _stress(jnp.sqrt(squared_distances(points)), distances, weights)
 
 
 def _stress(length: Array, distances: Array, weights: Array | None) -> Array:
@@ -292,6 +297,7 @@ def _problem(distances: Array, start: Array, weights: Array | None) -> tuple[Arr
     return distances, start, weights
 
 
+@jax.jit
 def _spread(start: Array) -> Array:
     """An axis on which all points start at 0 would stay empty: there they take small, fixed places."""
     n, dim = start.shape
@@ -301,7 +307,3 @@ def _spread(start: Array) -> Array:
         * jnp.asarray(np.cos(np.outer(np.arange(1, n + 1), np.sqrt(2 + np.arange(dim)))), start.dtype)
     )
     return jnp.where(jnp.any(start != 0, axis=0), start, small)
-
-
-def _pad(points: Array, dim: int) -> Array:
-    return jnp.pad(points, ((0, 0), (0, dim - points.shape[1])))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,10 @@ import numpy as np
 
 from gera_jax.checks import fail, require, require_known
 from gera_jax.config.schema import CLIPS_DATA, defaults
-from gera_jax.data import catalog
-from gera_jax.data.formats import NpzSource, open_source
-from gera_jax.moments.files import Annotations, clip_header, read_annotations, read_clips
+from gera_jax.data.formats import open_source
+from gera_jax.moments.files import clip_header
+from gera_jax.moments.recordings import SPLITS, Recordings, annotations, from_files, load_phrases
 
-SPLITS = ("train", "val", "test")
 SLACK = 1e-3  # seconds by which a rounded span may stand over the end of its recording
 
 
@@ -70,22 +68,6 @@ class GroundingData:
         return np.flatnonzero(np.isin(self.recording, recordings))
 
 
-@dataclass(frozen=True, eq=False)
-class Recordings:
-    """As loaded: clips as a list of [T_i, d]; `split` [R] names the part of each recording."""
-
-    ids: np.ndarray
-    clips: list[np.ndarray]
-    durations: np.ndarray
-    sentences: np.ndarray
-    recording: np.ndarray
-    spans: np.ndarray
-    texts: list[str]
-    split: np.ndarray
-    warnings: list[str] = field(default_factory=list)
-    windows: np.ndarray | None = None
-
-
 def build_grounding(block: Mapping[str, Any], *, recordings: Recordings | None = None) -> GroundingData:
     """Load, validate, cut to parts and prepare what a grounding `data` block describes.
 
@@ -108,7 +90,7 @@ def build_grounding(block: Mapping[str, Any], *, recordings: Recordings | None =
         require(recordings is not None, "data.source", got='"arrays" without recordings', wanted="recordings in memory")
         raw = recordings
     elif block["source"] == "files":
-        raw = _from_files(block)
+        raw = from_files(block)
     else:
         raw = load_phrases(block["source"])
     raw = validate(raw, outside=block["outside"], seconds_per_clip=block["clips"]["seconds"])
@@ -206,7 +188,7 @@ def validate(raw: Recordings, *, outside: str = "error", seconds_per_clip: float
       InputError: with counts and the first names.
     """
     require_known(outside, ("error", "cut"), "data.outside")
-    width = raw.clips[0].shape[-1] if raw.clips else 0
+    width = next((clips.shape[1] for clips in raw.clips if clips.ndim == 2), 0)
     for name, clips, duration in zip(raw.ids, raw.clips, raw.durations, strict=True):
         require(
             clips.ndim == 2 and len(clips) > 0 and clips.shape[1] == width,
@@ -215,7 +197,7 @@ def validate(raw: Recordings, *, outside: str = "error", seconds_per_clip: float
             wanted=f"[clips, {width}], not empty",
         )
         require(bool(np.isfinite(clips).all()), f"clips of {name}", got="NaN or infinity", wanted="finite features")
-        require(duration > 0, f"duration of {name}", got=f"{duration:g} s", wanted="above 0")
+        require(0 < duration < np.inf, f"duration of {name}", got=f"{duration:g} s", wanted="above 0, and finite")
         lasts = len(clips) * seconds_per_clip
         require(
             not seconds_per_clip or abs(lasts - duration) <= seconds_per_clip,
@@ -235,19 +217,19 @@ def validate(raw: Recordings, *, outside: str = "error", seconds_per_clip: float
     _check_spans(raw, outside)
     if raw.windows is not None:
         lone = np.isfinite(raw.windows).all(-1)
-        _check_spans(_replace(raw, spans=raw.windows[lone], recording=raw.recording[np.nonzero(lone)[0]]), outside)
-        raw = _replace(raw, windows=np.clip(raw.windows, 0, raw.durations[raw.recording][:, None, None]))
+        _check_spans(replace(raw, spans=raw.windows[lone], recording=raw.recording[np.nonzero(lone)[0]]), outside)
+        raw = replace(raw, windows=np.clip(raw.windows, 0, raw.durations[raw.recording][:, None, None]))
     spans = np.clip(raw.spans, 0, raw.durations[raw.recording][:, None])
     silent = np.setdiff1d(np.arange(len(raw.ids)), raw.recording)
     warnings = list(raw.warnings)
     if not len(silent):
-        return _replace(raw, spans=spans)
+        return replace(raw, spans=spans)
     warnings.append(f"recordings: {len(silent)} without a sentence left out ({', '.join(map(str, raw.ids[silent][:3]))}).")
     keep = np.setdiff1d(np.arange(len(raw.ids)), silent)
     require(len(keep) > 0, "recordings", got="none with a sentence", wanted="at least one")
     number = np.full(len(raw.ids), -1)
     number[keep] = np.arange(len(keep))
-    return _replace(
+    return replace(
         raw,
         spans=spans,
         ids=raw.ids[keep],
@@ -257,12 +239,6 @@ def validate(raw: Recordings, *, outside: str = "error", seconds_per_clip: float
         recording=number[raw.recording],
         warnings=warnings,
     )
-
-
-def _replace(raw: Recordings, **changes: Any) -> Recordings:
-    from dataclasses import replace
-
-    return replace(raw, **changes)
 
 
 def _check_spans(raw: Recordings, outside: str) -> None:
@@ -295,27 +271,6 @@ def _check_spans(raw: Recordings, outside: str) -> None:
         )
 
 
-def load_phrases(name: str = "phrases") -> Recordings:
-    """A bundled set of recordings; "phrases" is real speech features with the spans of spoken phrases.
-
-    Raises:
-      InputError: an unknown name.
-    """
-    require_known(name, catalog.GROUNDING, "data.source")
-    source = NpzSource(catalog.FILES / catalog.GROUNDING[name].file)
-    clips, meta = source.array("clips"), json.loads(str(source.array("meta")))
-    return Recordings(
-        ids=np.array([f"recording_{i:03d}" for i in range(len(clips))]),
-        clips=list(clips),
-        durations=source.array("durations").astype(np.float64),
-        sentences=source.array("sentence"),
-        recording=source.array("sentence_recording").astype(np.int64),
-        spans=source.array("span").astype(np.float64),
-        texts=[entry["text"] for entry in meta],
-        split=source.array("split"),
-    )
-
-
 def inspect_grounding(block: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Shapes from headers and annotations, without reading features: "clips" [R, T, d], "sentences" [Q, k], "train" [recordings,
     most sentences of one]."""
@@ -331,67 +286,17 @@ def inspect_grounding(block: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
             "sentences": raw.sentences.shape,
             "train": (recordings, most),
         }
-    parts = _annotations(block)
+    parts = annotations(block)
     clips = clip_header(block["clips"]["path"], str(parts["train"].ids[0]))
     sentences = [open_source(Path(block["sentences"][name])).inspect("")[0] for name in parts]
+    for shape, what in [(clips, "data.clips.path"), *((shape, "data.sentences") for shape in sentences)]:
+        require(len(shape) == 2, what, got=f"shape {shape}", wanted="rows of features, [rows, width]")
     most = int(np.bincount(parts["train"].recording).max())
     return {
         "clips": (sum(len(p.ids) for p in parts.values()), min(block["clips"]["length"], clips[0]), clips[1]),
         "sentences": (sum(shape[0] for shape in sentences), sentences[0][1]),
         "train": (block["recordings"] or len(parts["train"].ids), most),
     }
-
-
-def _annotations(block: Mapping[str, Any]) -> dict[str, Annotations]:
-    spec = block["annotations"]
-    require(bool(spec["train"]), "data.annotations.train", got="nothing", wanted="an annotation file")
-    return {name: read_annotations(spec[name], spec["format"], durations=spec["durations"]) for name in SPLITS if spec[name]}
-
-
-def _from_files(block: Mapping[str, Any]) -> Recordings:
-    parts = _annotations(block)
-    ids = np.concatenate([part.ids for part in parts.values()])
-    double = [str(name) for name, count in zip(*np.unique(ids, return_counts=True), strict=True) if count > 1]
-    require(
-        not double,
-        "data.annotations",
-        got=f"{len(double)} recordings in two parts ({', '.join(double[:3])})",
-        wanted="parts that share no recording",
-    )
-    embeddings, offset, recording = [], 0, []
-    for name, part in parts.items():
-        path = block["sentences"][name]
-        require(bool(path), f"data.sentences.{name}", got="nothing", wanted="an .npy with one row a sentence")
-        rows = np.asarray(open_source(Path(path)).array(""))
-        require(
-            rows.ndim == 2 and len(rows) == len(part.texts),
-            f"data.sentences.{name}",
-            got=f"shape {rows.shape}",
-            wanted=f"[{len(part.texts)}, width], one row a sentence in the order of {block['annotations'][name]}",
-        )
-        embeddings.append(rows)
-        recording.append(part.recording + offset)
-        offset += len(part.ids)
-    return Recordings(
-        ids=ids,
-        clips=read_clips(block["clips"]["path"], ids),
-        sentences=np.concatenate(embeddings),
-        durations=np.concatenate([part.durations for part in parts.values()]),
-        recording=np.concatenate(recording),
-        spans=np.concatenate([part.spans for part in parts.values()]),
-        texts=[t for part in parts.values() for t in part.texts],
-        split=np.concatenate([[name] * len(part.ids) for name, part in parts.items()]),
-        windows=_windows(list(parts.values())),
-    )
-
-
-def _windows(parts: list[Annotations]) -> np.ndarray | None:
-    """The windows of all parts, as wide as the widest; None where no sentence has several."""
-    if all(part.windows is None for part in parts):
-        return None
-    windows = [part.spans[:, None] if part.windows is None else part.windows for part in parts]
-    most = max(each.shape[1] for each in windows)
-    return np.concatenate([np.pad(each, ((0, 0), (0, most - each.shape[1]), (0, 0)), constant_values=np.nan) for each in windows])
 
 
 def _fingerprints(raw: Recordings) -> dict[str, str]:

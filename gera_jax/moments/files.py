@@ -77,9 +77,17 @@ def read_annotations(path: str | Path, format: str, *, durations: str | Path | M
                 wanted="one span a sentence",
             )
             seconds.append(float(duration))
+            require(0 < seconds[-1] < np.inf, f"duration of {name}", got=f"{duration} s", wanted="seconds above 0")
             recording += [number] * len(entry["texts"])
             spans += entry["spans"]
             texts += entry["texts"]
+        require(
+            bool(texts),
+            "data.annotations",
+            got=f"{path.name} without a sentence",
+            wanted="at least one",
+            remedy="Is the file whole?",
+        )
         # a span, or where a sentence is true in several windows a list of them
         true = [np.array(span, np.float64).reshape(-1, 2) for span in spans]
         windows = np.full((len(true), max(map(len, true), default=1), 2), np.nan)
@@ -119,11 +127,12 @@ def read_durations(path: str | Path) -> dict[str, float]:
     if path.suffix == ".json":
         with _shaped(path):
             return {name: float(value) for name, value in _json(path).items()}
-    rows = list(csv.DictReader(read_text(path, str(path)).splitlines(keepends=True)))
+    rows = csv.DictReader(read_text(path, str(path)).splitlines(keepends=True))
+    columns = rows.fieldnames or ()
     require(
-        bool(rows) and {"id", "length"} <= set(rows[0]),
+        {"id", "length"} <= {*columns},
         "data.annotations.durations",
-        got=f"{path.name} with columns {sorted(rows[0]) if rows else 'none'}",
+        got=f"{path.name} with columns {', '.join(columns) or 'none'}",
         wanted="columns id and length",
     )
     with _shaped(path):

@@ -11,6 +11,8 @@ from tests.contracts.cases import rows, sets
 from tests.contracts.tools import matches
 from tests.oracles import diffusion as oracle
 
+pytestmark = pytest.mark.optimised
+
 LINE, MOVED = np.array([[0.0], [1.0], [3.0]]), np.array([[0.0], [2.0], [3.0]])
 # The median over the full matrix (with its diagonal) is 1 in both, so eps = 2 = scale * length^2 with length 1.
 LENGTH = dict(bandwidth=1.0, scale=2.0, alpha=1.0)

@@ -14,6 +14,8 @@ from tests.contracts.tools import matches
 from tests.oracles.test_mixup import degrees
 from tests.oracles.tools import check, turned
 
+pytestmark = pytest.mark.optimised
+
 V, T = (jnp.asarray(turned(a), "float32") for a in ([0, 60, 120, 200], [20, 90, 100, 230]))
 SCALE = dict(logit_scale=2.0)
 

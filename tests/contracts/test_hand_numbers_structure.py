@@ -10,6 +10,8 @@ from gera_jax.losses import info_nce, mk_mmd, mmd, nt_xent, semantic_density, st
 from tests.contracts.tools import matches
 from tests.oracles.density import RELEASED_VARIANCES
 
+pytestmark = pytest.mark.optimised
+
 X = np.array([[2.0, 0.0], [0.0, 1.0], [-3.0, 0.0]])
 A = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 2.0]])
 LEVELS = {"js": (0.047732, 0.048326, 0.045388), "mixture_first": (0.052823, 0.053175, 0.049177)}

@@ -207,7 +207,7 @@ def changed_spans(query: int, start: float, end: float) -> np.ndarray:
             dict(clips=[*recordings().clips[:4], np.full((5, 3), np.nan)]),
             "clips of r4: got NaN or infinity; wanted finite features.",
         ),
-        (dict(durations=np.array([16.0, 12, 16, 0, 16])), "duration of r3: got 0 s; wanted above 0."),
+        (dict(durations=np.array([16.0, 12, 16, 0, 16])), "duration of r3: got 0 s; wanted above 0, and finite."),
         (
             dict(sentences=np.zeros((8, 4))),
             "sentences: got 8 embeddings for 9 annotated sentences; wanted one row a sentence, in the order of the annotation.",
@@ -381,3 +381,39 @@ def test_windows_reach_what_measures_them():
     ):
         with pytest.raises(InputError, match=words):
             build_grounding(dict(source="arrays"), recordings=dataclasses.replace(raw, windows=outside))
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("a.txt", "", "data.annotations: got a.txt without a sentence; wanted at least one. Is the file whole?"),
+        ("l.csv", "ywhat\na,16\n", "data.annotations.durations: got l.csv with columns ywhat; wanted columns id and length"),
+        ("l.csv", "", "data.annotations.durations: got l.csv with columns none; wanted columns id and length"),
+        ("l.csv", "id,length\na\n", "l.csv: got fields of another kind"),
+        ("l.csv", "id,length\na,nan\n", "duration of a: got nan s; wanted seconds above 0"),
+        ("l.csv", "id,length\na,inf\n", "duration of a: got inf s; wanted seconds above 0"),
+        ("l.csv", "id,length\na,-3\n", "duration of a: got -3.0 s; wanted seconds above 0"),
+    ],
+)
+def test_spoiled_charades_and_lengths(file, content, words, tmp_path):
+    (tmp_path / "a.txt").write_text("a 2.0 6.0##A.\n")
+    (tmp_path / "l.csv").write_text("id,length\na,16\n")
+    assert read_annotations(tmp_path / "a.txt", "charades", durations=tmp_path / "l.csv").durations.tolist() == [16.0]
+    (tmp_path / file).write_text(content)
+    with pytest.raises(InputError) as error:
+        read_annotations(tmp_path / "a.txt", "charades", durations=tmp_path / "l.csv")
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(("field", "shape"), [("clips", ()), ("clips", (6,)), ("clips", (2, 3, 4)), ("sentences", (4,))])
+def test_features_that_are_no_rows_are_refused_at_looking_and_at_reading(field, shape, tmp_path):
+    (tmp_path / "a.txt").write_text("a 2.0 6.0##A.\n")
+    rows = {"clips": np.ones((8, 6)), "sentences": np.ones((1, 4)), field: np.ones(shape)}
+    np.save(tmp_path / "s.npy", rows["sentences"])
+    np.savez(tmp_path / "c.npz", a=rows["clips"])
+    annotations = dict(format="charades", train=str(tmp_path / "a.txt"), val="", test="", durations={"a": 16})
+    block = dict(source="files", annotations=annotations, sentences=dict(train=str(tmp_path / "s.npy"), val="", test=""))
+    block["clips"] = dict(path=str(tmp_path / "c.npz"), length=8, seconds=0.0)
+    for door in (inspect_grounding, build_grounding):
+        with pytest.raises(InputError, match=f"{field}.* got shape"):
+            door(block)

@@ -22,9 +22,12 @@ def model(**options) -> ProposalMap:
 
 def moved(params):
     """Parameters with every layer at work: some are 0 at the start."""
-    leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(1), len(leaves))
-    return tree.unflatten([leaf + 0.3 * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)])
+    rng = np.random.default_rng(1)
+    return jax.tree.map(lambda leaf: leaf + 0.3 * rng.normal(size=leaf.shape).astype(np.float32), params)
+
+
+def initial(net: ProposalMap):
+    return jax.jit(net.init)(jax.random.key(0))
 
 
 @pytest.mark.parametrize(("clips", "counts", "number"), [(64, (15, 8, 8), 1104), (16, (15,), 136), (128, (15, 8, 8, 8), 2548)])
@@ -59,9 +62,13 @@ def test_pooled_maps_equal_loops():
 def test_clips_that_do_not_exist_change_nothing():
     """A recording of 8 clips gives the same moments whatever stands behind them, and they get no gradient."""
     net = model(prior=True)
-    params = moved(net.init(jax.random.key(0)))
+    params = moved(initial(net))
     exists = np.arange(12) < np.array([[12], [8]])
-    run = jax.jit(lambda clips: net.moments(params, clips, jnp.asarray(exists)))
+    moments = jax.jit(lambda clips, exists: net.moments(params, clips, exists))
+
+    def run(clips):
+        return moments(clips, exists)
+
     clean = run(X)
     there = np.asarray(moment_mask(PLAN, jnp.asarray(exists)))
     assert there[1].sum() == np.sum(PLAN.spans[:, 1] <= 8) and there[0].all()
@@ -70,46 +77,46 @@ def test_clips_that_do_not_exist_change_nothing():
         dirty[1, 8:] = filler
         for head, rows in run(dirty).items():
             np.testing.assert_array_equal(np.asarray(rows)[there], np.asarray(clean[head])[there])
-    short = net.moments(params, jnp.asarray(X), jnp.ones((2, 12), bool))
+    short = moments(X, np.ones((2, 12), bool))
     assert not np.allclose(short["iou"][1][there[1]], clean["iou"][1][there[1]], atol=1e-3)
-    grad = jax.grad(
-        lambda clips: jnp.sum(jnp.where(there[..., None], net.moments(params, clips, jnp.asarray(exists))["iou"], 0.0))
-    )
-    assert not np.any(grad(jnp.asarray(X))[1, 8:]) and np.any(grad(jnp.asarray(X))[1, :8])
+    grad = jax.jit(jax.grad(lambda clips: jnp.sum(jnp.where(there[..., None], run(clips)["iou"], 0.0))))(X)
+    assert not np.any(grad[1, 8:]) and np.any(grad[1, :8])
 
 
 def test_it_starts_at_an_affine_map_of_means():
     net = model(layers=1)
     rng = np.random.default_rng(2)
     weights, offset = rng.normal(size=(3, 4)), rng.normal(size=4)
-    params = net.start_at(net.init(jax.random.key(0)), "clips", weights, offset)
+    params = net.start_at(initial(net), "clips", weights, offset)
     got = net.moments(params, jnp.asarray(X), jnp.ones((2, 12), bool))
     want = np.stack([X[:, a:b].mean(1) for a, b in PLAN.spans], axis=1) @ weights + offset
     for head in ("iou", "contrast"):
         cosine = np.sum(got[head] * want, axis=-1) / np.linalg.norm(got[head], axis=-1) / np.linalg.norm(want, axis=-1)
         assert np.all(cosine > 1 - 1e-5)
-    rows = np.asarray(net.moments(net.init(jax.random.key(0)), jnp.asarray(X), jnp.ones((2, 12), bool))["iou"])
+    rows = np.asarray(net.moments(initial(net), jnp.asarray(X), jnp.ones((2, 12), bool))["iou"])
     assert np.min(np.sum(rows * want, axis=-1) / np.linalg.norm(rows, axis=-1) / np.linalg.norm(want, axis=-1)) < 0.9
 
 
 def test_a_prior_is_of_the_moment_alone_and_starts_at_0():
     net, ones = model(prior=True, logit_bias=-2.0), jnp.ones((2, 12), bool)
-    params = net.init(jax.random.key(0))
+    params = initial(net)
     assert np.array_equal(net.bias(net.moments(params, jnp.asarray(X), ones)), np.full((2, 1, len(PLAN)), -2.0, np.float32))
     params = {**params, "clips": {**params["clips"], "prior_length": jnp.arange(7.0)}}
     got = np.asarray(net.bias(net.moments(params, jnp.asarray(X), ones)))[0, 0]
     assert np.allclose(got, np.searchsorted(PLAN.lengths, np.diff(PLAN.spans, axis=1)[:, 0]) - 2.0)
     plain = model(logit_bias=-2.0)
-    assert plain.bias(plain.moments(plain.init(jax.random.key(0)), jnp.asarray(X), ones)) == -2.0
+    assert plain.bias(plain.moments(initial(plain), jnp.asarray(X), ones)) == -2.0
 
 
 def test_dropout_draws_by_its_key():
     net = model(dropout=0.5)
-    params = moved(net.init(jax.random.key(0)))
+    params = moved(initial(net))
     ones = jnp.ones((2, 12), bool)
 
+    draw = jax.jit(lambda key: net.moments(params, jnp.asarray(X), ones, train=True, key=key)["iou"])
+
     def run(key: int) -> np.ndarray:
-        return np.asarray(net.moments(params, jnp.asarray(X), ones, train=True, key=jax.random.key(key))["iou"])
+        return np.asarray(draw(jax.random.key(key)))
 
     assert np.array_equal(run(1), run(1)) and not np.array_equal(run(1), run(2))
     still = [np.asarray(net.moments(params, jnp.asarray(X), ones)["iou"]) for _ in range(2)]
