@@ -11,7 +11,7 @@ from gera_jax.moments import build_grounding
 from gera_jax.moments.task import best_spans, scorer
 from gera_jax.training import load_run
 from gera_jax.training.experiment import build
-from tests.models.test_proposal_map import moved
+from tests.moments.test_proposal_map import moved
 from tests.moments.test_data import recordings
 
 
