@@ -60,7 +60,7 @@ def run_compare(
     jobs = cores() if jobs is None else checks.whole(jobs, "jobs", least=1)
     field = field_lib.find(methods)
     for name in ("val", "test"):
-        checks.require(task.block["split"][name] >= 2, name, got=task.block["split"][name], wanted="at least 2 items")
+        checks.require(getattr(task, name) >= 2, name, got=getattr(task, name), wanted="at least 2 items")
     numbers = tuple(range(seeds))
     with checks.refusing("counts", got=counts, wanted="numbers of known pairs"):
         asked = tuple(counts)

@@ -91,7 +91,9 @@ class ClosedForm:
         paired = [data.tables[name].rows[data.pairs[:, side]] for side, name in enumerate(names)]
         unpaired = [data.tables[name].rows[data.unpaired[name]] for name in names]
         aligner = aligners.Aligner(
-            self.name, settings=setting, preprocess={side: task.block["preprocess"][side] for side in "xy"}
+            self.name,
+            settings=setting,
+            preprocess={side: task.pairs.preprocess.get(name, {}) for side, name in zip("xy", names, strict=True)},
         )
         aligner.fit(*paired, *unpaired)
         aligner.names = tuple(names)
@@ -130,13 +132,13 @@ class Trained:
         arguments = [given] if given else []
         arguments += [f"{key}={value}" for key, value in setting.items() if not is_field[key]]
         arguments += [f"pairs={pairs}", f"seed={seed}"]
-        arguments += [f"source={task.block['source']}"] if task.tables is None else ["x=own", "y=own"]
+        arguments += [f"source={task.source}"] if task.pairs.bundled else ["x=own", "y=own"]
         made = config_lib.load(
             f"{config}:{','.join(arguments)}", {**fields, **{key: str(value) for key, value in setting.items() if is_field[key]}}
         )
-        made.data.split.update(**{**task.block["split"], "seed": seed})
-        made.data.unpaired, made.data.captions, made.tensorboard = task.block["unpaired"], task.block["captions"], "off"
-        if task.tables is not None:
+        made.data.split.update(by=task.split, val=task.val, test=task.test, group_key=task.group_key, seed=seed)
+        made.data.unpaired, made.data.captions, made.tensorboard = task.unpaired, task.pairs.captions, "off"
+        if not task.pairs.bundled:
             made.data.source = "arrays"
             for side in ("x", "y"):
                 made.data[side].path = ""
@@ -149,10 +151,8 @@ class Trained:
         config = self.load(task, len(data.pairs), seed, setting)
         if workdir is None:
             config.log_every_steps = 0  # nobody reads it, and the gradients of every term are half of a short run
-        names, tables = (config.data.x.name, config.data.y.name), None
-        if task.tables is not None:
-            tables = tuple(dataclasses.replace(table, name=name) for table, name in zip(task.tables, names, strict=True))
-        result = training.train(config, workdir, tables=tables)
+        names = (config.data.x.name, config.data.y.name)
+        result = training.train(config, workdir, tables=None if task.pairs.bundled else task.pairs)
         features = result.experiment.data.features
 
         def project(name: str, rows: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ from gera_jax.files import json_line, parse_json_line
 from gera_jax.training.overview import guessing, items_of
 
 logger = logging.getLogger("gera_jax")
-PROTOCOL = 2  # raised whenever what a cell measures changes, so that older cells are measured anew
+PROTOCOL = 3  # raised whenever what a cell measures changes, so that older cells are measured anew
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -74,7 +74,8 @@ def cell_key(task: Task, method: Method, pairs: int, seed: int, *, budget: int, 
         protocol=PROTOCOL,
         version=__version__,
         data=task.fingerprints,
-        block=task.block,
+        task=task.describe(),
+        preprocess=task.pairs.preprocess,
         method=method.name,
         code=method.fingerprint(),
         settings=[dict(setting) for setting in trials(method.settings, budget)],

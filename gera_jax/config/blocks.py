@@ -47,7 +47,7 @@ def embedding_pair(source: str = "clipart", **fields: Any) -> ConfigDict:
     'text'
     """
     checks.require_known(source, known_sources(), "data.source")
-    block = block_of(schema.DATA, "data", dict(source=source, split=BENCHMARK_SPLIT))
+    block = block_of(schema.DATA, "data", dict(source=source, split={} if source in ("files", "arrays") else BENCHMARK_SPLIT))
     recommended = BUNDLED[source].preprocess if source in BUNDLED else dict(x={}, y={})
     for slot, (name, options) in zip(SLOTS, recommended.items(), strict=False):
         block[slot].name = name

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from gera_jax.checks import fail, require, require_known
-from gera_jax.config.schema import DATA, SLOTS, SPLITS, UNPAIRED, defaults
+from gera_jax.config.schema import DATA, SLOTS, defaults
 from gera_jax.config.sources import known_sources
 from gera_jax.data import catalog, synthetic
-from gera_jax.data.splits import part_sizes
+from gera_jax.data.pairs import REST, Pairs
+from gera_jax.data.splits import SPLITS, part_sizes
 from gera_jax.data.tables import Table, check_shape, inspect_table, load_table
 
 SYNTHETIC = {"sphere": synthetic.sphere, "swiss_roll": synthetic.swiss_roll_pair, "gaussian_mixture": synthetic.gaussian_mixture}
@@ -27,7 +28,7 @@ def sides(block: Mapping) -> tuple[str, ...]:
     return tuple(side for side in SIDES if block[side]["name"])
 
 
-def complete(config: Mapping, tables: tuple[Table, ...] | None = None) -> dict[str, Any]:
+def complete(config: Mapping, tables: Pairs | tuple[Table, ...] | None = None) -> dict[str, Any]:
     """The block with every field: those given, then the catalog's recommendation, then the defaults.
 
     Raises:
@@ -53,8 +54,11 @@ def complete(config: Mapping, tables: tuple[Table, ...] | None = None) -> dict[s
         for side, name in zip(SIDES, names, strict=False):
             known["preprocess"][side].update(entry.preprocess[name])
     elif source == "arrays" and tables is not None:
-        names = tuple(table.name for table in tables)
+        given = tables.tables if isinstance(tables, Pairs) else tables
+        names = tuple(table.name for table in given)
         require(len(names) in (2, 3), "tables", got=f"{len(names)} tables", wanted="two or three")
+        for side, name in zip(SIDES, names, strict=False):
+            known["preprocess"][side].update(tables.preprocess.get(name, {}) if isinstance(tables, Pairs) else {})
     block = _merge(config, known, "data")
     for side, name in zip(SIDES, names, strict=False):
         block[side]["name"] = block[side]["name"] or name
@@ -66,7 +70,10 @@ def complete(config: Mapping, tables: tuple[Table, ...] | None = None) -> dict[s
         wanted=f'"", as {source} has two modalities',
         remedy='Leave it empty, or choose a source of three such as "emoji3".',
     )
-    block["split"]["group_key"] = block["split"]["group_key"] or known["split"]["group_key"]
+    split = block["split"]
+    split["group_key"] = split["group_key"] or known["split"]["group_key"]
+    require_known(split["by"], SPLITS, "data.split.by")
+    split["by"] = SPLITS[split["by"]]
     _check(block)
     require(
         (tables is not None) == (source == "arrays"),
@@ -78,7 +85,7 @@ def complete(config: Mapping, tables: tuple[Table, ...] | None = None) -> dict[s
     return block
 
 
-def open_tables(block: Mapping, tables: tuple[Table, ...] | None = None) -> tuple[Table, ...]:
+def open_tables(block: Mapping, tables: Pairs | tuple[Table, ...] | None = None) -> tuple[Table, ...]:
     """The tables of a completed block, named as it names them."""
     source = block["source"]
     if source == "files":
@@ -100,7 +107,7 @@ def open_test_tables(block: Mapping) -> tuple[Table, ...] | None:
     return tuple(_open_file(block["test"][side], f"data.test.{side}", block[side]["name"]) for side in sides(block))
 
 
-def inspect_data(config: Mapping, *, tables: tuple[Table, ...] | None = None) -> dict[str, tuple[int, ...]]:
+def inspect_data(config: Mapping, *, tables: Pairs | tuple[Table, ...] | None = None) -> dict[str, tuple[int, ...]]:
     """Shape of each modality, `<name>` and with own test files `test/<name>`, from the headers of the files alone.
 
     Raises:
@@ -123,7 +130,7 @@ def inspect_data(config: Mapping, *, tables: tuple[Table, ...] | None = None) ->
     rows = sorted(shapes[name][0] for name in names)
     most = rows[0] if len(names) == 2 else sum(rows) // 2  # a tuple has rows of at least two modalities
     held, split = 0, block["split"]
-    if split["by"] == "ratio" and not block["captions"]:  # else only the rows tell how many items are held out
+    if split["by"] == "random" and not block["captions"]:  # else only the rows tell how many items are held out
         held = sum(part_sizes(most, split["val"], 0 if _has_test_files(block) else split["test"]))
     if not block["captions"] and block["pairs"] > most - held:
         fail(
@@ -195,8 +202,7 @@ def _merge(given: Mapping, known: Mapping, at: str) -> dict[str, Any]:
 
 
 def _check(block: Mapping) -> None:
-    require_known(block["unpaired"], UNPAIRED, "data.unpaired")
-    require_known(block["split"]["by"], SPLITS, "data.split.by")
+    require_known(block["unpaired"], REST, "data.unpaired")
     names = [block[side]["name"] for side in sides(block)]
     twice = [name for name in names if names.count(name) > 1]
     require(
