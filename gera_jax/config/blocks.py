@@ -6,10 +6,9 @@ import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from gera_jax import checks
 from gera_jax.config import schema
+from gera_jax.config.configdict import ConfigDict
 from gera_jax.config.schema import DURATIONS, SLOTS
 from gera_jax.config.sources import BUNDLED, known_sources
 from gera_jax.config.values import path_and_key
