@@ -229,7 +229,7 @@ def check(config: Any = "gera", *, overrides: Mapping[str, str] | None = None, *
     Returns:
       dict of `tables` (shape of each modality), `steps`, and the table of `terms`.
     """
-    from gera_jax.training.preflight import preflight
+    from gera_jax.training.experiment import preflight
 
     return preflight(configure(config, overrides, **own))
 
