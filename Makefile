@@ -5,6 +5,8 @@
 #   make bench-label-efficiency   every table on few pairs, from its rows; runs what they lack
 #   make hostile         spoiled files, flipped bits, kills, full disks, other device counts: hours; ARGS="fuzz --cases 500" for one
 #   make lint            ruff
+#   make format          ruff again, which repairs what it can
+#   make types           pyright on the public names and the example programs
 #   make notebook        notebooks from their .py sources, run
 # Another environment: make test VENV=.venv312 PYTHON=python3.12
 
@@ -21,7 +23,7 @@ RUN = $(VENV)/bin/python
 INSTALL = $(RUN) -m pip install --quiet --quiet --disable-pip-version-check
 SETUP = pyproject.toml setup.py
 
-.PHONY: quickstart test bench bench-label-efficiency hostile lint notebook clean
+.PHONY: quickstart test bench bench-label-efficiency hostile lint format types notebook clean
 .DEFAULT_GOAL := quickstart
 
 quickstart: $(VENV)/.installed-plots
@@ -41,6 +43,13 @@ hostile: $(VENV)/.installed-dev
 
 lint: $(VENV)/.installed-dev
 	$(RUN) -m ruff check .
+
+format: $(VENV)/.installed-dev
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+types: $(VENV)/.installed-dev
+	$(RUN) -m pyright --pythonpath $(RUN)
 
 notebook: $(VENV)/.installed-dev
 	$(VENV)/bin/jupytext --to ipynb notebooks/*.py

@@ -1,7 +1,7 @@
 """Every method on every bundled set at every pair count; the tables of docs/results/label_efficiency.md.
 
     python -m benchmarks.label_efficiency             # all sets and methods; a day on two cores, and it goes on where it was
-    python -m benchmarks.label_efficiency --sets clipart emoji --methods ridge_cca,auto --split grouped
+    python -m benchmarks.label_efficiency --sets clipart emoji --methods ridge_cca,auto --split group
     python -m benchmarks.label_efficiency --smoke     # two closed forms on one set, seconds
     python -m benchmarks.label_efficiency ... --rows benchmarks/results/label_efficiency_field.jsonl  # adds what it lacks
     python -m benchmarks.label_efficiency --table --rows benchmarks/results/label_efficiency_field.jsonl

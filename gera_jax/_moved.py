@@ -25,6 +25,7 @@ MOVED = {
     "objectives.term": "training.terms",
     "plots.grounding": "moments.plots",
     "training.grounding": "moments.task",
+    "training.preflight": "training.experiment",
 }
 
 

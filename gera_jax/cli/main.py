@@ -112,7 +112,9 @@ def _parser() -> argparse.ArgumentParser:
         for side, which in (("x", "one modality"), ("y", "the other modality"), ("w", "a third, where the config takes one")):
             made.add_argument(f"--{side}", metavar="FILE[:KEY]", help=f"own embeddings of {which}")
             made.add_argument(f"--{side}-ids", metavar="NAME", help="their ids: a column, an array or a file")
-        made.add_argument("--pairs", metavar="N", help="known pairs to use; 0 = all rows whose ids match")
+        made.add_argument(
+            "--pairs", metavar="N|FILE", help="known pairs: how many, 0 = all rows whose ids match; or a list of them"
+        )
         if name == "train":
             made.add_argument("--workdir", required=True, help="folder of the run")
     made = command("config", _config, "print every field of a config with its meaning; without a name, list the configs")
@@ -147,20 +149,8 @@ def _parser() -> argparse.ArgumentParser:
 def _own(args: argparse.Namespace) -> dict[str, Any]:
     """What `commands.train` and `check` take of own data, from the arguments."""
     sides = {f"{side}{ids}": getattr(args, f"{side}{ids}") or "" for side in config_lib.SLOTS for ids in ("", "_ids")}
-    if args.pairs is None or re.fullmatch(r"\s*-?\d{1,18}\s*", args.pairs, re.ASCII):
-        return dict(**sides, pairs=args.pairs and int(args.pairs))
-    from gera_jax.comparison import methods
-
-    files = [word for side in ("x", "y") if sides[side] for word in (f"--{side}", sides[side])]
-    name = config_lib.name_and_argument(args.config)[0]
-    method = name if name in methods() else "auto"
-    listed = command_line("fit", "--method", method, *files, "--pairs", args.pairs, "--output", "MODEL")
-    return checks.fail(
-        "--pairs",
-        got=f'"{args.pairs}"',
-        wanted="how many known pairs to use; 0 = all rows whose ids match",
-        remedy=f"A list of pairs goes with: {listed}",
-    )
+    counted = args.pairs is not None and re.fullmatch(r"\s*-?\d{1,18}\s*", args.pairs, re.ASCII)
+    return dict(**sides, pairs=int(args.pairs) if counted else args.pairs)
 
 
 def command_line(*words: str) -> str:

@@ -29,6 +29,7 @@ from gera_jax.config.blocks import smoke as smoke
 from gera_jax.config.blocks import smoothed_inputs as smoothed_inputs
 from gera_jax.config.blocks import structure as structure
 from gera_jax.config.blocks import views_term as views_term
+from gera_jax.config.configdict import ConfigDict as ConfigDict
 from gera_jax.config.describe import describe
 from gera_jax.config.describe import table as table
 from gera_jax.config.fields import require_fields as require_fields

@@ -6,10 +6,9 @@ import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from gera_jax import checks
 from gera_jax.config import schema
+from gera_jax.config.configdict import ConfigDict
 from gera_jax.config.schema import DURATIONS, SLOTS
 from gera_jax.config.sources import BUNDLED, known_sources
 from gera_jax.config.values import path_and_key
@@ -47,8 +46,7 @@ def embedding_pair(source: str = "clipart", **fields: Any) -> ConfigDict:
     'text'
     """
     checks.require_known(source, known_sources(), "data.source")
-    split = {} if source in ("files", "arrays") else BENCHMARK_SPLIT  # of own data as much as there is room for
-    block = block_of(schema.DATA, "data", dict(source=source, split=split))
+    block = block_of(schema.DATA, "data", dict(source=source, split={} if source in ("files", "arrays") else BENCHMARK_SPLIT))
     recommended = BUNDLED[source].preprocess if source in BUNDLED else dict(x={}, y={})
     for slot, (name, options) in zip(SLOTS, recommended.items(), strict=False):
         block[slot].name = name

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ml_collections import ConfigDict
-
+from gera_jax.config.configdict import ConfigDict
 from gera_jax.config.schema import ALIGNMENT, ENTRIES, TASKS, Block, Field
 
 TERM = "a term of the objective; weight is a number or a schedule"

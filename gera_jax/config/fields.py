@@ -64,11 +64,11 @@ def _require_open(value: Any, path: str) -> None:
 def _require_value(value: Any, field: Field, path: str) -> None:
     default, rule = field.default, field.rule
     kinds, words = KINDS[type(default)]
-    wanted = f"{words} such as {_shown(default)}"
+    wanted = rule.wanted if rule and default is None else f"{words} such as {_shown(default)}"
     fine = isinstance(value, (*kinds, *(rule.also if rule else ()))) and isinstance(value, bool) == isinstance(default, bool)
     checks.require(fine, path, got=_shown(value), wanted=wanted)
     _require_finite(value, path)
-    if rule and rule.choices:
+    if rule and rule.choices and not rule.holds(value):
         checks.require_known(value, rule.choices, path)
     checks.require(rule is None or rule.holds(value), path, got=_shown(value), wanted=rule.wanted if rule else wanted)
 

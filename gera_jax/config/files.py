@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from gera_jax import checks
+from gera_jax.config.configdict import ConfigDict
 from gera_jax.config.fields import require_fields
 from gera_jax.config.values import name_and_argument, override
 

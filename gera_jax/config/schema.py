@@ -44,10 +44,10 @@ def at_least(low: float, most: float = MOST) -> Rule:
     return Rule(f"at least {low}" + (f", at most {most}" if most < MOST else ""), lambda value: low <= value <= most)
 
 
-def one_of(*choices: str) -> Rule:
-    """One of a few words."""
+def one_of(*choices: str, old: tuple[str, ...] = ()) -> Rule:
+    """One of a few words; `old` ones are understood too."""
     quoted = [f'"{word}"' for word in choices]
-    return Rule(f"{', '.join(quoted[:-1])} or {quoted[-1]}", lambda value: value in choices, choices=choices)
+    return Rule(f"{', '.join(quoted[:-1])} or {quoted[-1]}", lambda value: value in choices + old, choices=choices)
 
 
 def defaults(block: Block) -> dict[str, Any]:
@@ -68,11 +68,16 @@ ANY_NUMBER = at_least(0)
 SHARE = Rule("a share from 0 to below 1", lambda value: 0 <= value < 1)
 ROWS = at_least(0, 2**20)  # of a batch
 WIDTH = at_least(1, 2**16)
-SIZE = Rule(
-    "a number of items, a share below 1, or None: as many as there are items for",
-    lambda value: value is None or 0 <= value < 1 or (value >= 1 and float(value).is_integer()),
-    (type(None), int, float),
-)
+SPLIT_BY = one_of("random", "group", "ids", old=("ratio", "grouped"))
+
+
+def _is_size(value: Any) -> bool:
+    if isinstance(value, str):
+        return value == "auto"
+    return value is None or 0 <= value < 1 or (value >= 1 and float(value).is_integer())
+
+
+SIZE = Rule("a number of rows, a share below 1, or None", _is_size, (type(None), int, float, str))
 COUNTS = Rule(
     "whole numbers from 0 to 4096",
     lambda value: all(isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= 4096 for v in value) and len(value) <= 8,
@@ -85,7 +90,6 @@ NAME_OR_NONE = Rule(NAME.wanted, lambda value: not value or NAME.holds(value))
 WORDS = Rule("a list of words", lambda value: all(isinstance(v, str) for v in value))
 UNPAIRED = ("independent", "same_set", "none")
 SPLITS = dict(random="random", group="group", ids="ids", ratio="random", grouped="group")  # the last two are old words
-SPLIT_BY = Rule('"random", "group" or "ids"', lambda value: value in SPLITS, choices=("random", "group", "ids"))
 STARTS = ("ridge_cca", "procrustes", "random")
 HEADS = ("linear", "residual_mlp", "low_rank_residual", "projection_mlp", "identity")
 
@@ -110,9 +114,9 @@ FILE = dict(
     layer=Field("", 'which layer of an array [n, layers, d], as text ("7", "-1"); "" for a matrix', LAYER),
 )
 SPLIT = dict(
-    by=Field("random", "how items are held out: drawn by the seed, lists of ids, or whole groups of look-alikes", SPLIT_BY),
-    val=Field(None, "validation items: a number, a share below 1, or None = a tenth, at most 300", SIZE),
-    test=Field(None, "test items: a number, a share below 1, or None = a quarter, at most 500", SIZE),
+    by=Field("random", "how items are held out: drawn by the seed, whole groups of look-alikes, or lists of ids", SPLIT_BY),
+    val=Field(None, "validation pairs: a number, a share below 1, or None: a tenth of all, at most 300", SIZE),
+    test=Field(None, "test pairs: a number, a share below 1, or None: a quarter of all, at most 500", SIZE),
     seed=Field(0, "seed of the split", ANY_NUMBER),
     val_ids=Field("", 'ids of the validation items, where by="ids": a file or a list', IDS),
     test_ids=Field("", 'ids of the test items, where by="ids": a file or a list', IDS),
@@ -130,10 +134,10 @@ DATA = dict(
     },
     test=dict.fromkeys(SLOTS, FILE),
     pairs=Field(0, "known pairs to train on; 0 = all of them", ANY_NUMBER),
+    pair_list=Field("", "file of the known pairs; empty = rows whose ids match"),
     unpaired=Field(
         "independent", "rows without a known partner: of other items in each modality, of the same, or none", one_of(*UNPAIRED)
     ),
-    pair_list=Field("", 'file of two ids a line, the known pairs of x and y; "" = rows of equal ids are pairs'),
     captions=Field(False, "whether several rows of one modality may share an id"),
     split=SPLIT,
     preprocess=dict.fromkeys(SLOTS, PREPROCESS),

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from gera_jax import checks
+from gera_jax.config.configdict import ConfigDict
 
 ARGUMENT = re.compile(r"""(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[^,])+""")  # up to a comma outside of quotes
 OPEN = ("options", "init_options", "kwargs")  # blocks whose fields are some function's own arguments

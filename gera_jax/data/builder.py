@@ -21,6 +21,7 @@ from gera_jax.checks import did_you_mean, fail, require
 from gera_jax.data.formats.base import WRITE_AGAIN, Header, Loaded, Source, choose_key, near_names, reading
 from gera_jax.data.tables import Table, load_table
 
+DIGESTS = "digests.json"  # file -> digest, sealed
 POSITION, META = "position", "meta_json"
 KEY = "embedding"
 BLOCK_ROWS = 4096
@@ -125,8 +126,7 @@ def build_dataset(tables: Table | Mapping[str, Table], directory: str | Path, *,
         builder = builder_class(data_dir=str(partial), file_format="array_record")
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
         whole = partial / path.parent.name / path.name
-        for file in whole.iterdir():
-            files.file_digest(file, sync=True)
+        files.write_json(whole / DIGESTS, {file.name: files.file_digest(file, sync=True) for file in whole.iterdir()})
         path.parent.mkdir(parents=True, exist_ok=True)
         os.rename(whole, path)
         files.sync_folder(path.parent)
@@ -238,8 +238,18 @@ class DatasetSource(Source):
 
     def read(self, key: str, ids_key: str) -> Loaded:
         id_name = self._id_name(key, ids_key)
+        self._require_whole()
         with reading(self.path, "TFDS directory"):
             return self._read(key, id_name)
+
+    def _require_whole(self) -> None:
+        """Hold every file against its digest, where the data set was written here."""
+        if not (self.path / DIGESTS).is_file():
+            return
+        for name, wanted in files.read_json(self.path / DIGESTS).items():
+            file = self.path / name
+            if not file.is_file() or files.file_digest(file) != wanted:
+                files.damaged(file, "its digest differs" if file.is_file() else "it is missing", remedy=WRITE_AGAIN)
 
     def array(self, name: str) -> np.ndarray:
         return self.read(name, "")[0]

@@ -84,7 +84,7 @@ def load_pairs(
     require(pairs is None or w is None, "pairs", got="a list beside three modalities", wanted="ids that all three share")
     sides = [side for side in SLOTS if side in given]
     tables = [as_table(given[side], name, given.get(f"{side}_ids")) for side, name in zip(sides, names, strict=False)]
-    warnings = [line for table in tables if look for line in validate_table(table, captions=captions).warnings]
+    warnings = [line for table in tables if look for line in validate_table(table, captions=True).warnings]
     for table in tables if look else ():
         require_variation(table)
     labels = None if pairs is None else list(link(*tables, read_pairs(pairs))[:2])

@@ -227,7 +227,7 @@ class Pairs:
         """
         by = SPLITS.get(by) or fail("split", got=f'"{by}"', wanted='"random", "group" or "ids"')
         seed = whole(seed, "seed")
-        train, valid, tests, lonely, chosen, notes = self._cut(by, 0 if val is None else val, test, group_key, seed)
+        train, valid, tests, lonely, chosen, notes = self._cut(by, val, test, group_key, seed)
         item, none = self.item_of, tuple(rows[:0] for rows in self.unpaired)
         rank = np.full(len(self.items), -1, np.int64)
         rank[train[nested_order(len(train), seed=seed)]] = np.arange(len(train))
@@ -300,6 +300,7 @@ class Pairs:
     def _cut(self, by: str, val: Any, test: Any, group_key: str, seed: int) -> tuple[Any, ...]:
         """Items that train, validate and test, the unpaired rows that may train, what was chosen in words, and warnings."""
         paired, notes = np.unique(self.item_of), ()
+        sizes = dict(val=0 if val is None else val, test=test)
         lonely = [group[rows] for group, rows in zip(self.groups, self.unpaired, strict=True)]
         stay = [np.ones(len(items), bool) for items in lonely]
         if by == "ids":
@@ -313,13 +314,18 @@ class Pairs:
         elif by == "group":
             group_key = group_key or self.group_key
             labels = group_labels(group_key, self.tables, self.groups, self.items)
-            split = split_by_group(labels[paired], val=val, test=test, seed=seed)
+            split = split_by_group(labels[paired], **sizes, seed=seed)
             held = labels[paired[np.concatenate([split.val, split.test])]]
             stay, words = [~np.isin(labels[items], held) for items in lonely], f'split by "{group_key}"'
         else:
-            split, words = split_at_random(len(paired), val=val, test=test, seed=seed), "random split"
+            split, words = split_at_random(len(paired), **sizes, seed=seed), "random split"
         free = tuple(rows[keep] for rows, keep in zip(self.unpaired, stay, strict=True))
-        return (*(paired[part] for part in split), free, _words(words, len(paired), split, by, val, test, seed), notes)
+        return (
+            *(paired[part] for part in split),
+            free,
+            _words(words, len(paired), split, {} if by == "ids" else sizes, seed),
+            notes,
+        )
 
 
 def counted(counts: Mapping[str, int]) -> str:
@@ -347,11 +353,11 @@ def _alone_in_words(tables: Sequence[Table], side: int, rows: np.ndarray) -> str
     )
 
 
-def _words(start: str, n: int, split: Split, by: str, val: Any, test: Any, seed: int) -> str:
+def _words(start: str, n: int, split: Split, sizes: Mapping[str, Any], seed: int) -> str:
     """What a split chose, and by which rule where nobody asked for a size."""
-    rules = {"val": f"a tenth, at most {MOST['val']}", "test": f"a quarter, at most {MOST['test']}"}
+    rules = dict(val=f"a tenth, at most {MOST['val']}", test=f"a quarter, at most {MOST['test']}")
     said = []
-    for part, size, does in (("val", val, "validate"), ("test", test, "test")):
-        rule = f" ({rules[part]})" if by != "ids" and size in (None, "auto") else ""
-        said += [f"{len(getattr(split, part)):,} {does}{rule}"] * (size != 0)
-    return f"{start} of {n:,} items by seed {seed}: {', '.join(said)}" if said else ""
+    for part, does in (("val", "validate"), ("test", "test")):
+        rule = f" ({rules[part]})" if sizes.get(part, 0) in (None, "auto") else ""
+        said += [f"{len(getattr(split, part)):,} {does}{rule}"] * (len(getattr(split, part)) > 0)
+    return f"{start} of {n:,} items{f' by seed {seed}' if sizes else ''}: {', '.join(said)}" if said else ""

@@ -14,9 +14,6 @@ from gera_jax.data.tables import Table
 
 # One stream of random numbers for each decision, so that a change of one leaves the others as they were.
 SPLIT_STREAM, PAIR_STREAM = 1, 2
-SPLITS = dict(
-    random="random", group="group", ids="ids", ratio="random", grouped="group"
-)  # word -> kind; the last two are old words
 MOST = dict(val=300, test=500)  # items that a part has at most where nobody asks for more
 SHARE = dict(val=10, test=4)
 

@@ -11,10 +11,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
 from gera_jax import checks, solvers
 from gera_jax import config as config_lib
+from gera_jax.config.configdict import ConfigDict
 from gera_jax.data import AlignmentData, Preprocessor, Sampler, as_rows, augment, build_data, inspect_data
 from gera_jax.evaluation import diagnostics
 from gera_jax.models import TwoTower

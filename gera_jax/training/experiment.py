@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
 from gera_jax import checks
 from gera_jax import config as config_lib
+from gera_jax.config.configdict import ConfigDict
 from gera_jax.training import buffers, tasks
 from gera_jax.training.optimizers import build_optimizer
 from gera_jax.training.parallel import Parallel
 from gera_jax.training.step import TrainState, make_steps
 from gera_jax.training.task import Problem, Task
-from gera_jax.training.terms import Rows, Term, build_terms, describe_terms
+from gera_jax.training.terms import Term, build_terms, describe_terms
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,35 +69,48 @@ def build(config: ConfigDict, *, tables: tuple | None = None, data: Any = None, 
     parallel = Parallel.choose(config.parallel)
     data = task.load(config, tables=tables) if data is None else data
     problem = task.open(config, data, parallel=parallel, cache_dir=cache_dir)
-    total_steps = duration(config, examples=problem.examples, batch_size=problem.batch_size)
-    steps_per_epoch = problem.sampler.steps_per_epoch
-    optimizer = build_optimizer(config.optimizer.to_dict(), total_steps, steps_per_epoch=steps_per_epoch)
-
-    example = {name: value[0] for name, value in problem.sampler.batch(0).items()}
-    inputs = task.inputs(config, masked=problem.masked)
-    terms, shapes, queue = plan(
-        config, task, problem.model, example, inputs, total_steps=total_steps, steps_per_epoch=steps_per_epoch
+    batch = {name: value[0] for name, value in problem.sampler.batch(0).items()}
+    made = plan(
+        config,
+        task,
+        problem.model,
+        batch,
+        masked=problem.masked,
+        examples=problem.examples,
+        batch_size=problem.batch_size,
+        steps_per_epoch=problem.sampler.steps_per_epoch,
     )
-    buffers.check_length(config.buffers, problem.examples)
-    step, diagnose = make_steps(config, task, problem.model, terms, inputs, optimizer)
-    info = {**problem.info, "queue": queue}
-
-    def init_state() -> TrainState:
-        return initial_state(config, problem.start(), optimizer, queue)
-
     return Experiment(
         config,
         task,
         problem,
-        terms,
+        made.terms,
         parallel,
-        total_steps,
-        parallel.wrap(step),
-        parallel.wrap(diagnose),
-        init_state,
-        info,
-        describe_terms(terms, shapes, total_steps=total_steps),
+        made.steps,
+        parallel.wrap(made.train_step),
+        parallel.wrap(made.diagnose),
+        lambda: made.state(problem.start()),
+        {**problem.info, "queue": made.queue},
+        made.summary,
     )
+
+
+class Plan(NamedTuple):
+    """What follows from a config, a model and the shapes of a batch, without any row.
+
+    Args:
+      queue: shapes of the queues.
+      state: params -> the state of step 0.
+      summary: the terms and their arrays, for people.
+    """
+
+    steps: int
+    terms: list[Term]
+    queue: dict[str, list[int]]
+    train_step: Callable
+    diagnose: Callable
+    state: Callable[[Any], TrainState]
+    summary: str
 
 
 def plan(
@@ -105,37 +118,55 @@ def plan(
     task: Task,
     model: Any,
     batch: Mapping[str, Any],
-    inputs: Mapping[str, Rows],
     *,
-    total_steps: int,
-    steps_per_epoch: int = 1,
-) -> tuple[list[Term], dict[str, Any], dict[str, list[int]]]:
-    """Terms, the shapes of all that they may ask for, and the shapes of the queues; from the shapes of a shard alone."""
+    masked: Collection[str] = (),
+    examples: int,
+    batch_size: int,
+    steps_per_epoch: int,
+) -> Plan:
+    """The length of a run, its terms, its optimiser and its step, from the shapes of a shard of a batch."""
+    steps = duration(config, examples=examples, batch_size=batch_size)
+    optimizer = build_optimizer(config.optimizer.to_dict(), steps, steps_per_epoch=steps_per_epoch)
+    inputs = task.inputs(config, masked=masked)
     with checks.refusing("model", got=dict(config.get("model", {})), wanted="a model that takes the batch"):
         shapes = jax.eval_shape(
             lambda rows: task.context(config, model, model.init(jax.random.key(0)), rows, wanted=inputs), dict(batch)
         )
     queue = buffers.shapes(config.buffers, shapes)
     shapes = {**shapes, **jax.eval_shape(lambda: buffers.offer(buffers.create(queue)))}
-    terms = build_terms(
-        config.losses.to_dict(),
-        {**inputs, **buffers.inputs(config.buffers)},
-        total_steps=total_steps,
-        steps_per_epoch=steps_per_epoch,
-    )
-    return terms, shapes, queue
+    known = {**inputs, **buffers.inputs(config.buffers)}
+    terms = build_terms(config.losses.to_dict(), known, total_steps=steps, steps_per_epoch=steps_per_epoch)
+    buffers.check_length(config.buffers, examples)
+
+    def state(params: Any) -> TrainState:
+        return initial_state(config, params, optimizer, queue)
+
+    step, diagnose = make_steps(config, task, model, terms, inputs, optimizer)
+    return Plan(steps, terms, queue, step, diagnose, state, describe_terms(terms, shapes, total_steps=steps))
+
+
+def preflight(config: ConfigDict) -> dict[str, Any]:
+    """Tables, steps and terms of a config from the headers of its files: what `train` builds is built here too, on shapes alone.
+
+    Returns:
+      dict of `tables` (name -> shape), `steps`, `terms` (text).
+    """
+    task = check_config(config)
+    found = task.preflight(config)
+    per_epoch = -(-found.examples // found.batch_size)
+    sizes = dict(examples=found.examples, batch_size=found.batch_size, steps_per_epoch=per_epoch)
+    made = plan(config, task, found.model, found.batch, **sizes)
+    state = jax.eval_shape(lambda: made.state(found.model.init(jax.random.key(0))))
+    with checks.refusing("config", got="a step that cannot be taken", wanted="losses and options that can be trained"):
+        jax.eval_shape(made.train_step, state, dict(found.batch))
+    return dict(tables={name: list(shape) for name, shape in found.tables.items()}, steps=made.steps, terms=made.summary)
 
 
 def initial_state(config: ConfigDict, params: Any, optimizer: Any, queue: Mapping[str, list[int]]) -> TrainState:
     """The state of step 0."""
-    return TrainState(
-        step=jnp.zeros((), jnp.int32),
-        params=params,
-        opt=optimizer.init(params),
-        ema=params if config.optimizer.ema else (),
-        best=params,
-        buffers=buffers.create(queue),
-    )
+    average = params if config.optimizer.ema else ()
+    start = jnp.zeros((), jnp.int32)
+    return TrainState(start, params, optimizer.init(params), ema=average, best=params, buffers=buffers.create(queue))
 
 
 def check_config(config: ConfigDict) -> Task:
@@ -149,7 +180,7 @@ def check_config(config: ConfigDict) -> Task:
     return task
 
 
-def duration(config: Mapping, *, examples: int, batch_size: int) -> int:
+def duration(config: ConfigDict, *, examples: int, batch_size: int) -> int:
     """Steps of the run, from the one duration that is set."""
     given = {name: config[name] for name in config_lib.DURATIONS if config[name]}
     checks.require(

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from gera_jax import config as config_lib
 from gera_jax import writers
+from gera_jax.config.configdict import ConfigDict
 
 SWITCH = {"on": True, "off": False, "auto": "auto"}
 

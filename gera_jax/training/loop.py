@@ -16,9 +16,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
 from gera_jax import checks, files
+from gera_jax.config.configdict import ConfigDict
 from gera_jax.training import processes, runs
 from gera_jax.training.checkpoints import Checkpoints
 from gera_jax.training.experiment import Experiment, build

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gera_jax.data import AlignmentData
+from gera_jax.data.pairs import counted, meeting
 from gera_jax.evaluation.chance import chance_level
 
 KS = (1, 5, 10)
@@ -17,14 +18,16 @@ def overview(data: AlignmentData) -> dict[str, Any]:
     """Counts of `data` as plain JSON.
 
     Returns:
-      "rows" and "unpaired" (rows that train without a partner) of each modality; "paired_by" ("id", or "position" where no table
-      has ids); "meet", the items that two modalities have; "pairs" that train, validate and test; "gallery", the test rows of
-      each modality, and "items", how many items they are of; "chance", what guessing scores on them (see `guessing`).
+      "rows" and "unpaired" (rows that train without a partner) of each modality; "paired_by" ("id", a "list" of pairs, or
+      "position" where no table has ids); "meet", the items that two modalities have; "pairs" that train, validate and test;
+      "chosen", how they were drawn; "gallery", the test rows of each modality, and "items", how many items they are of;
+      "chance", what guessing scores on them (see `guessing`).
 
     >>> from gera_jax.data import build_data
     >>> print(overview_text(overview(build_data(dict(source="emoji", pairs=100, split=dict(val=150, test=400))))))
     1,646 rows of image, 1,646 rows of text: 1,646 items have rows of both, found by id
     pairs: 100 train, 150 validate, 400 test; without a partner train 498 rows of image, 498 rows of text
+    random split of 1,646 items by seed 0: 150 validate, 400 test
     test gallery: 400 rows of image, 400 rows of text of 400 items; chance: R@1 0.25%, R@5 1.2%, R@10 2.5%, FOSCTTM 0.5
     """
     test = data.test
@@ -33,6 +36,7 @@ def overview(data: AlignmentData) -> dict[str, Any]:
         rows={name: len(data.tables[name]) for name in data.names},
         paired_by=data.report["paired_by"],
         meet=data.report["meet"],
+        chosen=data.report["chosen"],
         pairs=dict(train=len(data.pairs), val=len(data.val), test=len(test)),
         unpaired={name: len(data.unpaired[name]) for name in data.names},
         gallery=dict(zip(data.names, map(len, rows), strict=True)),
@@ -69,26 +73,15 @@ def guessing(data: AlignmentData, split: str) -> dict[str, float]:
 
 def overview_text(found: dict[str, Any]) -> str:
     """The lines of an `overview` for people; "paired by position" comes first where it was so."""
-
-    def rows(counts: dict[str, int]) -> str:
-        return ", ".join(f"{count:,} rows of {name}" for name, count in counts.items())
-
-    names, pairs = list(found["rows"]), found["pairs"]
-    lines = []
-    if found["paired_by"] == "position":
-        lines.append(
-            f"paired by position: {' and '.join(names)} have no ids, so row i of one is taken for the partner of row i "
-            "of the other"
-        )
-    both = "both" if len(names) == 2 else "two or more"
-    lines.append(f"{rows(found['rows'])}: {found['meet']:,} items have rows of {both}, found by {found['paired_by']}")
-    lines.append(
+    pairs = found["pairs"]
+    lines = [
+        *meeting(found),
         f"pairs: {pairs['train']:,} train, {pairs['val']:,} validate, {pairs['test']:,} test; "
-        f"without a partner train {rows(found['unpaired'])}"
-    )
-    if found["chance"]:
-        recalls = ", ".join(f"R@{k} {100 * found['chance'][f'mean/R@{k}']:.2g}%" for k in KS)
-        lines.append(f"test gallery: {rows(found['gallery'])} of {found['items']:,} items; chance: {recalls}, FOSCTTM 0.5")
-    else:
-        lines.append("test gallery: none, nothing is measured")
-    return "\n".join(lines)
+        f"without a partner train {counted(found['unpaired'])}",
+    ]
+    lines += [found["chosen"]] if found.get("chosen") else []
+    if not found["chance"]:
+        return "\n".join([*lines, "test gallery: none, nothing is measured"])
+    recalls = ", ".join(f"R@{k} {100 * found['chance'][f'mean/R@{k}']:.2g}%" for k in KS)
+    gallery = f"test gallery: {counted(found['gallery'])} of {found['items']:,} items"
+    return "\n".join([*lines, f"{gallery}; chance: {recalls}, FOSCTTM 0.5"])

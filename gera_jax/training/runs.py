@@ -14,10 +14,10 @@ from typing import Any
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from gera_jax import checks, files
 from gera_jax import config as config_lib
+from gera_jax.config.configdict import ConfigDict
 from gera_jax.evaluation.split import cosines
 from gera_jax.training.checkpoints import newest, saved_steps, to_host
 from gera_jax.training.task import Task

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from ml_collections import ConfigDict
 
+from gera_jax.config.configdict import ConfigDict
 from gera_jax.training import buffers
 from gera_jax.training.task import Array, Batch, Task
 from gera_jax.training.terms import Rows, Term

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
+from gera_jax.config.configdict import ConfigDict
 from gera_jax.training.parallel import Parallel
 from gera_jax.training.terms import Rows
 

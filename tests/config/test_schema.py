@@ -59,7 +59,11 @@ def test_base_is_made_of_the_schema_and_passes_the_checks():
         ("data.unpaired", "same", 'Did you mean "same_set"'),
         ("data.split.val", 0.5, None),
         ("data.split.val", None, None),
-        ("data.split.val", 2.5, "a number of items, a share below 1, or None"),
+        ("data.split.val", "auto", None),
+        ("data.split.val", "all", "a number of rows, a share below 1, or None"),
+        ("data.split.by", "ratio", None),  # an old word
+        ("data.split.by", "groups", 'Did you mean "group"'),
+        ("data.split.val", 2.5, "a number of rows, a share below 1, or None"),
         ("optimizer.lr", 0, "above 0"),
         ("graphs", {"x": {**schema.defaults(schema.GRAPH), "knn": 0}}, r"graphs.x.knn: got 0; wanted at least 1"),
         ("graphs", {"x": {}}, r"graphs.x.on: got no such field"),

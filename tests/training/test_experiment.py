@@ -4,7 +4,7 @@ import pytest
 
 from gera_jax import checks, training
 from gera_jax import config as config_lib
-from gera_jax.training.preflight import preflight
+from gera_jax.training.experiment import preflight
 from tests.training.helpers import small_config
 
 

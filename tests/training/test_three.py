@@ -7,7 +7,7 @@ from gera_jax import checks, training
 from gera_jax import config as config_lib
 from gera_jax.data import Table
 from gera_jax.solvers import GeneralizedCCA, RidgeCCA
-from gera_jax.training.preflight import preflight
+from gera_jax.training.experiment import preflight
 
 NAMES = ("image", "text", "speech")
 
