@@ -37,13 +37,20 @@ __all__ = [
     "writers",
     "Aligner",
     "HeatGeodesicEmbedding",
+    "Pairs",
+    "Score",
     "check",
     "compare",
     "data_list",
     "embed",
     "evaluate",
     "fit",
+    "load",
+    "load_pairs",
     "quickstart",
+    "register_format",
+    "register_loss",
+    "register_method",
     "select_layers",
     "train",
 ]
@@ -68,22 +75,32 @@ if TYPE_CHECKING:  # type checkers do not see through `__getattr__`
         transport,
         writers,
     )
-    from gera_jax.aligners import Aligner
+    from gera_jax.aligners import Aligner, Score, load, register_method
     from gera_jax.cli.commands import check, data_list, embed, evaluate, quickstart, train
     from gera_jax.cli.comparing import compare, fit
     from gera_jax.cli.layers import select_layers
+    from gera_jax.data import Pairs, load_pairs
+    from gera_jax.data.formats import register_format
     from gera_jax.embedding import HeatGeodesicEmbedding
+    from gera_jax.training.terms import register_loss
 else:
     _HOMES = {  # public name -> the module it lives in; the others are rooms
         "Aligner": "gera_jax.aligners",
         "HeatGeodesicEmbedding": "gera_jax.embedding",
+        "Pairs": "gera_jax.data",
+        "Score": "gera_jax.aligners",
         "check": "gera_jax.cli.commands",
         "compare": "gera_jax.cli.comparing",
         "data_list": "gera_jax.cli.commands",
         "embed": "gera_jax.cli.commands",
         "evaluate": "gera_jax.cli.commands",
         "fit": "gera_jax.cli.comparing",
+        "load": "gera_jax.aligners",
+        "load_pairs": "gera_jax.data",
         "quickstart": "gera_jax.cli.commands",
+        "register_format": "gera_jax.data.formats",
+        "register_loss": "gera_jax.training.terms",
+        "register_method": "gera_jax.aligners",
         "select_layers": "gera_jax.cli.layers",
         "train": "gera_jax.cli.commands",
     }

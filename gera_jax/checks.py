@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import errno
+import importlib
 import math
 import numbers
 import os
@@ -173,6 +174,27 @@ def refusing(name: str, *, got: Any, wanted: str, remedy: str = "") -> Iterator[
         raise
     except (Exception, SystemExit) as error:
         raise InputError(name, got=f"{got} ({in_words(error)})", wanted=wanted, remedy=remedy) from error
+
+
+def named(path: str, name: str = "method") -> Any:
+    """The object that "module:name" names, for what a user brings along.
+
+    >>> named("math:sqrt")(4.0)
+    2.0
+
+    Raises:
+      InputError: no such module, or nothing of that name in it.
+    """
+    module, _, word = path.partition(":")
+    wanted = '"module:name" of something that can be imported'
+    with refusing(name, got=f'"{path}"', wanted=wanted, remedy="Is its package installed, or its folder on PYTHONPATH?"):
+        try:
+            found = importlib.import_module(module)
+            for part in word.split("."):
+                found = getattr(found, part)
+        except ImportError as error:  # `refusing` lets the errors of optional packages pass
+            raise ValueError(str(error)) from error
+        return found
 
 
 def unique_fields(fields: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -5,4 +5,6 @@ from gera_jax.aligners.folder import evaluate
 from gera_jax.aligners.methods import Method, method_names, methods, register_method
 from gera_jax.aligners.score import Score
 
-__all__ = ["Aligner", "Method", "Score", "evaluate", "method_names", "methods", "register_method"]
+load = Aligner.load  # the aligner of a folder
+
+__all__ = ["Aligner", "Method", "Score", "evaluate", "load", "method_names", "methods", "register_method"]

@@ -36,12 +36,12 @@ class Aligner:
     True
 
     Args:
-      method: a name of `method_names()` ("auto" is the recommended recipe), a config with arguments ("gera:geometry=3"), a config's
-        file or ConfigDict, "module:name" of a class, a class, or an object with `fit` and `transform_x`, `transform_y` or
+      method: a name of `method_names()` ("auto" is the recommended recipe), a config with arguments ("gera:geometry=3"), the
+        file or ConfigDict of one, "module:name" of a class, a class, or an object with `fit` and `transform_x`, `transform_y` or
         `similarity`.
       settings: arguments of the method, and of a trained one also dotted fields of its config ({"optimizer.lr": 1e-4}).
-      preprocess: options of `data.Preprocessor` for each side, such as dict(x=dict(standardize=True)); what it leaves out is as the
-        data recommend, and as a trained method's config says.
+      preprocess: options of `data.Preprocessor` for each side, such as dict(x=dict(standardize=True)); what it leaves out is as
+        the data recommend, and as a trained method's config says.
       validation: pairs that a trained method holds back to choose its best step: a number of items, a share of them, `Pairs` of
         the same tables, 0 = none, or None = a tenth, at most 300 and at least 2. Other methods hold nothing back.
       seed: of the rows that are held back and of a training; 0 leaves the seed of a config of one's own.
@@ -90,7 +90,7 @@ class Aligner:
                 given, word, got=repr(value), wanted="names with values", remedy=f"Give a dictionary: {word}=dict(...)."
             )
         for side, options in (self.preprocess or {}).items():
-            checks.require_known(side, {*SIDES, *self.names}, "preprocess")
+            checks.require_known(side, SIDES[: len(self.names)], "preprocess")
             for name in options:
                 checks.require_known(name, preprocessing.OPTIONS, f"field of preprocess.{side}")
             Preprocessor(**options, name=side)
@@ -120,12 +120,11 @@ class Aligner:
         if folder is not None:
             folders.require_free(folder, but=folders.RUN_FILE if method.needs_validation else "")
         train, val = self._hold(pairs) if method.needs_validation else (pairs, pairs.take([]))
-        own = {name: self._options(side, name) for side, name in zip(SIDES, pairs.names, strict=False)}
-        preprocess = {name: {**pairs.preprocess.get(name, {}), **own[name]} for name in pairs.names}
-        data = prepare(train, val, pairs.take([]), preprocess=preprocess, seed=self.seed)
-        sides = dict(zip(SIDES, own.values(), strict=False))
+        own = {side: dict((self.preprocess or {}).get(side, {})) for side in SIDES[: len(pairs.names)]}
+        options = {name: {**pairs.preprocess.get(name, {}), **own[side]} for side, name in zip(own, pairs.names, strict=True)}
+        data = prepare(train, val, pairs.take([]), preprocess=options, seed=self.seed)
         with checks.disk_room(folder):
-            model = method.fit(data, self.settings or {}, seed=self.seed, folder=folder, preprocess=sides)
+            model = method.fit(data, self.settings or {}, seed=self.seed, folder=folder, preprocess=own)
         self._forget()
         self._model, self.names, self.n_features_in_ = model, pairs.names, model.widths[0]
         self._training = (train.x, train.y) if len(pairs.names) == 2 else None
@@ -134,10 +133,6 @@ class Aligner:
             with files.one_writer(folder):
                 self._write(folder, None)
         return self
-
-    def _options(self, side: str, name: str) -> dict[str, Any]:
-        given = self.preprocess or {}
-        return dict(given.get(name, given.get(side, {})))
 
     def _hold(self, pairs: Pairs) -> tuple[Pairs, Pairs]:
         """The pairs that train, and those by which the best step is chosen."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import hashlib
-import importlib
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
@@ -57,24 +56,6 @@ class Kind(Protocol):
     ) -> FittedModel: ...
 
     def fingerprint(self) -> str: ...
-
-
-def named(path: str, what: str = "method") -> Any:
-    """The object that "module:name" names.
-
-    >>> named("gera_jax.solvers:RidgeCCA").__name__
-    'RidgeCCA'
-    """
-    module, _, word = path.partition(":")
-    wanted = '"module:name" of something that can be imported'
-    with checks.refusing(what, got=f'"{path}"', wanted=wanted, remedy="Is its package installed, or its folder on PYTHONPATH?"):
-        try:
-            found = importlib.import_module(module)
-            for part in word.split("."):
-                found = getattr(found, part)
-        except ImportError as error:  # `refusing` lets the errors of optional packages pass
-            raise ValueError(str(error)) from error
-        return found
 
 
 def path_of(target: Any) -> str:
@@ -132,7 +113,7 @@ class Solver:
 
     def make(self, settings: Settings) -> Any:
         """An object that is not fitted."""
-        target = named(self.target) if isinstance(self.target, str) else self.target
+        target = checks.named(self.target) if isinstance(self.target, str) else self.target
         if inspect.isclass(target) or not hasattr(target, "fit"):
             return target(**settings)
         made = copy.deepcopy(target)
@@ -144,7 +125,7 @@ class Solver:
 
     def check(self, settings: Settings) -> None:
         """Refuse settings that the method does not have."""
-        target = named(self.target) if isinstance(self.target, str) else self.target
+        target = checks.named(self.target) if isinstance(self.target, str) else self.target
         checks.require(
             callable(target) or hasattr(target, "fit"),
             "method",
@@ -197,7 +178,7 @@ class Solver:
 
     def fingerprint(self) -> str:
         """Hash of the source of the class and of what it builds on in its room: an edited method is measured anew."""
-        target = named(self.target) if isinstance(self.target, str) else self.target
+        target = checks.named(self.target) if isinstance(self.target, str) else self.target
         kind = target if inspect.isclass(target) or inspect.isfunction(target) else type(target)
         found: set[str] = set()
         new = {c.__module__ for c in getattr(kind, "__mro__", (kind,))}
@@ -297,10 +278,11 @@ class Config:
 
     def fingerprint(self) -> str:
         """Hash of the config as the variant changes it, and of the source of its losses and of the rooms of a run."""
-        from gera_jax import data, graphs, losses, models, ops, solvers, training, transport
+        from gera_jax import data, graphs, models, ops, solvers, training, transport
+        from gera_jax.training.terms import find_loss
 
         config = config_lib.load(self.spec, dict(self.fields))
-        used = {inspect.getsource(inspect.getmodule(_loss(term["fn"], losses))) for term in config.losses.values()}
+        used = {inspect.getsource(inspect.getmodule(find_loss(term["fn"]))) for term in config.losses.values()}
         rooms = [
             path.read_text()
             for room in (solvers, data, graphs, models, ops, training, transport)
@@ -358,12 +340,6 @@ def _renamed(data: AlignmentData, names: Sequence[str], options: Mapping[str, Ma
 def _word(key: str, new: Mapping[str, str]) -> str:
     old, slash, rest = key.partition("/")
     return f"{new.get(old, old)}{slash}{rest}" if slash else key
-
-
-def _loss(name: str, losses: Any) -> Any:
-    from gera_jax.training.terms import LOSSES
-
-    return named(name, "loss") if ":" in name else LOSSES.get(name) or getattr(losses, name)
 
 
 def _digest(parts: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 from gera_jax import checks
 from gera_jax import config as config_lib
-from gera_jax.aligners.kinds import Config, Kind, Settings, Solver, named, path_of
+from gera_jax.aligners.kinds import Config, Kind, Settings, Solver, path_of
 
 GROUP = "gera_jax.methods"  # of entry points: name = "package.module:Class"
 
@@ -218,10 +218,24 @@ def find(method: Any) -> Method:
         kind = dataclasses.replace(base.kind, spec=f"{base.kind.spec}{',' if ':' in base.kind.spec else ':'}{argument}")
         return Method(text, f"{base.label} ({argument})", kind, compared=False)
     if ":" in text:
-        target = named(text)
+        target = checks.named(text)
         return Method(text, getattr(target, "__name__", text), Solver(text), compared=False)
     checks.require_known(word, method_names(), "method")
     raise AssertionError(word)
+
+
+def as_config(spec: Any) -> Any:
+    """The config that a name of the table or of a config, a file, or a ConfigDict means, with its own data.
+
+    >>> as_config("contrastive_mlp:pairs=50").model.head
+    'residual_mlp'
+    """
+    word, argument = config_lib.name_and_argument(spec) if isinstance(spec, str) else ("", "")
+    kind = getattr(methods().get(word), "kind", None)
+    if not isinstance(kind, Config):
+        return config_lib.load(spec)
+    joined = f"{kind.spec}{',' if ':' in kind.spec else ':'}{argument}" if argument else kind.spec
+    return config_lib.load(joined, dict(kind.fields))
 
 
 def compared(names: Sequence[Any] = ()) -> list[Method]:

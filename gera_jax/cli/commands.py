@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from ml_collections import ConfigDict
 
+    from gera_jax.aligners.doors import FitResult
     from gera_jax.comparison.results import QuickstartResults
     from gera_jax.training import TrainResult
 
@@ -75,7 +76,9 @@ def configure(
             wanted="a name or a file of a config",
             remedy="Set its fields: c.data.x.path, c.data.pairs.",
         )
-    made = config_lib.load(config_lib.with_arguments(str(config), **arguments) if arguments else config)
+    from gera_jax.aligners.methods import as_config
+
+    made = as_config(config_lib.with_arguments(str(config), **arguments) if arguments else config)
     block = made.data.to_dict()
     for side, text in given.items():
         taken = block.get("source") == "files" and (block[side]["path"], block[side]["key"]) == config_lib.path_and_key(text)
@@ -124,8 +127,8 @@ def train(
     progress: bool = False,
     tables: tuple | None = None,
     **own: Any,
-) -> TrainResult:
-    """Train a config.
+) -> TrainResult | FitResult:
+    """Train a config, or fit a method that is none, on the same data and into the same folder.
 
     Args:
       config: name, `name:arg=value,...`, path of a `.py` or `.json`, or a ConfigDict.
@@ -146,6 +149,10 @@ def train(
         remedy="Choose another path.",
     )
     use_compilation_cache()
+    from gera_jax.aligners import doors
+
+    if tables is None and doors.is_fitted(config):
+        return doors.fit_config(config, workdir, overrides=overrides, **own)
     from gera_jax import training
     from gera_jax.training.hooks import progress_hook, tensorboard_hook
 
@@ -161,26 +168,18 @@ def train(
         return training.train(settings, workdir, tables=tables, hooks=hooks)
 
 
-def evaluate(workdir: str | Path, *, split: str = "test") -> dict[str, float]:
-    """Metrics of a run's best parameters on its validation or test rows: retrieval, FOSCTTM, neighbourhoods kept."""
+def evaluate(workdir: str | Path, *, split: str = "test", **own: Any) -> Mapping[str, float]:
+    """Metrics of a folder's model on the rows that were held out of it, or on rows that are given now.
+
+    Args:
+      workdir: a folder of `train`, `fit` or `Aligner.save`.
+      split: "test", or "val" of a training run.
+      **own: x, y, pairs, x_ids, ... of `load_pairs`: rows that the model was not fitted on.
+    """
     use_compilation_cache()
-    from gera_jax.training import load_run
+    from gera_jax.aligners import evaluate as evaluate_folder
 
-    checks.require(
-        not _is_model(workdir),
-        "workdir",
-        got=f"{workdir}, a model of `gera-jax fit`, which held out no rows",
-        wanted="the folder of a run of `gera-jax train`",
-        remedy="`gera-jax compare` measures methods on held-out rows; `gera-jax embed` projects rows with this one.",
-    )
-    run = load_run(workdir)
-    if run.best_is_start:
-        logger.info("the best step of %s is its start: no step of training was better on the validation rows", workdir)
-    return run.evaluate(split)
-
-
-def _is_model(folder: str | Path) -> bool:
-    return (Path(folder) / "aligner.npz").is_file()
+    return evaluate_folder(workdir, split=split, **own)
 
 
 def embed(
@@ -208,11 +207,10 @@ def embed(
     if output is not None:
         vectors.require_writable(output)
     use_compilation_cache()
-    from gera_jax.aligners.aligner import Aligner
+    from gera_jax.aligners import load
     from gera_jax.data import as_rows, load_table
-    from gera_jax.training import load_run
 
-    model = Aligner.load(workdir) if _is_model(workdir) else load_run(workdir)
+    model = load(workdir)
     table = load_table(source, key=key or None, ids_key=ids, name=modality) if isinstance(source, str | Path) else None
     z = model.embed(modality, as_rows(source if table is None else table.rows, f"rows of {modality}"))
     if output is not None:

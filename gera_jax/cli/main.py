@@ -122,6 +122,11 @@ def _parser() -> argparse.ArgumentParser:
     made = command("evaluate", _evaluate, "measure a run on its held-out rows")
     made.add_argument("--workdir", required=True)
     made.add_argument("--split", default="test", help="test (default) or val")
+    made.add_argument("--x", help="rows that the model was not fitted on: FILE or FILE:KEY")
+    made.add_argument("--y", help="rows of the other modality")
+    made.add_argument("--pairs", help="which of them belong together: a FILE.csv of two ids a line (default: by id or position)")
+    for side in ("x", "y"):
+        made.add_argument(f"--{side}-ids", metavar="NAME", help=f"column or array of ids in --{side}, or a file of ids")
     made = command("embed", _embed, "project new rows with a run's heads")
     made.add_argument("--workdir", required=True)
     made.add_argument("--modality", required=True, help="which head, e.g. image")
@@ -160,29 +165,28 @@ def command_line(*words: str) -> str:
 
 def _train(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, str]:
     result = commands.train(args.config, args.workdir, overrides=overrides, progress=not args.json, **_own(args))
-    splits = result.experiment.problem.splits
-    split = "test" if "test" in splits else "val"
-    metrics = result.evaluate(split) if split in splits else {}
+    split = "test" if "test" in result.splits else "val"
+    metrics = dict(result.evaluate(split)) if split in result.splits else {}
     summary = dict(
         workdir=args.workdir,
         best_step=result.best_step,
         seconds=result.seconds,
         split=split,
         metrics=metrics,
-        data=result.experiment.info.get("overview"),
+        data=result.overview,
     )
-    start = " (its start: no step was better on the validation rows)" if result.best_is_start else ""
-    name = result.experiment.info["names"][0]
     lines = [
-        f"best step {result.best_step} of {result.experiment.total_steps}{start}, {result.seconds:.1f} s",
+        str(result),
         *_lines(metrics, split),
-        command_line("embed", "--workdir", args.workdir, "--modality", name, "--input", "X.npy", "--output", "Z.npy"),
+        command_line("embed", "--workdir", args.workdir, "--modality", result.names[0], "--input", "X.npy", "--output", "Z.npy"),
     ]
     return summary, "\n".join(lines)
 
 
 def _evaluate(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, str]:
-    metrics = commands.evaluate(args.workdir, split=args.split)
+    words = ("x", "y", "x_ids", "y_ids", "pairs")
+    own = {name: getattr(args, name) for name in words if getattr(args, name)}
+    metrics = dict(commands.evaluate(args.workdir, split=args.split, **own))
     return metrics, "\n".join(_lines(metrics, args.split))
 
 

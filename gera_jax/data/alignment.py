@@ -80,6 +80,15 @@ def build_data(config: Mapping, *, tables: Pairs | tuple[Table, ...] | None = No
     return prepare(train, val, test, preprocess=options, seed=block["split"]["seed"], source=block["source"])
 
 
+def cut(config: Mapping, *, tables: Pairs | tuple[Table, ...] | None = None) -> tuple[Pairs, Pairs, Pairs]:
+    """The pairs of a `data` block that train, validate and test, as `build_data` takes them.
+
+    >>> [len(part) for part in cut(dict(source="emoji", pairs=100, split=dict(val=150, test=400)))]
+    [100, 150, 400]
+    """
+    return _parts(complete(config, tables), tables)
+
+
 def inspect_data(config: Mapping, *, tables: Pairs | tuple[Table, ...] | None = None) -> dict[str, tuple[int, ...]]:
     """Shape of each modality, `<name>` and with own test files `test/<name>`; files are not read beyond headers, ids and meta.
 

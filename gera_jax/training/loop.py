@@ -46,6 +46,25 @@ class TrainResult:
         """Whether the best step is the start, random or closed form: no step of training was better on the validation rows."""
         return self.best_step == 0
 
+    @property
+    def splits(self) -> list[str]:
+        """Those of "val" and "test" that hold enough to be measured."""
+        return list(self.experiment.problem.splits)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What `project` and the folder know rows by."""
+        return tuple(self.experiment.info["names"])
+
+    @property
+    def overview(self) -> dict[str, Any] | None:
+        """What was trained on, in counts."""
+        return self.experiment.info.get("overview")
+
+    def __str__(self) -> str:
+        start = " (its start: no step was better on the validation rows)" if self.best_is_start else ""
+        return f"best step {self.best_step} of {self.experiment.total_steps}{start}, {self.seconds:.1f} s"
+
     def project(self, name: str, features: np.ndarray) -> np.ndarray:
         """Unit rows of the joint space for preprocessed features of modality `name`."""
         return self.experiment.problem.project(self.params, name, features)

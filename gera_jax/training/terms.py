@@ -63,7 +63,46 @@ class Term:
         data = {argument: context[key] for argument, key in self.inputs.items()}
         data.update({argument: reduce(jnp.logical_and, (context[key] for key in keys)) for argument, keys in self.masks.items()})
         ordered = [data.pop(name) for name in _positional(self.fn) if name in data]
-        return self.fn(*ordered, **data, **self.kwargs, axis_name=axis_name)
+        devices = dict(axis_name=axis_name) if "axis_name" in inspect.signature(self.fn).parameters else {}
+        checks.require(
+            bool(devices) or axis_name is None,
+            f"losses.{self.name}",
+            got=f"{self.fn_name}, which takes no axis_name, on several devices",
+            wanted="a loss that gathers the rows of all devices",
+            remedy='Set parallel="jit", or give it axis_name=None and see gera_jax.ops.gather_rows.',
+        )
+        return self.fn(*ordered, **data, **self.kwargs, **devices)
+
+
+def register_loss(name: str, fn: Callable) -> None:
+    """Let `losses.<term>.fn` of a config name a loss of one's own, for this process.
+
+    A config that is to be read by other processes names it as "module:function" instead, which needs no registration.
+
+    Args:
+      fn: data positional, all else keyword-only; a scalar. `<argument>_mask`, `<argument>_groups` and `logit_scale` are given
+        where it takes them. With `axis_name` it may run on several devices.
+
+    >>> register_loss("squared_distance", lambda x, y, *, scale=1.0: scale * ((x - y) ** 2).sum(-1).mean())
+    >>> find_loss("squared_distance")(jnp.ones((2, 3)), jnp.zeros((2, 3))).item()
+    3.0
+    >>> del LOSSES["squared_distance"]
+    """
+    checks.require(callable(fn), "fn", got=f"a {type(fn).__name__}", wanted="a function")
+    fine = bool(name) and not set(name) & set(":,=/ ")
+    checks.require(fine, "name", got=f'"{name}"', wanted='a word without ":", ",", "=", "/" and blanks')
+    checks.require(LOSSES.get(name, fn) is fn, "name", got=f'"{name}", which is taken', wanted="a new name")
+    LOSSES[name] = fn
+
+
+def find_loss(name: Any, where: str = "loss") -> Callable:
+    """The loss of a name, or of "module:function"."""
+    if isinstance(name, str) and ":" in name:
+        found = checks.named(name, where)
+        checks.require(callable(found), where, got=f'"{name}", a {type(found).__name__}', wanted="a function")
+        return found
+    checks.require_known(name, LOSSES, where)
+    return LOSSES[name]
 
 
 def build_terms(
@@ -94,8 +133,7 @@ def _build_term(name: str, spec: Mapping, available: Mapping[str, Rows], total_s
         _require_block(spec.get(field, {}), f"{where}.{field}")
     for field in spec:
         checks.require_known(field, TERM_FIELDS, f"field of {where}")
-    checks.require_known(spec.get("fn", ""), LOSSES, f"{where}.fn")
-    fn = LOSSES[spec["fn"]]
+    fn = find_loss(spec.get("fn", ""), f"{where}.fn")
     parameters = inspect.signature(fn).parameters
     inputs, kwargs = dict(spec.get("inputs", {})), dict(spec.get("kwargs", {}))
     for argument, key in inputs.items():

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from gera_jax.checks import fail, require
 from gera_jax.data.formats.arrays import NpySource, NpzSource, SafetensorsSource
 from gera_jax.data.formats.arrow import ParquetSource, open_arrow, open_folder
-from gera_jax.data.formats.base import PICKLED, ROW_NUMBERS, WRITE_AGAIN, Source, near_names
+from gera_jax.data.formats.base import PICKLED, ROW_NUMBERS, WRITE_AGAIN, Header, Source, near_names, reading
 from gera_jax.data.formats.faiss_index import FaissSource
 from gera_jax.data.formats.hdf5 import AnnDataSource, Hdf5Source
 from gera_jax.data.formats.text import CsvSource, JsonLines, WordVectors
 from gera_jax.data.formats.torch_file import TorchSource
 
-__all__ = ["READERS", "ROW_NUMBERS", "NpzSource", "open_source"]
+__all__ = ["READERS", "ROW_NUMBERS", "NpzSource", "open_source", "register_format"]
 
 READERS: dict[str, Callable[[Path], Source]] = {
     ".npy": NpySource,
@@ -41,6 +45,47 @@ READERS: dict[str, Callable[[Path], Source]] = {
 TEXT = {".csv", ".tsv", ".jsonl", ".ndjson", ".vec", ".txt"}
 SAVE = 'Load it where it was made and save the rows with their ids: np.savez("rows.npz", rows=rows, ids=ids).'
 NEVER = {".pkl", ".pickle", ".joblib", ".ckpt"}  # they run code
+
+
+def register_format(suffix: str, reader: Callable[[Path], Any]) -> None:
+    """Read files of a suffix of one's own wherever a file of embeddings is taken, for this process.
+
+    Args:
+      suffix: such as ".emb"; one that is read already is refused.
+      reader: path -> rows [n, d], or (rows, ids); or a `formats.base.Source`, which reads headers without rows.
+
+    >>> register_format(".emb", np.loadtxt)
+    >>> ".emb" in READERS
+    True
+    >>> del READERS[".emb"]
+    """
+    fine = isinstance(suffix, str) and suffix.startswith(".") and len(suffix) > 1 and suffix == suffix.lower()
+    require(fine, "suffix", got=f'"{suffix}"', wanted='a suffix such as ".emb", in small letters')
+    require(suffix not in READERS and suffix not in NEVER, "suffix", got=f'"{suffix}", which is taken', wanted="a new one")
+    require(callable(reader), "reader", got=f"a {type(reader).__name__}", wanted="a function of a path")
+    READERS[suffix] = partial(_Guest.open, reader=reader)
+
+
+class _Guest(Source):
+    """What a reader from outside gave, in memory."""
+
+    @classmethod
+    def open(cls, path: Path, *, reader: Callable[[Path], Any]) -> Source:
+        with reading(path, f"{path.suffix} file"):
+            found = reader(path)
+        if isinstance(found, Source):
+            return found
+        made = cls(path)
+        rows, ids = found if isinstance(found, tuple) else (found, None)
+        arrays = dict(rows=np.asarray(rows)) | ({} if ids is None else dict(ids=np.asarray(ids)))
+        made._arrays = arrays
+        return made
+
+    def headers(self) -> Mapping[str, Header]:
+        return {name: (array.shape, array.dtype) for name, array in self._arrays.items()}
+
+    def array(self, name: str) -> np.ndarray:
+        return self._arrays[name]
 
 
 def open_source(path: Path) -> Source:
