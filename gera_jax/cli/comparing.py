@@ -28,8 +28,9 @@ def compare(
     pairs: Any = None,
     counts: Sequence[int] = (),
     methods: Sequence[str] = (),
-    seeds: int = 5,
-    budget: int = 4,
+    quick: bool = False,
+    seeds: int | None = None,
+    budget: int | None = None,
     metric: str = "mean/R@10",
     split: str = "random",
     unpaired: str = "independent",
@@ -43,6 +44,7 @@ def compare(
     x_unpaired_ids: Any = None,
     y_unpaired_ids: Any = None,
     config: Any = None,
+    preset: bool = False,
     output: str | Path | None = None,
     jobs: int | None = None,
     progress: bool = False,
@@ -56,8 +58,9 @@ def compare(
         `pairs=(20, 50)`, is read as `counts`.
       counts: how many known pairs to look at; () = 20, 50, 100, 200, 500, 1000, 2000 as far as they go, and all of own data.
       methods: names (`gera_jax.comparison.methods()`); () = all.
-      seeds: how many; a seed is a split, a draw of pairs and a start.
-      budget: settings that each method may try, its default first.
+      quick: `presets.QUICK` in place of the defaults of methods, seeds and budget, and at most three counts.
+      seeds: how many, default 5; a seed is a split, a draw of pairs and a start.
+      budget: settings that each method may try, default 4, its default first.
       metric: by which settings are chosen, on validation rows: "mean/R@1", "foscttm", "mean/mean_rank", ...
       split: "random", or "grouped": look-alikes on one side.
       unpaired: "independent" (half of the other training items give x only, the others y only), "same_set" or "none".
@@ -67,9 +70,10 @@ def compare(
       x_ids, y_ids, x_unpaired_ids, y_unpaired_ids: the id of each row of these: a list; of a file also the name of its column or
         array of ids, or a file of ids. Rows are paired by position where neither x nor y has ids, and that is said.
       config: a block of `gera_jax.config.comparison`, or a file that gives one, in place of all the above.
+      preset: the methods were not the caller's choice, so the report says how to compare all.
       output: folder; the same call goes on where a killed sweep stopped, cell by cell.
       jobs: processes of one thread each; None = one a core.
-      progress: what is compared, and a line a cell, on the error stream.
+      progress: what is compared, an estimate of the time and a bar, on the error stream.
 
     Returns:
       `Comparison`: `.recommended` ("" where nothing is better than chance, see `.reason`), `.mean(method, pairs, "mean/R@10")`,
@@ -79,6 +83,7 @@ def compare(
       InputError: whatever is wrong, in words, before the first fit.
     """
     from gera_jax.cli.commands import use_compilation_cache
+    from gera_jax.comparison import presets
     from gera_jax.comparison.compare import run_compare
     from gera_jax.comparison.task import make_task
 
@@ -111,6 +116,7 @@ def compare(
             wanted="one of them",
             remedy="Write them into the config's file.",
         )
+        checks.require(not quick, "config", got="a config and quick", wanted="one of them", remedy="Write fewer seeds into it.")
         known = config_lib.comparison().to_dict()
         block = {**known, **config_lib.read(config).to_dict()}
         config_lib.require_fields(block, known, "comparison")
@@ -125,7 +131,13 @@ def compare(
     use_compilation_cache()
     task = make_task(**own, **cut, pairs=pairs, val=val, test=test)
     names = methods.split(",") if isinstance(methods, str) else methods
-    return run_compare(task, **rule, methods=names, counts=counts, output=output, jobs=jobs, progress=progress)
+    usual = presets.QUICK if quick else presets.USUAL
+    rule = {name: usual.get(name) if value is None else value for name, value in rule.items()}
+    if quick:
+        names, preset = names or usual["methods"], preset or not names
+        counts = counts or presets.spread(task.counts((), range(rule["seeds"])))
+    done = dict(output=output, jobs=jobs, progress=progress)
+    return run_compare(task, **rule, methods=names, counts=counts, preset=preset, **done)
 
 
 def fit(
@@ -201,8 +213,9 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     made.add_argument("--pairs", default="", help="known pairs: a FILE.csv of two ids a line, or counts such as 20,50,100")
     made.add_argument("--counts", type=_numbers, default=(), help="counts of known pairs, beside a FILE.csv")
     made.add_argument("--methods", default="", help="names, comma-separated; default: all")
-    made.add_argument("--seeds", type=int, default=5, help="splits, draws of pairs and starts (default 5)")
-    made.add_argument("--budget", type=int, default=4, help="settings that each method may try (default 4)")
+    made.add_argument("--quick", action="store_true", help="fewer methods, counts, seeds and settings, where they are not given")
+    made.add_argument("--seeds", type=int, help="splits, draws of pairs and starts (default 5)")
+    made.add_argument("--budget", type=int, help="settings that each method may try (default 4)")
     made.add_argument("--metric", default="mean/R@10", help="by which settings are chosen on validation rows")
     _add_split(made)
     made.add_argument("--unpaired", default="independent", help="independent (default), same_set or none")
@@ -245,7 +258,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def _compare(args: argparse.Namespace, overrides: Mapping[str, str]) -> tuple[Any, str]:
-    from gera_jax.comparison.compare import format_comparison
+    from gera_jax import reports
 
     del overrides
     counts, listed = args.counts, args.pairs or None
@@ -256,6 +269,7 @@ def _compare(args: argparse.Namespace, overrides: Mapping[str, str]) -> tuple[An
         pairs=listed,
         counts=counts,
         methods=tuple(args.methods.split(",")) if args.methods else (),
+        quick=args.quick,
         seeds=args.seeds,
         budget=args.budget,
         metric=args.metric,
@@ -270,7 +284,7 @@ def _compare(args: argparse.Namespace, overrides: Mapping[str, str]) -> tuple[An
         progress=not args.json,
         **{name: getattr(args, name) for name in OWN},
     )
-    return found.to_dict(), f"{format_comparison(found)}\n\nReport: {found.info['report']}"
+    return found.to_dict(), f"{reports.text(found)}\n\nReport: {found.info['report']}"
 
 
 def _fit(args: argparse.Namespace, overrides: Mapping[str, str]) -> tuple[Any, str]:
