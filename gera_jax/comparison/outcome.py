@@ -33,7 +33,7 @@ class Interval(NamedTuple):
 
         >>> interval = Interval.of([1.0, 2.0, 3.0])
         >>> interval.mean, round(interval.half, 2), round(Interval.of([1.0, 2.0, 3.0], among=10).half, 2)
-        (2.0, 2.48, 8.15)
+        (2.0, 2.48, 8.13)
         """
         from scipy import stats
 

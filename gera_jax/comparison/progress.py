@@ -80,7 +80,7 @@ class Progress:
         spent, left = sum(map(sum, self.taken.values())), self.left(done)
         if self.bar is None:
             form = "{desc} |{bar}| {elapsed} spent, about {remaining} left"
-            self.bar = tqdm(total=spent + left, bar_format=form, file=self.stream, smoothing=0, dynamic_ncols=True)
+            self.bar = tqdm(total=spent + left, bar_format=form, file=self.stream, smoothing=0, mininterval=0, dynamic_ncols=True)
             self.bar.start_t = self.began  # processes that start and programs that compile count, too
         self.bar.total = max(spent + left, 1e-9)
         where = f"{self.labels[cell.method]}, {cell.pairs:,} pairs"

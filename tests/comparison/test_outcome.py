@@ -103,5 +103,5 @@ def test_a_default_at_chance_gives_way_to_one_that_is_not():
 def test_a_comparison_comes_back_from_its_results():
     found = comparison(dict(auto=[0.5, 0.6, 0.5], ridge=[0.6, 0.5, 0.55]))
     again = Comparison.from_dict(json.loads(json.dumps(found.to_dict())))
-    assert again.to_dict() == found.to_dict() and again.recommended == found.recommended
+    assert json.dumps(again.to_dict()) == json.dumps(found.to_dict()) and again.recommended == found.recommended
     assert found.to_dict()["labels"] == {"auto": "AUTO", "ridge": "RIDGE"}

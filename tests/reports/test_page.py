@@ -183,7 +183,7 @@ def test_pages_of_little(tmp_path, monkeypatch):
     assert "failed" in reports.text(failed)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     text = reports.write(made(METHODS[:2], counts=(20,), seeds=1, examples=()), tmp_path / "r.html").read_text()
-    assert "pip install &#34;gera_jax[plots]&#34;" in text and "<svg" not in text and "<table>" in text
+    assert 'pip install "gera_jax[plots]"' in text and "<svg" not in text and "<table>" in text
     assert "A sample of test queries" not in text
 
 

@@ -17,7 +17,10 @@ def test_svg_is_xml_with_page_colours_and_the_same_every_time():
     first, again = (plots.svg(plots.recall_against_pairs(points, chance=0.02), "q", 'say "a" & b') for _ in range(2))
     assert first == again
     assert ElementTree.fromstring(first).get("aria-label") == 'say "a" & b'
-    assert "var(--s0, #0b62a4)" in first and "var(--ink" not in first.replace("var(--ink, #1c2026)", "")
+    color = plots.method_styles("ab")["a"][0]
+    assert f"var(--s{plots.SERIES.index(color)}, {color})" in first and "var(--ink" not in first.replace(
+        "var(--ink, #1c2026)", ""
+    )
     assert "fill: #000000" not in first and "stroke: #000000" not in first  # unreadable on a dark page
 
 
