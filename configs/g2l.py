@@ -14,7 +14,7 @@ from gera_jax import config
 
 def get_config(arg=None):
     arg = config.parse_arg(arg, source="phrases", start="ridge_cca", prior=True, seed=0, smoke=False)
-    c = config.grounding()
+    c = config.base("grounding")
     c.seed = arg.seed
     c.data.source = arg.source
     c.model.update(pooling=[15], dim=128, channels=64, layers=2, kernel=3, logit_bias=-5.0, prior=arg.prior, init=arg.start)

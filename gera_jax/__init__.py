@@ -10,13 +10,14 @@ Rooms (`gera_jax.losses`, `gera_jax.graphs`, ...) and the names below load on fi
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
 from gera_jax import _moved as _moved
+from gera_jax._lazy import attach
 from gera_jax._version import __version__
 
-_ROOMS = (
+__all__ = [
+    "__version__",
     "aligners",
     "checks",
     "comparison",
@@ -34,35 +35,56 @@ _ROOMS = (
     "training",
     "transport",
     "writers",
-)
-_HOME = {  # public name -> the module it lives in
-    "Aligner": "gera_jax.aligners",
-    "check": "gera_jax.cli.commands",
-    "compare": "gera_jax.cli.comparing",
-    "data_list": "gera_jax.cli.commands",
-    "embed": "gera_jax.cli.commands",
-    "evaluate": "gera_jax.cli.commands",
-    "fit": "gera_jax.cli.comparing",
-    "HeatGeodesicEmbedding": "gera_jax.embedding",
-    "quickstart": "gera_jax.cli.commands",
-    "select_layers": "gera_jax.cli.layers",
-    "train": "gera_jax.cli.commands",
-}
+    "Aligner",
+    "HeatGeodesicEmbedding",
+    "check",
+    "compare",
+    "data_list",
+    "embed",
+    "evaluate",
+    "fit",
+    "quickstart",
+    "select_layers",
+    "train",
+]
 
-__all__ = ["__version__", *_ROOMS, *_HOME]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name in _HOME:
-        value = getattr(importlib.import_module(_HOME[name]), name)
-        globals()[name] = value  # the next look-up no longer comes here
-        return value
-    from gera_jax.checks import did_you_mean
-
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}. {did_you_mean(name, [*_ROOMS, *_HOME])}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+if TYPE_CHECKING:  # type checkers do not see through `__getattr__`
+    from gera_jax import (
+        aligners,
+        checks,
+        comparison,
+        config,
+        data,
+        embedding,
+        evaluation,
+        graphs,
+        losses,
+        models,
+        moments,
+        ops,
+        plots,
+        solvers,
+        training,
+        transport,
+        writers,
+    )
+    from gera_jax.aligners import Aligner
+    from gera_jax.cli.commands import check, data_list, embed, evaluate, quickstart, train
+    from gera_jax.cli.comparing import compare, fit
+    from gera_jax.cli.layers import select_layers
+    from gera_jax.embedding import HeatGeodesicEmbedding
+else:
+    _HOMES = {  # public name -> the module it lives in; the others are rooms
+        "Aligner": "gera_jax.aligners",
+        "HeatGeodesicEmbedding": "gera_jax.embedding",
+        "check": "gera_jax.cli.commands",
+        "compare": "gera_jax.cli.comparing",
+        "data_list": "gera_jax.cli.commands",
+        "embed": "gera_jax.cli.commands",
+        "evaluate": "gera_jax.cli.commands",
+        "fit": "gera_jax.cli.comparing",
+        "quickstart": "gera_jax.cli.commands",
+        "select_layers": "gera_jax.cli.layers",
+        "train": "gera_jax.cli.commands",
+    }
+    __getattr__, __dir__ = attach(__name__, _HOMES, rooms=set(__all__) - {"__version__", *_HOMES})

@@ -63,7 +63,7 @@ def whole(value: Any, name: str, *, least: int = 0) -> int:
     ...
     gera_jax.checks.InputError: seeds: got 2.5; wanted a whole number, at least 1.
     """
-    fine = isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= least
+    fine = isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least
     require(fine, name, got=value, wanted=f"a whole number, at least {least}")
     return int(value)
 

@@ -86,6 +86,43 @@ def test_importing_the_package_imports_nothing_heavy():
     assert heavy.isdisjoint(loaded)
 
 
+@pytest.mark.parametrize(
+    ("code", "heavy"),
+    [
+        ("import gera_jax.cli.main", {"jax", "scipy"}),
+        ("import gera_jax.config, gera_jax.data; gera_jax.config.load('gera'); gera_jax.data.catalog.load('emoji')", {"jax"}),
+        ("import gera_jax.solvers, gera_jax.evaluation", {"jax", "flax", "optax", "scipy.optimize"}),
+        ("import gera_jax.losses, gera_jax.graphs, gera_jax.transport", {"flax", "optax"}),
+    ],
+)
+def test_a_room_loads_what_it_needs_and_no_more(code, heavy):
+    loaded = set(run(f"import sys; {code}; print(*sys.modules)").split())
+    assert "gera_jax" in loaded
+    assert sorted(heavy & loaded) == []
+
+
+def test_a_closed_form_is_fitted_without_jax():
+    loaded = run(
+        "import sys; import numpy as np; from gera_jax import evaluation, solvers;"
+        "x = np.random.default_rng(0).normal(size=(60, 4)); m = solvers.RidgeCCA(dim=2).fit(x, x @ np.ones((4, 3)));"
+        "evaluation.retrieval_metrics(m.transform_x(x), m.transform_y(x @ np.ones((4, 3)))); print(*sys.modules)"
+    ).split()
+    assert "gera_jax.solvers.ridge_cca" in loaded and "jax" not in loaded
+
+
+@pytest.mark.parametrize("module", [gera_jax, gera_jax.evaluation])
+def test_type_checkers_see_what_loads_on_use(module):
+    tree = ast.parse(Path(module.__file__).read_text())
+    (block,) = (node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    said = {alias.name: node.module for node in block.body for alias in node.names}
+    homes = module._HOMES if module is gera_jax else module._ON_USE
+    assert {name: home for name, home in said.items() if home != "gera_jax"} == homes
+    rooms = {name for name, home in said.items() if home == "gera_jax"}
+    assert rooms | set(homes) <= set(module.__all__)
+    if module is gera_jax:
+        assert {*rooms, *homes, "__version__"} == set(module.__all__)
+
+
 def test_every_public_name_resolves():
     for name in gera_jax.__all__:
         assert getattr(gera_jax, name) is not None, name

@@ -1,5 +1,8 @@
-"""One object for every method: fit on pairs and unpaired rows, transform, score, save and load."""
+"""One object for every method: fit on pairs and unpaired rows, transform, predict, score, save and load."""
 
-from gera_jax.aligners.aligner import CLOSED_FORMS, VARIANTS, Aligner, method_names
+from gera_jax.aligners.aligner import Aligner
+from gera_jax.aligners.folder import evaluate
+from gera_jax.aligners.methods import Method, method_names, methods, register_method
+from gera_jax.aligners.score import Score
 
-__all__ = ["CLOSED_FORMS", "VARIANTS", "Aligner", "method_names"]
+__all__ = ["Aligner", "Method", "Score", "evaluate", "method_names", "methods", "register_method"]

@@ -1,299 +1,389 @@
-"""Faces in the style of scikit-learn: arrays in, arrays out."""
+"""`Aligner`: one object for every method, in the protocol of scikit-learn."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gera_jax import checks, evaluation, files, solvers
-from gera_jax import config as config_lib
-from gera_jax.data import Preprocessor, Table, as_rows, preprocessing
-from gera_jax.embedding import HeatGeodesicEmbedding
+from gera_jax import checks, files
+from gera_jax.aligners import folder as folders
+from gera_jax.aligners.kinds import FittedModel, path_of
+from gera_jax.aligners.methods import Method, find
+from gera_jax.aligners.predict import Predictor
+from gera_jax.aligners.score import Score
+from gera_jax.config import to_json
+from gera_jax.data import Pairs, Preprocessor, Table, as_rows, preprocessing
+from gera_jax.data.alignment import prepare
+from gera_jax.evaluation.split import MOST_ENTRIES, Cosines
 from gera_jax.solvers.linear import as_pairs
-from gera_jax.solvers.store import from_arrays, to_arrays
-from gera_jax.training import TrainResult, load_run, train
 
-__all__ = ["CLOSED_FORMS", "Aligner", "HeatGeodesicEmbedding", "method_names"]
-
-CLOSED_FORMS = {  # method name -> class of gera_jax.solvers
-    name: getattr(solvers, kind)
-    for name, kind in dict(
-        procrustes="Procrustes",
-        ridge_cca="RidgeCCA",
-        asif="ASIF",
-        kernel_cca="KernelCCA",
-        csa="CSA",
-        wasserstein_procrustes="WassersteinProcrustes",
-        sue="SUE",
-        auto="CotrainedHeads",
-    ).items()
-    if hasattr(solvers, kind)
-}
-MODEL_FILE, FORM = "aligner.npz", 2  # the file of a saved closed form, and the number of its layout
-PLAIN_INPUTS = {f"data.preprocess.{side}.filter.strength": "0.0" for side in ("x", "y")}
-VARIANTS: dict[str, tuple[str, dict[str, str]]] = {  # method name -> config with its arguments, and further fields
-    "contrastive_linear": ("contrastive:start=random", PLAIN_INPUTS),
-    "contrastive_mlp": ("contrastive:start=random", {**PLAIN_INPUTS, "model.head": "residual_mlp"}),
-}
-
-
-def method_names() -> list[str]:
-    """Every name that `Aligner` takes: closed forms, variants and configs.
-
-    >>> "ridge_cca" in method_names(), "gera" in method_names()
-    (True, True)
-    """
-    return [*CLOSED_FORMS, *VARIANTS, *config_lib.names()]
+PARAMETERS = ("method", "settings", "preprocess", "validation", "seed", "folder")
+SIDES = ("x", "y", "w")
 
 
 class Aligner:
-    """Learns a joint space of two embedding sets from a few pairs and any number of unpaired rows.
-
-    Args:
-      method: a name of `method_names()` (a closed form, "auto" being the recommended recipe, or a config, as in
-        "contrastive:start=random"), a config's file, or a ConfigDict. The config's own `data` source is replaced by the
-        arrays given to `fit`.
-      workdir: folder of the run, so that it can be resumed and embedded with later; None keeps it in memory.
-      validation: share of the pairs held out to choose the best step (trained methods only); fewer than 2 are not held out.
-      overrides: dotted config field -> value as text (trained methods only).
-      settings: arguments of the closed form (closed forms only).
-      preprocess: options of `data.Preprocessor` for each side before a closed form, such as dict(x=dict(standardize=True)).
-
-    Raises:
-      InputError: an unknown method or setting, or an option that the method has no use for.
+    """Learns a shared space of two embedding sets from a few known pairs and any number of unpaired rows.
 
     >>> rng = np.random.default_rng(0); x = rng.normal(size=(60, 8)); y = x @ rng.normal(size=(8, 6))
     >>> aligner = Aligner("ridge_cca").fit(x[:40], y[:40])
-    >>> aligner.transform_x(x[40:]).shape[0], aligner.score(x[40:], y[40:])["mean/R@10"] > 0.9
+    >>> aligner.transform_x(x[40:]).shape[0], aligner.score(x[40:], y[40:]) > 0.9
     (20, True)
+    >>> bool(np.allclose(aligner.predict_y(x[40:]), y[40:], atol=1e-6))
+    True
+
+    Args:
+      method: a name of `method_names()` ("auto" is the recommended recipe), a config with arguments ("gera:geometry=3"), a config's
+        file or ConfigDict, "module:name" of a class, a class, or an object with `fit` and `transform_x`, `transform_y` or
+        `similarity`.
+      settings: arguments of the method, and of a trained one also dotted fields of its config ({"optimizer.lr": 1e-4}).
+      preprocess: options of `data.Preprocessor` for each side, such as dict(x=dict(standardize=True)); what it leaves out is as the
+        data recommend, and as a trained method's config says.
+      validation: pairs that a trained method holds back to choose its best step: a number of items, a share of them, `Pairs` of
+        the same tables, 0 = none, or None = a tenth, at most 300 and at least 2. Other methods hold nothing back.
+      seed: of the rows that are held back and of a training; 0 leaves the seed of a config of one's own.
+      folder: where the fitted model is saved; a training is run there, and the same call goes on where it was killed.
+
+    Raises:
+      InputError: an unknown method or setting; before any row is read.
     """
 
-    names: tuple[str, str] = ("x", "y")
+    names: tuple[str, ...] = ("x", "y")
 
     def __init__(
         self,
-        method: Any = "gera",
+        method: Any = "auto",
         *,
-        workdir: str | Path | None = None,
-        validation: float = 0.15,
-        overrides: Mapping[str, str] | None = None,
         settings: Mapping[str, Any] | None = None,
         preprocess: Mapping[str, Mapping[str, Any]] | None = None,
+        validation: Any = None,
+        seed: int = 0,
+        folder: str | Path | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        workdir: str | Path | None = None,
     ):
-        checks.require(0 <= validation < 1, "validation", got=validation, wanted="a share in [0, 1)")
-        if isinstance(method, str) and Path(method.partition(":")[0]).suffix not in (".py", ".json"):
-            checks.require_known(method.partition(":")[0], method_names(), "method")
-        self.method, self.workdir, self.validation, self.overrides = method, workdir, validation, dict(overrides or {})
-        self.settings, self.preprocess = dict(settings or {}), dict(preprocess or {})
-        self._check_options()
-        self._model: Any = None
-        self._preprocessors: list[Preprocessor] = []
-        self._run: Any = None
-        self.result: TrainResult | None = None
+        # as they are given, which `clone` of scikit-learn asks for; the names before version 0.3 are still understood
+        self.method, self.preprocess, self.validation, self.seed = method, preprocess, validation, seed
+        self.settings = {**(settings or {}), **overrides} if overrides else settings
+        self.folder = folder if workdir is None else workdir
+        self._forget()
+        self._check()
+
+    def _forget(self) -> None:
+        self._model: FittedModel | None = None
+        self._training: tuple[np.ndarray, ...] | None = None  # raw rows of the known pairs, for `predict_x` and `predict_y`
+        self._predictors: list[Predictor] | None = None
 
     def __repr__(self) -> str:
-        given = {word: value for word in ("settings", "preprocess", "overrides") if (value := getattr(self, word))}
+        given = {word: value for word in ("settings", "preprocess") if (value := getattr(self, word))}
         return f"Aligner({', '.join([repr(self.method), *(f'{word}={value!r}' for word, value in given.items())])})"
 
-    def _check_options(self) -> None:
-        """Refuse options that the method has no use for, and settings that a closed form does not have."""
-        closed = isinstance(self.method, str) and self.method in CLOSED_FORMS
-        unused = dict(overrides=self.overrides) if closed else dict(settings=self.settings, preprocess=self.preprocess)
-        for name, value in unused.items():
+    def _check(self) -> Method:
+        """The method, after everything that shows without rows has been refused."""
+        for word in ("settings", "preprocess"):
+            value = getattr(self, word)
+            given = value is None or isinstance(value, Mapping)
             checks.require(
-                not value,
-                name,
-                got=f"{value} beside {'a closed form' if closed else 'a trained method'}",
-                wanted=f"none: {name} are of {'trained methods' if closed else 'closed forms'}",
-                remedy="Use settings." if closed else 'Use overrides, or arguments of the config: "gera:pairs=100".',
+                given, word, got=repr(value), wanted="names with values", remedy=f"Give a dictionary: {word}=dict(...)."
             )
-        if closed:
-            for name in self.settings:
-                checks.require_known(name, inspect.signature(CLOSED_FORMS[self.method]).parameters, f"setting of {self.method}")
-            CLOSED_FORMS[self.method](**self.settings)  # refuses now what it would refuse after the rows are read
-            for side, options in self.preprocess.items():
-                checks.require_known(side, ("x", "y"), "preprocess")
-                for name in options:
-                    checks.require_known(name, preprocessing.OPTIONS, f"field of preprocess.{side}")
-                Preprocessor(**options, name=side)
+        for side, options in (self.preprocess or {}).items():
+            checks.require_known(side, {*SIDES, *self.names}, "preprocess")
+            for name in options:
+                checks.require_known(name, preprocessing.OPTIONS, f"field of preprocess.{side}")
+            Preprocessor(**options, name=side)
+        if self.validation is not None and not isinstance(self.validation, Pairs):
+            number = isinstance(self.validation, int | float | np.number) and not isinstance(self.validation, bool)
+            fine = number and self.validation >= 0 and (self.validation < 1 or float(self.validation).is_integer())
+            checks.require(fine, "validation", got=self.validation, wanted="a number of items, a share in [0, 1), or Pairs")
+        checks.whole(self.seed, "seed")
+        method = find(self.method)
+        method.kind.check(self.settings or {})
+        return method
 
-    def fit(self, x_pairs: Any, y_pairs: Any, x_unpaired: Any = None, y_unpaired: Any = None) -> Aligner:
-        """Learn from pairs [p, dx], [p, dy] (row i belongs to row i) and unpaired rows [n, dx], [m, dy].
+    def fit(self, x_pairs: Any, y_pairs: Any = None, x_unpaired: Any = None, y_unpaired: Any = None) -> Aligner:
+        """Learn from `Pairs`; or from pairs [p, dx], [p, dy] (row i belongs to row i) and unpaired rows [n, dx], [m, dy].
 
-        Each is whatever `data.as_rows` reads: arrays, lists, tensors, pandas, polars or Arrow tables of numbers.
+        Arrays are whatever `data.as_rows` reads: arrays, lists, tensors, pandas, polars or Arrow tables of numbers. Two `Table`s
+        are paired by their ids.
 
         Raises:
           InputError: whatever `data.as_rows` refuses, fewer than 2 pairs, row counts or widths that do not fit, or pairs that are
             all equal on one side; before anything is computed, in the words of these arguments.
           RunError: the training ended in NaN.
         """
-        given = as_pairs(x_pairs, y_pairs, x_unpaired, y_unpaired, names=("x_unpaired", "y_unpaired"))
-        if isinstance(self.method, str) and self.method in CLOSED_FORMS:
-            return self._fit_closed_form(given[:2], given[2:])
-        spec, fields = VARIANTS.get(self.method, (self.method, {})) if isinstance(self.method, str) else (self.method, {})
-        config = config_lib.load(spec, {**fields, **self.overrides})
-        names = (config.data.x.name, config.data.y.name)
-        tables = tuple(_table(name, paired, unpaired) for name, paired, unpaired in zip(names, given[:2], given[2:], strict=True))
-        config.data.update(source="arrays", pairs=0)
-        held = int(self.validation * len(given[0]))
-        config.data.split.update(by="ratio", test=0, val=held if held > 1 else 0)  # nothing can be ranked among one
-        result = train(config, self.workdir, tables=tables)
-        self.names, self.result, self._model, self._run = names, result, None, None
-        for name, rows in zip(names, given, strict=False):
-            self.embed(name, rows[:1])
+        method = self._check()
+        pairs = _pairs(x_pairs, y_pairs, x_unpaired, y_unpaired)
+        folder = None if self.folder is None else Path(self.folder)
+        if folder is not None:
+            folders.require_free(folder, but=folders.RUN_FILE if method.needs_validation else "")
+        train, val = self._hold(pairs) if method.needs_validation else (pairs, pairs.take([]))
+        own = {name: self._options(side, name) for side, name in zip(SIDES, pairs.names, strict=False)}
+        preprocess = {name: {**pairs.preprocess.get(name, {}), **own[name]} for name in pairs.names}
+        data = prepare(train, val, pairs.take([]), preprocess=preprocess, seed=self.seed)
+        sides = dict(zip(SIDES, own.values(), strict=False))
+        with checks.disk_room(folder):
+            model = method.fit(data, self.settings or {}, seed=self.seed, folder=folder, preprocess=sides)
+        self._forget()
+        self._model, self.names, self.n_features_in_ = model, pairs.names, model.widths[0]
+        self._training = (train.x, train.y) if len(pairs.names) == 2 else None
+        self._transform(0, np.asarray(pairs.tables[0].rows[:1]))  # a training that ended in NaN is told now
+        if folder is not None:
+            with files.one_writer(folder):
+                self._write(folder, None)
         return self
 
-    def _fit_closed_form(self, pairs: Sequence[np.ndarray], unpaired: Sequence[np.ndarray]) -> Aligner:
-        rows, preprocessors = [], []
-        for side, paired, extra in zip("xy", pairs, unpaired, strict=True):
-            whole = np.concatenate([paired, extra])
-            preprocessors.append(Preprocessor(**self.preprocess.get(side, {}), name=side).fit(whole))
-            rows.append(preprocessors[-1](whole, row_numbers=np.arange(len(whole))))
-        (x, y), p = rows, len(pairs[0])
-        for made, name in ((x, "x_pairs"), (y, "y_pairs")):
-            checks.require(
-                bool(np.any(made[:p] != made[:1])),
-                name,
-                got="rows that preprocessing makes all equal",
-                wanted="rows that differ in direction from the mean of all rows",
-                remedy=f"Where lengths matter, give preprocess=dict({name[0]}=dict(l2=False)).",
-            )
-        self._model = CLOSED_FORMS[self.method](**self.settings).fit(x[:p], y[:p], x[p:], y[p:])
-        self._preprocessors, self._run = preprocessors, None
-        return self
+    def _options(self, side: str, name: str) -> dict[str, Any]:
+        given = self.preprocess or {}
+        return dict(given.get(name, given.get(side, {})))
 
-    def save(self, folder: str | Path) -> Path:
-        """Write a fitted closed form to a folder, whole or not at all; a trained method is saved by its `workdir`.
+    def _hold(self, pairs: Pairs) -> tuple[Pairs, Pairs]:
+        """The pairs that train, and those by which the best step is chosen."""
+        if isinstance(self.validation, Pairs):
+            return pairs, self.validation
+        count = len(np.unique(pairs.item_of))
+        size = "auto" if self.validation is None else self.validation
+        if isinstance(size, float) and 0 < size < 1:
+            size = int(size * count)
+        if (size != "auto" and size < 2) or count < 4:  # nothing can be ranked among one
+            return pairs, pairs.take([])
+        train, val, _ = pairs.split(val=size, test=0, seed=self.seed)
+        return train, val
+
+    def save(self, folder: str | Path, *, test: Pairs | None = None) -> Path:
+        """Write the fitted model to a folder, whole or not at all.
+
+        Args:
+          test: held-out pairs of the files that it was fitted on; `evaluate` finds them again.
 
         Raises:
           InputError: nothing is fitted, the folder holds another model, or it is a file.
           RunError: no space is left; the folder is as it was.
         """
-        folder = Path(folder)
-        checks.require(
-            self._model is not None,
-            "Aligner.save",
-            got="no fitted closed form",
-            wanted="a call after fit",
-            remedy="A trained method is saved as it trains: give workdir.",
-        )
-        checks.require(folder.is_dir() or not folder.exists(), "folder", got=f"{folder}, which is a file", wanted="a folder")
-        target = folder / MODEL_FILE
-        checks.require(
-            not target.exists() and not (folder / "run.json").exists(),
-            "folder",
-            got=f"{folder}, which holds a model",
-            wanted="an empty folder",
-        )
+        self._fitted("Aligner.save", "a call after fit")
+        if self.folder is None or Path(folder) != Path(self.folder):
+            folders.require_free(Path(folder))
+        return self._write(Path(folder), test)
+
+    def _write(self, folder: Path, test: Pairs | None) -> Path:
         stored = dict(
-            form=FORM,
-            method=self.method,
-            settings=self.settings,
-            preprocess=self.preprocess,
+            method=self._stored_method(),
+            settings=dict(self.settings or {}),
+            preprocess={side: dict(options) for side, options in (self.preprocess or {}).items()},
+            validation=self.validation if not isinstance(self.validation, Pairs) else len(self.validation),
+            seed=self.seed,
             names=list(self.names),
-            preprocessors=[made.to_arrays() for made in self._preprocessors],
-            model=self._model,
+            predictors=self._predictors_of(),
+            held={} if test is None else dict(test=folders.record(test)),
         )
-        with checks.disk_room(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            files.save_npz(target, to_arrays(stored))
-        return target
+        model = self._model
+        if hasattr(model, "workdir"):  # a run read from its folder: the parameters are what is saved
+            from gera_jax.training.runs import Model
+
+            model = Model(model.config, model.info, model.arrays, model.params, model.step)
+        return folders.write(folder, stored, model)
+
+    def _stored_method(self) -> Any:
+        """The method in words that mean the same in another process, or the fields of a config."""
+        if isinstance(self.method, Mapping) or hasattr(self.method, "to_dict"):
+            return json.loads(to_json(self.method))
+        method = find(self.method)
+        target = getattr(method.kind, "target", "")
+        return str(self.method) if isinstance(target, str) else path_of(target)
 
     @classmethod
     def load(cls, folder: str | Path) -> Aligner:
-        """The aligner of a folder: of `save`, or of a training run.
+        """The aligner of a folder: of `save`, `fit`, or a training run.
 
         Raises:
           InputError: the folder holds neither, or a model that is damaged or of another version.
         """
-        path = Path(folder) / MODEL_FILE
-        if not path.is_file():
+        folder = Path(folder)
+        made = cls.__new__(cls)
+        made._forget()
+        made.method, made.settings, made.preprocess, made.validation, made.seed, made.folder = "auto", None, None, None, 0, None
+        if not (folder / folders.MODEL_FILE).is_file():
+            from gera_jax.training import load_run
+
             run = load_run(folder)
-            made = cls(run.config)
-            made._run, made.names = run, tuple(run.info["names"][:2])
+            made.method, made.names, made._model, made.n_features_in_ = run.config, run.names, run, run.widths[0]
             return made
-        stored = from_arrays(files.load_npz(path))
-        checks.require(
-            isinstance(stored, dict) and stored.get("form") == FORM,
-            str(path),
-            got="a model of another version",
-            wanted="one of this version of gera_jax",
-            remedy="Fit it again, or use the version that saved it.",
-        )
+        stored = folders.read(folder)
         try:
-            made = cls(stored["method"], settings=stored["settings"], preprocess=stored["preprocess"])
+            for word in ("method", "settings", "preprocess", "validation", "seed"):
+                setattr(made, word, stored[word])
             made.names, made._model = tuple(stored["names"]), stored["model"]
-            made._preprocessors = [Preprocessor.from_arrays(arrays) for arrays in stored["preprocessors"]]
-            for side in (0, 1):
-                made._transform(side, np.zeros((1, made._width(side))))
+            made._predictors = stored["predictors"]
+            made.n_features_in_ = made._model.widths[0]
+            for side in range(len(made.names)):
+                made._transform(side, np.zeros((1, made._model.widths[side])))
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, np.linalg.LinAlgError) as error:
             checks.fail(
-                str(path), got=f"a model that cannot be used ({error})", wanted="one that gera_jax saved", remedy="Fit it again."
+                str(folder / folders.MODEL_FILE),
+                got=f"a model that cannot be used ({error})",
+                wanted="one that gera_jax saved",
+                remedy="Fit it again.",
             )
         return made
 
     def transform_x(self, x: Any) -> np.ndarray:
-        """Unit rows [n, r] of the joint space for raw rows [n, dx] of the first modality, of whatever `data.as_rows` reads."""
+        """Unit rows [n, r] of the shared space for raw rows [n, dx] of the first modality, of whatever `data.as_rows` reads."""
         return self._transform(0, x)
 
     def transform_y(self, y: Any) -> np.ndarray:
-        """Unit rows [m, r] of the joint space for raw rows [m, dy] of the second modality."""
+        """Unit rows [m, r] of the shared space for raw rows [m, dy] of the second modality."""
         return self._transform(1, y)
 
+    def transform(self, X: Any, y: Any = None) -> Any:
+        """`transform_x` of X; with y both transforms, as `sklearn.cross_decomposition` has it."""
+        return self.transform_x(X) if y is None else (self.transform_x(X), self.transform_y(y))
+
     def embed(self, name: str, rows: Any) -> np.ndarray:
-        """Unit rows (float32) of the joint space for raw rows of the modality of that name."""
+        """Unit rows (float32) of the shared space for raw rows of the modality of that name."""
         checks.require_known(name, self.names, "modality")
         return np.asarray(self._transform(self.names.index(name), rows, name), np.float32)
 
-    def score(self, x: Any, y: Any) -> dict[str, float]:
-        """Retrieval both ways and FOSCTTM of matching rows [n, dx], [n, dy]."""
-        zx, zy = self.transform_x(x), self.transform_y(y)
+    def similarity(self, x: Any, y: Any) -> np.ndarray:
+        """Scores [n, m] of raw rows [n, dx] and [m, dy]; higher = closer."""
+        return self._fitted().similarity(self._rows(0, x), self._rows(1, y))
+
+    def predict_y(self, x: Any) -> np.ndarray:
+        """Rows [n, dy] in y's own space for raw rows [n, dx]: what the partners of x would be like.
+
+        A ridge regression on the training pairs, see `predict.Predictor`; mean and scale are those of y.
+        """
+        return self._predict(0, x)
+
+    def predict_x(self, y: Any) -> np.ndarray:
+        """Rows [m, dx] in x's own space for raw rows [m, dy]."""
+        return self._predict(1, y)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """`predict_y`."""
+        return self.predict_y(X)
+
+    def score(self, x: Any, y: Any = None) -> Score:
+        """Retrieval both ways and FOSCTTM of held-out `Pairs`, or of matching rows [n, dx], [n, dy].
+
+        Returns:
+          the mean R@10 as a number, which is also a mapping of all metrics, with `.chance` and `.interval`.
+        """
+        if y is None:
+            checks.require(isinstance(x, Pairs), "y", got="nothing", wanted="rows of y beside those of x, or Pairs alone")
+            rows = [np.unique(x.rows[:, side]) for side in (0, 1)]
+            found = [table.rows[index] for table, index in zip(x.tables, rows, strict=True)]
+            groups = [group[index] for group, index in zip(x.groups, rows, strict=True)]
+            scores = self._scores(*(self._rows(side, part) for side, part in enumerate(found)))
+            return Score.of(scores, x_groups=groups[0], y_groups=groups[1], names=self.names[:2])
+        x, y = self._rows(0, x), self._rows(1, y)
         checks.require(
-            len(zx) == len(zy),
+            len(x) == len(y),
             "y",
-            got=f"{len(zy)} rows beside {len(zx)} of x",
+            got=f"{len(y)} rows beside {len(x)} of x",
             wanted="as many rows",
             remedy="Row i of y must be the partner of row i.",
         )
-        return {**evaluation.retrieval_metrics(zx, zy), "foscttm": float(evaluation.foscttm(zx, zy))}
+        return Score.of(self._scores(x, y), names=self.names[:2])
+
+    def _scores(self, x: np.ndarray, y: np.ndarray) -> np.ndarray | Cosines:
+        model = self._fitted()
+        if len(x) * len(y) <= MOST_ENTRIES:
+            return model.similarity(x, y)
+        return Cosines(model.transform(0, x), model.transform(1, y))
 
     def _transform(self, side: int, rows: Any, called: str = "") -> np.ndarray:
-        name = self.names[side]
-        rows = as_rows(rows, called or "xy"[side], width=self._width(side), least=0)
-        if self._model is not None:
-            return (self._model.transform_x, self._model.transform_y)[side](self._preprocessors[side](rows))
-        z = (
-            self._run.embed(name, rows)
-            if self._run is not None
-            else self.result.project(name, self.result.experiment.data.preprocessors[name](rows))
-        )
-        if not np.isfinite(z).all():
-            raise checks.RunError(
-                f"the training of {self.method} ended in NaN: its rows of {name} are no numbers. "
-                "Lower optimizer.lr and train again."
-            )
-        return z
+        return self._fitted().transform(side, self._rows(side, rows, called))
 
-    def _width(self, side: int) -> int:
-        """Columns that raw rows of a side must have."""
-        if self._model is not None:
-            return self._preprocessors[side].width
-        if self._run is not None:
-            return self._run.info["raw_widths"][self.names[side]]
+    def _rows(self, side: int, rows: Any, called: str = "") -> np.ndarray:
+        return as_rows(rows, called or SIDES[side], width=self._fitted().widths[side], least=0)
+
+    def _fitted(self, name: str = "Aligner", wanted: str = "a fitted aligner") -> FittedModel:
+        if self._model is None:
+            checks.fail(name, got="no fit", wanted=wanted, remedy="Call .fit(x_pairs, y_pairs) first.")
+        return self._model
+
+    def _predict(self, side: int, rows: Any) -> np.ndarray:
+        z, rows = self._transform(side, rows), self._rows(side, rows)
+        predictors = self._predictors_of()
         checks.require(
-            self.result is not None,
-            "Aligner",
-            got="transform before fit",
-            wanted="a fitted aligner",
-            remedy="Call .fit(x_pairs, y_pairs) first.",
+            len(predictors) == 2,
+            "predict",
+            got="a model that keeps no training pairs",
+            wanted="one of Aligner.fit or `gera-jax fit`, of two modalities",
+            remedy="A folder of `gera-jax train` alone gives the shared space: transform_x, transform_y.",
         )
-        return self.result.experiment.data.preprocessors[self.names[side]].width
+        return predictors[side](z, rows)
+
+    def _predictors_of(self) -> list[Predictor]:
+        """Estimated when they are first asked for, or saved."""
+        if self._predictors is None:
+            self._predictors = []
+            if self._training is not None and self._has_space():
+                z = [self._transform(side, rows) for side, rows in enumerate(self._training)]
+                self._predictors = [Predictor.fit(z[side], self._training[side], self._training[1 - side]) for side in (0, 1)]
+            self._training = None
+        return self._predictors
+
+    def _has_space(self) -> bool:
+        """Whether the method has a shared space, and not a similarity alone."""
+        return hasattr(getattr(self._model, "model", None), "transform_x") or not hasattr(self._model, "preprocessors")
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._predictors_of()
+        return dict(self.__dict__)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self._model is not None
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
+
+        return Tags(
+            estimator_type="transformer",
+            target_tags=TargetTags(required=True, two_d_labels=True, multi_output=True, single_output=False),
+            transformer_tags=TransformerTags(),
+            input_tags=InputTags(),
+        )
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The arguments, as they were given."""
+        del deep
+        return {name: getattr(self, name) for name in PARAMETERS}
+
+    def set_params(self, **params: Any) -> Aligner:
+        """Change arguments; what is fitted stays until `fit`."""
+        for name in params:
+            checks.require_known(name, PARAMETERS, "argument of Aligner")
+        old = self.get_params()
+        self.__dict__.update(params)
+        try:
+            self._check()
+        except checks.InputError:
+            self.__dict__.update(old)
+            raise
+        return self
 
 
-def _table(name: str, paired: np.ndarray, unpaired: np.ndarray) -> Table:
-    ids = [f"pair-{i}" for i in range(len(paired))] + [f"{name}-{i}" for i in range(len(unpaired))]
-    return Table(rows=np.concatenate([paired, unpaired]), ids=np.asarray(ids), name=name)
+def _pairs(x: Any, y: Any, x_unpaired: Any, y_unpaired: Any) -> Pairs:
+    """What `fit` was given, as `Pairs`."""
+    if isinstance(x, Pairs):
+        beside = [
+            name for name, rows in dict(y_pairs=y, x_unpaired=x_unpaired, y_unpaired=y_unpaired).items() if rows is not None
+        ]
+        checks.require(not beside, "fit", got=f"Pairs and {', '.join(beside)}", wanted="Pairs alone, which hold all of these")
+        checks.require(len(x) >= 2, "pairs", got=f"{len(x)} pairs", wanted="at least 2 pairs")
+        return x
+    if isinstance(x, Table) and isinstance(y, Table):
+        found = Pairs.from_arrays(x, y, **_given(x_unpaired=x_unpaired, y_unpaired=y_unpaired))
+        checks.require(len(found) >= 2, "pairs", got=f"{len(found)} pairs", wanted="at least 2 pairs")
+        return found
+    checks.require(y is not None, "y_pairs", got="nothing", wanted="rows beside those of x_pairs, or Pairs alone")
+    x, y, *more = as_pairs(x, y, x_unpaired, y_unpaired, names=("x_unpaired", "y_unpaired"))
+    more = {name: rows for name, rows in zip(("x_unpaired", "y_unpaired"), more, strict=True) if len(rows)}
+    return Pairs.from_arrays(x, y, **more)
+
+
+def _given(**rows: Any) -> dict[str, Any]:
+    return {name: value for name, value in rows.items() if value is not None}

@@ -50,7 +50,7 @@ def configure(
     x_ids: str = "",
     y_ids: str = "",
     w_ids: str = "",
-    pairs: int | None = None,
+    pairs: int | str | Path | None = None,
 ) -> ConfigDict:
     """A config with own data in it.
 
@@ -59,12 +59,13 @@ def configure(
       overrides: dotted field -> text of the value.
       x, y, w: files of embeddings, `FILE` or `FILE:KEY`.
       x_ids, y_ids, w_ids: where their ids are: a column, an array or a file.
-      pairs: known pairs to use; 0 = all rows whose ids match, None = as the config says.
+      pairs: known pairs to use: how many (0 = all, None = as the config says), or a file of two ids a line, all of them.
 
     Raises:
       InputError: a config that takes no files, and whatever is wrong with its fields.
     """
     given = {name: value for name, value in dict(x=x, y=y, w=w).items() if value}
+    pair_list, pairs = ("", pairs) if pairs is None or isinstance(pairs, int) else (str(pairs), 0)
     arguments = given if pairs is None else {**given, "pairs": pairs}
     if arguments:
         checks.require(
@@ -103,6 +104,15 @@ def configure(
                 remedy=f"Give --{side} FILE too.",
             )
             made.data[side].ids = ids
+    if pair_list:
+        checks.require(
+            block.get("source") == "files",
+            "pairs",
+            got=f'"{pair_list}" beside the set {block.get("source")}',
+            wanted="how many known pairs to use; 0 = all rows whose ids match",
+            remedy="Give --x FILE and --y FILE, of which it lists the pairs.",
+        )
+        made.data.pair_list = pair_list
     return config_lib.load(made, overrides)
 
 
@@ -278,6 +288,5 @@ def quickstart(
       smoke: closed forms alone.
     """
     from gera_jax.cli.comparing import compare
-    from gera_jax.comparison import presets
 
-    return compare(source, **(presets.SMOKE if smoke else presets.QUICKSTART), preset=True, output=output, progress=progress)
+    return compare(source, preset="smoke" if smoke else "quickstart", output=output, progress=progress)

@@ -17,63 +17,42 @@ if TYPE_CHECKING:
     from gera_jax.aligners.aligner import Aligner
     from gera_jax.comparison.outcome import Comparison
 
-OWN = ("data", "x", "y", "x_unpaired", "y_unpaired", "x_ids", "y_ids", "x_unpaired_ids", "y_unpaired_ids")  # what names the data
+DATA = ("data", "x", "y", "x_unpaired", "y_unpaired", "x_ids", "y_ids", "x_unpaired_ids", "y_unpaired_ids", "captions")
+SPLIT = ("split", "unpaired", "val", "test", "group_key")
 
 
 def compare(
     data: Any = None,
     *,
-    x: Any = None,
-    y: Any = None,
-    pairs: Any = None,
+    methods: Sequence[Any] | str = (),
     counts: Sequence[int] = (),
-    methods: Sequence[str] = (),
-    quick: bool = False,
+    preset: str = "",
     seeds: int | None = None,
     budget: int | None = None,
     metric: str = "mean/R@10",
-    split: str = "random",
-    unpaired: str = "independent",
-    val: int | None = None,
-    test: int | None = None,
-    group_key: str = "",
-    x_unpaired: Any = None,
-    y_unpaired: Any = None,
-    x_ids: Any = None,
-    y_ids: Any = None,
-    x_unpaired_ids: Any = None,
-    y_unpaired_ids: Any = None,
-    config: Any = None,
-    preset: bool = False,
     output: str | Path | None = None,
     jobs: int | None = None,
     progress: bool = False,
+    **source: Any,
 ) -> Comparison:
     """Methods x pair counts x seeds on one task: which method is best with the pairs there are, and what more would bring.
 
     Args:
-      data: a bundled set (`gera-jax data list`); or own embeddings as
-      x, y: files (`FILE`, `FILE:KEY`), `Table`s, or arrays.
-      pairs: known pairs of own data, a .csv of two ids a line or [p, 2] ids; None = rows of equal ids. A list of counts, as in
-        `pairs=(20, 50)`, is read as `counts`.
-      counts: how many known pairs to look at; () = 20, 50, 100, 200, 500, 1000, 2000 as far as they go, and all of own data.
+      data: `Pairs`, or the name of a bundled set (`gera-jax data list`); or own embeddings as `x` and `y`, see `source`.
       methods: names (`gera_jax.comparison.methods()`); () = all.
-      quick: `presets.QUICK` in place of the defaults of methods, seeds and budget, and at most three counts.
+      counts: how many known pairs to look at; () = 20, 50, 100, 200, 500, 1000, 2000 as far as they go, and all of own data.
+      preset: "quick", or another name of `gera_jax.comparison.presets`: fewer methods, counts, seeds and settings, where they are
+        not given.
       seeds: how many, default 5; a seed is a split, a draw of pairs and a start.
       budget: settings that each method may try, default 4, its default first.
       metric: by which settings are chosen, on validation rows: "mean/R@1", "foscttm", "mean/mean_rank", ...
-      split: "random", or "grouped": look-alikes on one side.
-      unpaired: "independent" (half of the other training items give x only, the others y only), "same_set" or "none".
-      val, test: items; default a tenth (at most 300) and a quarter (at most 500).
-      group_key: the meta field of grouped splits.
-      x_unpaired, y_unpaired: further rows without a partner.
-      x_ids, y_ids, x_unpaired_ids, y_unpaired_ids: the id of each row of these: a list; of a file also the name of its column or
-        array of ids, or a file of ids. Rows are paired by position where neither x nor y has ids, and that is said.
-      config: a block of `gera_jax.config.comparison`, or a file that gives one, in place of all the above.
-      preset: the methods were not the caller's choice, so the report says how to compare all.
       output: folder; the same call goes on where a killed sweep stopped, cell by cell.
       jobs: processes of one thread each; None = one a core.
       progress: what is compared, an estimate of the time and a bar, on the error stream.
+      **source: x, y, pairs, x_unpaired, x_ids, captions, ... of `gera_jax.load_pairs`, in place of `data`; split ("random" or
+        "group"), unpaired, val, test and group_key of `gera_jax.comparison.task.Task`; or config, a block of
+        `gera_jax.config.comparison` or a file that gives one, in place of everything that changes a number. A list of counts,
+        as in `pairs=(20, 50)`, is read as `counts`.
 
     Returns:
       `Comparison`: `.recommended` ("" where nothing is better than chance, see `.reason`), `.mean(method, pairs, "mean/R@10")`,
@@ -87,78 +66,54 @@ def compare(
     from gera_jax.comparison.compare import run_compare
     from gera_jax.comparison.task import make_task
 
-    own = dict(
-        data=data,
-        x=x,
-        y=y,
-        x_unpaired=x_unpaired,
-        y_unpaired=y_unpaired,
-        x_ids=x_ids,
-        y_ids=y_ids,
-        x_unpaired_ids=x_unpaired_ids,
-        y_unpaired_ids=y_unpaired_ids,
-    )
-    cut = dict(split=split, unpaired=unpaired, group_key=group_key)
-    rule = dict(seeds=seeds, budget=budget, metric=metric)
+    rule = dict(methods=methods, counts=counts, seeds=seeds, budget=budget, metric=metric)
+    config = source.pop("config", None)
     if config is not None:
-        beside = {**own, **cut, **rule, "pairs": pairs, "counts": counts, "methods": methods, "val": val, "test": test}
-        usual = inspect.signature(compare).parameters
-        plain = (str, int, tuple)  # what a default may be equal to; an array is none
-        beside = [
-            name
-            for name, value in beside.items()
-            if not (value is usual[name].default or (isinstance(value, plain) and value == usual[name].default))
-        ]
-        checks.require(
-            not beside,
-            "config",
-            got=f"a config and {', '.join(beside)}",
-            wanted="one of them",
-            remedy="Write them into the config's file.",
-        )
-        checks.require(not quick, "config", got="a config and quick", wanted="one of them", remedy="Write fewer seeds into it.")
-        known = config_lib.comparison().to_dict()
-        block = {**known, **config_lib.read(config).to_dict()}
-        config_lib.require_fields(block, known, "comparison")
-        own = {name: block[name] or None for name in own}
-        cut, rule = {name: block[name] for name in cut}, {name: block[name] for name in rule}
-        pairs, val, test = (block[name] or None for name in ("pairs", "val", "test"))
-        counts, methods = tuple(block["counts"]), block["methods"]
-    if isinstance(pairs, Sequence) and not isinstance(pairs, str) and len(pairs) and all(isinstance(p, int) for p in pairs):
-        counts, pairs = pairs, None
-    if isinstance(pairs, int):
-        counts, pairs = (pairs,), None
+        source, rule = _configured(config, dict(source, data=data, **rule))
+        data = source.pop("data", None)
+    pairs = source.get("pairs")
+    if isinstance(pairs, int) or (isinstance(pairs, list | tuple) and pairs and all(isinstance(p, int) for p in pairs)):
+        rule["counts"], source["pairs"] = (pairs,) if isinstance(pairs, int) else pairs, None
     use_compilation_cache()
-    task = make_task(**own, **cut, pairs=pairs, val=val, test=test)
-    names = methods.split(",") if isinstance(methods, str) else methods
-    usual = presets.QUICK if quick else presets.USUAL
-    rule = {name: usual.get(name) if value is None else value for name, value in rule.items()}
-    if quick:
-        names, preset = names or usual["methods"], preset or not names
-        counts = counts or presets.spread(task.counts((), range(rule["seeds"])))
-    done = dict(output=output, jobs=jobs, progress=progress)
-    return run_compare(task, **rule, methods=names, counts=counts, preset=preset, **done)
+    rule, beside = presets.fill(preset, rule)
+    task = make_task(data, **{**beside, **source})
+    if isinstance(rule["methods"], str):
+        rule["methods"] = rule["methods"].split(",")
+    if preset and len(rule["counts"]) == 0:
+        rule["counts"] = presets.spread(task.counts((), range(rule["seeds"])))
+    return run_compare(task, **rule, preset=preset, output=output, jobs=jobs, progress=progress)
+
+
+def _configured(config: Any, beside: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The data and the rule of a comparison that a block or a file describes; nothing may be given beside it."""
+    usual = inspect.signature(compare).parameters
+    given = [name for name, value in beside.items() if value is not None and (name not in usual or value != usual[name].default)]
+    checks.require(
+        not given,
+        "config",
+        got=f"a config and {', '.join(given)}",
+        wanted="one of them",
+        remedy="Write them into the config's file.",
+    )
+    known = config_lib.comparison().to_dict()
+    block = {**known, **config_lib.read(config).to_dict()}
+    config_lib.require_fields(block, known, "comparison")
+    rule = {name: block.pop(name) for name in ("methods", "counts", "seeds", "budget", "metric")}
+    return {name: value or None for name, value in block.items() if value or name not in SPLIT}, {
+        **rule,
+        "counts": tuple(rule["counts"]),
+    }
 
 
 def fit(
-    method: str,
+    method: Any,
     output: str | Path,
     *,
-    data: str | None = None,
-    x: Any = None,
-    y: Any = None,
-    pairs: Any = None,
-    x_unpaired: Any = None,
-    y_unpaired: Any = None,
-    x_ids: Any = None,
-    y_ids: Any = None,
-    x_unpaired_ids: Any = None,
-    y_unpaired_ids: Any = None,
-    split: str = "random",
-    group_key: str = "",
+    data: Any = None,
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     on_data: Callable[[dict[str, Any]], None] | None = None,
+    **source: Any,
 ) -> Aligner:
     """Fit a method on every known pair and every unpaired row, and save it; `embed` projects new rows with the folder.
 
@@ -167,8 +122,7 @@ def fit(
     Args:
       method: a name of `gera_jax.comparison.methods()`.
       output: the folder to write; it must not hold another model or a comparison.
-      data, x, y, pairs, x_unpaired, y_unpaired, x_ids, y_ids, x_unpaired_ids, y_unpaired_ids: as in `compare`.
-      split, group_key: as in `compare`, of the validation rows by which trained methods choose their best step.
+      data, **source: as in `compare`; the split is that of the validation rows by which trained methods choose their best step.
       settings: arguments of the closed form, or arguments and dotted fields of the config.
       seed: of the trained methods.
       on_data: called before the fit with what it is about (`gera_jax.training.overview`), which is logged too.
@@ -184,25 +138,7 @@ def fit(
         remedy="Give a dictionary: settings=dict(width=512).",
     )
     use_compilation_cache()
-    return fit_winner(
-        method,
-        Path(output),
-        data=data,
-        x=x,
-        y=y,
-        pairs=pairs,
-        x_unpaired=x_unpaired,
-        y_unpaired=y_unpaired,
-        x_ids=x_ids,
-        y_ids=y_ids,
-        x_unpaired_ids=x_unpaired_ids,
-        y_unpaired_ids=y_unpaired_ids,
-        split=split,
-        group_key=group_key,
-        settings=dict(settings or {}),
-        seed=seed,
-        on_data=on_data,
-    )
+    return fit_winner(method, Path(output), data=data, settings=dict(settings or {}), seed=seed, on_data=on_data, **source)
 
 
 def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -218,7 +154,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     made.add_argument("--budget", type=int, help="settings that each method may try (default 4)")
     made.add_argument("--metric", default="mean/R@10", help="by which settings are chosen on validation rows")
     _add_split(made)
-    made.add_argument("--unpaired", default="independent", help="independent (default), same_set or none")
+    made.add_argument("--unpaired", help="independent (default), same_set or none")
     made.add_argument("--val", type=int, help="validation items (default: a tenth, at most 300)")
     made.add_argument("--test", type=int, help="test items (default: a quarter, at most 500)")
     made.add_argument(
@@ -243,11 +179,17 @@ def _add_data(made: argparse.ArgumentParser) -> None:
     made.add_argument("--y-unpaired", help="further rows of y without a partner")
     for side in ("x", "y", "x-unpaired", "y-unpaired"):
         made.add_argument(f"--{side}-ids", metavar="NAME", help=f"column or array of ids in --{side}, or a file of ids")
+    made.add_argument("--captions", action="store_true", help="an id may come many times: several rows of one item")
+
+
+def _asked(args: argparse.Namespace) -> dict[str, Any]:
+    """What the flags say of the data and the split."""
+    return {name: value for name in DATA + SPLIT if (value := getattr(args, name, None)) not in (None, False)}
 
 
 def _add_split(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--split", default="random", help="random (default) or grouped")
-    made.add_argument("--group-key", default="", help="meta field of a grouped split")
+    made.add_argument("--split", help="random (default) or group: look-alikes on one side")
+    made.add_argument("--group-key", help="meta field that look-alikes share")
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -269,20 +211,15 @@ def _compare(args: argparse.Namespace, overrides: Mapping[str, str]) -> tuple[An
         pairs=listed,
         counts=counts,
         methods=tuple(args.methods.split(",")) if args.methods else (),
-        quick=args.quick,
+        preset="quick" if args.quick else "",
         seeds=args.seeds,
         budget=args.budget,
         metric=args.metric,
-        split=args.split,
-        unpaired=args.unpaired,
-        val=args.val,
-        test=args.test,
-        group_key=args.group_key,
         config=args.config,
         output=args.output,
         jobs=args.jobs,
         progress=not args.json,
-        **{name: getattr(args, name) for name in OWN},
+        **_asked(args),
     )
     return found.to_dict(), f"{reports.text(found)}\n\nReport: {found.info['report']}"
 
@@ -299,12 +236,10 @@ def _fit(args: argparse.Namespace, overrides: Mapping[str, str]) -> tuple[Any, s
         args.method,
         args.output,
         pairs=args.pairs or None,
-        split=args.split,
-        group_key=args.group_key,
         settings=settings,
         seed=args.seed,
         on_data=seen.update,
-        **{name: getattr(args, name) for name in OWN},
+        **_asked(args),
     )
     x, y = aligner.names
     told = dict(output=args.output, method=args.method, names=[x, y], data=seen)

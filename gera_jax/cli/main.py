@@ -25,8 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments, overrides = _split_overrides(list(sys.argv[1:] if argv is None else argv))
         args = parser.parse_args(arguments)
-        if overrides and args.command not in ("train", "check"):
-            parser.error(f"--config.* goes with train and check, not with {args.command}")
+        if overrides and args.command not in ("train", "check", "config"):
+            parser.error(f"--config.* goes with train, check and config, not with {args.command}")
     except SystemExit as stop:  # argparse has said why
         return int(stop.code or 0)
     if not hasattr(args, "act"):
@@ -112,9 +112,13 @@ def _parser() -> argparse.ArgumentParser:
         for side, which in (("x", "one modality"), ("y", "the other modality"), ("w", "a third, where the config takes one")):
             made.add_argument(f"--{side}", metavar="FILE[:KEY]", help=f"own embeddings of {which}")
             made.add_argument(f"--{side}-ids", metavar="NAME", help="their ids: a column, an array or a file")
-        made.add_argument("--pairs", metavar="N", help="known pairs to use; 0 = all rows whose ids match")
+        made.add_argument(
+            "--pairs", metavar="N|FILE", help="known pairs: how many, 0 = all rows whose ids match; or a list of them"
+        )
         if name == "train":
             made.add_argument("--workdir", required=True, help="folder of the run")
+    made = command("config", _config, "print every field of a config with its meaning; without a name, list the configs")
+    made.add_argument("name", nargs="?", default="", metavar="NAME[:ARG]|FILE", help="e.g. gera:pairs=100 or runs/a/config.json")
     made = command("evaluate", _evaluate, "measure a run on its held-out rows")
     made.add_argument("--workdir", required=True)
     made.add_argument("--split", default="test", help="test (default) or val")
@@ -145,20 +149,8 @@ def _parser() -> argparse.ArgumentParser:
 def _own(args: argparse.Namespace) -> dict[str, Any]:
     """What `commands.train` and `check` take of own data, from the arguments."""
     sides = {f"{side}{ids}": getattr(args, f"{side}{ids}") or "" for side in config_lib.SLOTS for ids in ("", "_ids")}
-    if args.pairs is None or re.fullmatch(r"\s*-?\d{1,18}\s*", args.pairs, re.ASCII):
-        return dict(**sides, pairs=args.pairs and int(args.pairs))
-    from gera_jax.comparison import methods
-
-    files = [word for side in ("x", "y") if sides[side] for word in (f"--{side}", sides[side])]
-    name = config_lib.name_and_argument(args.config)[0]
-    method = name if name in methods() else "auto"
-    listed = command_line("fit", "--method", method, *files, "--pairs", args.pairs, "--output", "MODEL")
-    return checks.fail(
-        "--pairs",
-        got=f'"{args.pairs}"',
-        wanted="how many known pairs to use; 0 = all rows whose ids match",
-        remedy=f"A list of pairs goes with: {listed}",
-    )
+    counted = args.pairs is not None and re.fullmatch(r"\s*-?\d{1,18}\s*", args.pairs, re.ASCII)
+    return dict(**sides, pairs=int(args.pairs) if counted else args.pairs)
 
 
 def command_line(*words: str) -> str:
@@ -208,6 +200,14 @@ def _check(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, st
     found = commands.check(args.config, overrides=overrides, **_own(args))
     tables = [f"{name}: {shape[0]} rows of {shape[1]}" for name, shape in found["tables"].items()]
     return found, "\n".join([*tables, f"steps: {found['steps']}", found["terms"], "ok"])
+
+
+def _config(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, str]:
+    if not args.name:
+        titles = {name: config_lib.title(name) for name in config_lib.names()}
+        return titles, "\n".join(f"{name:<18} {title}" for name, title in titles.items())
+    rows = config_lib.describe(config_lib.load(args.name, overrides))
+    return [row._asdict() for row in rows], config_lib.table(rows)
 
 
 def _quickstart(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, str]:

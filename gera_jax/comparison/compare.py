@@ -15,7 +15,7 @@ from typing import Any
 
 from gera_jax import checks
 from gera_jax._version import __version__
-from gera_jax.comparison import field as field_lib
+from gera_jax.aligners.methods import compared, find
 from gera_jax.comparison import scoring, selection
 from gera_jax.comparison.outcome import Comparison
 from gera_jax.comparison.progress import Progress
@@ -38,7 +38,7 @@ def run_compare(
     output: str | os.PathLike | None = None,
     jobs: int | None = None,
     progress: bool = False,
-    preset: bool = False,
+    preset: str = "",
 ) -> Comparison:
     """Methods x pair counts x seeds on one task.
 
@@ -52,7 +52,7 @@ def run_compare(
       output: folder of `cells.jsonl` (a killed sweep goes on there), `results.json` and `report.html`; None = nothing is written.
       jobs: processes; None = one for each core.
       progress: what is compared, an estimate of the time, then a bar, on the error stream.
-      preset: the methods are those of a preset, so the report says how to compare all.
+      preset: the name of what the rest was taken from; the report then says how to compare all methods.
 
     Raises:
       InputError: whatever is wrong with the arguments, the data or the folder, before the first fit.
@@ -60,9 +60,9 @@ def run_compare(
     began = time.monotonic()
     seeds, budget = checks.whole(seeds, "seeds", least=1), checks.whole(budget, "budget", least=1)
     jobs = cores() if jobs is None else checks.whole(jobs, "jobs", least=1)
-    field = field_lib.find(methods)
+    field = compared(methods)
     for name in ("val", "test"):
-        checks.require(task.block["split"][name] >= 2, name, got=task.block["split"][name], wanted="at least 2 items")
+        checks.require(getattr(task, name) >= 2, name, got=getattr(task, name), wanted="at least 2 items")
     numbers = tuple(range(seeds))
     with checks.refusing("counts", got=counts, wanted="numbers of known pairs"):
         asked = tuple(counts)
@@ -112,7 +112,9 @@ def run_compare(
             versions={"gera_jax": __version__, **{name: metadata.version(name) for name in PACKAGES}},
             seconds=round(time.monotonic() - began, 1),
             jobs=jobs,
-            command=compare_command(task, methods, asked, seeds=seeds, budget=budget, metric=metric),
+            command=compare_command(
+                task, [m.name for m in field] if methods else (), asked, seeds=seeds, budget=budget, metric=metric
+            ),
         )
         found.info["train"] = train_command(task, found)
         if folder is not None:
@@ -167,5 +169,5 @@ def train_command(task: Task, found: Comparison) -> str:
     chosen = [json.dumps(dict(cell.setting), sort_keys=True) for cell in found.at(found.recommended, found.counts[-1])]
     setting: Mapping[str, Any] = json.loads(max(chosen, key=chosen.count))
     words = [f"--set {shlex.quote(f'{key}={value}')}" for key, value in setting.items()]
-    words += [task.flags, task.split_flags] if field_lib.methods()[found.recommended].needs_validation else [task.flags]
+    words += [task.flags, task.split_flags] if find(found.recommended).needs_validation else [task.flags]
     return " ".join(["gera-jax fit", f"--method {found.recommended}", *filter(None, words), "--output winner"])

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-USUAL: dict[str, Any] = dict(seeds=5, budget=4)
+from gera_jax.checks import require_known
 
-# One setting a method and two seeds. Gentle-CLIP is left out: one of its fits takes as long as one of each of these together.
-QUICKSTART: dict[str, Any] = dict(
-    methods=("auto", "ridge_cca", "contrastive", "gera", "structure", "m3mix", "sspc"), counts=(50, 200), seeds=2, budget=1
-)
-SMOKE: dict[str, Any] = dict(methods=("auto", "ridge_cca", "procrustes"), counts=(50, 100), seeds=1, budget=1, test=100)
+# What is not given is taken from here; `source` goes to the task. Two seeds give an interval, three one that is worth something.
+# The quickstart leaves Gentle-CLIP out, as one of its fits takes as long as one of each of the others together.
+PRESETS: dict[str, dict[str, Any]] = {
+    "": dict(seeds=5, budget=4),
+    "quick": dict(methods=("auto", "ridge_cca", "kernel_cca", "csa", "contrastive"), seeds=3, budget=2),
+    "quickstart": dict(
+        methods=("auto", "ridge_cca", "contrastive", "gera", "structure", "m3mix", "sspc"), counts=(50, 200), seeds=2, budget=1
+    ),
+    "smoke": dict(methods=("auto", "ridge_cca", "procrustes"), counts=(50, 100), seeds=1, budget=1, source=dict(test=100)),
+}
 
-# Three seeds, as few as an interval is worth something with; of the published methods those that win most cells for their time.
-QUICK: dict[str, Any] = dict(methods=("auto", "ridge_cca", "kernel_cca", "csa", "contrastive"), seeds=3, budget=2)
+
+def fill(preset: str, rule: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The rule of a comparison with what was not given (None, or nothing in it) from a preset, and the preset's source.
+
+    >>> fill("quick", dict(methods=("asif",), counts=(), seeds=None, budget=None))
+    ({'methods': ('asif',), 'counts': (), 'seeds': 3, 'budget': 2}, {})
+    """
+    require_known(preset, PRESETS, "preset")
+    usual = PRESETS[preset]
+    missing = {name for name, value in rule.items() if value is None or (hasattr(value, "__len__") and len(value) == 0)}
+    return {name: usual.get(name, value) if name in missing else value for name, value in rule.items()}, usual.get("source", {})
 
 
 def spread(counts: Sequence[int], most: int = 3) -> tuple[int, ...]:

@@ -19,9 +19,9 @@ import numpy as np
 
 from gera_jax import checks, workers
 from gera_jax._version import __version__
+from gera_jax.aligners.kinds import Settings
+from gera_jax.aligners.methods import Method
 from gera_jax.comparison import examples, scoring
-from gera_jax.comparison import field as field_lib
-from gera_jax.comparison.field import Method, Setting
 from gera_jax.comparison.selection import Trial, choose, trials
 from gera_jax.comparison.task import Task
 from gera_jax.data import AlignmentData
@@ -29,7 +29,7 @@ from gera_jax.files import json_line, parse_json_line
 from gera_jax.training.overview import guessing, items_of
 
 logger = logging.getLogger("gera_jax")
-PROTOCOL = 2  # raised whenever what a cell measures changes, so that older cells are measured anew
+PROTOCOL = 3  # raised whenever what a cell measures changes, so that older cells are measured anew
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -59,7 +59,7 @@ class Cell:
     pairs: int
     seed: int
     validation: float = math.nan
-    setting: Setting = dataclasses.field(default_factory=dict)
+    setting: Settings = dataclasses.field(default_factory=dict)
     trials: Sequence[Any] = ()
     metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
     chance: Mapping[str, float] = dataclasses.field(default_factory=dict)
@@ -76,7 +76,8 @@ def cell_key(task: Task, method: Method, pairs: int, seed: int, *, budget: int, 
         protocol=PROTOCOL,
         version=__version__,
         data=task.fingerprints,
-        block=task.block,
+        task=task.describe(),
+        preprocess=task.pairs.preprocess,
         method=method.name,
         code=method.fingerprint(),
         settings=[dict(setting) for setting in trials(method.settings, budget)],
@@ -94,23 +95,24 @@ def run_cell(task: Task, data: AlignmentData, method: Method, seed: int, *, budg
     try:
         for setting in trials(method.settings, budget):
             began = time.process_time()
-            made = method.fit(task, data, setting, seed=seed)
+            made = method.fit(data, setting, seed=seed)
             seconds = time.process_time() - began
-            found = scoring.validation_metrics(data, made.scores)
+            found = scoring.validation_metrics(data, scoring.scores_of(data, made))
             tried.append(Trial(dict(setting), found[metric], seconds))
             fitted.append(made)
         best = choose(tried, metric)
+        scores = scoring.scores_of(data, fitted[best])
         return Cell(
             **where,
             validation=tried[best].score,
             setting=tried[best].setting,
             trials=tried,
             cpu_seconds=tried[best].cpu_seconds,
-            metrics=scoring.measure(data, fitted[best].scores),
+            metrics=scoring.measure(data, scores),
             chance=guessing(data, "test"),
             items=items_of(data, "test"),
             best_step=fitted[best].best_step,
-            examples=examples.draw(data, fitted[best].scores, seed=seed),
+            examples=examples.draw(data, scores, seed=seed),
         )
     except (checks.InputError, checks.RunError, np.linalg.LinAlgError) as error:  # this method cannot work here; others can
         return Cell(**where, trials=tried, error=str(error))
@@ -187,16 +189,19 @@ Job = tuple[str, tuple[Method, int, int]]
 
 
 def _measured(task: Task, todo: Sequence[Job], *, budget: int, metric: str, jobs: int) -> Iterator[tuple[str, Cell]]:
-    if jobs == 1:
-        here = _Here(task, budget, metric)
-        for key, cell in todo:
-            yield key, here.measure(*cell)
+    here = _Here(task, budget, metric)
+    stays = [job for job in todo if jobs == 1 or not job[1][0].portable]
+    for key, cell in stays:
+        yield key, here.measure(*cell)
+    todo = [job for job in todo if job not in stays]
+    if not todo:
         return
-    named = [(method.name, count, seed) for _, (method, count, seed) in todo]
-    with _one_thread_each(), contextlib.closing(workers.each(named, _begin, task, budget, metric, processes=jobs)) as found:
+    sent = [cell for _, cell in todo]
+    with _one_thread_each(), contextlib.closing(workers.each(sent, _begin, task, budget, metric, processes=jobs)) as found:
         for number, cell in found:
             if isinstance(cell, workers.Lost):
-                cell = Cell(*named[number], error=str(cell))
+                method, count, seed = sent[number]
+                cell = Cell(method.name, count, seed, error=str(cell))
             yield todo[number][0], cell
 
 
@@ -238,9 +243,9 @@ class _Here:
             return Cell(method.name, count, seed, error=str(error))
         return run_cell(self.task, data, method, seed, **self.options)
 
-    def __call__(self, job: tuple[str, int, int]) -> Cell:
-        name, count, seed = job
-        return self.measure(field_lib.methods()[name], count, seed)
+    def __call__(self, job: tuple[Method, int, int]) -> Cell:
+        method, count, seed = job
+        return self.measure(method, count, seed)
 
 
 def _begin(task: Task, budget: int, metric: str, slot: int) -> _Here:

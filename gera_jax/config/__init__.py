@@ -1,81 +1,47 @@
-"""Blocks that configs are made of, and how a config is found, changed and checked.
+"""A config: every field that a run has, as plain data (an `ml_collections.ConfigDict`) that prints, diffs, hashes and reloads.
 
-A config is plain data (an `ml_collections.ConfigDict`): it prints, diffs, hashes and reloads. This is the only module of
-the package that a file in `configs/` imports.
+>>> c = load("gera:pairs=100")
+>>> c.data.pairs, c.optimizer.lr
+(100, 0.0001)
+
+The fields with their defaults and meanings stand in `gera_jax.config.schema`. A file in `configs/` imports this module alone:
+it starts from `base()`, and what it is made of (`adamw`, `geometry`, `each_pair`, ...) is in `gera_jax.config.blocks`.
 """
 
-from gera_jax.config.blocks import (
-    DURATIONS,
-    SLOTS,
-    adamw,
-    base,
-    comparison,
-    each_pair,
-    embedding_pair,
-    geometry,
-    graph,
-    graph_filter,
-    grounding,
-    matched_pairs,
-    modalities,
-    optimizer,
-    own_or_catalog,
-    pairs,
-    preprocess,
-    set_space,
-    sides,
-    smoke,
-    smoothed_inputs,
-    structure,
-    views_term,
-)
-from gera_jax.config.fields import require_fields
-from gera_jax.config.files import load, names, read
-from gera_jax.config.values import (
-    differences,
-    literal,
-    name_and_argument,
-    override,
-    parse_arg,
-    path_and_key,
-    to_json,
-    with_arguments,
-)
+from gera_jax.config import schema as schema
+from gera_jax.config.blocks import DURATIONS as DURATIONS
+from gera_jax.config.blocks import SLOTS as SLOTS
+from gera_jax.config.blocks import adamw as adamw
+from gera_jax.config.blocks import base, comparison, embedding_pair
+from gera_jax.config.blocks import each_pair as each_pair
+from gera_jax.config.blocks import geometry as geometry
+from gera_jax.config.blocks import graph as graph
+from gera_jax.config.blocks import graph_filter as graph_filter
+from gera_jax.config.blocks import matched_pairs as matched_pairs
+from gera_jax.config.blocks import modalities as modalities
+from gera_jax.config.blocks import optimizer as optimizer
+from gera_jax.config.blocks import own_or_catalog as own_or_catalog
+from gera_jax.config.blocks import pairs as pairs
+from gera_jax.config.blocks import preprocess as preprocess
+from gera_jax.config.blocks import set_space as set_space
+from gera_jax.config.blocks import sides as sides
+from gera_jax.config.blocks import smoke as smoke
+from gera_jax.config.blocks import smoothed_inputs as smoothed_inputs
+from gera_jax.config.blocks import structure as structure
+from gera_jax.config.blocks import views_term as views_term
+from gera_jax.config.describe import describe
+from gera_jax.config.describe import table as table
+from gera_jax.config.fields import require_fields as require_fields
+from gera_jax.config.files import load, names
+from gera_jax.config.files import read as read
+from gera_jax.config.files import title as title
+from gera_jax.config.values import differences as differences
+from gera_jax.config.values import literal as literal
+from gera_jax.config.values import name_and_argument as name_and_argument
+from gera_jax.config.values import override as override
+from gera_jax.config.values import parse_arg as parse_arg
+from gera_jax.config.values import path_and_key as path_and_key
+from gera_jax.config.values import to_json as to_json
+from gera_jax.config.values import with_arguments as with_arguments
 
-__all__ = [
-    "DURATIONS",
-    "SLOTS",
-    "adamw",
-    "base",
-    "comparison",
-    "differences",
-    "each_pair",
-    "embedding_pair",
-    "geometry",
-    "graph",
-    "graph_filter",
-    "grounding",
-    "literal",
-    "load",
-    "matched_pairs",
-    "modalities",
-    "name_and_argument",
-    "names",
-    "optimizer",
-    "override",
-    "own_or_catalog",
-    "pairs",
-    "parse_arg",
-    "path_and_key",
-    "preprocess",
-    "read",
-    "require_fields",
-    "set_space",
-    "sides",
-    "smoke",
-    "smoothed_inputs",
-    "structure",
-    "to_json",
-    "views_term",
-    "with_arguments",
-]
+__all__ = ["base", "comparison", "describe", "embedding_pair", "load", "names"]

@@ -1,4 +1,4 @@
-"""The blocks that configs are made of."""
+"""The blocks that configs are made of; their fields and defaults stand in `gera_jax.config.schema`."""
 
 from __future__ import annotations
 
@@ -9,55 +9,61 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from gera_jax import checks
+from gera_jax.config import schema
+from gera_jax.config.schema import DURATIONS, SLOTS
+from gera_jax.config.sources import BUNDLED, known_sources
 from gera_jax.config.values import path_and_key
 
-SLOTS = ("x", "y", "w")
-DURATIONS = ("total_steps", "total_epochs", "total_examples")
+BENCHMARK_SPLIT = dict(val=300.0, test=500.0)  # pairs of every table in docs/results
+
+
+def block_of(fields: schema.Block, name: str, given: Mapping[str, Any]) -> ConfigDict:
+    """A block of the schema's defaults with the values of `given` in place; inner blocks are updated, not replaced."""
+    return _put(ConfigDict(schema.defaults(fields)), name, given)
+
+
+def _put(block: ConfigDict, name: str, given: Mapping[str, Any]) -> ConfigDict:
+    for field, value in given.items():
+        checks.require_known(field, block, f"field of {name}")
+        with block.ignore_type():  # what is of another type is said in words when the run is checked
+            if isinstance(value, Mapping | ConfigDict) and isinstance(block[field], ConfigDict):
+                block[field].update(ConfigDict(value))
+            else:
+                block[field] = value
+    return block
 
 
 def embedding_pair(source: str = "clipart", **fields: Any) -> ConfigDict:
     """The `data` block: where the tables come from, which pairs are known, how rows are split and prepared.
 
+    A bundled set brings the names of its modalities and its recommended preprocessing; other tables are called x and y.
+
     Args:
       source: a catalog name (`gera-jax data list`), or "files" with `x=dict(path=...)`, `y=dict(path=...)`; a third modality
         is the slot w, absent while its name is "".
-      **fields: any field of the block below.
+      **fields: any field of `schema.DATA`; those of `x`, `y`, `w`, `test`, `split` and `preprocess` are blocks.
+
+    >>> embedding_pair("emoji", pairs=50).y.name
+    'text'
     """
-    names, recommended = _recommended(source)
-    block = ConfigDict(
-        dict(
-            source=source,
-            # layer: which one of an array [n, layers, d], as text ("7", "-1"); "" for a matrix
-            **{side: dict(name=name, path="", key="", ids="", layer="") for side, name in zip(SLOTS, names, strict=True)},
-            test={side: dict(path="", key="", ids="", layer="") for side in SLOTS},
-            pairs=1_000,  # 0 = every pair that is known
-            unpaired="independent",  # | "same_set" | "none"
-            captions=False,  # whether several rows of one modality may share an id
-            # val, test: a number of pairs, or a share below 1
-            split=dict(by="ratio", val=300.0, test=500.0, seed=0, val_ids="", test_ids="", group_key=""),
-            preprocess={side: preprocess(**options) for side, options in zip(SLOTS, recommended, strict=True)},
-        )
-    )
-    for name, value in fields.items():
-        checks.require_known(name, block, "field of data")
-        if isinstance(value, Mapping | ConfigDict):
-            block[name].update(ConfigDict(value))
-        else:
-            block[name] = value
-    return block
+    checks.require_known(source, known_sources(), "data.source")
+    split = {} if source in ("files", "arrays") else BENCHMARK_SPLIT  # of own data as much as there is room for
+    block = block_of(schema.DATA, "data", dict(source=source, split=split))
+    recommended = BUNDLED[source].preprocess if source in BUNDLED else dict(x={}, y={})
+    for slot, (name, options) in zip(SLOTS, recommended.items(), strict=False):
+        block[slot].name = name
+        block.preprocess[slot].update(options)
+    return _put(block, "data", fields)
 
 
 def preprocess(**fields: Any) -> ConfigDict:
     """What happens to features before training, in this order: centre or standardise, PCA, L2, diffusion filter."""
-    block = dict(center=True, standardize=False, pca=0, l2=True, filter=graph_filter(strength=0.0))
-    return ConfigDict({**block, **fields})
+    return block_of(schema.PREPROCESS, "preprocess", fields)
 
 
-def graph_filter(
-    strength: float = 0.5, *, k: int = 10, temperature: float = 0.1, concatenate: bool = True, max_pool: int = 20_000
-) -> ConfigDict:
-    """Mixes a row with its neighbours in the training pool: (1 - strength) x + strength P x; 0 = off."""
-    return ConfigDict(dict(strength=strength, k=k, temperature=temperature, concatenate=concatenate, max_pool=max_pool))
+def graph_filter(strength: float = 0.5, **fields: Any) -> ConfigDict:
+    """Mixes a row with its neighbours among the training rows: (1 - strength) x + strength P x."""
+    return block_of(schema.FILTER, "filter", dict(strength=strength, **fields))
 
 
 def smoothed_inputs(*, pca: int = 256) -> dict[str, Any]:
@@ -125,7 +131,7 @@ def own_or_catalog(arg: Mapping, **fields: Any) -> ConfigDict:
         return embedding_pair(arg["source"], pairs=arg["pairs"], **fields)
     if "x" not in given or "y" not in given:
         checks.fail("x, y", got=f"x={arg['x']!r}, y={arg['y']!r}", wanted="both files, or neither")
-    files = {side: dict(zip(("path", "key"), path_and_key(text), strict=True)) for side, text in given.items()}
+    files: dict[str, dict] = {side: dict(zip(("path", "key"), path_and_key(text), strict=True)) for side, text in given.items()}
     if "w" in files:
         files["w"]["name"] = "w"
     return embedding_pair("files", pairs=arg["pairs"], **files, **fields)
@@ -183,147 +189,45 @@ def set_space(rows: str) -> str:
     return "z" if rows == "pairs" else f"z.{rows}"
 
 
-def graph(on: str, *, knn: int = 16, metric: str = "euclidean", max_rows: int = 50_000) -> ConfigDict:
-    """A neighbour table over the training rows of one modality (at most `max_rows` of them, drawn by the seed)."""
-    return ConfigDict(dict(on=on, knn=knn, metric=metric, max_rows=max_rows))
+def graph(on: str, **fields: Any) -> ConfigDict:
+    """A neighbour table over the training rows of one modality."""
+    return block_of(schema.GRAPH, "graphs", dict(on=on, **fields))
 
 
-def adamw(lr: float = 1e-3, **fields: Any) -> ConfigDict:
+def adamw(lr: float = schema.OPTIMIZER["lr"].default, **fields: Any) -> ConfigDict:
     """The `optimizer` block with optax.adamw."""
     return optimizer("adamw", lr, **fields)
 
 
-def optimizer(
-    name: str,
-    lr: float,
-    *,
-    schedule: str = "cosine",
-    warmup_steps: int = 0,
-    clip_norm: float = 1.0,
-    ema: float = 0.0,
-    **options: Any,
-) -> ConfigDict:
-    """Any optimiser of optax by name; `options` are its own arguments, `ema` the decay of averaged parameters (0 = off)."""
-    return ConfigDict(
-        dict(name=name, lr=lr, schedule=schedule, warmup_steps=warmup_steps, clip_norm=clip_norm, ema=ema, options=options)
-    )
+def optimizer(name: str, lr: float, **fields: Any) -> ConfigDict:
+    """Any optimiser of optax by name; what is no field of the block (`schema.OPTIMIZER`) is an argument of the optimiser.
+
+    >>> block = optimizer("lion", 1e-4, warmup_steps=10, weight_decay=1e-5)
+    >>> block.warmup_steps, block.options.to_dict()
+    (10, {'weight_decay': 1e-05})
+    """
+    own = {word: value for word, value in fields.items() if word in schema.OPTIMIZER}
+    options = {word: value for word, value in fields.items() if word not in schema.OPTIMIZER}
+    return block_of(schema.OPTIMIZER, "optimizer", dict(name=name, lr=lr, **own, options=options))
 
 
-def base() -> ConfigDict:
-    """Every field that a run has, with the default of each; a config changes what its experiment is about."""
-    return ConfigDict(
-        dict(
-            task="alignment",
-            seed=0,
-            data=embedding_pair(),
-            model=dict(
-                head="linear",
-                dim=256,
-                init="ridge_cca",
-                init_options=dict(),
-                temperature=0.07,
-                learn_temperature=True,
-                options=dict(),
-                teacher=False,  # whether terms may ask for teacher.<modality>: rows of the heads' closed-form start
-                anchors=dict(count=0),
-            ),  # learned points of each modality, in both spaces; 0 = off
-            graphs=dict(),
-            losses=dict(),
-            batch=dict(pairs=512, anchors=0, unpaired=0),
-            views=dict(noise=0.0, feature_dropout=0.0),  # what makes z.view.* differ from z.*, beside the head's dropout
-            mixed=dict(on=False, alpha=1.0),  # z.mixed.*: rows mixed with a partner's, lam ~ Beta(alpha, alpha)
-            draws=dict(),  # name -> dict(kind="beta", alpha=, beta=): draws.<name>, a number of each step
-            buffers=dict(length=0, of=[]),  # queue.<key> for each key of `of`: rows of past steps; 0 = off
-            optimizer=adamw(),
-            total_steps=0,
-            total_epochs=0,
-            total_examples=0,  # exactly one of them
-            evals=dict(every_steps=50, metric="mean/R@10", patience=0),  # patience in evaluations, 0 = off
-            checkpoint=dict(every_steps=200, latest=2, best=1),
-            log_every_steps=10,  # losses and the gradient norm of each term; 0 = never
-            tensorboard="auto",  # | "on" | "off"
-            parallel="auto",  # | "jit" | "pmap" | "shard_map"
-        )
-    )
+def base(task: str = "alignment") -> ConfigDict:
+    """Every field that a run of a task has, with the default of each; a config changes what its experiment is about.
+
+    >>> base().optimizer.lr, base("grounding").evals.metric
+    (0.001, 'mIoU')
+    """
+    checks.require_known(task, schema.TASKS, "task")
+    return ConfigDict(schema.defaults(schema.TASKS[task]))
 
 
 def comparison(**fields: Any) -> ConfigDict:
     """The fields of `gera_jax.compare`: data, methods, pair counts, seeds, and the budget of trials of each method.
 
-    Args:
-      **fields: any field of the block below; x, y, pairs, x_unpaired and y_unpaired are files, val and test 0 = by rule.
-
     >>> comparison(data="emoji", seeds=3).seeds
     3
     """
-    block = ConfigDict(
-        dict(
-            data="",
-            x="",
-            y="",
-            pairs="",
-            x_unpaired="",
-            y_unpaired="",
-            x_ids="",
-            y_ids="",
-            x_unpaired_ids="",
-            y_unpaired_ids="",
-            methods=(),
-            counts=(),
-            seeds=5,
-            budget=4,
-            metric="mean/R@10",
-            split="random",  # | "grouped"
-            unpaired="independent",  # | "same_set" | "none"
-            val=0,
-            test=0,
-            group_key="",
-        )
-    )
-    for name, value in fields.items():
-        checks.require_known(name, block, "field of comparison")
-        block[name] = value
-    return block
-
-
-def grounding() -> ConfigDict:
-    """Every field of a run of the task "grounding": sentences and the stretches of recordings that they are true of."""
-    c = base()
-    for field in ("graphs", "views", "mixed", "draws"):
-        del c[field]
-    c.task = "grounding"
-    c.data = ConfigDict(
-        dict(
-            source="phrases",  # | "files"
-            annotations=dict(format="activitynet", train="", val="", test="", durations=""),  # | "charades" | "tacos"
-            clips=dict(
-                path="", length=64, seconds=0.0
-            ),  # longer recordings are averaged to `length`; seconds of a clip, if known
-            sentences=dict(train="", val="", test=""),  # .npy, one row a sentence in the order of the annotation
-            outside="error",  # | "cut": spans that stand over their recording
-            recordings=0,  # 0 = all training recordings
-        )
-    )
-    c.model = ConfigDict(
-        dict(
-            pooling=[15, 8, 8],
-            dim=128,
-            channels=64,
-            layers=2,
-            kernel=3,
-            dropout=0.0,
-            power=0.5,
-            logit_scale=10.0,
-            logit_bias=0.0,
-            prior=False,  # of the score; see ProposalMap
-            init="ridge_cca",
-            init_options=dict(),
-        )
-    )
-    c.moments = ConfigDict(dict(knn=5, cutoff=0.5, nearest=5, similar=5))
-    c.batch = ConfigDict(dict(recordings=8, sentences=0))
-    c.evals.metric = "mIoU"
-    return c
+    return block_of(schema.COMPARISON, "comparison", fields)
 
 
 def smoke(c: ConfigDict) -> ConfigDict:
@@ -339,15 +243,3 @@ def smoke(c: ConfigDict) -> ConfigDict:
             off_is_zero = name in ("anchors", "unpaired")
             c.batch[name] = min(c.batch[name] if off_is_zero else c.batch[name] or most, most)
     return c
-
-
-def _recommended(source: str) -> tuple[Iterable[str], Iterable[Mapping]]:
-    """Names of the modalities, one a slot, and what the catalog recommends to do with their rows first."""
-    from gera_jax.data import blocks, catalog
-
-    checks.require_known(source, blocks.known_sources(), "data.source")
-    if source not in catalog.names():
-        return ("x", "y", ""), ({}, {}, {})
-    entry = catalog.info(source)
-    absent = len(SLOTS) - len(entry.names)
-    return (*entry.names, *[""] * absent), [*(entry.preprocess[name] for name in entry.names), *[{}] * absent]

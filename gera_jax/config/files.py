@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import types
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gera_jax import checks, files
+from gera_jax import checks
 from gera_jax.config.fields import require_fields
 from gera_jax.config.values import name_and_argument, override
 
@@ -37,6 +38,17 @@ def load(spec: str | Path | ConfigDict | Mapping, overrides: Mapping[str, str] |
 def names() -> list[str]:
     """Configs that come with the library."""
     return sorted(path.stem for path in _folder().glob("*.py") if not path.stem.startswith("_"))
+
+
+def title(name: str) -> str:
+    """The first line of a config's file: what it is.
+
+    >>> title("gera")
+    'GeRA: contrastive learning on pairs, plus diffusion-operator geometry on every training row (arXiv 2310.00672).'
+    """
+    checks.require_known(name, names(), "config")
+    text = ast.get_docstring(ast.parse((_folder() / f"{name}.py").read_text(encoding="utf-8"))) or ""
+    return text.partition("\n")[0]
 
 
 def read(spec: Any) -> ConfigDict:
@@ -68,6 +80,8 @@ def _read_json(path: Path) -> Any:
         checks.fail("config", got=f"{path} with {checks.in_words(error)}", wanted="JSON as a run writes it to config.json")
     if not isinstance(found, Mapping) or "digest" not in found:
         return found
+    from gera_jax import files  # only here: NumPy takes longer to load than everything else of a config
+
     try:
         return files.read_json(path)
     except files.DamagedError:

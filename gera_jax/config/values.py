@@ -108,7 +108,7 @@ def override(config: ConfigDict, field: str, text: str) -> None:
 
 def to_json(config: ConfigDict | Mapping) -> str:
     """The config as JSON text with sorted fields; `load` reads it back from a file."""
-    plain = config.to_dict() if isinstance(config, ConfigDict) else config
+    plain = config if isinstance(config, Mapping) else config.to_dict()
     return json.dumps(plain, indent=2, sort_keys=True)
 
 

@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from gera_jax.checks import fail, require, require_known
-from gera_jax.data import catalog, preprocessing, synthetic
-from gera_jax.data.splits import part_sizes
-from gera_jax.data.tables import Table, check_shape, inspect_table, load_table
+from gera_jax.checks import require, require_known
+from gera_jax.config.schema import DATA, SLOTS, SPLITS, UNPAIRED, defaults
+from gera_jax.config.sources import known_sources
+from gera_jax.data import catalog, synthetic
+from gera_jax.data.load import load_pairs
+from gera_jax.data.pairs import Pairs
+from gera_jax.data.tables import Table, load_table, outline_table
 
 SYNTHETIC = {"sphere": synthetic.sphere, "swiss_roll": synthetic.swiss_roll_pair, "gaussian_mixture": synthetic.gaussian_mixture}
 SYNTHETIC_ROWS = 2_000
-UNPAIRED = ("independent", "same_set", "none")
-SPLITS = ("ratio", "ids", "group")
-SIDES = ("x", "y", "w")  # the third may be absent: its name is then ""
-_FILE = dict(path="", key="", ids="", layer="")
-DEFAULTS: dict[str, Any] = dict(
-    source="files",
-    x=dict(name="", **_FILE),
-    y=dict(name="", **_FILE),
-    w=dict(name="", **_FILE),
-    test=dict(x=_FILE, y=_FILE, w=_FILE),
-    pairs=0,
-    unpaired="independent",
-    captions=False,
-    split=dict(by="ratio", val=0.1, test=0.2, seed=0, val_ids="", test_ids="", group_key=""),
-    # copies: deepcopy keeps shared objects shared, and filling in one side would change the others
-    preprocess={side: copy.deepcopy(preprocessing.OPTIONS) for side in SIDES},
-)
-
-
-def known_sources() -> list[str]:
-    """Every word that `data.source` may be."""
-    return [*catalog.names(), *SYNTHETIC, "files", "arrays"]
+SIDES = SLOTS  # the third may be absent: its name is then ""
 
 
 def sides(block: Mapping) -> tuple[str, ...]:
@@ -47,7 +28,7 @@ def sides(block: Mapping) -> tuple[str, ...]:
     return tuple(side for side in SIDES if block[side]["name"])
 
 
-def complete(config: Mapping, tables: tuple[Table, ...] | None = None) -> dict[str, Any]:
+def complete(config: Mapping, tables: Pairs | tuple[Table, ...] | None = None) -> dict[str, Any]:
     """The block with every field: those given, then the catalog's recommendation, then the defaults.
 
     Raises:
@@ -59,7 +40,7 @@ def complete(config: Mapping, tables: tuple[Table, ...] | None = None) -> dict[s
     """
     if hasattr(config, "to_dict"):  # a ConfigDict is no Mapping, and neither are the blocks inside it
         config = config.to_dict()
-    known = copy.deepcopy(DEFAULTS)
+    known = defaults(DATA)
     if tables is not None:
         known["source"] = "arrays"
     source = config.get("source", known["source"])
@@ -73,8 +54,11 @@ def complete(config: Mapping, tables: tuple[Table, ...] | None = None) -> dict[s
         for side, name in zip(SIDES, names, strict=False):
             known["preprocess"][side].update(entry.preprocess[name])
     elif source == "arrays" and tables is not None:
-        names = tuple(table.name for table in tables)
+        given = tables.tables if isinstance(tables, Pairs) else tables
+        names = tuple(table.name for table in given)
         require(len(names) in (2, 3), "tables", got=f"{len(names)} tables", wanted="two or three")
+        for side, name in zip(SIDES, names, strict=False):
+            known["preprocess"][side].update(tables.preprocess.get(name, {}) if isinstance(tables, Pairs) else {})
     block = _merge(config, known, "data")
     for side, name in zip(SIDES, names, strict=False):
         block[side]["name"] = block[side]["name"] or name
@@ -86,7 +70,10 @@ def complete(config: Mapping, tables: tuple[Table, ...] | None = None) -> dict[s
         wanted=f'"", as {source} has two modalities',
         remedy='Leave it empty, or choose a source of three such as "emoji3".',
     )
-    block["split"]["group_key"] = block["split"]["group_key"] or known["split"]["group_key"]
+    split = block["split"]
+    split["group_key"] = split["group_key"] or known["split"]["group_key"]
+    require_known(split["by"], SPLITS, "data.split.by")
+    split["by"] = SPLITS[split["by"]]
     _check(block)
     require(
         (tables is not None) == (source == "arrays"),
@@ -98,75 +85,24 @@ def complete(config: Mapping, tables: tuple[Table, ...] | None = None) -> dict[s
     return block
 
 
-def open_tables(block: Mapping, tables: tuple[Table, ...] | None = None) -> tuple[Table, ...]:
-    """The tables of a completed block, named as it names them."""
-    source = block["source"]
+def open_pairs(block: Mapping, tables: Pairs | tuple[Table, ...] | None = None, *, rows: bool = True) -> Pairs:
+    """The pairs of a completed block, named as it names them; with `rows` False files are not read beyond their ids."""
+    source, names = block["source"], tuple(block[side]["name"] for side in sides(block))
+    if isinstance(tables, Pairs):
+        named = tuple(dataclasses.replace(table, name=name) for table, name in zip(tables.tables, names, strict=True))
+        return tables if tables.names == names else dataclasses.replace(tables, tables=named)
     if source == "files":
-        found = tuple(_open_file(block[side], f"data.{side}", block[side]["name"]) for side in sides(block))
+        found = tuple(_open_file(block[side], f"data.{side}", block[side]["name"], rows) for side in sides(block))
     elif source == "arrays":
         found = tables
     else:
         found = SYNTHETIC[source](SYNTHETIC_ROWS)[:2] if source in SYNTHETIC else catalog.load(source)
-    return tuple(
-        table if table.name == block[side]["name"] else dataclasses.replace(table, name=block[side]["name"])
-        for side, table in zip(sides(block), found, strict=True)
-    )
+    named = [dataclasses.replace(table, name=name) for table, name in zip(found, names, strict=True)]
+    return load_pairs(*named, pairs=block["pair_list"] or None, captions=block["captions"], look=rows)
 
 
-def open_test_tables(block: Mapping) -> tuple[Table, ...] | None:
-    """The test tables of a block that has files of its own for them, else None."""
-    if not _has_test_files(block):
-        return None
-    return tuple(_open_file(block["test"][side], f"data.test.{side}", block[side]["name"]) for side in sides(block))
-
-
-def inspect_data(config: Mapping, *, tables: tuple[Table, ...] | None = None) -> dict[str, tuple[int, ...]]:
-    """Shape of each modality, `<name>` and with own test files `test/<name>`, from the headers of the files alone.
-
-    Raises:
-      InputError: whatever is wrong with the block, and files whose headers show that they cannot work.
-
-    >>> inspect_data(dict(source="emoji"))
-    {'image': (1646, 1280), 'text': (1646, 384)}
-    """
-    block = complete(config, tables)
-    if block["source"] != "files":
-        shapes = {table.name: tuple(table.rows.shape) for table in open_tables(block, tables)}
-    else:
-        shapes = {block[side]["name"]: _inspect_file(block[side], f"data.{side}") for side in sides(block)}
-    names = list(shapes)
-    if _has_test_files(block):
-        for side, name in zip(sides(block), names, strict=True):
-            shape = _inspect_file(block["test"][side], f"data.test.{side}")
-            check_width(f"data.test.{side}", shape[1], shapes[name][1])
-            shapes[f"test/{name}"] = shape
-    rows = sorted(shapes[name][0] for name in names)
-    most = rows[0] if len(names) == 2 else sum(rows) // 2  # a tuple has rows of at least two modalities
-    held, split = 0, block["split"]
-    if split["by"] == "ratio" and not block["captions"]:  # else only the rows tell how many items are held out
-        held = sum(part_sizes(most, split["val"], 0 if _has_test_files(block) else split["test"]))
-    if not block["captions"] and block["pairs"] > most - held:
-        fail(
-            "data.pairs",
-            got=block["pairs"],
-            remedy="Lower it, or split.val and split.test.",
-            wanted=f"at most {most - held}: there are {most} rows, and {held} validate and test",
-        )
-    return shapes
-
-
-def check_width(name: str, got: int, wanted: int) -> None:
-    """Raise `InputError` unless a test table is as wide as the training table."""
-    require(
-        got == wanted,
-        name,
-        got=f"width {got}",
-        wanted=f"width {wanted}, as in the training file",
-        remedy="Embed both files with the same encoder.",
-    )
-
-
-def _has_test_files(block: Mapping) -> bool:
+def open_test(block: Mapping, *, rows: bool = True) -> Pairs | None:
+    """The pairs of the test files of a block that has them, else None."""
     used = sides(block)
     given = [side for side in used if block["test"][side]["path"]]
     everything = ", ".join(f"test.{side}.path" for side in used[:-1]) + f" and test.{used[-1]}.path"
@@ -176,22 +112,13 @@ def _has_test_files(block: Mapping) -> bool:
         got=f"a path of {' and '.join(given)} only",
         wanted=f"{everything}, or {'neither' if len(used) == 2 else 'none'}",
     )
-    return bool(given)
+    if not given:
+        return None
+    tables = (_open_file(block["test"][side], f"data.test.{side}", block[side]["name"], rows) for side in used)
+    return load_pairs(*tables, captions=block["captions"], look=rows)
 
 
-def _open_file(file: Mapping, at: str, name: str) -> Table:
-    _require_path(file, at)
-    return load_table(file["path"], key=file["key"], ids_key=file["ids"], name=name, layer=file["layer"])
-
-
-def _inspect_file(file: Mapping, at: str) -> tuple[int, ...]:
-    _require_path(file, at)
-    shape, dtype = inspect_table(file["path"], file["key"], file["layer"])
-    check_shape(at, shape, dtype)
-    return tuple(shape)
-
-
-def _require_path(file: Mapping, at: str) -> None:
+def _open_file(file: Mapping, at: str, name: str, rows: bool) -> Table:
     require(
         bool(file["path"]),
         f"{at}.path",
@@ -199,6 +126,8 @@ def _require_path(file: Mapping, at: str) -> None:
         wanted="a file of embeddings",
         remedy=f"Set --config.{at}.path=..., or choose a bundled data.source: {', '.join(catalog.names())}.",
     )
+    act = load_table if rows else outline_table
+    return act(file["path"], key=file["key"], ids_key=file["ids"], name=name, layer=file["layer"])
 
 
 def _merge(given: Mapping, known: Mapping, at: str) -> dict[str, Any]:
@@ -216,7 +145,6 @@ def _merge(given: Mapping, known: Mapping, at: str) -> dict[str, Any]:
 
 def _check(block: Mapping) -> None:
     require_known(block["unpaired"], UNPAIRED, "data.unpaired")
-    require_known(block["split"]["by"], SPLITS, "data.split.by")
     names = [block[side]["name"] for side in sides(block)]
     twice = [name for name in names if names.count(name) > 1]
     require(

@@ -241,6 +241,12 @@ class DatasetSource(Source):
         with reading(self.path, "TFDS directory"):
             return self._read(key, id_name)
 
+    def array(self, name: str) -> np.ndarray:
+        return self.read(name, "")[0]
+
+    def labels(self, key: str, ids_key: str) -> tuple[Any, list[dict[str, Any]] | None]:
+        return self.read(key, ids_key)[1:]  # records hold both
+
     def _read(self, key: str, id_name: str) -> Loaded:
         import tensorflow_datasets as tfds
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gera_jax.checks import require_known
+from gera_jax.config.sources import BUNDLED, Source
 from gera_jax.data.formats import NpzSource
 from gera_jax.data.tables import Table
 
 FILES = Path(__file__).with_name("files")
-CENTERED = dict(center=True, standardize=False)
-STANDARDIZED = dict(center=True, standardize=True)
 
 
 @dataclass(frozen=True)
@@ -21,23 +21,34 @@ class CatalogEntry:
     """What a bundled set is.
 
     Args:
-      names: the two or three modalities, x, y and w.
+      source: the modalities, their recommended preprocessing and the field that look-alikes share.
       keys: the array of each modality in `file`.
       captions: for each modality the field of `Table.meta` that says in words what a row is.
-      group_key: the field of `Table.meta` that look-alikes share, for a grouped split.
-      preprocess: the recommended preprocessing of each modality.
     """
 
     description: str
     file: str
-    names: tuple[str, ...]
+    source: Source
     keys: dict[str, str]
     id_field: str
     captions: dict[str, str]
-    group_key: str
-    preprocess: dict[str, dict[str, bool]]
     licence: str
     encoders: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The two or three modalities, x, y and w."""
+        return self.source.names
+
+    @property
+    def group_key(self) -> str:
+        """The field of `Table.meta` that look-alikes share, for a grouped split."""
+        return self.source.group_key
+
+    @property
+    def preprocess(self) -> Mapping[str, Mapping[str, bool]]:
+        """The recommended preprocessing of each modality."""
+        return self.source.preprocess
 
 
 LITE0 = "EfficientNet-Lite0, ImageNet-supervised, average pool"
@@ -46,93 +57,79 @@ MINILM = "MiniLM-L6-v2, mean pool"
 OPENMOJI = "MIT (Fluent emoji, emojibase); names: Unicode data"
 
 
-def _clipart(image: str, encoder: str) -> CatalogEntry:
+def _clipart(name: str, image: str, encoder: str) -> CatalogEntry:
     return CatalogEntry(
         description="3,012 Open Clip Art pictures x their titles and keywords",
         file="clipart_image_text.npz",
-        names=("image", "text"),
+        source=BUNDLED[name],
         keys={"image": image, "text": "text"},
         id_field="id",
         captions={"image": "id", "text": "caption"},
-        group_key="stem",
-        preprocess={"image": CENTERED, "text": CENTERED},
         licence="public domain (Open Clip Art 0.18)",
         encoders={"image": encoder, "text": MINILM},
     )
 
 
 _ENTRIES: dict[str, CatalogEntry] = {
-    "clipart": _clipart("image", LITE0),
-    "clipart_dinov2": _clipart("image_dinov2s", DINO),
+    "clipart": _clipart("clipart", "image", LITE0),
+    "clipart_dinov2": _clipart("clipart_dinov2", "image_dinov2s", DINO),
     "emoji": CatalogEntry(
         description="1,646 Fluent 3-D emoji x their Unicode names and tags",
         file="emoji_image_text_speech.npz",
-        names=("image", "text"),
+        source=BUNDLED["emoji"],
         keys={"image": "image_fluent", "text": "text"},
         id_field="id",
         captions={"image": "spoken", "text": "caption"},
-        group_key="concept",
-        preprocess={"image": CENTERED, "text": CENTERED},
         licence=OPENMOJI,
         encoders={"image": LITE0, "text": MINILM},
     ),
     "emoji_speech": CatalogEntry(
         description="1,646 emoji names spoken by 8 synthetic voices x the written names",
         file="emoji_image_text_speech.npz",
-        names=("speech", "text"),
+        source=BUNDLED["emoji_speech"],
         keys={"speech": "speech", "text": "text_label"},
         id_field="id",
         captions={"speech": "spoken", "text": "spoken"},
-        group_key="concept",
-        preprocess={"speech": STANDARDIZED, "text": CENTERED},
         licence=OPENMOJI,
         encoders={"speech": "Whisper base encoder, mean over frames", "text": MINILM},
     ),
     "emoji_speech_image": CatalogEntry(
         description="1,646 emoji names spoken by 8 synthetic voices x the Fluent 3-D pictures",
         file="emoji_image_text_speech.npz",
-        names=("speech", "image"),
+        source=BUNDLED["emoji_speech_image"],
         keys={"speech": "speech", "image": "image_fluent"},
         id_field="id",
         captions={"speech": "spoken", "image": "spoken"},
-        group_key="concept",
-        preprocess={"speech": STANDARDIZED, "image": CENTERED},
         licence=OPENMOJI,
         encoders={"speech": "Whisper base encoder, mean over frames", "image": LITE0},
     ),
     "emoji3": CatalogEntry(
         description="1,646 Fluent 3-D emoji x their Unicode names and tags x their names spoken by 8 synthetic voices",
         file="emoji_image_text_speech.npz",
-        names=("image", "text", "speech"),
+        source=BUNDLED["emoji3"],
         keys={"image": "image_fluent", "text": "text", "speech": "speech"},
         id_field="id",
         captions={"image": "spoken", "text": "caption", "speech": "spoken"},
-        group_key="concept",
-        preprocess={"image": CENTERED, "text": CENTERED, "speech": STANDARDIZED},
         licence=OPENMOJI,
         encoders={"image": LITE0, "text": MINILM, "speech": "Whisper base encoder, mean over frames"},
     ),
     "molecule": CatalogEntry(
         description="3,000 molecules x the 2,912 IUPAC names that they have (88 have none and stay unpaired)",
         file="molecule_name.npz",
-        names=("molecule", "text"),
+        source=BUNDLED["molecule"],
         keys={"molecule": "molecule", "text": "text"},
         id_field="cas",
         captions={"molecule": "smiles", "text": "iupac"},
-        group_key="skeleton",
-        preprocess={"molecule": STANDARDIZED, "text": CENTERED},
         licence="MIT (PyPI package chemicals 1.5.2)",
         encoders={"molecule": "MiniMol", "text": MINILM},
     ),
     "molecule_large": CatalogEntry(
         description="6,000 more molecules x their IUPAC names, none of them in molecule; rows in random order",
         file="molecule_name_large.npz",
-        names=("molecule", "text"),
+        source=BUNDLED["molecule_large"],
         keys={"molecule": "molecule", "text": "text"},
         id_field="cas",
         captions={"molecule": "smiles", "text": "iupac"},
-        group_key="skeleton",
-        preprocess={"molecule": STANDARDIZED, "text": CENTERED},
         licence="MIT (PyPI package chemicals 1.5.2)",
         encoders={"molecule": "MiniMol", "text": MINILM},
     ),

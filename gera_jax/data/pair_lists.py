@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,36 +10,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+import scipy  # its parts load when they are used
 
 from gera_jax.checks import fail, require
 from gera_jax.data.formats import open_source
 from gera_jax.data.formats.arrow import ArrowSource, open_frame
 from gera_jax.data.formats.ids_files import read_text
 from gera_jax.data.ids import check_ids, first_ids
-from gera_jax.data.tables import Table, check_unique
+from gera_jax.data.items import check_unique
+from gera_jax.data.tables import Table
 
 WANTED = "a .csv, .tsv, .txt, .jsonl or .parquet file, two ids a line"
 HEADING = re.compile(r"x|y|id|.*(_id|_ids| id|_name|_key|_file|_path)|image|text|caption|source|target", re.IGNORECASE)
 
 
-class PairedTables(NamedTuple):
-    """Two tables whose ids are equal where a pair is known, whether an item has several rows, and how many pairs nobody listed.
-
-    Of rows that known pairs join into one item (a-1, b-1, b-2) every one of x meets every one of y: a-2 is implied.
-    """
-
-    x: Table
-    y: Table
-    captions: bool
-    implied: int = 0
-
-
 def read_pairs(source: Any) -> np.ndarray:
     """Ids of known pairs, [p, 2] strings.
 
-    A heading is still among them: whether the first line is one, `tables_with_pairs` sees from the ids of the tables.
+    A heading is still among them: whether the first line is one, `link` sees from the ids of the tables.
 
     Args:
       source: a file of two columns (`.csv`; `.tsv`, in which quotes are letters like any other; `.txt` with blanks or tabs;
@@ -149,8 +136,19 @@ def _columns(source: ArrowSource) -> list[list[str]]:
     return [list(line) for line in zip(*columns, strict=True)]
 
 
-def tables_with_pairs(x: Table, y: Table, pairs: np.ndarray) -> PairedTables:
-    """The tables with new ids: rows that known pairs join share one, every other row is alone.
+class Linked(NamedTuple):
+    """A label for each row of x and of y, equal where the rows belong together, and how many pairs nobody listed.
+
+    Of rows that known pairs join into one item (a-1, b-1, b-2) every one of x meets every one of y: a-2 is implied.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    implied: int = 0
+
+
+def link(x: Table, y: Table, pairs: np.ndarray) -> Linked:
+    """Labels of the rows: those that known pairs join share one, every other row is alone.
 
     An id may be in several pairs (one picture, five captions; a word with two translations that have other sources too): all
     rows that are joined, directly or by others, are one item.
@@ -163,8 +161,8 @@ def tables_with_pairs(x: Table, y: Table, pairs: np.ndarray) -> PairedTables:
       InputError: ids that no table has, a pair given twice, or an item whose rows imply more pairs than were listed.
 
     >>> x, y = Table(np.eye(3), ["a", "b", "c"], "image"), Table(np.eye(3), ["1", "2", "3"], "text")
-    >>> made = tables_with_pairs(x, y, read_pairs([("c", "1"), ("a", "2")]))
-    >>> made.x.ids.tolist(), made.y.ids.tolist()
+    >>> made = link(x, y, read_pairs([("c", "1"), ("a", "2")]))
+    >>> made.x.tolist(), made.y.tolist()
     (['a = 2', 'image: b', 'c = 1'], ['c = 1', 'a = 2', 'text: 3'])
     """
     for table in (x, y):
@@ -205,11 +203,11 @@ def tables_with_pairs(x: Table, y: Table, pairs: np.ndarray) -> PairedTables:
         named.setdefault(key, f"{a} = {b}")
     made = []
     for table, own, items in zip((x, y), rows, item, strict=True):
-        ids = [f"{table.name}: {i}" for i in table.ids]
+        labels = [f"{table.name}: {i}" for i in table.ids]
         for row in np.unique(own).tolist():
-            ids[row] = named[int(items[row])]
-        made.append(dataclasses.replace(table, ids=np.asarray(ids), numbered=False))
-    return PairedTables(made[0], made[1], captions=any(len(np.unique(own)) < len(own) for own in rows), implied=implied)
+            labels[row] = named[int(items[row])]
+        made.append(np.asarray(labels))
+    return Linked(*made, implied)
 
 
 def _rows(table: Table, number: Mapping[str, int], ids: np.ndarray, headed: bool) -> np.ndarray:
@@ -227,8 +225,8 @@ def _rows(table: Table, number: Mapping[str, int], ids: np.ndarray, headed: bool
 
 def _items(n: int, m: int, rows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Item number of each row of x and of y: rows are one item where known pairs lead from one to the other."""
-    joined = coo_array((np.ones(len(rows[0]), bool), (rows[0], rows[1] + n)), shape=(n + m, n + m))
-    labels = connected_components(joined, directed=False)[1]
+    joined = scipy.sparse.coo_array((np.ones(len(rows[0]), bool), (rows[0], rows[1] + n)), shape=(n + m, n + m))
+    labels = scipy.sparse.csgraph.connected_components(joined, directed=False)[1]
     return labels[:n], labels[n:]
 
 
@@ -248,45 +246,3 @@ def _implied(item: tuple[np.ndarray, np.ndarray], rows: list[np.ndarray], pairs:
         remedy="Leave out pairs of which both ids are in many others.",
     )
     return int(made.sum())
-
-
-def add_unpaired(table: Table, extra: Table | None, paired_rows: Any) -> Table:
-    """`table` with the rows of `extra` behind it, of which none may be one of its paired rows.
-
-    Any paired row may be held out for validation or test, so an unpaired row that is the same embedding is a leak.
-
-    Raises:
-      InputError: another width, an id that the table has, or a row equal to a paired one.
-    """
-    if extra is None:
-        return table
-    name = f"unpaired rows of {table.name}"
-    require(
-        extra.dim == table.dim,
-        name,
-        got=f"width {extra.dim}",
-        wanted=f"{table.dim}, as in the table",
-        remedy="Embed both with the same encoder.",
-    )
-    if not (table.numbered or extra.numbered):
-        shared = np.intersect1d(table.ids.astype(str), extra.ids.astype(str))
-        require(
-            len(shared) == 0,
-            name,
-            got=f"{len(shared)} ids that the table has too ({first_ids(shared)})",
-            wanted="rows of other items: paired rows are held out to test on",
-            remedy="Remove them from the unpaired rows.",
-        )
-    paired = {table.rows[i].tobytes() for i in np.unique(paired_rows)}
-    extra_rows = np.asarray(extra.rows).astype(table.rows.dtype)
-    same = [i for i, row in enumerate(extra_rows) if row.tobytes() in paired]
-    require(
-        not same,
-        name,
-        got=f"{len(same)} rows equal to a row of a known pair ({first_ids(extra.ids[same])})",
-        wanted="rows of other items: paired rows are held out to test on",
-        remedy="Remove them; if they are other items that look the same, put them into the table itself.",
-    )
-    meta = None if table.meta is None else [*table.meta, *([{}] * len(extra))]
-    ids = np.concatenate([table.ids.astype(str), [f"{table.name} unpaired: {i}" for i in extra.ids]])
-    return dataclasses.replace(table, rows=np.concatenate([table.rows, extra_rows]), ids=ids, meta=meta)

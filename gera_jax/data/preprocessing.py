@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 
 from gera_jax.checks import fail, require, require_known
+from gera_jax.config.schema import PREPROCESS, defaults
 from gera_jax.data.rows import real_numbers
 
 BLOCK_BYTES = 32 * 2**20
 CACHE_BYTES = 2**20  # a block that stays in the cache through all steps: three times as fast as a large one
 PCA_ROWS = 50_000
 FILTER_BLOCK = 8_192
-FILTER = dict(strength=0.0, k=10, temperature=0.1, concatenate=True, max_pool=20_000)
-OPTIONS = dict(center=True, standardize=False, pca=0, l2=True, filter=FILTER)
+OPTIONS = defaults(PREPROCESS)
+FILTER = OPTIONS["filter"]
 ARRAYS = ("mean", "scale", "components", "pool", "pool_rows")
 
 
@@ -49,10 +50,10 @@ class Preprocessor:
     def __init__(
         self,
         *,
-        center: bool = True,
-        standardize: bool = False,
-        pca: int = 0,
-        l2: bool = True,
+        center: bool = OPTIONS["center"],
+        standardize: bool = OPTIONS["standardize"],
+        pca: int = OPTIONS["pca"],
+        l2: bool = OPTIONS["l2"],
         filter: Mapping[str, Any] | None = None,
         name: str = "x",
     ):

@@ -1,8 +1,8 @@
-"""Which items train, validate and test: by ratio, by lists of ids, or by whole groups; pure functions of a seed."""
+"""Which items train, validate and test: at random, by lists of ids, or by whole groups; pure functions of a seed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,9 +10,18 @@ import numpy as np
 
 from gera_jax.checks import require
 from gera_jax.data.formats.ids_files import read_ids_file
+from gera_jax.data.tables import Table
 
 # One stream of random numbers for each decision, so that a change of one leaves the others as they were.
 SPLIT_STREAM, PAIR_STREAM = 1, 2
+SPLITS = dict(
+    random="random", group="group", ids="ids", ratio="random", grouped="group"
+)  # word -> kind; the last two are old words
+MOST = dict(val=300, test=500)  # items that a part has at most where nobody asks for more
+SHARE = dict(val=10, test=4)
+
+
+Size = int | float | str | None
 
 
 class Split(NamedTuple):
@@ -23,17 +32,18 @@ class Split(NamedTuple):
     test: np.ndarray
 
 
-def split_by_ratio(n: int, *, val: int | float, test: int | float, seed: int = 0) -> Split:
+def split_at_random(n: int, *, val: Size = None, test: Size = None, seed: int = 0) -> Split:
     """Draw `test` items, then `val` of what is left; the rest trains.
 
     Args:
       n: number of items.
-      val, test: a number of items, or a share of `n` below 1. The test part does not depend on `val`.
+      val, test: a number of items, a share of `n` below 1, or None for the one rule of `part_sizes`. The test part does not
+        depend on `val`.
 
     Raises:
       InputError: the two leave no item for training.
 
-    >>> [len(part) for part in split_by_ratio(100, val=10, test=0.2)]
+    >>> [len(part) for part in split_at_random(100, val=10, test=0.2)]
     [70, 10, 20]
     """
     n_val, n_test = part_sizes(n, val, test)
@@ -58,7 +68,7 @@ def split_by_ids(ids: np.ndarray, *, val_ids: Sequence, test_ids: Sequence) -> S
     both = np.intersect1d(*(part.astype(str) for part in lists.values()))
     require(
         len(both) == 0,
-        "data.split.val_ids and test_ids",
+        "split.val_ids and test_ids",
         got=f"{len(both)} ids in both ({_first(both)})",
         wanted="no id in two parts",
         remedy="Remove them from one of the lists.",
@@ -68,7 +78,7 @@ def split_by_ids(ids: np.ndarray, *, val_ids: Sequence, test_ids: Sequence) -> S
         inside[part] = np.isin(ids.astype(str), wanted.astype(str))
         require(
             len(wanted) == 0 or inside[part].any(),
-            f"data.split.{part}_ids",
+            f"split.{part}_ids",
             got=f"{len(wanted)} ids ({_first(wanted)}), none of which is an item's",
             wanted=f"ids like {_first(ids)}",
             remedy="Write the ids as they are in the tables.",
@@ -76,15 +86,15 @@ def split_by_ids(ids: np.ndarray, *, val_ids: Sequence, test_ids: Sequence) -> S
     train = ~(inside["val"] | inside["test"])
     require(
         train.any(),
-        "data.split",
+        "split",
         got=f"every one of {len(ids)} items in val_ids or test_ids",
         wanted="at least one item to train on",
     )
     return _split(*(np.flatnonzero(part) for part in (train, inside["val"], inside["test"])))
 
 
-def split_by_group(groups: np.ndarray, *, val: int | float, test: int | float, seed: int = 0) -> Split:
-    """As `split_by_ratio`, but all items of a group (look-alikes, one speaker, one patient) stay on one side.
+def split_by_group(groups: np.ndarray, *, val: Size = None, test: Size = None, seed: int = 0) -> Split:
+    """As `split_at_random`, but all items of a group (look-alikes, one speaker, one patient) stay on one side.
 
     Groups come in random order and are taken where they still fit, so a part may stay a little under its size when all
     groups are large.
@@ -115,10 +125,10 @@ def split_by_group(groups: np.ndarray, *, val: int | float, test: int | float, s
     for part, name, size in ((2, "test", n_test), (1, "val", n_val)):
         require(
             size == 0 or (side == part).any(),
-            f"data.split.{name}",
+            f"split.{name}",
             got=f"{size} rows, but the smallest of {len(counts)} groups has {counts.min()}",
             wanted="a part that a whole group fits into",
-            remedy='Raise it, choose a finer split.group_key, or set split.by="ratio".',
+            remedy='Raise it, choose a finer split.group_key, or split by "random".',
         )
     return _split(*(np.flatnonzero(side == part) for part in (0, 1, 2)))
 
@@ -132,16 +142,17 @@ def nested_order(n: int, *, seed: int = 0) -> np.ndarray:
     return np.random.default_rng([seed, PAIR_STREAM]).permutation(n)
 
 
-def read_ids(source: str | Path | Sequence, name: str) -> np.ndarray:
+def read_ids(source: str | Path | Iterable | None, name: str) -> np.ndarray:
     """Ids from a file (.txt one a line, .json list, .npy), or a list of them as it is.
 
     Raises:
       InputError: no such file, another suffix, or contents that are no list of ids.
     """
-    if not isinstance(source, str | Path):
-        return np.asarray(list(source), dtype=str)
-    if not str(source):
+    if source is None or (isinstance(source, str | Path) and not str(source)):
         return np.zeros(0, str)
+    if not isinstance(source, str | Path):
+        require(isinstance(source, Iterable), name, got=repr(source), wanted="a list of ids, or a file of them")
+        return np.asarray(list(source), dtype=str)
     path = Path(source)
     require(path.suffix in (".txt", ".json", ".npy"), name, got=f'"{path.name}"', wanted="a .txt, .json or .npy file of ids")
     found = list(read_ids_file(path, name))
@@ -154,29 +165,87 @@ def read_ids(source: str | Path | Sequence, name: str) -> np.ndarray:
     return np.asarray([text for text in (str(i).strip() for i in found) if text], dtype=str)
 
 
-def part_sizes(n: int, val: int | float, test: int | float) -> tuple[int, int]:
-    """Items of validation and test of `n` in all, from numbers or shares of them.
+def size_by_rule(part: str, n: int) -> int:
+    """Items of `n` that validate (part "val": a tenth, at most 300) or test (a quarter, at most 500), and at least 2.
+
+    >>> size_by_rule("val", 90), size_by_rule("test", 20_000)
+    (9, 500)
+    """
+    return max(2, min(MOST[part], n // SHARE[part]))
+
+
+def part_sizes(n: int, val: Size = None, test: Size = None) -> tuple[int, int]:
+    """Items of validation and test of `n` in all: numbers, shares, or None ("auto") for a tenth and a quarter of them.
+
+    By that rule at most 300 items validate and at most 500 test, and at least 2.
 
     Raises:
       InputError: no number or share, or nothing is left to train on.
 
-    >>> part_sizes(100, 10, 0.2)
-    (10, 20)
+    >>> part_sizes(100, 10, 0.2), part_sizes(90), part_sizes(20_000)
+    ((10, 20), (9, 22), (300, 500))
     """
-    sizes = []
-    for name, size in (("val", val), ("test", test)):
+    sizes, auto = [], [size in (None, "auto") for size in (val, test)]
+    for name, size, by_rule in zip(("val", "test"), (val, test), auto, strict=True):
+        if by_rule:
+            sizes.append(size_by_rule(name, n))
+            continue
         fine = isinstance(size, int | float | np.integer | np.floating) and not isinstance(size, bool) and size >= 0
         whole = fine and (isinstance(size, int | np.integer) or float(size).is_integer())
-        require(fine and (whole or size < 1), f"data.split.{name}", got=repr(size), wanted="a number of rows, or a share below 1")
+        require(
+            fine and (whole or size < 1),
+            f"split.{name}",
+            got=repr(size),
+            wanted='a number of items, a share below 1, or None ("auto"): as many as there are items for',
+        )
         sizes.append(int(size) if whole else max(1, round(size * n)))
     require(
         sum(sizes) < n,
-        "data.split",
-        got=f"val={sizes[0]} and test={sizes[1]} of {n} paired rows",
+        "split",
+        got=f"val={sizes[0]} and test={sizes[1]} of {n} paired items",
         wanted=f"val + test below {n}, so that pairs are left to train on",
-        remedy="Lower them, or give shares such as val=0.1, test=0.2.",
+        remedy="Give more pairs." if all(auto) else "Lower them, or leave them out: they are then as large as there is room for.",
     )
     return sizes[0], sizes[1]
+
+
+def group_labels(key: str, tables: Sequence[Table], groups: Sequence[np.ndarray], items: np.ndarray) -> np.ndarray:
+    """Group [items] of each item as a whole number; an item that no table has a label for is a group of its own.
+
+    Args:
+      key: a field of the tables' meta.
+      groups: item number of each row of each table.
+      items: the id of each item.
+
+    Raises:
+      InputError: no such field, or rows of one item with different labels.
+    """
+    fields = sorted({word for table in tables if table.meta for word in table.meta[0]})
+    require(
+        bool(key), "split.group_key", got="nothing", wanted="a field of the tables' meta", remedy='Name it, or split by "random".'
+    )
+    labels: dict[int, str] = {}
+    for table, codes in zip(tables, groups, strict=True):
+        for row, item in zip(table.meta or [{}] * len(table), codes.tolist(), strict=True):
+            if key not in row:
+                continue
+            label = str(row[key])
+            require(
+                labels.setdefault(item, label) == label,
+                f"split.group_key {key}",
+                got=f'item {items[item]} in groups "{labels[item]}" and "{label}"',
+                wanted="one group an item",
+                remedy="Give all rows of an item the same group.",
+            )
+    require(
+        len(labels) > 0,
+        "split.group_key",
+        got=f'"{key}"',
+        wanted=f"a field of the rows' meta: {fields or 'none'}",
+        remedy='Store meta with the rows, or split by "random" or "ids".',
+    )
+    number = {label: i for i, label in enumerate(sorted(set(labels.values())))}
+    return np.array([number[labels[i]] if i in labels else len(number) + i for i in range(len(items))])
 
 
 def _split(train: np.ndarray, val: np.ndarray, test: np.ndarray) -> Split:

@@ -1,37 +1,30 @@
-"""A table of embeddings with ids: load it from any known file, look at its header, join two of them by id."""
+"""A table of embeddings with ids: load it from any known file, or look at its header."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gera_jax.checks import fail, require
+from gera_jax.checks import require
 from gera_jax.data.formats import open_source
-from gera_jax.data.ids import check_can_meet, check_ids, check_meets, first_ids
+from gera_jax.data.ids import check_ids, first_ids
 
 if TYPE_CHECKING:
     from gera_jax.data.formats.base import Source
 
 __all__ = [
-    "Join",
     "Table",
     "check_ids",
     "check_shape",
-    "check_unique",
     "choose_layer",
-    "duplicate_rows",
     "first_ids",
     "inspect_table",
     "is_float",
-    "join",
     "load_layers",
     "load_table",
-    "number_items",
-    "outer_join",
     "row_numbers",
     "to_float32",
 ]
@@ -249,15 +242,30 @@ def load_table(path: str | Path, *, key: str = "", ids_key: str = "", name: str 
     return _load(open_source(Path(path)), key, ids_key, name, layer)
 
 
-def _load(source: Source, key: str, ids_key: str, name: str, layer: int | str | None) -> Table:
+def _load(source: Source, key: str, ids_key: str, name: str, layer: int | str | None, *, rows: bool = True) -> Table:
     key = source.choose(key)
     name = name or key or source.path.name.split(".")[0]
     # The header first: a wrong dtype is refused before a gigabyte is read.
     shape, dtype = source.inspect(key)
     number = choose_layer(f"{name} ({source.path.name})", shape, layer)
     check_shape(f"{name} ({source.path.name})", shape if number is None else (shape[0], shape[2]), dtype)
-    rows, ids, meta = source.read(key, ids_key)
-    return Table(rows if number is None else rows[:, number], ids, name, meta)
+    if rows:
+        found, ids, meta = source.read(key, ids_key)
+        return Table(found if number is None else found[:, number], ids, name, meta)
+    ids, meta = source.labels(key, ids_key)
+    return Table(np.broadcast_to(np.zeros((), dtype), shape if number is None else (shape[0], shape[2])), ids, name, meta)
+
+
+def outline_table(path: str | Path, *, key: str = "", ids_key: str = "", name: str = "", layer: int | str | None = None) -> Table:
+    """As `load_table`, with zeros in place of the rows, which are not read: to see what pairs and splits would come of a file.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.savez(f"{folder}/a.npz", rows=np.ones((2, 4), np.float32), ids=["p", "q"])
+    ...     outline_table(f"{folder}/a.npz", name="image")
+    Table(image: 2 x 4 float32, ids p ... q)
+    """
+    return _load(open_source(Path(path)), key, ids_key, name, layer, rows=False)
 
 
 def load_layers(path: str | Path, *, key: str = "", ids_key: str = "", name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
@@ -298,112 +306,3 @@ def inspect_table(path: str | Path, key: str = "", layer: int | str | None = Non
     shape, dtype = source.inspect(source.choose(key))
     number = choose_layer(Path(path).name, shape, layer)
     return (shape if number is None else (shape[0], shape[2])), dtype
-
-
-class Join(NamedTuple):
-    """Row numbers after a join by id: pairs [q, 2], rows of x without y [r], rows of y without x [s] (int64)."""
-
-    pairs: np.ndarray
-    x_only: np.ndarray
-    y_only: np.ndarray
-
-
-def join(x: Table, y: Table, *, captions: bool = False) -> Join:
-    """Pair the rows of two tables by id; rows may come in any order and number.
-
-    Args:
-      x, y: tables whose ids are of one kind.
-      captions: allow an id to occur many times (five captions of one picture): every row of x then pairs with every
-        row of y of the same id.
-
-    Returns:
-      `Join` with pairs in the order of x's rows (then y's).
-
-    Raises:
-      InputError: ids of two kinds, that never meet, in one table only, or repeated without `captions`; tables without ids of
-        unequal length.
-
-    >>> x = Table(np.ones((3, 2)), ["a", "b", "c"]); y = Table(np.ones((2, 5)), ["c", "a"])
-    >>> pairs, x_only, y_only = join(x, y)
-    >>> pairs.tolist(), x_only.tolist(), y_only.tolist()
-    ([[0, 1], [2, 0]], [1], [])
-    """
-    tuples = outer_join((x, y), captions=captions)
-    missing = tuples < 0
-    return Join(tuples[~missing.any(1)], tuples[missing[:, 1], 0], tuples[missing[:, 0], 1])
-
-
-def outer_join(tables: Sequence[Table], *, captions: bool = False) -> np.ndarray:
-    """The rows of any number of tables beside each other by id: [t, M] row numbers (int64), -1 where a table lacks the item.
-
-    Every row of every table is in at least one tuple. Tuples come in the order of the first table's rows (then the second's,
-    ...), behind them those that the first table lacks.
-
-    Args:
-      tables: M tables whose ids are of one kind.
-      captions: allow an id to occur many times: every row of a table then meets every row of the others of the same id.
-
-    Raises:
-      InputError: as `join`.
-
-    >>> a, b, c = (Table(np.ones((len(ids), 2)), ids, name) for name, ids in (("a", [3, 7]), ("b", [7]), ("c", [9, 3])))
-    >>> outer_join((a, b, c)).tolist()
-    [[0, -1, 1], [1, 0, -1], [-1, -1, 0]]
-    """
-    check_can_meet(tables)
-    if not captions:
-        for table in tables:
-            check_unique(table)
-    codes = number_items(tables)[0]
-    check_meets(tables, codes)
-    tuples, items = np.arange(len(tables[0]), dtype=np.int64)[:, None], codes[0]
-    for code in codes[1:]:
-        order = np.argsort(code, kind="stable")
-        counts = np.bincount(code, minlength=max(int(c.max()) for c in codes) + 1)
-        starts = np.cumsum(counts) - counts
-        repeats = np.maximum(counts[items], 1)  # a tuple that this table lacks stays, once
-        left = np.repeat(np.arange(len(tuples)), repeats)
-        # position of each tuple among those that its own left tuple became
-        within = np.arange(len(left)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
-        found = counts[items[left]] > 0
-        right = np.where(found, order[np.minimum(starts[items[left]] + within, len(code) - 1)], -1)
-        new = np.flatnonzero(~np.isin(code, items))
-        below = np.full((len(new), tuples.shape[1]), -1, np.int64)
-        tuples = np.concatenate([np.column_stack([tuples[left], right]), np.column_stack([below, new])])
-        items = np.concatenate([items[left], code[new]])
-    return tuples
-
-
-def number_items(tables: Sequence[Table]) -> tuple[list[np.ndarray], np.ndarray]:
-    """Item number of each row of each table, and the ids by item number.
-
-    Numbered in the order of the ids, not of the rows: a file in another order gives the same numbers.
-    """
-    kinds = {table.ids.dtype.kind for table in tables}
-    # int64 beside uint64: NumPy makes them float64, where numbers above 2^53 become one; numbered tables may hold both words and
-    # numbers, as unpaired rows get words
-    exact = str if "U" in kinds and len(kinds) > 1 else object if len(kinds) > 1 else None
-    all_ids = np.concatenate([table.ids.astype(exact) if exact else table.ids for table in tables])
-    ids, codes = np.unique(all_ids, return_inverse=True)
-    ends = np.cumsum([len(table) for table in tables])[:-1]
-    return np.split(codes.astype(np.int64).ravel(), ends), ids
-
-
-def duplicate_rows(ids: np.ndarray) -> np.ndarray:
-    """Rows [r] whose id came before; memory O(n)."""
-    _, first = np.unique(ids, return_index=True)
-    again = np.ones(len(ids), bool)
-    again[first] = False
-    return np.flatnonzero(again)
-
-
-def check_unique(table: Table) -> None:
-    """Raise `InputError` when an id comes twice."""
-    again = duplicate_rows(table.ids)
-    if len(again):
-        fail(
-            f"{table.name} ids",
-            got=f"{len(again)} repeated rows ({first_ids(table.ids[again])}), the first in row {again[0]}",
-            wanted="each id once",
-            remedy="Remove the repeats, or set data.captions=True if one item has many rows.",
-        )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from gera_jax.checks import InputError, fail, require
-from gera_jax.data.tables import Join, Table, duplicate_rows, first_ids, to_float32
+from gera_jax.data.ids import first_ids
+from gera_jax.data.items import SEVERAL, duplicate_rows
+from gera_jax.data.tables import Table, to_float32
 
 BLOCK_ROWS = 16_384
 
@@ -18,7 +19,7 @@ class Report:
     """What validation found.
 
     Args:
-      name: the table, or the two joined tables.
+      name: the table.
       counts: how many of each kind, also where it is 0.
       errors: faults that stop a run (found only with `raise_errors=False`; else they are raised).
       warnings: things to know that do not stop a run.
@@ -115,7 +116,7 @@ def validate_table(
         fault(
             f"{len(repeated)} of {n} rows with a repeated id ({first_ids(table.ids[repeated])})",
             "each id once",
-            "Remove the repeats, or set data.captions=True if one item has many rows.",
+            SEVERAL,
         )
     if errors and raise_errors:
         first = errors[0]
@@ -133,59 +134,3 @@ def validate_table(
     )
     bad_rows = np.unique(np.concatenate([bad, zero, repeated])).astype(np.int64)
     return Report(table.name, counts, [str(error) for error in errors], warnings, bad_rows)
-
-
-def validate_join(x: Table, y: Table, joined: Join, *, minimum_pairs: int = 1) -> Report:
-    """Check a join: enough pairs, and which ids are on one side only.
-
-    Returns:
-      `Report` with counts of pairs, `<name>_only` of both sides; ids on one side only are warnings (unpaired rows).
-
-    Raises:
-      InputError: fewer than `minimum_pairs` pairs.
-
-    >>> from gera_jax.data.tables import join
-    >>> x, y = Table(np.ones((2, 2)), ["a", "b"], "image"), Table(np.ones((2, 5)), ["b", "c"], "text")
-    >>> validate_join(x, y, join(x, y)).warnings[0]
-    'image: 1 of 2 ids have no text (first: a); those rows are used as unpaired.'
-    """
-    missing = np.full(len(joined.x_only) + len(joined.y_only), -1)
-    lonely = np.column_stack(
-        [
-            np.concatenate([joined.x_only, missing[len(joined.x_only) :]]),
-            np.concatenate([missing[: len(joined.x_only)], joined.y_only]),
-        ]
-    )
-    return validate_tuples((x, y), np.concatenate([joined.pairs, lonely]), minimum_pairs=minimum_pairs)
-
-
-def validate_tuples(tables: Sequence[Table], tuples: np.ndarray, *, minimum_pairs: int = 1) -> Report:
-    """Check an outer join of any number of tables: enough tuples of at least two modalities, and which rows are alone.
-
-    Returns:
-      `Report` with counts of pairs and `<name>_only` of each table; rows alone are warnings (unpaired rows).
-
-    Raises:
-      InputError: fewer than `minimum_pairs` tuples.
-    """
-    present = tuples >= 0
-    q = int((present.sum(1) >= 2).sum())
-    if q < minimum_pairs:
-        where = "on both sides" if len(tables) == 2 else "in two tables or more"
-        fail(
-            "pairs",
-            got=f"{q} ids {where} ({'; '.join(f'{table.name} {first_ids(table.ids)}' for table in tables)})",
-            wanted=f"at least {minimum_pairs}",
-            remedy=f"Write the same id for the same item in {'both' if len(tables) == 2 else 'all'} files.",
-        )
-    warnings, counts = [], {"pairs": q}
-    for column, table in enumerate(tables):
-        rows = tuples[present[:, column] & (present.sum(1) == 1), column]
-        counts[f"{table.name}_only"] = len(rows)
-        others = " and no ".join(other.name for other in tables if other is not table)
-        if len(rows):
-            warnings.append(
-                f"{table.name}: {len(rows)} of {len(table)} ids have no {others} "
-                f"({first_ids(table.ids[rows])}); those rows are used as unpaired."
-            )
-    return Report(" x ".join(table.name for table in tables), counts, [], warnings)

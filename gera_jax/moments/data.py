@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from gera_jax.checks import fail, require, require_known
+from gera_jax.config.schema import CLIPS_DATA, defaults
 from gera_jax.data import catalog
 from gera_jax.data.formats import NpzSource, open_source
 from gera_jax.moments.files import Annotations, clip_header, read_annotations, read_clips
@@ -92,7 +93,7 @@ def build_grounding(block: Mapping[str, Any], *, recordings: Recordings | None =
     to unit length. A recording of more clips than `clips.length` is averaged down to that many equal parts.
 
     Args:
-      block: see `gera_jax.config.grounding_data`.
+      block: see `gera_jax.config.schema.CLIPS_DATA`.
       recordings: in memory, for `source="arrays"`.
 
     Raises:
@@ -102,7 +103,7 @@ def build_grounding(block: Mapping[str, Any], *, recordings: Recordings | None =
     >>> data.clips.shape, data.sentences.shape, {name: len(rows) for name, rows in data.splits.items()}
     ((300, 64, 512), (4641, 384), {'train': 200, 'val': 40, 'test': 60})
     """
-    block = {**DEFAULTS, **block}
+    block = {**defaults(CLIPS_DATA), **block}
     if block["source"] == "arrays":
         require(recordings is not None, "data.source", got='"arrays" without recordings', wanted="recordings in memory")
         raw = recordings
@@ -318,7 +319,7 @@ def load_phrases(name: str = "phrases") -> Recordings:
 def inspect_grounding(block: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Shapes from headers and annotations, without reading features: "clips" [R, T, d], "sentences" [Q, k], "train" [recordings,
     most sentences of one]."""
-    block = {**DEFAULTS, **block}
+    block = {**defaults(CLIPS_DATA), **block}
     if block["source"] != "files":
         raw = load_phrases(block["source"])
         train = np.isin(raw.recording, np.flatnonzero(raw.split == "train"))
@@ -399,13 +400,3 @@ def _fingerprints(raw: Recordings) -> dict[str, str]:
         clips.update(np.ascontiguousarray(rows).data)
     sentences.update(np.ascontiguousarray(raw.spans).data)
     return {"clips": clips.hexdigest(), "sentences": sentences.hexdigest()}
-
-
-DEFAULTS = dict(
-    source="phrases",
-    outside="error",
-    recordings=0,
-    clips=dict(path="", length=64, seconds=0.0),
-    annotations=dict(format="activitynet", train="", val="", test="", durations=""),
-    sentences=dict(train="", val="", test=""),
-)

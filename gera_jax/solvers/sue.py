@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.optimize
-import scipy.sparse
-import scipy.sparse.linalg
+import scipy  # its parts load when they are used
 
-from gera_jax.graphs import knn
 from gera_jax.solvers.linear import SharedSpace, check_pairs, directions, from_mean, mean_row, unit_rows
 from gera_jax.solvers.ridge_cca import RidgeCCA
 from gera_jax.solvers.settings import check_count, check_number
@@ -102,6 +99,8 @@ class _Spectrum:
     """Coordinates of the rows of one side on their neighbour graph, and of rows that come later."""
 
     def __init__(self, pairs: np.ndarray, unpaired: np.ndarray, name: str, options: SUE):
+        from gera_jax.graphs import knn  # only here: JAX takes most of a second to load
+
         self.mean = mean_row(pairs, unpaired)
         more = unpaired[: max(0, options.max_pool - len(pairs))]
         self.rows = np.concatenate([directions(pairs, self.mean, name), unit_rows(from_mean(more, self.mean))])
@@ -127,6 +126,8 @@ class _Spectrum:
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         if not len(rows):
             return np.empty((0, len(self.values)))
+        from gera_jax.graphs import knn
+
         rows = unit_rows(from_mean(rows, self.mean))
         near, distance = knn(rows, self.rows, k=self.k, exclude_self=False)
         own = np.maximum(distance[:, -1:].astype(np.float64), 1e-6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
+import scipy  # its parts load when they are used
 
 from gera_jax.solvers.linear import LinearHeads, check_pairs, directions, from_mean, mean_row, thin_svd, unit_rows
 from gera_jax.solvers.settings import check_count, check_dim, check_number
@@ -93,7 +93,7 @@ class WassersteinProcrustes(LinearHeads):
             for _ in range(self.rounds):
                 a, b = (rows[rng.permutation(len(rows))[: self.batch]] for rows in pool)
                 u, _, vt = thin_svd(cross)
-                left, right = linear_sum_assignment((a @ u) @ (b @ vt.T).T, maximize=True)
+                left, right = scipy.optimize.linear_sum_assignment((a @ u) @ (b @ vt.T).T, maximize=True)
                 cross = a[left].T @ b[right] / len(left) + self.pair_mass * pairs
         u, s, vt = thin_svd(cross)
         r = min(int(np.sum(s > s[0] * 1e-12)), len(s) if self.dim is None else self.dim)
@@ -118,7 +118,7 @@ class WassersteinProcrustes(LinearHeads):
         """Mean similarity of matched rows and of the known pairs under the rotation of a cross-covariance."""
         u, _, vt = thin_svd(cross)
         similarity = (sample[0] @ u) @ (sample[1] @ vt.T).T
-        matched = similarity[linear_sum_assignment(similarity, maximize=True)].mean()
+        matched = similarity[scipy.optimize.linear_sum_assignment(similarity, maximize=True)].mean()
         return float(matched + self.pair_mass * np.sum((u @ vt) * pairs))
 
 
@@ -139,7 +139,7 @@ def quadratic_assignment(a: np.ndarray, b: np.ndarray, linear: np.ndarray, *, it
     plan = np.full((n, n), 1 / n)
     for _ in range(iterations):
         inside = a @ plan @ b
-        rows, columns = linear_sum_assignment(inside + linear, maximize=True)
+        rows, columns = scipy.optimize.linear_sum_assignment(inside + linear, maximize=True)
         step = -plan
         step[rows, columns] += 1
         # the value along plan + t step is t^2 <step, a step b> + 2 t <step, inside + linear> + constant
@@ -148,7 +148,7 @@ def quadratic_assignment(a: np.ndarray, b: np.ndarray, linear: np.ndarray, *, it
             break
         size = 1.0 if curve >= 0 else min(1.0, -slope / curve)
         plan = plan + size * step
-    return linear_sum_assignment(plan, maximize=True)[1]
+    return scipy.optimize.linear_sum_assignment(plan, maximize=True)[1]
 
 
 def _k_means(rows: np.ndarray, count: int, rng: np.random.Generator, rounds: int = 10) -> np.ndarray:

@@ -41,7 +41,6 @@ class AlignmentTask:
 
     def check(self, config: ConfigDict) -> None:
         config_lib.require_fields(config.to_dict())
-        checks.require_known(config.model.init, STARTS, "model.init")
         names = config_lib.modalities(config)
         solvers = STARTS[config.model.init]
         checks.require(
@@ -67,9 +66,8 @@ class AlignmentTask:
             Preprocessor(**config.data.preprocess[side].to_dict(), name=name)
         for name, graph in config.graphs.to_dict().items():
             checks.require_known(name, names, "modality of graphs")
-            known = config_lib.graph(f"features.{name}").to_dict()
-            config_lib.require_fields(graph, known, f"graphs.{name}")
-            checks.require(graph["on"] == known["on"], f"graphs.{name}.on", got=f'"{graph["on"]}"', wanted=f'"{known["on"]}"')
+            wanted = f"features.{name}"
+            checks.require(graph["on"] == wanted, f"graphs.{name}.on", got=f'"{graph["on"]}"', wanted=f'"{wanted}"')
         draws(config)
         checks.require_known(config.evals.metric, metric_names(names), "evals.metric")
         checks.require(

@@ -8,9 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gera_jax.data import augment
 from gera_jax.models import TwoTower
 from gera_jax.ops import gather_rows, row_offset
+from gera_jax.training.noise import disturb
 from gera_jax.training.terms import Rows
 
 Array = jax.Array
@@ -76,7 +76,7 @@ def alignment_context(
 
     Args:
       batch: a shard of `gera_jax.data.Sampler`'s batch.
-      views: `noise` and `feature_dropout` of second views; see `augment.disturb`.
+      views: `noise` and `feature_dropout` of second views; see `noise.disturb`.
     """
     context: dict[str, Array] = {"logit_scale": model.logit_scale(params)}
     context.update({name: batch[name] for name in batch if name in ("groups", "mask") or name.startswith("draws.")})
@@ -158,7 +158,7 @@ class _Modality:
             rows = self.take(self.features(), block)
             if self.key is not None:
                 first = row_offset(len(rows), self.axis_name)
-                rows = augment.disturb(rows, self.stream(streams[block]), first=first, **self.views)
+                rows = disturb(rows, self.stream(streams[block]), first=first, **self.views)
             parts.append(rows)
         return self.project(jnp.concatenate(parts), VIEW_DROPOUT)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from gera_jax import checks, evaluation
 from gera_jax.data import AlignmentData
+from gera_jax.evaluation.split import scores_of, split_metrics
 from gera_jax.models import TwoTower
 
 BLOCK = 4096
@@ -35,8 +36,7 @@ def metric_names(names: Sequence[str]) -> list[str]:
     >>> metric_names(("image", "text"))[-3:]
     ['mean/R@1', 'mean/R@5', 'mean/R@10']
     """
-    eye = np.eye(2, dtype=np.float32)
-    by_pair = {pair: evaluation.retrieval_metrics(eye, eye, names=pair) for pair in itertools.combinations(names, 2)}
+    by_pair = {pair: split_metrics(np.eye(2), names=pair, full=False) for pair in itertools.combinations(names, 2)}
     found = _over_pairs(by_pair) if len(names) > 2 else by_pair[tuple(names)]
     return [name for name in found if not name.endswith("_rank")]
 
@@ -52,7 +52,7 @@ def split_rows(data: AlignmentData, split: str) -> tuple[np.ndarray, ...]:
 def alignment_metrics(
     data: AlignmentData, project: Callable[[str, np.ndarray], np.ndarray], split: str, *, full: bool = True
 ) -> dict[str, float]:
-    """Retrieval both ways, FOSCTTM and the share of neighbourhoods kept, on one split.
+    """Retrieval both ways, FOSCTTM and the share of neighbourhoods kept, on one split, by `evaluation.split`.
 
     Of three modalities each pair is measured on the items that have both, under "<a>-<b>/..."; a pair that fewer than two
     items have is left out. "mean/..." and "foscttm" are means over the pairs.
@@ -63,7 +63,9 @@ def alignment_metrics(
     """
     rows = dict(zip(data.names, split_rows(data, split), strict=True))
     z = {
-        name: np.asarray(project(name, data.features[name].take(index)), np.float32) for name, index in rows.items() if len(index)
+        name: np.asarray(project(name, _features(data, name, index, anew=full)), np.float32)
+        for name, index in rows.items()
+        if len(index)
     }
     by_pair = {}
     for a, b in itertools.combinations(range(len(data.names)), 2):
@@ -75,8 +77,7 @@ def alignment_metrics(
         seen = [np.unique(both[:, side]) for side in (a, b)]
         x, y = (z[name][np.searchsorted(rows[name], index)] for name, index in zip(names, seen, strict=True))
         groups = {f"{side}_groups": data.groups[name][index] for side, name, index in zip("xy", names, seen, strict=True)}
-        found = evaluation.retrieval_metrics(x, y, **groups, names=names)
-        by_pair[names] = found | ({"foscttm": evaluation.foscttm(x, y, **groups)} if full else {})
+        by_pair[names] = split_metrics(scores_of(x, y), **groups, names=names, full=full)
     metrics = _over_pairs(by_pair) if len(data.names) > 2 else by_pair[data.names]
     if full:
         for name in z:
@@ -85,6 +86,13 @@ def alignment_metrics(
             if k > 0:
                 metrics[f"neighbours_kept/{name}"] = evaluation.mutual_knn(raw - raw.mean(0), z[name], k=k)
     return {name: float(value) for name, value in metrics.items()}
+
+
+def _features(data: AlignmentData, name: str, rows: np.ndarray, *, anew: bool) -> np.ndarray:
+    """Prepared rows: the kept ones, or `anew` as of rows that come alone, whose last digits may differ."""
+    if not anew:
+        return data.features[name].take(rows)
+    return data.preprocessors[name](np.asarray(data.tables[name].rows[rows]))
 
 
 def _over_pairs(by_pair: Mapping[tuple[str, str], Mapping[str, float]]) -> dict[str, float]:

@@ -53,12 +53,13 @@ class Experiment:
         return self.problem.sampler.batch(step)
 
 
-def build(config: ConfigDict, *, tables: tuple | None = None, cache_dir: Path | None = None) -> Experiment:
+def build(config: ConfigDict, *, tables: tuple | None = None, data: Any = None, cache_dir: Path | None = None) -> Experiment:
     """Check a config, load its data and build the run.
 
     Args:
       config: see `gera_jax.config.base`.
       tables: the `gera_jax.data.Table`s when `data.source` is "arrays".
+      data: the task's data, already loaded, in place of what the `data` block describes.
       cache_dir: where neighbour tables are kept by the hash of what they were made from.
 
     Raises:
@@ -66,7 +67,8 @@ def build(config: ConfigDict, *, tables: tuple | None = None, cache_dir: Path | 
     """
     task = check_config(config)
     parallel = Parallel.choose(config.parallel)
-    problem = task.open(config, task.load(config, tables=tables), parallel=parallel, cache_dir=cache_dir)
+    data = task.load(config, tables=tables) if data is None else data
+    problem = task.open(config, data, parallel=parallel, cache_dir=cache_dir)
     total_steps = duration(config, examples=problem.examples, batch_size=problem.batch_size)
     steps_per_epoch = problem.sampler.steps_per_epoch
     optimizer = build_optimizer(config.optimizer.to_dict(), total_steps, steps_per_epoch=steps_per_epoch)

@@ -60,6 +60,7 @@ def train(
     workdir: str | Path | None = None,
     *,
     tables: tuple | None = None,
+    data: Any = None,
     hooks: Iterable[Hook] = (),
     cache_dir: str | Path | None = None,
 ) -> TrainResult:
@@ -69,6 +70,7 @@ def train(
       config: see `gera_jax.config.base`.
       workdir: folder of the run (config, metrics, checkpoints); None keeps everything in memory.
       tables: the `gera_jax.data.Table`s when `config.data.source` is "arrays".
+      data: the task's data, already loaded, in place of what the `data` block describes.
       hooks: called with (step, state, metrics) whenever metrics are logged.
       cache_dir: where neighbour tables are kept; default: a `cache` folder beside the run's files.
 
@@ -88,19 +90,19 @@ def train(
 
     with contextlib.ExitStack() as closing:
         closing.enter_context(processes.Watch(finish))
-        writes = workdir is not None and processes.is_first()
-        if writes:
-            closing.enter_context(files.one_writer(workdir))
-            runs.require_same_config(workdir, config)
+        owned = workdir if processes.is_first() else None  # the folder that this process writes to
+        if owned is not None:
+            closing.enter_context(files.one_writer(owned))
+            runs.require_same_config(owned, config)
         cache = Path(cache_dir) if cache_dir else workdir and workdir / "cache"
-        experiment = build(config, tables=tables, cache_dir=cache)
+        experiment = build(config, tables=tables, data=data, cache_dir=cache)
         logger.info("%s", experiment.summary)
         state = experiment.init_state()
         loop = dict(best_metric=-np.inf, best_step=0, stale=0, last_metric=-np.inf)
-        if writes:
-            runs.require_same_data(workdir, experiment)
+        if owned is not None:
+            runs.require_same_data(owned, experiment)
             checkpoints = Checkpoints(
-                workdir / runs.CHECKPOINTS,
+                owned / runs.CHECKPOINTS,
                 latest=config.checkpoint.latest,
                 best=config.checkpoint.best,
                 made_of=runs.made_of(experiment),
@@ -110,8 +112,8 @@ def train(
             if found is not None:
                 state, loop = found.state, found.loop
                 logger.info("going on at step %d of %d", found.step, experiment.total_steps)
-            runs.write_header(workdir, experiment)  # once the checkpoints are known to be of this run
-            log = JsonLinesWriter(workdir / "metrics.jsonl")
+            runs.write_header(owned, experiment)  # once the checkpoints are known to be of this run
+            log = JsonLinesWriter(owned / "metrics.jsonl")
             closing.callback(log.close)
             log.truncate(-1 if found is None else found.step)  # what came after the checkpoint will come again
         state, loop = processes.from_first(state), json.loads(processes.text_from_first(json.dumps(loop)))
@@ -222,7 +224,7 @@ class _Loop:
             self.checkpoints.save(done, self.state, self.loop)
 
     def stop(self, done: int, name: str) -> None:
-        if self.checkpoints is None:
+        if self.checkpoints is None or self.workdir is None:
             why = "the run has no workdir" if self.workdir is None else "the first process saves, and this is another"
             raise checks.RunError(f"{name}: stopped after step {done}; nothing was saved, as {why}.")
         self.save(done)

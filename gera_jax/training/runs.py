@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import logging
 from collections.abc import Mapping
@@ -17,7 +18,8 @@ from ml_collections import ConfigDict
 
 from gera_jax import checks, files
 from gera_jax import config as config_lib
-from gera_jax.training.checkpoints import newest, saved_steps
+from gera_jax.evaluation.split import cosines
+from gera_jax.training.checkpoints import newest, saved_steps, to_host
 from gera_jax.training.task import Task
 
 logger = logging.getLogger("gera_jax")
@@ -120,18 +122,99 @@ def read_header(workdir: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
-    """A finished (or interrupted) run, read from its folder: enough to project new rows without the training data."""
+class Model:
+    """A trained model: enough to project new rows without the training data.
 
-    workdir: Path
+    Args:
+      config, info: of the run; `info` is `Problem.info`, plain JSON.
+      arrays: the fitted preprocessing, `Problem.arrays`.
+      params: the best parameters, NumPy arrays.
+      step: the step that they are of, 0 = the start.
+    """
+
     config: ConfigDict
     info: dict[str, Any]
-    task: Task
-    model: Any
+    arrays: dict[str, np.ndarray]
     params: Any
     step: int
-    state: Any
-    arrays: dict[str, np.ndarray]
+
+    @classmethod
+    def of(cls, result: Any) -> Model:
+        """The best parameters of a `TrainResult`."""
+        problem = result.experiment.problem
+        params = jax.tree.map(to_host, result.params)
+        return cls(result.experiment.config, result.experiment.info, problem.arrays, params, result.best_step)
+
+    @functools.cached_property
+    def task(self) -> Task:
+        """The kind of run."""
+        from gera_jax.training import tasks
+
+        return tasks.find(self.config.task)
+
+    @functools.cached_property
+    def model(self) -> Any:
+        """The task's model."""
+        return self.task.model(self.config, self.info)
+
+    @functools.cached_property
+    def _embedder(self) -> Any:
+        return self.task.embedder(self.model, self.info, self.arrays)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the modalities."""
+        return tuple(self.info["names"])
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Of raw rows of each modality."""
+        return tuple(self.info["raw_widths"][name] for name in self.names)
+
+    @property
+    def best_step(self) -> int:
+        """The step whose parameters these are."""
+        return self.step
+
+    def transform(self, side: int, rows: np.ndarray) -> np.ndarray:
+        """Raw rows [n, d] of a modality, by its number, to unit rows [n, dim] of the joint space.
+
+        Raises:
+          RunError: they are no numbers, as the training ended in NaN.
+        """
+        z = self.embed(self.names[side], rows) if len(rows) else np.zeros((0, self.config.model.dim), np.float32)
+        if not np.isfinite(z).all():
+            raise checks.RunError(
+                f"the training ended in NaN: its rows of {self.names[side]} are no numbers. Lower optimizer.lr and train again."
+            )
+        return z
+
+    def similarity(self, x: np.ndarray, y: np.ndarray, sides: tuple[int, int] = (0, 1)) -> np.ndarray:
+        """Cosines [n, m] of raw rows of two modalities."""
+        return cosines(self.transform(sides[0], x), self.transform(sides[1], y))
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Everything as arrays for `numpy.savez`; no pickle."""
+        head = dict(config=self.config.to_dict(), info=self.info, step=self.step)
+        leaves = {f"params/{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(self.params))}
+        return {"head": np.array(json.dumps(head)), **{f"data/{key}": value for key, value in self.arrays.items()}, **leaves}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Model:
+        """The model that `to_arrays` wrote, to the last bit."""
+        head = json.loads(str(np.asarray(arrays["head"])[()]))
+        data = {key.removeprefix("data/"): np.asarray(arrays[key]) for key in arrays if key.startswith("data/")}
+        made = cls(config_lib.load(head["config"]), head["info"], data, None, head["step"])
+        abstract = jax.eval_shape(lambda: made.model.init(jax.random.key(0)))
+        leaves, tree = jax.tree.flatten(abstract)
+        found = [np.asarray(arrays[f"params/{i}"]) for i in range(len(leaves))]
+        for leaf, wanted in zip(found, leaves, strict=True):
+            same = (leaf.shape, leaf.dtype) == (wanted.shape, wanted.dtype)
+            checks.require(same, "model", got=f"parameters {leaf.dtype}{list(leaf.shape)}", wanted=str(wanted))
+        return dataclasses.replace(made, params=jax.tree.unflatten(tree, found))
+
+    def __reduce__(self) -> tuple:
+        return Model.from_arrays, (self.to_arrays(),)
 
     @property
     def best_is_start(self) -> bool:
@@ -140,7 +223,15 @@ class Run:
 
     def embed(self, name: str, rows: np.ndarray) -> np.ndarray:
         """Raw rows [n, d] of modality `name` to unit rows [n, dim] of the joint space."""
-        return self.task.embedder(self.model, self.info, self.arrays)(self.params, name, rows)
+        return self._embedder(self.params, name, rows)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run(Model):
+    """A finished (or interrupted) run, read from its folder."""
+
+    workdir: Path
+    state: Any
 
     def evaluate(self, split: str = "test", *, tables: tuple | None = None) -> dict[str, float]:
         """Metrics of the best parameters on a split of the run's data; `tables` where their source is "arrays".
@@ -197,4 +288,4 @@ def load_run(workdir: str | Path) -> Run:
     )
     if damaged:
         logger.warning("%s: the checkpoint of step %d is used, as a newer one is damaged (%s)", workdir, found.step, told)
-    return Run(workdir, config, info, task, model, found.state.best, found.loop["best_step"], found.state, arrays)
+    return Run(config, info, arrays, found.state.best, found.loop["best_step"], workdir, found.state)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gera_jax import Aligner, files
-from gera_jax.aligners.aligner import MODEL_FILE
+from gera_jax.aligners.folder import MODEL_FILE
 from gera_jax.checks import InputError, RunError
 from gera_jax.solvers.store import from_arrays
 

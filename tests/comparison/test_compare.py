@@ -14,11 +14,11 @@ import pytest
 import gera_jax
 from gera_jax import comparison, reports
 from gera_jax import config as config_lib
+from gera_jax.aligners.methods import compared as find
 from gera_jax.checks import InputError
 from gera_jax.cli import main
 from gera_jax.comparison import scoring, selection, sweep
 from gera_jax.comparison.compare import train_command
-from gera_jax.comparison.field import find
 from gera_jax.comparison.selection import Trial
 from gera_jax.comparison.task import make_task
 from gera_jax.data import Table
@@ -219,9 +219,12 @@ X, Y = np.arange(240.0).reshape(60, 4) % 17, np.arange(180.0).reshape(60, 3) % 1
         ),
         (dict(data="clipart", budget=0), "budget: got 0; wanted a whole number, at least 1."),
         (dict(data="clipart", seeds=0), "seeds: got 0; wanted a whole number, at least 1."),
-        (dict(data="clipart", split="radnom"), 'split: got "radnom"; wanted "random" or "grouped".'),
-        (dict(data="emoji3"), 'data: got "emoji3" of 3 modalities; wanted a set of two modalities.'),
-        (dict(x=X), "x, y: got one of them; wanted both, or neither and data=NAME."),
+        (dict(data="clipart", split="radnom"), 'split: got "radnom"; wanted "random" or "group".'),
+        (dict(data="emoji3"), "data: got 3 modalities; wanted a set of two modalities."),
+        (
+            dict(x=X),
+            "data: got one ndarray; wanted own embeddings as x and y, or the name of a bundled set. Bundled sets are clipart, clipart_dinov2, emoji, emoji_speech, emoji_speech_image, emoji3, molecule, molecule_large.",
+        ),
         (dict(x=X, y=Y, pairs=[(0, 0)]), "pairs: got 1 pairs; wanted at least 2 pairs."),
         (
             dict(x=X, y=Y, pairs=[(0, 0), (1, 1), (99, 2), (77, 3)]),
@@ -239,7 +242,7 @@ X, Y = np.arange(240.0).reshape(60, 4) % 17, np.arange(180.0).reshape(60, 3) % 1
         ),
         (
             dict(x=X, y=Y, pairs=[(0, 0), (0, 1), (1, 1)]),
-            "pairs: got 1 items with both rows; wanted at least 2 pairs. Rows of equal ids are pairs; or list their ids with pairs=FILE.csv.",
+            "pairs: got 1 items with both rows, of which 2 validate and 2 test; wanted at least 2 to validate, 2 to test and 2 to train on. Give more pairs, or other val and test.",
         ),
         (
             dict(x=X, y=Y, x_unpaired=X[:2].copy()),
@@ -251,7 +254,7 @@ X, Y = np.arange(240.0).reshape(60, 4) % 17, np.arange(180.0).reshape(60, 3) % 1
         ),
         (
             dict(x=X[:5], y=Y[:5]),
-            "pairs: got 5 pairs of which 2 validate and 2 test; wanted at least 2 to validate, 2 to test and 2 to train on. Give more pairs, or other val and test.",
+            "pairs: got 5 items with both rows, of which 2 validate and 2 test; wanted at least 2 to validate, 2 to test and 2 to train on. Give more pairs, or other val and test.",
         ),
     ],
 )
@@ -281,7 +284,7 @@ def test_a_trained_winner_keeps_the_split_that_chose_it():
     for method, task in (("gera", grouped), ("gera", plain), ("ridge_cca", grouped)):
         found = SimpleNamespace(recommended=method, counts=(20,), at=lambda *_: [SimpleNamespace(setting={})])
         words[method, task.split_flags] = train_command(task, found)
-    flags = "--split grouped --group-key stem"
+    flags = "--split group --group-key stem"
     assert words["gera", flags] == f"gera-jax fit --method gera --data clipart {flags} --output winner"
     assert flags not in words["gera", ""] and flags not in words["ridge_cca", flags]
 
@@ -302,7 +305,7 @@ def test_several_captions_of_an_item_stay_on_one_side():
     task = make_task(x=rng.normal(size=(40, 5)), y=rng.normal(size=(80, 4)), pairs=pairs)
     data = task.data(0, 0)
     assert task.counts((), range(5))[-1] == 52
-    assert task.block["captions"] and len(data.pairs) == 2 * (40 - 4 - 10)
+    assert task.pairs.captions and len(data.pairs) == 2 * (40 - 4 - 10)
     held = set(data.test[:, 0].tolist())
     assert len(data.test) == 2 * len(held) and not held & set(data.pairs[:, 0].tolist())
 
@@ -337,7 +340,7 @@ def test_the_commands_name_files_with_spaces_and_everything_that_was_asked(tmp_p
     assert make_task(x=X, y=Y, pairs=[(i, i) for i in range(50)]).flags == "--x X.npy --y Y.npy --pairs PAIRS.csv"
     assert (
         make_task("clipart", split="grouped").options
-        == "--split grouped --group-key stem --unpaired independent --val 300 --test 500"
+        == "--split group --group-key stem --unpaired independent --val 300 --test 500"
     )
 
 

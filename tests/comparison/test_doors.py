@@ -12,10 +12,10 @@ import pytest
 import gera_jax
 from gera_jax import config as config_lib
 from gera_jax import training
+from gera_jax.aligners.methods import compared as find
 from gera_jax.checks import InputError
 from gera_jax.cli import main
 from gera_jax.comparison import sweep
-from gera_jax.comparison.field import find
 from gera_jax.comparison.task import make_task
 from gera_jax.data import build_data
 from gera_jax.training import tasks
@@ -124,7 +124,7 @@ def test_ids_that_cannot_pair_are_refused(given, words):
 
 def test_rows_of_a_frame_and_of_unpaired_arrays_without_ids():
     task = make_task(x=X, y=Y, x_unpaired=X[:4] + 10)
-    assert overview(task.data(20, 0))["paired_by"] == "position" and len(task.tables[0]) == 64
+    assert overview(task.data(20, 0))["paired_by"] == "position" and len(task.pairs.tables[0]) == 64
     import pandas
 
     frame = pandas.DataFrame(dict(name=IDS[ORDER], vector=Y[ORDER].tolist()))

@@ -170,7 +170,7 @@ def test_files_give_what_tables_in_memory_give(tmp_path):
 
 @pytest.mark.parametrize("act", [build_data, inspect_data])
 def test_headers_show_that_a_split_leaves_nothing(tmp_path, act):
-    with pytest.raises(InputError, match=r"data.split: got val=300 and test=500 of 8\d paired rows; wanted val \+ test below 8"):
+    with pytest.raises(InputError, match=r"split: got val=300 and test=500 of 8\d paired items; wanted val \+ test below 8"):
         act({**files(tmp_path), "split": dict(val=300, test=500)})
 
 
@@ -282,5 +282,7 @@ def test_errors_of_the_tables():
         build_data(dict(source="arrays"))
     with pytest.raises(InputError, match="a path of x only"):
         build_data(dict(source="clipart", test=dict(x=dict(path="a.npy"))))
-    with pytest.raises(InputError, match="pairs: got 5000; wanted at most 2109: there are 3012 rows, and 903 validate and test"):
+    with pytest.raises(
+        InputError, match="pairs: got 5000; wanted at most 2212: there are 3012 pairs, of which 300 validate and 500 test"
+    ):
         inspect_data(dict(source="clipart", pairs=5000))

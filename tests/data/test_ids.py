@@ -10,7 +10,8 @@ import pytest
 from gera_jax.checks import InputError
 from gera_jax.data.formats.base import ROW_NUMBERS, like_an_id
 from gera_jax.data.ids import check_ids
-from gera_jax.data.tables import Table, join, load_table, outer_join
+from gera_jax.data.pairs import Pairs
+from gera_jax.data.tables import Table, load_table
 
 ROWS = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
 IDS = [f"img_{i}" for i in (4, 2, 5, 0, 1, 3)]
@@ -167,24 +168,24 @@ def numbered(n, name):
 
 def test_rows_are_paired_by_position_only_where_no_table_has_ids():
     x, y = numbered(5, "image"), numbered(5, "text")
-    assert x.numbered and join(x, y).pairs.tolist() == [[i, i] for i in range(5)]
+    assert x.numbered and Pairs.from_tables((x, y)).rows.tolist() == [[i, i] for i in range(5)]
     with pytest.raises(InputError, match="ids: got image of 5 rows and text of 4 rows, all without ids.*--pairs"):
-        join(x, numbered(4, "text"))
+        Pairs.from_tables((x, numbered(4, "text")))
     for other in (Table(ROWS[:5], IDS[:5], "text"), Table(ROWS[:5], [4, 3, 2, 1, 0], "text")):
         with pytest.raises(
             InputError,
             match=r"ids: got image without ids, text with ids \(first: .*; wanted ids in all tables or in none.*--y-ids.*--pairs",
         ):
-            join(x, other)
+            Pairs.from_tables((x, other))
     with pytest.raises(InputError, match="text of 4 rows"):
-        outer_join((x, numbered(4, "text"), numbered(5, "speech")))
+        Pairs.from_tables((x, numbered(4, "text"), numbered(5, "speech")))
 
 
 def test_rows_that_were_left_out_keep_their_place():
     x, y = numbered(5, "image").without([1, 4]), numbered(5, "text")
-    assert x.numbered and join(x, y).pairs.tolist() == [[0, 0], [1, 2], [2, 3]]
+    assert x.numbered and Pairs.from_tables((x, y)).rows.tolist() == [[0, 0], [1, 2], [2, 3]]
     with pytest.raises(InputError, match="image of 5 rows and text of 3 rows"):
-        join(x, numbered(3, "text"))
+        Pairs.from_tables((x, numbered(3, "text")))
 
 
 @pytest.mark.parametrize(
@@ -278,6 +279,6 @@ def test_what_has_no_order_or_loses_a_letter_is_no_list_of_ids(ids):
 
 
 def test_accents_written_in_two_ways_are_told():
-    x, y = Table(ROWS[:2], ["caf\u00e9", "x"]), Table(ROWS[:2], ["cafe\u0301", "y"])
+    x, y = Table(ROWS[:2], ["caf\u00e9", "x"]), Table(ROWS[:2], ["cafe\u0301", "y"], "text")
     with pytest.raises(InputError, match="in one form of Unicode 1 would meet"):
-        join(x, y)
+        Pairs.from_tables((x, y))

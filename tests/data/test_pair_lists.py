@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from gera_jax.checks import InputError
-from gera_jax.data.pair_lists import add_unpaired, read_pairs, tables_with_pairs
-from gera_jax.data.tables import Table, join
+from gera_jax.data import Pairs, load_pairs
+from gera_jax.data.pair_lists import link, read_pairs
+from gera_jax.data.tables import Table
 
 
 def tables(x_ids, y_ids):
@@ -18,9 +20,11 @@ def tables(x_ids, y_ids):
 
 
 def joined(x, y, pairs):
-    made = tables_with_pairs(x, y, read_pairs(pairs))
-    found = join(made.x, made.y, captions=True).pairs
-    return sorted((str(x.ids[i]), str(y.ids[j])) for i, j in found), made
+    linked = link(x, y, read_pairs(pairs))
+    made = Pairs.from_tables((x, y), linked[:2])
+    return sorted((str(x.ids[i]), str(y.ids[j])) for i, j in made.rows), SimpleNamespace(
+        captions=made.captions, implied=linked.implied
+    )
 
 
 @pytest.mark.parametrize(
@@ -155,18 +159,18 @@ def slow_items(pairs):
 
 def test_pairs_name_row_numbers_of_tables_without_ids():
     x, y = (Table(np.random.default_rng(0).normal(size=(n, 3)), None, name) for n, name in ((5, "image"), (4, "text")))
-    made = tables_with_pairs(x, y, read_pairs([(0, 3), (4, 1)]))
-    assert join(made.x, made.y).pairs.tolist() == [[0, 3], [4, 1]] and not made.x.numbered
+    made = load_pairs(x, y, pairs=[(0, 3), (4, 1)])
+    assert made.rows.tolist() == [[0, 3], [4, 1]] and made.paired_by == "list" and made.tables[0] is x
     with pytest.raises(InputError, match="1 ids that text does not have .first: 4.*row numbers"):
-        tables_with_pairs(x, y, read_pairs([(0, 3), (4, 4)]))
+        load_pairs(x, y, pairs=[(0, 3), (4, 4)])
 
 
 def test_unpaired_rows_beside_tables_without_ids():
     rng = np.random.default_rng(0)
     x, y = (Table(rng.normal(size=(5, 3)), None, name) for name in ("image", "text"))
-    more = add_unpaired(x, Table(rng.normal(size=(2, 3)), None, "extra"), range(5))
-    assert join(more, y).pairs.tolist() == [[i, i] for i in range(5)]
-    assert len(more) == 7 and join(more, y).x_only.tolist() == [5, 6]
+    made = load_pairs(x, y, x_unpaired=Table(rng.normal(size=(2, 3)), None, "extra"))
+    assert made.rows.tolist() == [[i, i] for i in range(5)] and made.paired_by == "position"
+    assert len(made.tables[0]) == 7 and made.unpaired[0].tolist() == [5, 6]
 
 
 def test_a_parquet_list(tmp_path):
@@ -182,8 +186,8 @@ def test_columns_the_other_way_round_are_told(tmp_path):
     x, y = Table(np.eye(3), ["a", "b", "c"], "image"), Table(np.eye(3), ["1", "2", "3"], "text")
     pairs = [("a", "2"), ("b", "1")]
     with pytest.raises(InputError, match="ids of text before those of image.*Exchange the two columns"):
-        tables_with_pairs(x, y, read_pairs([pair[::-1] for pair in pairs]))
-    assert tables_with_pairs(x, y, read_pairs(pairs)).x.ids.tolist() == ["a = 2", "b = 1", "image: c"]
+        link(x, y, read_pairs([pair[::-1] for pair in pairs]))
+    assert link(x, y, read_pairs(pairs)).x.tolist() == ["a = 2", "b = 1", "image: c"]
 
 
 @pytest.mark.parametrize("text", ['a;1\n"b";2\n', '"a";1\nb;2\n', "a\t1\nb\t2\n", 'a,"1"\nb,2\n'])

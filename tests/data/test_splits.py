@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from gera_jax.checks import InputError
-from gera_jax.data import nested_order, split_by_group, split_by_ids, split_by_ratio
-from gera_jax.data.splits import read_ids
+from gera_jax.data.splits import nested_order, read_ids, split_at_random, split_by_group, split_by_ids
 
 GROUPS = np.random.default_rng(0).integers(0, 40, 300)
 
@@ -23,8 +22,8 @@ def leaks(split, groups):
 @pytest.mark.parametrize(
     "split",
     [
-        split_by_ratio(300, val=30, test=50),
-        split_by_ratio(300, val=0.1, test=0.25),
+        split_at_random(300, val=30, test=50),
+        split_at_random(300, val=0.1, test=0.25),
         split_by_group(GROUPS, val=30, test=50),
         split_by_ids(np.arange(300), val_ids=range(30), test_ids=range(30, 80)),
     ],
@@ -36,14 +35,14 @@ def test_parts_are_disjoint_sorted_and_complete(split):
 
 
 def test_sizes():
-    assert [len(part) for part in split_by_ratio(300, val=0.1, test=50)] == [220, 30, 50]
+    assert [len(part) for part in split_at_random(300, val=0.1, test=50)] == [220, 30, 50]
     train, val, test = split_by_group(GROUPS, val=30, test=50)
     assert 22 <= len(val) <= 30 and 42 <= len(test) <= 50 and len(train) >= 220
 
 
 def test_pure_function_of_the_seed():
     for split in (
-        lambda s: split_by_ratio(300, val=30, test=50, seed=s),
+        lambda s: split_at_random(300, val=30, test=50, seed=s),
         lambda s: split_by_group(GROUPS, val=30, test=50, seed=s),
     ):
         for a, b in zip(split(3), split(3), strict=True):
@@ -52,13 +51,13 @@ def test_pure_function_of_the_seed():
 
 
 def test_the_test_part_does_not_depend_on_the_size_of_validation():
-    np.testing.assert_array_equal(split_by_ratio(300, val=10, test=50).test, split_by_ratio(300, val=90, test=50).test)
+    np.testing.assert_array_equal(split_at_random(300, val=10, test=50).test, split_at_random(300, val=90, test=50).test)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_groups_do_not_leak(seed):
     assert not leaks(split_by_group(GROUPS, val=30, test=50, seed=seed), GROUPS)
-    assert leaks(split_by_ratio(300, val=30, test=50, seed=seed), GROUPS)  # the companion that must fail
+    assert leaks(split_at_random(300, val=30, test=50, seed=seed), GROUPS)  # the companion that must fail
 
 
 def test_split_by_ids_takes_strings_and_numbers_alike():
@@ -91,9 +90,9 @@ def test_read_ids(tmp_path):
 @pytest.mark.parametrize(
     ("act", "words"),
     [
-        (lambda: split_by_ratio(100, val=50, test=50), "val=50 and test=50 of 100 paired rows; wanted val \\+ test below 100"),
-        (lambda: split_by_ratio(100, val=-1, test=0), "val: got -1"),
-        (lambda: split_by_ratio(100, val=1.5, test=0), "a share below 1"),
+        (lambda: split_at_random(100, val=50, test=50), "val=50 and test=50 of 100 paired items; wanted val \\+ test below 100"),
+        (lambda: split_at_random(100, val=-1, test=0), "val: got -1"),
+        (lambda: split_at_random(100, val=1.5, test=0), "a share below 1"),
         (lambda: split_by_group(np.zeros(100), val=10, test=10), "the smallest of 1 groups has 100"),
         (lambda: split_by_ids(np.arange(3), val_ids=[1], test_ids=[1]), "1 ids in both"),
         (lambda: split_by_ids(np.arange(3), val_ids=["z"], test_ids=[]), "none of which is an item's"),

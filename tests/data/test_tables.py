@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from gera_jax.checks import InputError
-from gera_jax.data.tables import Table, choose_layer, first_ids, inspect_table, join, load_table, number_items
+from gera_jax.data.items import number_items
+from gera_jax.data.pairs import Pairs
+from gera_jax.data.tables import Table, choose_layer, first_ids, inspect_table, load_table
 
 
 def rows(n, d=3, dtype=np.float32):
@@ -126,13 +128,12 @@ def test_join_is_by_id_in_any_order_and_number(kind):
     rng = np.random.default_rng(1)
     x_ids = [kind(i) for i in rng.permutation(40)[:30]]
     y_ids = [kind(i) for i in rng.permutation(40)[:20]]
-    joined = join(Table(rows(30), x_ids, "x"), Table(rows(20, 5), y_ids, "y"))
+    joined = Pairs.from_tables((Table(rows(30), x_ids, "x"), Table(rows(20, 5), y_ids, "y")))
     pairs, x_only, y_only = slow_join(x_ids, y_ids)
-    assert joined.pairs.tolist() == pairs
-    assert joined.x_only.tolist() == x_only
-    assert joined.y_only.tolist() == y_only
+    assert joined.rows.tolist() == pairs
+    assert [rows.tolist() for rows in joined.unpaired] == [x_only, y_only]
     # the companion that must fail: pairing by position
-    assert joined.pairs[:, 0].tolist() != joined.pairs[:, 1].tolist()
+    assert joined.rows[:, 0].tolist() != joined.rows[:, 1].tolist()
 
 
 @pytest.mark.parametrize("big", [0, 2**60, 2**64 - 3])
@@ -140,20 +141,20 @@ def test_signed_and_unsigned_numbers_are_not_rounded(big):
     x = Table(rows(2), np.array([big + 1, big + 2], np.uint64), "x")
     y = Table(rows(2), np.array([big + 2, 5] if big < 2**63 else [2, 1], np.int64), "y")
     if big < 2**63:
-        assert join(x, y).pairs.tolist() == [[1, 0]]
-    assert number_items((x, y))[1].astype(str)[-1] == str(max(big + 2, 5))  # not "2.0": splits compare ids as words
+        assert Pairs.from_tables((x, y)).rows.tolist() == [[1, 0]]
+    assert number_items((x.ids, y.ids))[1].astype(str)[-1] == str(max(big + 2, 5))  # not "2.0": splits compare ids as words
 
 
 def test_join_with_many_captions():
     x_ids, y_ids = ["a", "b", "a", "z"], ["b", "a", "c", "a", "b"]
-    joined = join(Table(rows(4), x_ids, "x"), Table(rows(5), y_ids, "y"), captions=True)
-    assert (joined.pairs.tolist(), joined.x_only.tolist(), joined.y_only.tolist()) == slow_join(x_ids, y_ids)
+    joined = Pairs.from_tables((Table(rows(4), x_ids, "x"), Table(rows(5), y_ids, "y")), captions=True)
+    assert (joined.rows.tolist(), *(rows.tolist() for rows in joined.unpaired)) == slow_join(x_ids, y_ids)
 
 
 @pytest.mark.parametrize(
     ("x_ids", "y_ids", "hint"),
     [
-        (["a", "b"], ["c"], r"; table first: c\); wanted at least 1. Write the same id"),
+        (["a", "b"], ["c"], r"; text first: c\); wanted at least 1. Write the same id"),
         (["img/a.png", "img/b.png"], ["a.txt"], "without folders and endings 1 would meet"),
         (["A", "B"], ["b", "a"], "in small letters 2 would meet"),
         (["007", "008"], ["7", "x"], "without leading zeros 1 would meet"),
@@ -161,22 +162,22 @@ def test_join_with_many_captions():
 )
 def test_join_without_a_common_id_is_refused(x_ids, y_ids, hint):
     with pytest.raises(InputError, match=f"pairs: got 0 ids on both sides .table first: .*{hint}.*--pairs"):
-        join(Table(rows(len(x_ids)), x_ids), Table(rows(len(y_ids)), y_ids))
+        Pairs.from_tables((Table(rows(len(x_ids)), x_ids), Table(rows(len(y_ids)), y_ids, "text")))
 
 
 def test_join_refuses_repeats_and_two_kinds():
     x, y = Table(rows(3), ["a", "b", "a"], "image"), Table(rows(2), ["a", "b"], "text")
-    with pytest.raises(InputError, match=r"image ids: got 1 repeated rows \(first: a\).*data.captions=True"):
-        join(x, y)
+    with pytest.raises(InputError, match=r"image ids: got 1 repeated rows \(first: a\).*--captions; data.captions=True"):
+        Pairs.from_tables((x, y))
     with pytest.raises(
         InputError,
         match=r"ids: got image strings .first: a, b, a., text numbers .first: 0, 1.; 0 would meet as strings; wanted one kind on both",
     ):
-        join(x, Table(rows(2), [0, 1], "text"))
-    with pytest.raises(
-        InputError, match="ids: got table strings .*, table numbers .*; 2 would meet as strings; .*ids.astype"
-    ):  # two tables of one name
-        join(Table(rows(2), ["0", "1"]), Table(rows(2), [0, 1]))
+        Pairs.from_tables((x, Table(rows(2), [0, 1], "text")))
+    with pytest.raises(InputError, match="ids: got table strings .*, text numbers .*; 2 would meet as strings; .*ids.astype"):
+        Pairs.from_tables((Table(rows(2), ["0", "1"]), Table(rows(2), [0, 1], "text")))
+    with pytest.raises(InputError, match='got "table" twice; wanted two names'):
+        Pairs.from_tables((Table(rows(2)), Table(rows(2))))
 
 
 def test_whole_numbers_in_a_file_are_refused_by_the_header(tmp_path):

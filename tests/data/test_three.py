@@ -8,7 +8,8 @@ import pytest
 from gera_jax import config as config_lib
 from gera_jax.checks import InputError
 from gera_jax.data import Sampler, Table, build_data, inspect_data
-from gera_jax.data.tables import outer_join
+from gera_jax.data.items import number_items, outer_join
+from gera_jax.data.pairs import Pairs
 
 N, NAMES = 90, ("image", "text", "speech")
 SPLIT = dict(val=10, test=20)
@@ -40,7 +41,7 @@ def slow_join(tables):
 
 
 def test_the_join_is_by_id_over_all_tables():
-    found = outer_join(three())
+    found = outer_join(number_items([table.ids for table in three()])[0])
     assert set(map(tuple, found.tolist())) == slow_join(three()) and len(found) == N + 12
     assert set(map(tuple, found.tolist())) != slow_join(three(seed=1))
 
@@ -50,12 +51,13 @@ def test_many_rows_of_an_item_meet_each_other():
         Table(np.ones((len(ids), 2)), ids, name)
         for name, ids in (("a", ["p", "p", "q"]), ("b", ["q", "p", "p"]), ("c", ["p", "r"]))
     )
-    found = outer_join((a, b, c), captions=True).tolist()
+    made = Pairs.from_tables((a, b, c), captions=True)
+    found = [*made.rows.tolist(), *([-1, -1, row] for row in made.unpaired[2])]
     assert sorted(found) == sorted([[0, 1, 0], [0, 2, 0], [1, 1, 0], [1, 2, 0], [2, 0, -1], [-1, -1, 1]])
     with pytest.raises(InputError, match="a ids: got 1 repeated rows"):
-        outer_join((a, b, c))
+        Pairs.from_tables((a, b, c))
     with pytest.raises(InputError, match="ids: got a strings .*, c numbers .*, b strings .*; wanted one kind in all tables"):
-        outer_join((a.subset([0, 2]), Table(np.ones((1, 2)), [3], "c"), b.subset([0, 1])))
+        Pairs.from_tables((a.subset([0, 2]), Table(np.ones((1, 2)), [3], "c"), b.subset([0, 1])))
 
 
 @pytest.mark.parametrize("mode", ["independent", "same_set", "none"])

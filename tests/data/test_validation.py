@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from gera_jax.checks import InputError
-from gera_jax.data.tables import Join, Table, join, load_table
-from gera_jax.data.validation import validate_join, validate_table
+from gera_jax.data.pairs import Pairs
+from gera_jax.data.tables import Table, load_table
+from gera_jax.data.validation import validate_table
 
 
 def good(n=12, d=4, dtype=np.float32):
@@ -108,21 +109,19 @@ def test_blocks_without_rows_would_check_nothing(block_rows):
         validate_table(table(good() * np.nan), block_rows=block_rows)
 
 
-def test_join_report():
-    x, y = table(good(5)), Table(good(3, 7), ["id4", "other", "id0"], "text")
-    report = validate_join(x, y, join(x, y))
-    assert report.counts == {"pairs": 2, "image_only": 3, "text_only": 1}
-    assert report.warnings == [
-        "image: 3 of 5 ids have no text (first: id1, id2, id3); those rows are used as unpaired.",
-        "text: 1 of 3 ids have no image (first: other); those rows are used as unpaired.",
-    ]
+def test_rows_without_a_partner_are_told():
+    found = Pairs.from_tables((table(good(5)), Table(good(3, 7), ["id4", "other", "id0"], "text")))
+    assert len(found) == 2 and [len(rows) for rows in found.unpaired] == [3, 1]
+    assert found.warnings == (
+        "image: 3 of 5 rows have no text (first: id1, id2, id3); those rows are used as unpaired.",
+        "text: 1 of 3 rows have no image (first: other); those rows are used as unpaired.",
+    )
 
 
-def test_join_without_pairs():
-    x, y = table(good(5)), Table(good(2), ["a.png", "b.png"], "text")
+def test_tables_without_pairs():
     words = r"pairs: got 0 ids on both sides \(image first: id0, id1, id2, ...; text first: a.png, b.png\); wanted at least 1"
     with pytest.raises(InputError, match=words + ". Write the same id"):
-        validate_join(x, y, Join(np.zeros((0, 2), np.int64), np.arange(5), np.arange(2)))
+        Pairs.from_tables((table(good(5)), Table(good(2), ["a.png", "b.png"], "text")))
 
 
 def test_a_memory_mapped_table_is_never_loaded(tmp_path):

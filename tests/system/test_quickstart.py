@@ -4,6 +4,7 @@ import shlex
 
 import pytest
 
+import gera_jax
 from gera_jax import comparison
 from gera_jax.checks import InputError
 from gera_jax.cli import main
@@ -19,7 +20,7 @@ def test_quickstart_ends_with_a_page_and_commands_that_work(tmp_path, capsys):
     assert "6 cells, about" in shown.err and "6/6 cells" in shown.err
     assert shown.out.splitlines()[-1] == f"Report: {out}/report.html"
     found = comparison.Comparison.from_dict(read_json(out / "results.json"))
-    assert tuple(found.labels) == presets.SMOKE["methods"] and found.recommended == "auto"
+    assert tuple(found.labels) == presets.PRESETS["smoke"]["methods"] and found.recommended == "auto"
     page = (out / "report.html").read_text()
     assert "http://" not in page.replace("http://www.w3.org", "") and page.count("<figure") == 2
     sample = found.at("auto", 100)[0].examples
@@ -30,24 +31,21 @@ def test_quickstart_ends_with_a_page_and_commands_that_work(tmp_path, capsys):
 
 
 def test_presets_name_methods_there_are():
-    for preset in (presets.QUICKSTART, presets.SMOKE, presets.QUICK):
-        assert set(preset["methods"]) <= set(comparison.methods()) and preset["methods"][0] == "auto"
+    for preset in presets.PRESETS.values():
+        names = preset.get("methods", ("auto",))
+        assert set(names) <= set(comparison.methods()) and names[0] == "auto"
 
 
-def test_quick_takes_what_is_not_given(tmp_path, capsys, monkeypatch):
-    asked = {}
-    monkeypatch.setattr("gera_jax.comparison.compare.run_compare", lambda task, **options: asked.update(options))
-    for words in (["--quick"], ["--quick", "--seeds", "2", "--methods", "asif"], []):
-        with pytest.raises(AttributeError):  # there is nothing to report
-            main(["compare", "--data", "emoji", *words])
-        if not words:
-            assert (asked["seeds"], asked["budget"], asked["counts"], asked["preset"]) == (5, 4, (), False)
-        elif len(words) == 1:
-            assert (asked["seeds"], asked["budget"], asked["counts"], asked["preset"]) == (3, 2, (20, 100, 500), True)
-            assert asked["methods"] == presets.QUICK["methods"]
-        else:
-            assert asked["seeds"] == 2 and list(asked["methods"]) == ["asif"] and asked["preset"] is False
-    from gera_jax import compare
-
-    with pytest.raises(InputError, match="config: got a config and quick"):
-        compare(config="configs/comparisons/gera_best.py", quick=True)
+def test_a_preset_gives_what_is_not_given(monkeypatch):
+    asked = []
+    monkeypatch.setattr("gera_jax.comparison.compare.run_compare", lambda task, **options: asked.append(options))
+    gera_jax.compare("emoji", preset="quick")
+    gera_jax.compare("emoji", preset="quick", seeds=2, methods=["asif"], counts=(30,))
+    gera_jax.compare("emoji")
+    quick, mixed, plain = asked
+    assert (quick["seeds"], quick["budget"], quick["counts"], quick["preset"]) == (3, 2, (20, 100, 500), "quick")
+    assert quick["methods"] == presets.PRESETS["quick"]["methods"]
+    assert (mixed["seeds"], mixed["budget"], mixed["counts"], mixed["methods"]) == (2, 2, (30,), ["asif"])
+    assert (plain["seeds"], plain["budget"], plain["counts"], plain["methods"]) == (5, 4, (), ())
+    with pytest.raises(InputError, match='preset: got "quik"; wanted a known name. Did you mean "quick"'):
+        gera_jax.compare("emoji", preset="quik")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import difflib
 import math
@@ -42,7 +43,7 @@ ID_WORDS = re.compile(
 )
 
 
-class Source:
+class Source(abc.ABC):
     """One open file or folder: arrays by name, of which one has the rows and perhaps another the ids.
 
     A reader gives `headers`, `array` and, where it knows more, `id_names`, `ids` and `meta`; the rules are here.
@@ -51,16 +52,17 @@ class Source:
     def __init__(self, path: Path):
         self.path = path
 
+    @abc.abstractmethod
     def headers(self) -> Mapping[str, Header]:
         """Shape and dtype of each array, without reading it."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def array(self, name: str) -> np.ndarray:
         """One array, read or memory-mapped."""
-        raise NotImplementedError
 
     def check(self, name: str) -> None:
         """Raise `InputError` where the file cannot hold what the header says of an array."""
+        del name
 
     def id_names(self, key: str) -> list[str]:
         """Names of what may hold the ids of `key`."""
@@ -80,6 +82,10 @@ class Source:
     def inspect(self, key: str) -> Header:
         self.check(key)
         return self.headers()[key]
+
+    def labels(self, key: str, ids_key: str) -> tuple[Any, list[dict[str, Any]] | None]:
+        """Ids and meta of the rows of `key`, without the rows."""
+        return self.find_ids(key, ids_key, self.inspect(key)[0][0]), self.meta(key)
 
     def read(self, key: str, ids_key: str) -> Loaded:
         rows = self.array(key)

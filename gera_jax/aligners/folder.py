@@ -1,0 +1,176 @@
+"""The one folder of a model: what `Aligner.save`, `fit` and `train` write, and what `load`, `evaluate` and `embed` read.
+
+A model lies in aligner.npz, whole or absent and with a digest. A folder in which a training ran holds the run's own files too
+(config.json, run.json, checkpoints), by which the same call goes on; one without aligner.npz is read by its best checkpoint.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gera_jax import checks, files
+from gera_jax._version import __version__
+from gera_jax.aligners.kinds import path_of
+from gera_jax.data import Pairs, load_pairs
+from gera_jax.solvers.store import from_arrays, to_arrays
+
+if TYPE_CHECKING:
+    pass
+
+MODEL_FILE, FORM = "aligner.npz", 3  # the file of a saved model, and the number of its layout
+RUN_FILE = "run.json"
+HELD = {MODEL_FILE: "a model", RUN_FILE: "a model", "results.json": "a comparison", "cells.jsonl": "a comparison"}
+ROOMS = ("gera_jax.solvers", "gera_jax.aligners", "gera_jax.training.runs", "gera_jax.data.preprocessing")
+
+
+def require_free(folder: Path, *, but: str = "", name: str = "folder", remedy: str = "Choose another one.") -> None:
+    """Refuse a folder that holds a model or a comparison; `but` is a file that may be there."""
+    checks.require(folder.is_dir() or not folder.exists(), name, got=f"{folder}, which is a file", wanted="a folder")
+    held = [words for name, words in HELD.items() if name != but and (folder / name).exists()]
+    if but and (folder / but).exists() and held == [HELD[MODEL_FILE]]:
+        return  # the model at the end of the run that is there
+    told = held[0] if held else ""
+    checks.require(not held, name, got=f"{folder}, which holds {told}", wanted="an empty folder", remedy=remedy)
+
+
+def write(folder: Path, stored: Mapping[str, Any], model: Any) -> Path:
+    """Write the file of a model; the folder is made where it is not there."""
+    guest = _guest(model)
+    content = dict(stored, form=FORM, version=__version__, guest=guest, model=model)
+    arrays = to_arrays(content, (*ROOMS, *([guest.partition(":")[0]] if guest else [])))
+    with checks.disk_room(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        files.save_npz(folder / MODEL_FILE, arrays)
+    return folder / MODEL_FILE
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """What `write` wrote.
+
+    A method from outside of gera_jax is imported by the name that stands in the file: read only folders that you trust.
+
+    Raises:
+      InputError: the file is damaged or of another version.
+    """
+    path = folder / MODEL_FILE
+    arrays = files.load_npz(path)
+    guests = [part["text"] for part in [_peek(arrays)] if part["text"]]
+    stored = from_arrays(arrays, (*ROOMS, *(name.partition(":")[0] for name in guests)))
+    checks.require(
+        isinstance(stored, dict) and stored.get("form") == FORM,
+        str(path),
+        got="a model of another version",
+        wanted="one of this version of gera_jax",
+        remedy="Fit it again, or use the version that saved it.",
+    )
+    return stored
+
+
+def _guest(model: Any) -> str:
+    """ "module:Class" of a fitted object from outside of gera_jax, or "".
+
+    Raises:
+      InputError: no other process could import its class.
+    """
+    held = getattr(model, "model", None)
+    if held is None or type(held).__module__.startswith("gera_jax."):
+        return ""
+    path = path_of(held)
+    checks.require(
+        bool(path),
+        "Aligner.save",
+        got=f"a {type(held).__qualname__}, whose class no other process can import",
+        wanted="a class at the top of a module",
+        remedy="Move it to a file of its own and import it from there.",
+    )
+    return path
+
+
+def _peek(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """The name of the guest's class, before anything is built."""
+    import json
+
+    try:
+        text = json.loads(str(np.asarray(arrays["tree"])[()]))["dict"]["guest"]
+    except (LookupError, TypeError, ValueError, RecursionError):  # then `from_arrays` says what is wrong
+        text = ""
+    return dict(text=text if isinstance(text, str) else "")
+
+
+def record(test: Pairs) -> dict[str, Any]:
+    """What is stored of held-out pairs, so that `evaluate` finds them again: the words that name the data, and row numbers."""
+    return dict(source=list(test.source), fingerprints=list(test.fingerprints), rows=test.rows, paired_by=test.paired_by)
+
+
+def held_out(stored: Mapping[str, Any], folder: Path) -> Pairs:
+    """The pairs of a `record`, from the files that it names.
+
+    Raises:
+      InputError: they were arrays in memory, or the files are not there or hold other rows.
+    """
+    advice = f"Give the rows: gera-jax evaluate --workdir {folder} --x X.npy --y Y.npy"
+    with checks.refusing("data", got=" ".join(stored["source"]), wanted="the files that the model was fitted on", remedy=advice):
+        try:
+            pairs = load_pairs(**keywords(stored["source"]))
+        except checks.InputError as error:
+            raise ValueError(str(error)) from error
+    checks.require(
+        list(pairs.fingerprints) == list(stored["fingerprints"]),
+        "data",
+        got=f"other rows than {folder} was fitted on",
+        wanted="the same: another split might hold rows that were trained on",
+        remedy=f"Put the old data back. {advice}",
+    )
+    return dataclasses.replace(pairs, rows=np.asarray(stored["rows"]), unpaired=tuple(rows[:0] for rows in pairs.unpaired))
+
+
+def keywords(words: Any) -> dict[str, Any]:
+    """Arguments of `load_pairs` from the words of a command line.
+
+    >>> keywords(["--x", "a.npy", "--x-ids", "id", "--captions"]), keywords(["--data", "emoji"])
+    ({'x': 'a.npy', 'x_ids': 'id', 'captions': True}, {'x': 'emoji'})
+    """
+    found: dict[str, Any] = {}
+    words = list(words)
+    while words:
+        name = words.pop(0).removeprefix("--").replace("-", "_")
+        found["x" if name == "data" else name] = words.pop(0) if words and not words[0].startswith("--") else True
+    return found
+
+
+def evaluate(folder: str | Path, *, split: str = "test", **own: Any) -> Mapping[str, float]:
+    """Metrics of a model on held-out rows: those that it was kept from, or rows that are given now.
+
+    Args:
+      folder: of `Aligner.save`, `fit` or `train`.
+      split: "test" or, of a training run, "val".
+      **own: x, y and what else `load_pairs` takes, rows that the model was not fitted on.
+
+    Raises:
+      InputError: nothing was held out and nothing is given; what to do is said.
+    """
+    from gera_jax.aligners.aligner import Aligner
+
+    folder = Path(folder)
+    own = {name: value for name, value in own.items() if value is not None}
+    if own:
+        return Aligner.load(folder).score(load_pairs(**own))
+    if (folder / MODEL_FILE).is_file():
+        stored = read(folder).get("held", {}).get(split)
+        if stored is not None:
+            return Aligner.load(folder).score(held_out(stored, folder))
+    elif (folder / RUN_FILE).is_file():
+        from gera_jax.training import load_run
+
+        return load_run(folder).evaluate(split)
+    return checks.fail(
+        "folder",
+        got=f"{folder}, a model that held out no {split} rows" if (folder / MODEL_FILE).is_file() else f"{folder}, no model",
+        wanted="rows that the model was not fitted on",
+        remedy=f"Give some: gera-jax evaluate --workdir {folder} --x X.npy --y Y.npy",
+    )

@@ -1,0 +1,370 @@
+"""How an aligner of a method is made and fitted: by a class of one's own or of `solvers`, or by training a config.
+
+Both kinds have the same small protocol: `check(settings)` refuses settings before any row is read, `fit(data, settings)` gives a
+fitted model with `transform(side, rows)`, `similarity(x, y)`, `widths` and `best_step`, and `fingerprint()` tells edited methods.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+import importlib
+import inspect
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from gera_jax import checks
+from gera_jax import config as config_lib
+from gera_jax.data import AlignmentData, Features, Preprocessor
+from gera_jax.data.preprocessing import FILTER, OPTIONS
+
+Settings = Mapping[str, Any]
+
+
+class FittedModel(Protocol):
+    """What `Kind.fit` gives: raw rows to the shared space."""
+
+    best_step: int | None  # of a trained method: the step that was kept, 0 = its start
+
+    @property
+    def widths(self) -> Sequence[int]:
+        """Of raw rows of each modality."""
+        ...
+
+    def transform(self, side: int, rows: np.ndarray) -> np.ndarray: ...
+
+    def similarity(self, x: np.ndarray, y: np.ndarray) -> np.ndarray: ...
+
+
+class Kind(Protocol):
+    """How aligners of a method are made."""
+
+    def check(self, settings: Settings) -> None: ...
+
+    def fit(
+        self,
+        data: AlignmentData,
+        settings: Settings,
+        *,
+        seed: int = 0,
+        folder: Path | None = None,
+        preprocess: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> FittedModel: ...
+
+    def fingerprint(self) -> str: ...
+
+
+def named(path: str, what: str = "method") -> Any:
+    """The object that "module:name" names.
+
+    >>> named("gera_jax.solvers:RidgeCCA").__name__
+    'RidgeCCA'
+    """
+    module, _, word = path.partition(":")
+    wanted = '"module:name" of something that can be imported'
+    with checks.refusing(what, got=f'"{path}"', wanted=wanted, remedy="Is its package installed, or its folder on PYTHONPATH?"):
+        try:
+            found = importlib.import_module(module)
+            for part in word.split("."):
+                found = getattr(found, part)
+        except ImportError as error:  # `refusing` lets the errors of optional packages pass
+            raise ValueError(str(error)) from error
+        return found
+
+
+def path_of(target: Any) -> str:
+    """ "module:name" of a class or function, or of an object's class; "" where no other process could import it."""
+    target = target if inspect.isclass(target) or inspect.isfunction(target) else type(target)
+    path = f"{target.__module__}:{target.__qualname__}"
+    return "" if "<" in path or path.startswith("__main__:") else path
+
+
+@dataclasses.dataclass(frozen=True)
+class SolverModel:
+    """A fitted object with its preprocessing in front."""
+
+    model: Any
+    preprocessors: tuple[Preprocessor, ...]
+    best_step: int | None = None
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Of raw rows of each modality."""
+        return tuple(made.width for made in self.preprocessors)
+
+    def transform(self, side: int, rows: np.ndarray) -> np.ndarray:
+        """Raw rows to rows of the shared space."""
+        transform = getattr(self.model, ("transform_x", "transform_y")[side], None)
+        checks.require(
+            transform is not None,
+            type(self.model).__name__,
+            got="no transform_x and transform_y",
+            wanted="a method with a shared space",
+            remedy="Its similarity(x, y) is all that it has.",
+        )
+        assert transform is not None
+        return np.asarray(transform(self.preprocessors[side](rows)))
+
+    def similarity(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """[n, m] of raw rows; higher = closer."""
+        if hasattr(self.model, "similarity"):
+            return np.asarray(self.model.similarity(self.preprocessors[0](x), self.preprocessors[1](y)))
+        from gera_jax.evaluation.split import cosines
+
+        return cosines(self.transform(0, x), self.transform(1, y))
+
+
+@dataclasses.dataclass(frozen=True)
+class Solver:
+    """A class, a factory or a ready object with `fit(x_pairs, y_pairs[, x, y])` and transforms or a similarity.
+
+    Args:
+      target: the object, or "module:name" of it. A setting is an argument of the class or factory, or a parameter that the
+        object's `set_params` takes.
+    """
+
+    target: Any
+
+    def make(self, settings: Settings) -> Any:
+        """An object that is not fitted."""
+        target = named(self.target) if isinstance(self.target, str) else self.target
+        if inspect.isclass(target) or not hasattr(target, "fit"):
+            return target(**settings)
+        made = copy.deepcopy(target)
+        if settings:
+            takes = hasattr(made, "set_params")
+            checks.require(takes, "settings", got=dict(settings), wanted="none: the method is an object without set_params")
+            made.set_params(**settings)
+        return made
+
+    def check(self, settings: Settings) -> None:
+        """Refuse settings that the method does not have."""
+        target = named(self.target) if isinstance(self.target, str) else self.target
+        checks.require(
+            callable(target) or hasattr(target, "fit"),
+            "method",
+            got=f"a {type(target).__name__}",
+            wanted="a name, a config, or an object with fit and transform_x, transform_y or similarity",
+        )
+        if inspect.isclass(target) or not hasattr(target, "fit"):
+            known = inspect.signature(target).parameters
+            if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+                for name in settings:
+                    checks.require_known(name, known, f"setting of {getattr(target, '__name__', 'the method')}")
+        made = self.make(settings)
+        fine = hasattr(made, "fit") and (hasattr(made, "similarity") or hasattr(made, "transform_x"))
+        checks.require(
+            fine,
+            "method",
+            got=f"a {type(made).__name__}",
+            wanted="an object with fit(x_pairs, y_pairs) and transform_x, transform_y or similarity",
+        )
+
+    def fit(
+        self,
+        data: AlignmentData,
+        settings: Settings,
+        *,
+        seed: int = 0,
+        folder: Path | None = None,
+        preprocess: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> SolverModel:
+        """Fit on the known pairs and the unpaired rows of `data`, as its preprocessors give them."""
+        del seed, folder, preprocess
+        names = data.names[:2]
+        checks.require(len(data.names) == 2, "modalities", got=len(data.names), wanted="2: this method aligns two sets")
+        paired = [data.features[name].take(data.pairs[:, side]) for side, name in enumerate(names)]
+        unpaired = [data.features[name].take(data.unpaired[name]) for name in names]
+        for rows, side in zip(paired, "xy", strict=True):
+            checks.require(
+                bool(np.any(rows != rows[:1])),
+                f"{side}_pairs",
+                got="rows that preprocessing makes all equal",
+                wanted="rows that differ in direction from the mean of all rows",
+                remedy=f"Where lengths matter, give preprocess=dict({side}=dict(l2=False)).",
+            )
+        model = self.make(settings)
+        takes = [
+            p for p in inspect.signature(model.fit).parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)
+        ]
+        model.fit(*paired, *(unpaired if len(takes) >= 4 or any(p.kind is p.VAR_POSITIONAL for p in takes) else ()))
+        return SolverModel(model, tuple(data.preprocessors[name] for name in names))
+
+    def fingerprint(self) -> str:
+        """Hash of the source of the class and of what it builds on in its room: an edited method is measured anew."""
+        target = named(self.target) if isinstance(self.target, str) else self.target
+        kind = target if inspect.isclass(target) or inspect.isfunction(target) else type(target)
+        found: set[str] = set()
+        new = {c.__module__ for c in getattr(kind, "__mro__", (kind,))}
+        rooms = ("gera_jax.solvers.", kind.__module__)
+        while new := {name for name in new if name.startswith(rooms)} - found:
+            found |= new
+            new = {getattr(value, "__module__", None) or "" for name in new for value in vars(sys.modules[name]).values()}
+        parts = []
+        for name in sorted(found):
+            try:
+                parts.append(inspect.getsource(sys.modules[name]))
+            except (OSError, TypeError):  # typed into a prompt: then by its name
+                parts.append(name)
+        held = repr(sorted(vars(target).items())) if kind is type(target) and hasattr(target, "__dict__") else ""
+        return _digest([*parts, held])
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A config that is trained.
+
+    Args:
+      spec: a name such as "gera:geometry=3", a file, or a ConfigDict.
+      fields: dotted field -> text, before the settings. A setting with a dot, or named like a field of a config's top level
+        (`total_steps`), is a field; any other is an argument of the config (`start`).
+    """
+
+    spec: Any
+    fields: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def load(self, settings: Settings, *, seed: int = 0, names: Sequence[str] = ("x", "y"), pairs: int = 0) -> Any:
+        """The config with the settings in it; it reads no file of data."""
+        top = {key for key, value in config_lib.base().items() if not hasattr(value, "items")}
+        fields = {key: str(value) for key, value in settings.items() if "." in key or key in top}
+        arguments = {key: value for key, value in settings.items() if key not in fields}
+        bundled = False
+        if isinstance(self.spec, str | Path):
+            word, given = config_lib.name_and_argument(str(self.spec))
+            bundled = word in config_lib.names()
+            known = {part.partition("=")[0] for part in given.split(",")} | set(arguments)
+            own = dict(dict.fromkeys(("x", "y", "w")[: len(names)], "own"), pairs=pairs, seed=seed) if bundled else {}
+            arguments |= {key: value for key, value in own.items() if key not in known}
+        else:
+            checks.require(
+                not arguments,
+                "settings",
+                got=f"{sorted(arguments)} beside a config in memory",
+                wanted="dotted fields",
+                remedy='Give fields, such as settings={"optimizer.lr": 1e-4}.',
+            )
+        spec = config_lib.with_arguments(str(self.spec), **arguments) if arguments else self.spec
+        made = config_lib.load(spec, {**self.fields, **fields})
+        if seed and not bundled and "seed" not in fields:
+            made.seed = seed
+        if "data" in made and "x" in made.data:
+            made.data.source = "arrays"
+            for side in config_lib.SLOTS:
+                made.data[side].path = ""
+        return made
+
+    def check(self, settings: Settings) -> None:
+        """Refuse settings that the config does not have."""
+        self.load(settings)
+
+    def fit(
+        self,
+        data: AlignmentData,
+        settings: Settings,
+        *,
+        seed: int = 0,
+        folder: Path | None = None,
+        preprocess: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> Any:
+        """Train on the known pairs and unpaired rows of `data`; the best step is the best on its validation rows."""
+        from gera_jax.training import train
+        from gera_jax.training.runs import Model
+
+        config = self.load(settings, seed=seed, names=data.names, pairs=len(data.pairs))
+        names = config_lib.modalities(config)
+        checks.require(
+            len(names) == len(data.names), "config", got=f"one of {len(names)} modalities", wanted=f"one of {len(data.names)}"
+        )
+        config.data.pairs = 0  # all of those that are given
+        if not any(len(rows) for rows in data.unpaired.values()):
+            config.data.unpaired = "none"
+        if folder is None:
+            config.log_every_steps = 0  # nobody reads it, and the gradients of every term are half of a short run
+        sides = config_lib.SLOTS[: len(names)]
+        for side, name in zip(sides, data.names, strict=True):
+            options = merged(
+                config.data.preprocess[side].to_dict(), data.preprocessors[name].options, (preprocess or {}).get(side)
+            )
+            config.data.preprocess[side].update(options)
+        options = {name: config.data.preprocess[side].to_dict() for side, name in zip(sides, data.names, strict=True)}
+        own = _renamed(data, names, options, seed=config.data.split.seed or seed)
+        return Model.of(train(config, folder, data=own))
+
+    def fingerprint(self) -> str:
+        """Hash of the config as the variant changes it, and of the source of its losses and of the rooms of a run."""
+        from gera_jax import data, graphs, losses, models, ops, solvers, training, transport
+
+        config = config_lib.load(self.spec, dict(self.fields))
+        used = {inspect.getsource(inspect.getmodule(_loss(term["fn"], losses))) for term in config.losses.values()}
+        rooms = [
+            path.read_text()
+            for room in (solvers, data, graphs, models, ops, training, transport)
+            for path in sorted(Path(room.__file__).parent.glob("*.py"))
+        ]
+        return _digest([config_lib.to_json(config), *sorted(used), *rooms])
+
+
+def merged(own: Mapping[str, Any], door: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Preprocessing of a config: what the caller gives, else what the config changes, else what the data recommend.
+
+    >>> merged({**OPTIONS, "pca": 8}, {**OPTIONS, "pca": 3, "standardize": True}, None)["standardize"]
+    True
+    """
+    chosen = {key: own[key] if own[key] != OPTIONS[key] else door[key] for key in OPTIONS if key != "filter"}
+    chosen["filter"] = dict(own["filter"] if own["filter"]["strength"] else door["filter"])
+    given = dict(given or {})
+    if "filter" in given:
+        given["filter"] = {**FILTER, **given["filter"]}
+    return {**chosen, **given}
+
+
+def _renamed(data: AlignmentData, names: Sequence[str], options: Mapping[str, Mapping[str, Any]], *, seed: int) -> AlignmentData:
+    """`data` with the modalities called `names`, and prepared by `options` of each modality's old name."""
+    new = dict(zip(data.names, names, strict=True))
+    tables, preprocessors, features = {}, {}, {}
+    for old, name in new.items():
+        table = copy.copy(data.tables[old])
+        object.__setattr__(table, "name", name)
+        if options[old] == data.preprocessors[old].options and old == name:
+            tables[name], preprocessors[name], features[name] = table, data.preprocessors[old], data.features[old]
+            continue
+        preprocessor = Preprocessor(**options[old], name=name).fit(table.rows, data.pool[old], seed=seed)
+        tables[name], preprocessors[name], features[name] = table, preprocessor, Features(table, preprocessor)
+    report = {_word(key, new): value for key, value in data.report.items()}
+    cut = hashlib.blake2b(digest_size=12)
+    for rows in (data.pairs, data.val, *data.unpaired.values()):
+        cut.update(np.ascontiguousarray(rows, np.int64).tobytes())
+    prints = {new[name]: value for name, value in data.fingerprints.items() if name in new}
+    return dataclasses.replace(
+        data,
+        names=tuple(names),
+        tables=tables,
+        features=features,
+        preprocessors=preprocessors,
+        report=report,
+        fingerprints={**prints, "pairs": cut.hexdigest()},
+        **{
+            word: {new[name]: value for name, value in getattr(data, word).items()}
+            for word in ("pool", "unpaired", "groups", "meta")
+        },
+    )
+
+
+def _word(key: str, new: Mapping[str, str]) -> str:
+    old, slash, rest = key.partition("/")
+    return f"{new.get(old, old)}{slash}{rest}" if slash else key
+
+
+def _loss(name: str, losses: Any) -> Any:
+    from gera_jax.training.terms import LOSSES
+
+    return named(name, "loss") if ":" in name else LOSSES.get(name) or getattr(losses, name)
+
+
+def _digest(parts: Sequence[str]) -> str:
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=12).hexdigest()

@@ -1,0 +1,209 @@
+"""From files, frames, arrays and tables to `Pairs`: the one way in, whatever a door was given."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gera_jax.checks import fail, require, require_known
+from gera_jax.data import catalog
+from gera_jax.data.formats import ROW_NUMBERS
+from gera_jax.data.ids import first_ids
+from gera_jax.data.pair_lists import link, read_pairs
+from gera_jax.data.pairs import Pairs
+from gera_jax.data.rows import as_rows
+from gera_jax.data.tables import Table, load_table
+from gera_jax.data.validation import validate_table
+
+SLOTS = ("x", "y", "w")  # a slot's further rows are <slot>_unpaired, and the ids of both <slot>_ids and <slot>_unpaired_ids
+
+
+def load_pairs(
+    x: Any = None,
+    y: Any = None,
+    w: Any = None,
+    *,
+    pairs: Any = None,
+    x_unpaired: Any = None,
+    y_unpaired: Any = None,
+    w_unpaired: Any = None,
+    x_ids: Any = None,
+    y_ids: Any = None,
+    w_ids: Any = None,
+    x_unpaired_ids: Any = None,
+    y_unpaired_ids: Any = None,
+    w_unpaired_ids: Any = None,
+    captions: bool = False,
+    names: Sequence[str] = SLOTS,
+    look: bool = True,
+) -> Pairs:
+    """The pairs of two or three sets of embeddings, or of a bundled set by its name.
+
+    Args:
+      x, y, w: a file (`FILE` or `FILE:KEY`, as a text or a `Path`), a `Table`, a pandas, polars or Arrow frame, or rows of any
+        kind that `data.as_rows` takes. `x` alone is the name of a bundled set, or `Pairs`, which are given back.
+      pairs: ids of known pairs of x and y: a .csv of two columns, [p, 2], a dictionary of an id to one id or several (see
+        `pair_lists.read_pairs`). None = rows of equal ids are pairs, and where neither set has ids, rows of equal numbers.
+      x_unpaired, y_unpaired, w_unpaired: further rows without a partner.
+      x_ids, y_ids, ...: the id of each row: a list of them; of a file also the name of its column or array of ids, or a file of
+        ids. None = the ids that a file has.
+      captions: an id may come many times, as with five captions of one picture; all rows of an item belong together.
+      names: of the modalities, where a `Table` has none of its own.
+      look: refuse rows that are NaN, infinite or zero, and unpaired rows that equal a paired one.
+
+    Raises:
+      InputError: whatever is wrong with them, in words.
+
+    >>> pairs = load_pairs("molecule")
+    >>> print(pairs)
+    3,000 rows of molecule, 2,912 rows of text: 2,912 items have rows of both, found by id
+    2,912 pairs; without a partner 88 rows of molecule, 0 rows of text
+    """
+    given = {name: value for name, value in locals().items() if name.startswith(SLOTS) and value is not None}
+    if set(given) == {"x"} and pairs is None:
+        if isinstance(x, Pairs):
+            return x
+        if isinstance(x, str) and x in catalog.names():
+            return _bundled(x)
+        fail(
+            "data",
+            got=f'"{x}"' if isinstance(x, str) else f"one {type(x).__name__}",
+            wanted="own embeddings as x and y, or the name of a bundled set",
+            remedy=f"Bundled sets are {', '.join(catalog.names())}.",
+        )
+    require("x" in given and "y" in given, "x, y", got=", ".join(given) or "nothing", wanted="both, or a bundled set")
+    for name in given:
+        of = name.removesuffix("_ids")
+        require(of in given, name, got="ids without rows", wanted=f"{of} with them")
+        require(of.removesuffix("_unpaired") in given, name, got="unpaired rows of no modality", wanted="the modality with them")
+    require(pairs is None or w is None, "pairs", got="a list beside three modalities", wanted="ids that all three share")
+    sides = [side for side in SLOTS if side in given]
+    tables = [as_table(given[side], name, given.get(f"{side}_ids")) for side, name in zip(sides, names, strict=False)]
+    warnings = [line for table in tables if look for line in validate_table(table, captions=captions).warnings]
+    for table in tables if look else ():
+        require_variation(table)
+    labels = None if pairs is None else list(link(*tables, read_pairs(pairs))[:2])
+    found = Pairs.from_tables(tables, labels, captions=captions)
+    more = {
+        m: as_table(given[f"{side}_unpaired"], f"{side}_unpaired", given.get(f"{side}_unpaired_ids"))
+        for m, side in enumerate(sides)
+        if f"{side}_unpaired" in given
+    }
+    if more:
+        labels = [table.ids for table in tables] if labels is None else labels
+        for m, extra in more.items():
+            tables[m], labels[m] = _append(tables[m], labels[m], extra, found.paired(m) if look else ())
+        by, found = found.paired_by, Pairs.from_tables(tables, labels, captions=True)
+        found = dataclasses.replace(found, paired_by=by)
+    source = tuple(word for name, value in {**given, "pairs": pairs}.items() if value is not None for word in _words(name, value))
+    return dataclasses.replace(found, source=source + ("--captions",) * captions, warnings=tuple(warnings) + found.warnings)
+
+
+def as_table(source: Any, name: str, ids: Any = None) -> Table:
+    """A table from a file, a table, a frame or rows, under a modality's name; `ids` as in `load_pairs`."""
+    from gera_jax.config.values import path_and_key
+
+    column = str(ids) if isinstance(ids, str | Path) else ""
+    ids_key = column if ids is None or column else ROW_NUMBERS  # a list of ids replaces whatever the source has
+    is_file, is_frame = isinstance(source, str | Path), hasattr(source, "columns")
+    require(
+        is_file or is_frame or not column, f"{name}_ids", got=f'"{column}" for rows in memory', wanted="a list of ids, one a row"
+    )
+    if is_file:
+        path, key = path_and_key(str(source))
+        table = load_table(path, key=key, ids_key=ids_key, name=name)
+    elif isinstance(source, Table):
+        table = source if source.name != "table" else dataclasses.replace(source, name=name)
+    elif is_frame:
+        table = Table.from_frame(source, ids_key=ids_key, name=name)
+    else:
+        table = Table(as_rows(source, name), name=name)
+    return table if ids is None or column else Table(table.rows, ids, table.name, table.meta)
+
+
+def command(source: Sequence[str]) -> str:
+    """`Pairs.source` as it is typed."""
+    return shlex.join(source)
+
+
+def require_variation(table: Table) -> None:
+    """Refuse a table whose rows are all equal: no method can tell its items apart."""
+    first = np.asarray(table.rows[:1])
+    step = 16_384
+    varied = any(bool(np.any(np.asarray(table.rows[i : i + step]) != first)) for i in range(0, len(table), step))
+    require(
+        varied,
+        table.name,
+        got=f"{len(table)} rows of width {table.dim} that are all equal",
+        wanted="rows that differ",
+        remedy="Is the right array or column given?",
+    )
+
+
+def _bundled(name: str) -> Pairs:
+    require_known(name, catalog.names(), "data")
+    tables = catalog.load(name)
+    return dataclasses.replace(Pairs.from_tables(tables), preprocess=catalog.info(name).preprocess, source=("--data", name))
+
+
+def _append(table: Table, labels: np.ndarray, extra: Table, paired: Any) -> tuple[Table, np.ndarray]:
+    """`table` with the rows of `extra` behind it, and their labels.
+
+    Any paired row may be held out for validation or test, so an unpaired row that is the same embedding is a leak.
+    """
+    name, wanted = f"unpaired rows of {table.name}", "rows of other items: paired rows are held out to test on"
+    require(
+        extra.dim == table.dim,
+        name,
+        got=f"width {extra.dim}",
+        wanted=f"{table.dim}, as in the table",
+        remedy="Embed both with the same encoder.",
+    )
+    if not (table.numbered or extra.numbered):
+        shared = np.intersect1d(table.ids.astype(str), extra.ids.astype(str))
+        require(
+            len(shared) == 0,
+            name,
+            got=f"{len(shared)} ids that the table has too ({first_ids(shared)})",
+            wanted=wanted,
+            remedy="Remove them from the unpaired rows.",
+        )
+    rows, seen = np.asarray(extra.rows).astype(table.rows.dtype), {row.tobytes() for row in paired}
+    same = [i for i, row in enumerate(rows) if row.tobytes() in seen] if seen else []
+    require(
+        not same,
+        name,
+        got=f"{len(same)} rows equal to a row of a known pair ({first_ids(extra.ids[same])})",
+        wanted=wanted,
+        remedy="Remove them; if they are other items that look the same, put them into the table itself.",
+    )
+    new = np.array([f"{table.name} unpaired: {i}" for i in extra.ids])
+    meta = None if table.meta is None else [*table.meta, *(extra.meta or [{}] * len(extra))]
+    ids = np.concatenate([table.ids.astype(str), new])
+    whole = dataclasses.replace(table, rows=np.concatenate([table.rows, rows]), ids=ids, meta=meta)
+    return whole, np.concatenate([labels.astype(str), new])
+
+
+def _words(name: str, value: Any) -> tuple[str, str]:
+    """A flag and a file; of what is in memory, a name that the user is to save it under."""
+    ending = ".csv" if name == "pairs" else ".txt" if name.endswith("_ids") else ".npy"
+    return f"--{name.replace('_', '-')}", str(value) if isinstance(value, str | Path) else f"{name.upper()}{ending}"
+
+
+def look_commands(source: Sequence[str]) -> tuple[str, ...]:
+    """Commands that show the data of `Pairs.source`, as far as they lie in files.
+
+    >>> look_commands(("--x", "my images.npy", "--y", "Y.npy", "--x-ids", "ids.txt"))
+    ("gera-jax data show 'my images.npy' --ids ids.txt",)
+    """
+    given = dict(zip(source[::2], source[1::2], strict=False))
+    if "--data" in given:
+        return (f"gera-jax data show {given['--data']}",)
+    files = {flag: word for flag, word in given.items() if word != _words(flag[2:].replace("-", "_"), None)[1]}
+    ids = {flag: ["--ids", files[f"{flag}-ids"]] if f"{flag}-ids" in files else [] for flag in ("--x", "--y")}
+    return tuple(command(["gera-jax", "data", "show", files[flag], *ids[flag]]) for flag in ("--x", "--y") if flag in files)
