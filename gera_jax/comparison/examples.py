@@ -31,7 +31,7 @@ def draw(data: AlignmentData, scores: Callable[[np.ndarray, np.ndarray], np.ndar
     x, y = scoring.held_out(data, "test")
     y = np.sort(np.random.default_rng(seed).permutation(y)[:QUERIES])
     partner = data.groups[data.names[0]][x][:, None] == data.groups[data.names[1]][y][None]
-    table, drawn = np.round(np.asarray(scores(x, y), np.float64), DIGITS), []
+    table, drawn = np.round(np.asarray(scores(x, y)[:], np.float64), DIGITS), []
     for column, row in enumerate(y):
         of, right = table[:, column], partner[:, column]
         best = np.flatnonzero(right)[np.argmax(of[right])]

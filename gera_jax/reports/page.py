@@ -150,7 +150,7 @@ def _table(found: Comparison, count: int, wanted: Sequence[Column], label: str) 
         seconds = sum(cell.cpu_seconds for cell in found.at(m, count)) / len(found.at(m, count))
         rows.append((found.labels[m] + mark, [*cells, Entry(f"{seconds:.2f}")]))
     groups = [(name, len(list(of))) for name, of in groupby(c.group for c in wanted)]
-    return Table(label, [*groups, ("", 1)], [*(c.head for c in wanted), "CPU s"], rows)
+    return Table(label, [*groups, ("", 1)], [*(c.head for c in wanted), "CPU\u00a0s"], rows)
 
 
 def _mean(value: Interval, column: Column, best: bool) -> Entry:

@@ -40,7 +40,12 @@ def next_steps(found: Comparison) -> list[tuple[str, str]]:
             project = f"gera-jax embed --workdir winner --modality {shlex.quote(found.names[0])} --input {file} --output z.npy"
             steps.append((f"Project rows of {found.names[0]} into the shared space; give any other file of such rows.", project))
     if flags and found.info.get("preset"):
-        steps.append(("Compare all methods on the same data; this takes hours.", f"gera-jax compare {flags} --output comparison"))
+        steps.append(
+            (
+                "Compare all methods on the same data; the command first says how long it takes.",
+                f"gera-jax compare {flags} --output comparison",
+            )
+        )
     if flags and "--x" not in given:
         own = "gera-jax compare --x X.npy --y Y.npy --quick --output mine"
         steps.append(("Compare on your own embeddings; rows of equal ids are pairs, and of files without ids equal places.", own))
