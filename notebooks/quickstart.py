@@ -54,30 +54,19 @@ print(f"best step {result.best_step}, {result.seconds:.1f} s")
 # Retrieval in both directions among 500 items that training has not seen, and what ridge CCA reaches with the same pairs.
 
 # %%
-from gera_jax.comparison.quickstart import fit_closed_forms
-from gera_jax.training import alignment_metrics
+print(f"gera R@10 {result.evaluate('test')['mean/R@10']:.3f}")
+methods = ["auto", "ridge_cca", "procrustes"]
+found = gera_jax.compare("clipart", methods=methods, counts=[PAIRS], seeds=1 if FAST else 3, budget=1, jobs=1)
 
-table = {"gera": result.evaluate("test")}
-for name, (project, _) in fit_closed_forms(data).items():
-    table[name] = alignment_metrics(data, project, "test")
-for name, metrics in table.items():
-    print(f"{name:12} R@1 {metrics['mean/R@1']:.3f}   R@10 {metrics['mean/R@10']:.3f}   FOSCTTM {metrics['foscttm']:.3f}")
+# %%
+from gera_jax import reports
+
+print(reports.text(found))
 
 # %% [markdown]
-# ## A look at the joint space
+# ## A look at what it finds
+# Test queries drawn at random, and what the recommended method finds for them.
 
 # %%
-import matplotlib.pyplot as plt
-
-from gera_jax.comparison.quickstart import joint_picture, retrieval_examples
-
-picture = joint_picture(result)
-plt.figure(figsize=(6, 5))
-for name, points in zip(data.names, (picture["x"], picture["y"]), strict=True):
-    plt.scatter(*points.T, s=8, label=name)
-plt.legend()
-plt.show()
-
-# %%
-for example in retrieval_examples(result):
+for example in found.at(found.recommended or "auto", PAIRS)[0].examples:
     print(f"{example['query']!r}: true match at rank {example['rank']}; found {example['found']}")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
     from gera_jax.aligners.doors import FitResult
-    from gera_jax.comparison.results import QuickstartResults
+    from gera_jax.comparison.outcome import Comparison
     from gera_jax.training import TrainResult
 
 
@@ -275,15 +275,16 @@ def data_build(source: str, output: str | Path, *, key: str = "", ids: str = "")
 
 
 def quickstart(
-    output: str | Path = "quickstart",
-    *,
-    source: str = "clipart",
-    pairs: tuple[int, ...] = (),
-    progress: bool = True,
-    smoke: bool = False,
-) -> QuickstartResults:
-    """The main job on a bundled set: GeRA and its contrastive twin from two starts beside the closed forms; table and report."""
-    use_compilation_cache()
-    from gera_jax.comparison.quickstart import run_quickstart
+    output: str | Path = "quickstart", *, source: str = "clipart", progress: bool = True, smoke: bool = False
+) -> Comparison:
+    """`compare` with a preset: `auto`, ridge CCA and the trained systems on a bundled set, with a report.
 
-    return run_quickstart(Path(output), source=source, pairs=pairs, progress=progress, smoke=smoke)
+    Args:
+      output: folder of cells, results.json and report.html; the same call goes on where a killed one stopped.
+      source: a bundled set of two modalities.
+      progress: an estimate of the time and a bar, on the error stream.
+      smoke: closed forms alone.
+    """
+    from gera_jax.cli.comparing import compare
+
+    return compare(source, preset="smoke" if smoke else "quickstart", output=output, progress=progress)

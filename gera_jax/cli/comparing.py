@@ -26,8 +26,9 @@ def compare(
     *,
     methods: Sequence[Any] | str = (),
     counts: Sequence[int] = (),
-    seeds: int = 5,
-    budget: int = 4,
+    preset: str = "",
+    seeds: int | None = None,
+    budget: int | None = None,
     metric: str = "mean/R@10",
     output: str | Path | None = None,
     jobs: int | None = None,
@@ -40,12 +41,14 @@ def compare(
       data: `Pairs`, or the name of a bundled set (`gera-jax data list`); or own embeddings as `x` and `y`, see `source`.
       methods: names (`gera_jax.comparison.methods()`); () = all.
       counts: how many known pairs to look at; () = 20, 50, 100, 200, 500, 1000, 2000 as far as they go, and all of own data.
-      seeds: how many; a seed is a split, a draw of pairs and a start.
-      budget: settings that each method may try, its default first.
+      preset: "quick", or another name of `gera_jax.comparison.presets`: fewer methods, counts, seeds and settings, where they are
+        not given.
+      seeds: how many, default 5; a seed is a split, a draw of pairs and a start.
+      budget: settings that each method may try, default 4, its default first.
       metric: by which settings are chosen, on validation rows: "mean/R@1", "foscttm", "mean/mean_rank", ...
       output: folder; the same call goes on where a killed sweep stopped, cell by cell.
       jobs: processes of one thread each; None = one a core.
-      progress: what is compared, and a line a cell, on the error stream.
+      progress: what is compared, an estimate of the time and a bar, on the error stream.
       **source: x, y, pairs, x_unpaired, x_ids, captions, ... of `gera_jax.load_pairs`, in place of `data`; split ("random" or
         "group"), unpaired, val, test and group_key of `gera_jax.comparison.task.Task`; or config, a block of
         `gera_jax.config.comparison` or a file that gives one, in place of everything that changes a number. A list of counts,
@@ -59,6 +62,7 @@ def compare(
       InputError: whatever is wrong, in words, before the first fit.
     """
     from gera_jax.cli.commands import use_compilation_cache
+    from gera_jax.comparison import presets
     from gera_jax.comparison.compare import run_compare
     from gera_jax.comparison.task import make_task
 
@@ -71,10 +75,13 @@ def compare(
     if isinstance(pairs, int) or (isinstance(pairs, list | tuple) and pairs and all(isinstance(p, int) for p in pairs)):
         rule["counts"], source["pairs"] = (pairs,) if isinstance(pairs, int) else pairs, None
     use_compilation_cache()
-    task = make_task(data, **source)
+    rule, beside = presets.fill(preset, rule)
+    task = make_task(data, **{**beside, **source})
     if isinstance(rule["methods"], str):
         rule["methods"] = rule["methods"].split(",")
-    return run_compare(task, **rule, output=output, jobs=jobs, progress=progress)
+    if preset and len(rule["counts"]) == 0:
+        rule["counts"] = presets.spread(task.counts((), range(rule["seeds"])))
+    return run_compare(task, **rule, preset=preset, output=output, jobs=jobs, progress=progress)
 
 
 def _configured(config: Any, beside: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -142,8 +149,9 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     made.add_argument("--pairs", default="", help="known pairs: a FILE.csv of two ids a line, or counts such as 20,50,100")
     made.add_argument("--counts", type=_numbers, default=(), help="counts of known pairs, beside a FILE.csv")
     made.add_argument("--methods", default="", help="names, comma-separated; default: all")
-    made.add_argument("--seeds", type=int, default=5, help="splits, draws of pairs and starts (default 5)")
-    made.add_argument("--budget", type=int, default=4, help="settings that each method may try (default 4)")
+    made.add_argument("--quick", action="store_true", help="fewer methods, counts, seeds and settings, where they are not given")
+    made.add_argument("--seeds", type=int, help="splits, draws of pairs and starts (default 5)")
+    made.add_argument("--budget", type=int, help="settings that each method may try (default 4)")
     made.add_argument("--metric", default="mean/R@10", help="by which settings are chosen on validation rows")
     _add_split(made)
     made.add_argument("--unpaired", help="independent (default), same_set or none")
@@ -192,7 +200,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def _compare(args: argparse.Namespace, overrides: Mapping[str, str]) -> tuple[Any, str]:
-    from gera_jax.comparison.compare import format_comparison
+    from gera_jax import reports
 
     del overrides
     counts, listed = args.counts, args.pairs or None
@@ -203,6 +211,7 @@ def _compare(args: argparse.Namespace, overrides: Mapping[str, str]) -> tuple[An
         pairs=listed,
         counts=counts,
         methods=tuple(args.methods.split(",")) if args.methods else (),
+        preset="quick" if args.quick else "",
         seeds=args.seeds,
         budget=args.budget,
         metric=args.metric,
@@ -212,7 +221,7 @@ def _compare(args: argparse.Namespace, overrides: Mapping[str, str]) -> tuple[An
         progress=not args.json,
         **_asked(args),
     )
-    return found.to_dict(), f"{format_comparison(found)}\n\nReport: {found.info['report']}"
+    return found.to_dict(), f"{reports.text(found)}\n\nReport: {found.info['report']}"
 
 
 def _fit(args: argparse.Namespace, overrides: Mapping[str, str]) -> tuple[Any, str]:

@@ -134,10 +134,10 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--ids", default="", metavar="NAME", help="ids of the rows: a column, an array or a file")
     made.add_argument("--output", required=True, help="where to save them, .npy, .npz or .parquet; ids of the rows go along")
     layers.add_arguments(command("select-layers", layers.act, "find the pair of layers of two encoders that are most alike"))
-    made = command("quickstart", _quickstart, "train and compare on the bundled clip-art set, with a report")
-    made.add_argument("--output", default="quickstart", help="folder for the report and the runs")
-    made.add_argument("--source", default="clipart")
-    made.add_argument("--smoke", action="store_true", help="a few steps only")
+    made = command("quickstart", _quickstart, "compare methods on a bundled set in about a minute, with a report")
+    made.add_argument("--output", default="quickstart", help="folder of the report and the cells")
+    made.add_argument("--source", default="clipart", help="a bundled set (`gera-jax data list`)")
+    made.add_argument("--smoke", action="store_true", help="closed forms alone, in seconds")
     comparing.add_commands(command)
     data = sub.add_parser("data", help="list, show or build data sets").add_subparsers(dest="what", required=True, metavar="WHAT")
     command("list", _data_list, "the bundled sets", data)
@@ -215,23 +215,10 @@ def _config(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, s
 
 
 def _quickstart(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, str]:
-    results = commands.quickstart(args.output, source=args.source, progress=not args.json, smoke=args.smoke)
-    from gera_jax.comparison.table import format_table
+    found = commands.quickstart(args.output, source=args.source, progress=not args.json, smoke=args.smoke)
+    from gera_jax import reports
 
-    rows = [
-        dict(
-            method=r.method,
-            start=r.start,
-            pairs=r.pairs,
-            seed=r.seed,
-            seconds=r.seconds,
-            metrics=dict(r.metrics),
-            best_step=r.best_step,
-        )
-        for r in results.rows
-    ]
-    report = results.settings["report"]
-    return dict(rows=rows, report=report), f"{format_table(results.rows, results.names)}\n\nReport: {report}"
+    return found.to_dict(), f"{reports.text(found)}\n\nReport: {found.info['report']}"
 
 
 def _data_list(args: argparse.Namespace, overrides: dict[str, str]) -> tuple[Any, str]:

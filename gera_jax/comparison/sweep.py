@@ -21,7 +21,7 @@ from gera_jax import checks, workers
 from gera_jax._version import __version__
 from gera_jax.aligners.kinds import Settings
 from gera_jax.aligners.methods import Method
-from gera_jax.comparison import scoring
+from gera_jax.comparison import examples, scoring
 from gera_jax.comparison.selection import Trial, choose, trials
 from gera_jax.comparison.task import Task
 from gera_jax.data import AlignmentData
@@ -51,6 +51,7 @@ class Cell:
       items: how many items the test rows are of.
       best_step: the step whose parameters a trained method kept, 0 = those that it started from; None for closed forms.
       cpu_seconds: of the chosen trial's fit, over all threads.
+      examples: a few test queries and what was found for them, in words, see `examples.draw`.
       error: in words, where the method could not be fitted; then `metrics` is empty.
     """
 
@@ -65,6 +66,7 @@ class Cell:
     items: int = 0
     best_step: int | None = None
     cpu_seconds: float = math.nan
+    examples: Sequence[Any] = ()
     error: str = ""
 
 
@@ -99,16 +101,18 @@ def run_cell(task: Task, data: AlignmentData, method: Method, seed: int, *, budg
             tried.append(Trial(dict(setting), found[metric], seconds))
             fitted.append(made)
         best = choose(tried, metric)
+        scores = scoring.scores_of(data, fitted[best])
         return Cell(
             **where,
             validation=tried[best].score,
             setting=tried[best].setting,
             trials=tried,
             cpu_seconds=tried[best].cpu_seconds,
-            metrics=scoring.measure(data, scoring.scores_of(data, fitted[best])),
+            metrics=scoring.measure(data, scores),
             chance=guessing(data, "test"),
             items=items_of(data, "test"),
             best_step=fitted[best].best_step,
+            examples=examples.draw(data, scores, seed=seed),
         )
     except (checks.InputError, checks.RunError, np.linalg.LinAlgError) as error:  # this method cannot work here; others can
         return Cell(**where, trials=tried, error=str(error))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,48 +25,90 @@ VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper"} | {c: f"s
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
+def method_styles(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """A colour and a marker for each name, the same whatever the order of the names.
+
+    A name keeps its own place among the eight colours; of two names with one place the later in the alphabet takes the next.
+
+    >>> method_styles(["b", "a"]) == method_styles(["a", "b"])
+    True
+    """
+    taken: dict[str, int] = {}
+    for name in sorted(set(names)):
+        place = zlib.crc32(name.encode()) % len(SERIES)
+        while place in taken.values() and len(taken) < len(SERIES):
+            place = (place + 1) % len(SERIES)
+        taken[name] = place
+    return {name: (SERIES[place], MARKERS[place]) for name, place in taken.items()}
+
+
 def recall_against_pairs(
     points: Mapping[str, Sequence[tuple[int, float]]],  # method -> (pairs, recall in [0, 1]), several seeds allowed
     *,
+    others: Mapping[str, Sequence[tuple[int, float]]] | None = None,  # drawn thin, grey and without a name
+    half: Callable[[Sequence[float]], float] | None = None,  # recalls of all seeds at a count -> half a band; None = no bands
+    styles: Mapping[str, tuple[str, str]] | None = None,  # method -> colour, marker; None = `method_styles`
     chance: float | None = None,
     heading: str = "R@10, mean of both directions (%)",
 ) -> Figure:
-    """Quality against the number of pairs, one line per method through its mean, a dot for every seed."""
+    """Quality against the number of pairs, one line per method through its means, a dot for every seed."""
     require(bool(points), "points", got="no method", wanted="at least one")
-    bare = [label for label, values in points.items() if not len(values)]
+    everything = {**points, **(others or {})}
+    bare = [label for label, values in everything.items() if not len(values)]
     require(not bare, "points", got=f"no value of {', '.join(bare)}", wanted="at least one for each method")
-    counts = sorted({pairs for values in points.values() for pairs, _ in values})
+    styles = method_styles(everything) if styles is None else styles
+    counts = sorted({pairs for values in everything.values() for pairs, _ in values})
     if len(counts) == 1:
-        return _recall_at_one_count(points, counts[0], chance, heading)
-    figure, (axes,) = new_figure(7.2, 3.9)
+        return _recall_at_one_count(everything, counts[0], chance, heading, styles)
+    figure, (axes,) = new_figure(7.2, 4.4)
     ends = []
-    for index, (label, values) in enumerate(points.items()):
-        color, marker = SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)]
-        x = np.array(sorted({pairs for pairs, _ in values}))
-        y = np.array([100 * np.mean([v for pairs, v in values if pairs == count]) for count in x])
-        axes.plot(x, y, color=color, marker=marker, markersize=5, linewidth=1.8)
-        axes.scatter([p for p, _ in values], [100 * v for _, v in values], s=8, color=color, alpha=0.45, linewidths=0)
+    for label, values in everything.items():
+        seeds = {count: [100 * v for pairs, v in values if pairs == count] for count in sorted({pairs for pairs, _ in values})}
+        x, y = list(seeds), np.array([np.mean(v) for v in seeds.values()])
+        if label not in points:
+            axes.plot(x, y, color=MUTED, linewidth=0.8, alpha=0.55, zorder=1)
+            continue
+        color, marker = styles[label]
+        axes.plot(x, y, color=color, marker=marker, markersize=5, linewidth=1.8, zorder=3)
+        axes.scatter([p for p, _ in values], [100 * v for _, v in values], s=8, color=color, alpha=0.45, linewidths=0, zorder=2)
+        if half is not None:
+            band = np.array([half(v) for v in seeds.values()])
+            axes.fill_between(x, y - band, y + band, color=color, alpha=0.13, linewidth=0, zorder=2)
         ends.append((float(x[-1]), float(y[-1]), label, color))
-    axes.set_xscale("log")
-    axes.set_xticks(counts, [f"{count:,}" for count in counts])
-    axes.minorticks_off()
-    axes.set_xlabel("known pairs")
+    log_counts(axes, counts)
     axes.set_ylabel(heading)
-    axes.set_ylim(0, 1.08 * axes.get_ylim()[1])  # room for the names at the ends
+    top = 100 * max(v for values in everything.values() for _, v in values)
+    axes.set_ylim(0, 1.12 * max(top, 100 * (chance or 0), 1.0))  # room for the names at the ends
     chance_line(axes, chance, vertical=False)
     label_ends(axes, ends)
     return figure
 
 
-def _recall_at_one_count(points, count: int, chance: float | None, heading: str) -> Figure:
+def log_counts(axes: Axes, counts: Sequence[int]) -> None:
+    """A logarithmic axis of known pairs, with the first count, the last, and those between that leave each other room."""
+    axes.set_xscale("log")
+    shown = [c for i, c in enumerate(counts) if i == 0 or c == counts[-1] or (c > 1.35 * counts[i - 1] and counts[-1] > 1.35 * c)]
+    axes.set_xticks(shown, [f"{count:,}" for count in shown])
+    axes.minorticks_off()
+    axes.set_xlabel("known pairs")
+
+
+def _recall_at_one_count(
+    points: Mapping[str, Sequence[tuple[int, float]]],
+    count: int,
+    chance: float | None,
+    heading: str,
+    styles: Mapping[str, tuple[str, str]],
+) -> Figure:
     figure, (axes,) = new_figure(7.2, 0.9 + 0.36 * len(points))
-    for index, values in enumerate(points.values()):
-        y = len(points) - 1 - index
+    for index, (label, values) in enumerate(points.items()):
+        y, (color, marker) = len(points) - 1 - index, styles.get(label, (MUTED, "o"))
         numbers = [100 * v for _, v in values]
         axes.plot([0, float(np.mean(numbers))], [y, y], color=GRID, linewidth=1.5, zorder=1)
-        axes.scatter(numbers, [y] * len(numbers), s=12, color=SERIES[0], alpha=0.45, linewidths=0, zorder=2)
-        axes.scatter([np.mean(numbers)], [y], s=40, color=SERIES[0], zorder=3)
-        axes.annotate(f"{np.mean(numbers):.1f}", (max(numbers), y), (7, 0), textcoords="offset points", va="center")
+        axes.scatter(numbers, [y] * len(numbers), s=12, color=color, alpha=0.45, linewidths=0, zorder=2)
+        axes.scatter([np.mean(numbers)], [y], s=40, color=color, marker=marker, zorder=3)
+        at = (max(numbers), y)
+        axes.annotate(f"{np.mean(numbers):.1f}", at, (7, 0), textcoords="offset points", va="center", color=INK, fontsize=9)
     axes.set_yticks(range(len(points)), list(points)[::-1])
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.set_ylim(-0.6, len(points) - 0.4)

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 import gera_jax
-from gera_jax import comparison
+from gera_jax import comparison, reports
 from gera_jax import config as config_lib
 from gera_jax.aligners.methods import compared as find
 from gera_jax.checks import InputError
 from gera_jax.cli import main
 from gera_jax.comparison import scoring, selection, sweep
-from gera_jax.comparison.compare import Progress, format_comparison, train_command
+from gera_jax.comparison.compare import train_command
 from gera_jax.comparison.selection import Trial
 from gera_jax.comparison.task import make_task
 from gera_jax.data import Table
@@ -169,7 +169,7 @@ def test_the_page_stands_alone_and_tells_the_winner(found):
     page = (folder / "report.html").read_text()
     assert not re.search(r'(src|href)="(?!#)', page)
     for words in (
-        "Train the winner on everything",
+        "What to do next",
         "gera-jax fit --method",
         "What more pairs would bring",
         "10 known pairs",
@@ -182,18 +182,8 @@ def test_the_page_stands_alone_and_tells_the_winner(found):
     data = json.loads((folder / "results.json").read_text())
     assert data["recommended"] == made.recommended and len(data["cells"]) == 36
     assert {row["pairs"] for row in data["more_pairs"]} == {40, 60, 80}
-    text = format_comparison(made)
-    assert "reference" in text and "with 20 more pairs its R@1 would be" in text
-
-
-def test_progress_counts_and_tells_the_time_left(capsys):
-    show = Progress(find(["asif", "ridge_cca"]), (10, 20), (0, 1), jobs=1)
-    show(sweep.Cell("asif", 10, 0, validation=0.5, cpu_seconds=0.1), 1, 8)
-    show(sweep.Cell("asif", 20, 0, error="no"), 2, 8)
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith("[1/8] ASIF, 10 pairs, seed 0: validation 50.0, 0.1 s a fit") and lines[0].endswith("left")
-    assert "failed: no" in lines[1]
-    assert show.table()[1].split() == ["ridge", "CCA", ".", "."] or "50.0 (1)" in "".join(show.table())
+    text = reports.text(made)
+    assert "reference" in text and "With 20 more pairs its R@1 would be" in text
 
 
 def test_hub_corrections_find_what_a_hub_hides():

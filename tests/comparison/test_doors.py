@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,15 +11,11 @@ import pytest
 
 import gera_jax
 from gera_jax import config as config_lib
-from gera_jax import files as files_lib
 from gera_jax import training
 from gera_jax.aligners.methods import compared as find
 from gera_jax.checks import InputError
 from gera_jax.cli import main
-from gera_jax.comparison import QuickstartResults, Row, format_table, quickstart, sweep, write_report
-from gera_jax.comparison.compare import Progress, format_comparison
-from gera_jax.comparison.compare_report import write_compare_report
-from gera_jax.comparison.outcome import Comparison
+from gera_jax.comparison import sweep
 from gera_jax.comparison.task import make_task
 from gera_jax.data import build_data
 from gera_jax.training import tasks
@@ -152,39 +146,6 @@ def test_training_says_what_it_works_on_first(caplog):
     assert "1,646 items have rows of both, found by id\npairs: 30 train" in caplog.text
 
 
-def cells(best_step):
-    chance = {"mean/R@1": 1 / 50, "mean/R@10": 0.2, "foscttm": 0.5}
-    columns = {f"{a}/{k}": 0.5 for a in ("x_to_y", "y_to_x", "mean") for k in ("R@1", "R@5", "R@10", "median_rank")}
-    metrics = {
-        f"{p}{key}": value
-        for p in ("", "csls/", "inverted_softmax/", "csls_gallery/", "inverted_softmax_gallery/")
-        for key, value in {**columns, "foscttm": 0.1}.items()
-    }
-    return [
-        sweep.Cell(
-            "gera", 20, seed, 0.5, metrics=metrics, chance=chance, items=50, best_step=best_step if seed else 7, cpu_seconds=1.0
-        )
-        for seed in range(3)
-    ]
-
-
-def comparison_of(best_step):
-    return Comparison(("x", "y"), dict(gera="GeRA"), frozenset(), (20,), (0, 1, 2), cells(best_step), 50, "mean/R@10")
-
-
-def test_a_kept_start_is_told_in_tables_and_pages(tmp_path):
-    words = "GeRA: in 2 of 3 seeds no training step was better on the validation rows than its start"
-    for best_step, told in ((0, True), (5, False), (None, False)):
-        found = comparison_of(best_step)
-        assert (words in format_comparison(found)) == told and ("GeRA *" in format_comparison(found)) == told
-        page = write_compare_report(tmp_path / "a.html", found).read_text()
-        assert (words in page) == told and found.recommended == "gera"
-        rows = [Row("gera", "ridge_cca", 20, seed, {"x_to_y/R@1": 0.5}, 1.0, best_step if seed else 7) for seed in range(3)]
-        assert ("gera, from ridge_cca (start, 2 of 3)" in format_table(rows)) == told
-        page = write_report(tmp_path / "b.html", QuickstartResults(rows=rows)).read_text()
-        assert ("(start, 2 of 3)</th>" in page and "start's numbers" in page.replace("&#x27;", "'")) == told
-
-
 def test_cells_of_trained_methods_know_their_best_step(monkeypatch):
     task = make_task(x=X, y=Y)
     data, options = task.data(20, 0), dict(budget=1, metric="mean/R@10")
@@ -197,78 +158,6 @@ def test_cells_of_trained_methods_know_their_best_step(monkeypatch):
     trained, closed = find(["contrastive_linear", "procrustes"])
     assert sweep.run_cell(task, data, trained, 0, **options).best_step == 0
     assert sweep.run_cell(task, data, closed, 0, **options).best_step is None
-
-
-def test_a_quickstart_at_chance_says_so():
-    results = QuickstartResults(
-        rows=[Row("gera", "", 100, 0, {"mean/R@10": 0.03}, 1.0)], test_items=500, chance={"mean/R@10": 0.02}
-    )
-    from gera_jax.comparison.results import headline
-
-    assert headline(results) == (
-        "With 100 known pairs no method is better than chance: the best, gera, has R@10 3.0% (guessing 2.0%, by luck up to 3.9%)."
-    )
-    results.rows[0] = Row("gera", "", 100, 0, {"mean/R@10": 0.05}, 1.0)
-    assert headline(results).startswith("With 100 known pairs, gera puts the true match among its first ten for 5.0%")
-
-
-def test_a_killed_quickstart_goes_on(tmp_path, monkeypatch):
-    """A kill as the page is written: the same call writes it, and asks for the same runs in the same folders again."""
-    asked = []
-
-    def train(config, workdir, *, cache_dir):
-        asked.append(str(workdir.relative_to(tmp_path)))
-        return SimpleNamespace(evaluate=lambda split: {"mean/R@10": 0.5}, seconds=1.0, best_step=0, history=[])
-
-    monkeypatch.setattr(quickstart.training, "train", train)
-    monkeypatch.setattr(quickstart, "joint_picture", lambda result: {})
-    monkeypatch.setattr(quickstart, "retrieval_examples", lambda result: [])
-    options = dict(source="emoji", pairs=(40,), smoke=True, progress=False)
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            quickstart.run_quickstart(tmp_path, **options)
-    assert not (tmp_path / "report.html").exists() and len(asked) == 4
-    seen = quickstart.run_quickstart(tmp_path, **options)
-    assert asked[:4] == asked[4:] and len(seen.rows) == 7 and [row.best_step for row in seen.rows if row.start] == [0] * 4
-    page = (tmp_path / "report.html").read_text()
-    assert "Chance: R@1 0.2%, R@5 1%, R@10 2%." in page and "(start)" in page
-    with files_lib.one_writer(tmp_path), pytest.raises(InputError, match="wanted one writer"):
-        quickstart.run_quickstart(tmp_path, **options)
-
-
-@pytest.mark.parametrize(("pairs", "words"), [((0,), "0"), (("a",), "a"), ((2.5,), "2.5")])
-def test_a_quickstart_of_no_number_is_refused(tmp_path, pairs, words):
-    with pytest.raises(InputError, match=f"pairs: got {words}; wanted"):
-        quickstart.run_quickstart(tmp_path / "new", source="emoji", pairs=pairs, progress=False, smoke=True)
-    assert not (tmp_path / "new").exists()
-
-
-def test_a_quickstart_counts_pairs_before_it_trains(tmp_path, monkeypatch):
-    """The emoji set has 846 pairs besides those that validate and test: the default takes them all, 1,000 are refused at once."""
-    monkeypatch.setattr(quickstart, "_quickstart", lambda output, *, pairs, **rest: list(pairs))
-    options = dict(source="emoji", smoke=True, progress=False)
-    assert quickstart.run_quickstart(tmp_path, pairs=(), **options) == [100, 300, 846]
-    assert quickstart.run_quickstart(tmp_path, pairs=(40, 50), **options) == [40, 50]
-    with pytest.raises(InputError, match=r"data.pairs: got 1000; wanted at most 846"):
-        quickstart.run_quickstart(tmp_path, pairs=(40, 1000), **options)
-
-
-def test_the_time_left_counts_what_the_other_methods_took():
-    """Nine cheap cells, then one that takes a hundred times as long, in each of three seeds: the estimate must not jump."""
-    field = find(["procrustes", "ridge_cca", "gera"])
-    show, spent, estimates = Progress(field, (10, 20, 50), (0, 1, 2), jobs=1, stream=None), 0.0, []
-    order = [(count, m.name) for _ in range(3) for count in (10, 20, 50) for m in field]
-    total = sum(100.0 if name == "gera" else 1.0 for _, name in order)
-    for done, (count, name) in enumerate(order, start=1):
-        cost = 100.0 if name == "gera" else 1.0
-        spent += cost
-        show.costs.setdefault((name, count), []).append(cost)
-        show.new = done
-        if done >= 3:
-            estimates.append((show.left(spent, done) + spent) / total)
-    assert max(estimates) < 1.01 and min(estimates) > 0.99
-    assert not re.search("nan", str(estimates))
 
 
 def test_settings_are_names_with_values(tmp_path):

@@ -12,8 +12,7 @@ import gera_jax
 from gera_jax import data, files
 from gera_jax.checks import InputError, RunError
 from gera_jax.cli import main
-from gera_jax.comparison import sweep
-from gera_jax.comparison.page import write_page
+from gera_jax.comparison import Comparison, sweep
 from gera_jax.training.parallel import Parallel
 from gera_jax.workers import Lost
 
@@ -196,9 +195,10 @@ def test_a_fit_killed_in_its_training_goes_on(tmp_path, monkeypatch):
         gera_jax.fit("procrustes", tmp_path / "killed", x=X, y=Y)
 
 
-def test_a_page_may_name_a_path_that_is_no_text(tmp_path):
-    path = write_page(tmp_path / "page.html", "a", os.fsdecode(b"--x /\xff.npy"), [])
-    assert "--x /\\udcff.npy" in path.read_text(encoding="utf-8")
+def test_a_page_may_name_a_path_that_is_no_text(whole, tmp_path):
+    found = Comparison.from_dict(files.read_json(whole / "results.json"))
+    found.info["command"] = os.fsdecode(b"--x /\xff.npy")
+    assert "--x /\\udcff.npy" in found.report(tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def test_paths_with_commas_colons_spaces_and_quotes(tmp_path, capsys):

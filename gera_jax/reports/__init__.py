@@ -1,0 +1,6 @@
+"""Pages and texts of results: one look for all, made from a `Comparison` or its `results.json` alone."""
+
+from gera_jax.reports.page import write
+from gera_jax.reports.words import next_steps, text
+
+__all__ = ["next_steps", "text", "write"]
