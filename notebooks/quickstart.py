@@ -55,7 +55,7 @@ print(f"best step {result.best_step}, {result.seconds:.1f} s")
 
 # %%
 from gera_jax.comparison.quickstart import fit_closed_forms
-from gera_jax.training import alignment_metrics
+from gera_jax.training.evaluate import alignment_metrics
 
 table = {"gera": result.evaluate("test")}
 for name, (project, _) in fit_closed_forms(data).items():
