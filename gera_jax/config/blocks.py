@@ -69,12 +69,12 @@ def smoothed_inputs(*, pca: int = 256) -> dict[str, Any]:
     return {side: dict(pca=pca, filter=graph_filter(0.5)) for side in SLOTS}
 
 
-def sides(c: Mapping) -> list[str]:
+def sides(c: Mapping | ConfigDict) -> list[str]:
     """Slots of the `data` block that are in use: "x", "y" and, where it has a name, "w"."""
     return [side for side in SLOTS if c["data"][side]["name"]]
 
 
-def modalities(c: Mapping) -> tuple[str, ...]:
+def modalities(c: Mapping | ConfigDict) -> tuple[str, ...]:
     """Names of a config's modalities, in the order of their slots."""
     return tuple(c["data"][side]["name"] for side in sides(c))
 

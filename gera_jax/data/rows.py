@@ -18,8 +18,8 @@ def as_rows(rows: Any, name: str, *, width: int | None = None, least: int = 1, w
     """Rows [n, d] as a NumPy array of finite real numbers, or an error that names the caller's array and row.
 
     Args:
-      rows: a NumPy or JAX array, a memory map, a list of vectors, a torch tensor (any device), a `Table`, a pandas, polars or Arrow
-        table of numeric columns, or of one column of vectors.
+      rows: a NumPy or JAX array, a memory map, a list of vectors, a torch tensor (any device), a `Table`, a pandas, polars or
+        Arrow table of numeric columns, or of one column of vectors.
       name: the caller's word for them, in every message.
       width: d that is asked for; None = any.
       least: rows that there must be; with 0 an empty list is no row of the asked width.

@@ -270,7 +270,7 @@ def width_after(preprocess: Mapping[str, Any], width: int) -> int:
     return 2 * width if smoothing["strength"] and smoothing["concatenate"] else width
 
 
-def build_model(config: Mapping, widths: Mapping[str, int]) -> TwoTower:
+def build_model(config: Mapping | ConfigDict, widths: Mapping[str, int]) -> TwoTower:
     """The model of a config's `model` block over features of the given widths."""
     block = config["model"]
     return TwoTower(
@@ -285,7 +285,7 @@ def build_model(config: Mapping, widths: Mapping[str, int]) -> TwoTower:
     )
 
 
-def start(config: Mapping, model: TwoTower, data: AlignmentData) -> dict[str, Any]:
+def start(config: Mapping | ConfigDict, model: TwoTower, data: AlignmentData) -> dict[str, Any]:
     """Initial parameters: random, with the affine parts at a closed-form solution on the known pairs where one is asked for.
 
     With few pairs the closed form is far better than anything that gradients reach from a random start.

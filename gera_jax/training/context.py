@@ -158,7 +158,7 @@ class _Modality:
             rows = self.take(self.features(), block)
             if self.key is not None:
                 first = row_offset(len(rows), self.axis_name)
-                rows = disturb(rows, self.stream(streams[block]), first=first, **self.views)
+                rows = disturb(rows, self.stream(self.key, streams[block]), first=first, **self.views)
             parts.append(rows)
         return self.project(jnp.concatenate(parts), VIEW_DROPOUT)
 
@@ -176,6 +176,6 @@ class _Modality:
             key = jax.random.fold_in(own, stream + self.number)
         return self.model.project(self.params, self.name, rows, train=key is not None, key=key)
 
-    def stream(self, stream: int) -> Array:
-        """A key that is the same on every device."""
-        return jax.random.fold_in(self.key, stream + self.number)
+    def stream(self, key: Array, stream: int) -> Array:
+        """The key of one use; it is the same on every device."""
+        return jax.random.fold_in(key, stream + self.number)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gera_jax import checks
-from gera_jax.models import HEADS, TwoTower
+from gera_jax.models.two_tower import HEADS, TwoTower
 
 
 def make(head, dim=5, **options):

@@ -11,8 +11,8 @@ from gera_jax.moments import build_grounding
 from gera_jax.moments.task import best_spans, scorer
 from gera_jax.training import load_run
 from gera_jax.training.experiment import build
-from tests.moments.test_proposal_map import moved
 from tests.moments.test_data import recordings
+from tests.moments.test_proposal_map import moved
 
 
 def tiny(**fields):
