@@ -95,8 +95,8 @@ def _configured(config: Any, beside: Mapping[str, Any]) -> tuple[dict[str, Any],
         wanted="one of them",
         remedy="Write them into the config's file.",
     )
-    known = config_lib.comparison().to_dict()
-    block = {**known, **config_lib.read(config).to_dict()}
+    known = config_lib.schema.COMPARISON
+    block = {**config_lib.schema.defaults(known), **config_lib.read(config).to_dict()}
     config_lib.require_fields(block, known, "comparison")
     rule = {name: block.pop(name) for name in ("methods", "counts", "seeds", "budget", "metric")}
     return {name: value or None for name, value in block.items() if value or name not in SPLIT}, {
