@@ -69,7 +69,7 @@ class Term:
             f"losses.{self.name}",
             got=f"{self.fn_name}, which takes no axis_name, on several devices",
             wanted="a loss that gathers the rows of all devices",
-            remedy='Set parallel="jit", or give it axis_name=None and see gera_jax.ops.gather_rows.',
+            remedy='Set parallel="jit", or give it axis_name=None and see gera_jax.ops.collectives.gather_rows.',
         )
         return self.fn(*ordered, **data, **self.kwargs, **devices)
 
