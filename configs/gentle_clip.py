@@ -1,4 +1,4 @@
-"""Gentle-CLIP (Set-CLIP): contrastive learning on pairs, plus two sets that should be equally dense, on rows without partners.
+"""Gentle-CLIP (Set-CLIP): contrastive learning on pairs, plus terms that match the distributions of rows without partners.
 
     gera-jax train --config gentle_clip:source=clipart,pairs=300 --workdir runs/gentle_clip
 

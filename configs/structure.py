@@ -1,4 +1,4 @@
-"""STRUCTURE: contrastive learning on pairs, plus walks over each batch that should go the same ways after the projection.
+"""STRUCTURE: contrastive learning on pairs, plus a term that keeps random walks over each batch as they were before the heads.
 
     gera-jax train --config structure:source=clipart,pairs=300 --workdir runs/structure
 
