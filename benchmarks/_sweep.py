@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gera_jax.cli.commands import use_compilation_cache
+from gera_jax.api import use_compilation_cache
 from gera_jax.comparison.outcome import Interval
 
 LARGE, SMALL = dict(val=300, test=500), dict(val=150, test=400)

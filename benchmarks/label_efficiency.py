@@ -26,7 +26,7 @@ import numpy as np
 import gera_jax
 from benchmarks._sweep import SETS, possible
 from gera_jax.aligners.methods import compared as find
-from gera_jax.cli.commands import use_compilation_cache
+from gera_jax.api import use_compilation_cache
 from gera_jax.comparison.learning_curve import coverage
 from gera_jax.comparison.outcome import POINTS, Comparison, Interval
 from gera_jax.comparison.selection import METRIC

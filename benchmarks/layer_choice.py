@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks._sweep import interval
 from benchmarks.system_gain import SEEDS
 from gera_jax import config, select_layers, training
-from gera_jax.cli.commands import use_compilation_cache
+from gera_jax.api import use_compilation_cache
 from gera_jax.data import synthetic
 
 

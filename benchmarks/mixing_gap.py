@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks._sweep import interval
 from benchmarks.system_gain import SEEDS, SETS
 from gera_jax import config, evaluation, plots, training
-from gera_jax.cli.commands import use_compilation_cache
+from gera_jax.api import use_compilation_cache
 
 RUNS = {"contrastive alone": "mix=0", "m2": "mix=0.05", "m2, weight 1, no decay": "mix=1.0,schedule=constant"}
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 FIRST_STEP = """
 import sys, time
-from gera_jax.cli import commands
+from gera_jax import api
 from gera_jax import config, training
-commands.use_compilation_cache()
+api.use_compilation_cache()
 def first(step, state, metrics):
     if step >= 1:
         print(time.time()); sys.stdout.flush(); import os; os._exit(0)

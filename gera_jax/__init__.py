@@ -76,9 +76,8 @@ if TYPE_CHECKING:  # type checkers do not see through `__getattr__`
         writers,
     )
     from gera_jax.aligners import Aligner, Score, load, register_method
-    from gera_jax.cli.commands import check, data_list, embed, evaluate, quickstart, train
-    from gera_jax.cli.comparing import compare, fit
-    from gera_jax.cli.layers import select_layers
+    from gera_jax.aligners.layers import select_layers
+    from gera_jax.api import check, compare, data_list, embed, evaluate, fit, quickstart, train
     from gera_jax.data import Pairs, load_pairs
     from gera_jax.data.formats import register_format
     from gera_jax.embedding import HeatGeodesicEmbedding
@@ -89,19 +88,19 @@ else:
         "HeatGeodesicEmbedding": "gera_jax.embedding",
         "Pairs": "gera_jax.data",
         "Score": "gera_jax.aligners",
-        "check": "gera_jax.cli.commands",
-        "compare": "gera_jax.cli.comparing",
-        "data_list": "gera_jax.cli.commands",
-        "embed": "gera_jax.cli.commands",
-        "evaluate": "gera_jax.cli.commands",
-        "fit": "gera_jax.cli.comparing",
+        "check": "gera_jax.api",
+        "compare": "gera_jax.api",
+        "data_list": "gera_jax.api",
+        "embed": "gera_jax.api",
+        "evaluate": "gera_jax.api",
+        "fit": "gera_jax.api",
         "load": "gera_jax.aligners",
         "load_pairs": "gera_jax.data",
-        "quickstart": "gera_jax.cli.commands",
+        "quickstart": "gera_jax.api",
         "register_format": "gera_jax.data.formats",
         "register_loss": "gera_jax.training.terms",
         "register_method": "gera_jax.aligners",
-        "select_layers": "gera_jax.cli.layers",
-        "train": "gera_jax.cli.commands",
+        "select_layers": "gera_jax.aligners.layers",
+        "train": "gera_jax.api",
     }
     __getattr__, __dir__ = attach(__name__, _HOMES, rooms=set(__all__) - {"__version__", *_HOMES})

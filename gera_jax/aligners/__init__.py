@@ -2,9 +2,9 @@
 
 from gera_jax.aligners.aligner import Aligner
 from gera_jax.aligners.folder import evaluate
-from gera_jax.aligners.methods import Method, method_names, methods, register_method
+from gera_jax.aligners.methods import Method, method_names, register_method
 from gera_jax.aligners.score import Score
 
 load = Aligner.load  # the aligner of a folder
 
-__all__ = ["Aligner", "Method", "Score", "evaluate", "load", "method_names", "methods", "register_method"]
+__all__ = ["Aligner", "Method", "Score", "evaluate", "load", "method_names", "register_method"]

@@ -128,7 +128,7 @@ class Aligner:
         self._forget()
         self._model, self.names, self.n_features_in_ = model, pairs.names, model.widths[0]
         self._training = (train.x, train.y) if len(pairs.names) == 2 else None
-        self._transform(0, np.asarray(pairs.tables[0].rows[:1]))  # a training that ended in NaN is told now
+        self._try([np.asarray(table.rows[:1]) for table in pairs.tables])  # a training that ended in NaN is told now
         if folder is not None:
             with files.one_writer(folder):
                 self._write(folder, None)
@@ -212,8 +212,7 @@ class Aligner:
             made.names, made._model = tuple(stored["names"]), stored["model"]
             made._predictors = stored["predictors"]
             made.n_features_in_ = made._model.widths[0]
-            for side in range(len(made.names)):
-                made._transform(side, np.zeros((1, made._model.widths[side])))
+            made._try([np.zeros((1, width)) for width in made._model.widths])
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, np.linalg.LinAlgError) as error:
             checks.fail(
                 str(folder / folders.MODEL_FILE),
@@ -320,6 +319,14 @@ class Aligner:
                 self._predictors = [Predictor.fit(z[side], self._training[side], self._training[1 - side]) for side in (0, 1)]
             self._training = None
         return self._predictors
+
+    def _try(self, rows: list[np.ndarray]) -> None:
+        """Look at one row of each modality, so that a model that cannot be used is told now."""
+        if self._has_space():
+            for side, row in enumerate(rows):
+                self._transform(side, row)
+        else:
+            self.similarity(*rows)
 
     def _has_space(self) -> bool:
         """Whether the method has a shared space, and not a similarity alone."""

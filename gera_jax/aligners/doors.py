@@ -1,4 +1,7 @@
-"""The config-driven door for methods that are no config: `train --config auto`, on the data and the split of a training."""
+"""What `train` and `check` were given, as one config: its name or file, the caller's data, the split, and settings.
+
+A method that is no config, such as "auto", gets a config of its own, of which only the data and the split are read.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,241 @@ import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gera_jax import checks
 from gera_jax import config as config_lib
 from gera_jax.aligners.aligner import Aligner
 from gera_jax.aligners.kinds import Solver
-from gera_jax.aligners.methods import find, methods
+from gera_jax.aligners.methods import as_config, find, methods
 from gera_jax.aligners.score import Score
-from gera_jax.data import Pairs
+from gera_jax.config.configdict import ConfigDict
+from gera_jax.data import Pairs, inspect_data, load_pairs
 from gera_jax.data.alignment import cut
 
 logger = logging.getLogger("gera_jax")
-ARGUMENTS = dict(source="clipart", x="", y="", pairs=1_000, seed=0)  # as the configs have them
+ARGUMENTS = dict(source="clipart", x="", y="", w="", pairs=1_000, seed=0)  # of a method that is no config, as configs have them
+ROWS = tuple(f"{side}{kind}" for side in config_lib.SLOTS for kind in ("", "_unpaired", "_ids", "_unpaired_ids"))
+SPLIT = dict(  # words of every door for the split -> fields of a config
+    val="data.split.val",
+    test="data.split.test",
+    split="data.split.by",
+    group_key="data.split.group_key",
+    unpaired="data.unpaired",
+)
+
+
+class Opened(NamedTuple):
+    """What a door was given.
+
+    Args:
+      config: the config with files, split and settings in it.
+      tables: the pairs, where they are in memory.
+      method: the name of a method that is no config, or "".
+      settings: of that method.
+    """
+
+    config: ConfigDict
+    tables: Pairs | None
+    method: str
+    settings: dict[str, Any]
+
+
+def given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What of some arguments is given at all."""
+    empty = (type(None), str, bool)
+    return {name: value for name, value in values.items() if not isinstance(value, empty) or value}
+
+
+def configure(
+    config: Any = "gera",
+    overrides: Mapping[str, str] | None = None,
+    *,
+    data: Any = None,
+    settings: Mapping[str, Any] | None = None,
+    pairs: Any = None,
+    captions: bool = False,
+    seed: int | None = None,
+    **own: Any,
+) -> Opened:
+    """A config with the caller's data, split and settings in it.
+
+    Args:
+      config: name, `name:arg=value,...`, path of a `.py` or `.json`, or a ConfigDict; or the name of any other method.
+      overrides: dotted field -> text of the value.
+      data: the name of a bundled set, or `Pairs`.
+      settings: arguments and dotted fields of the config, or arguments of the method.
+      pairs: known pairs to use: how many (0 = all), or a list or file of them. None = all of own data, else as the config says.
+      captions: whether an id may come many times.
+      seed: of the split, the batches and the start.
+      **own: x, y, w and what else `load_pairs` takes; val, test, split, group_key and unpaired.
+
+    Raises:
+      InputError: a config that takes no such data, and whatever is wrong with its fields.
+
+    >>> configure("gera", data="emoji", pairs=50, val=0.1).config.data.split.val
+    0.1
+    """
+    own = given(own)
+    for name in own:
+        checks.require_known(name, (*ROWS, *SPLIT), "argument")
+    rows, listed = {name: own[name] for name in ROWS if name in own}, not (pairs is None or isinstance(pairs, int))
+    checks.require(data is None or not rows, "data", got=f"both data and own tables ({', '.join(rows)})", wanted="one of them")
+    tables = None
+    on_disk = all(isinstance(value, str | Path) for value in rows.values()) and (not listed or isinstance(pairs, str | Path))
+    if (data is not None and not isinstance(data, str)) or not on_disk:
+        tables = load_pairs(data) if data is not None else load_pairs(**rows, pairs=pairs if listed else None, captions=captions)
+        rows, data, listed = dict.fromkeys(config_lib.SLOTS[: len(tables.names)], "own"), None, False
+    arguments = {side: str(rows[side]) for side in config_lib.SLOTS if side in rows}
+    fields, settings = dict(overrides or {}), dict(settings or {})
+    if data:
+        arguments["source"] = data
+    fitted = is_fitted(config)
+    if not fitted:
+        top = {name for name, value in config_lib.base().items() if not hasattr(value, "items")}
+        fields = {**{name: str(value) for name, value in settings.items() if "." in name or name in top}, **fields}
+        settings = {name: value for name, value in settings.items() if name not in fields}
+    if not listed and pairs is not None:
+        arguments["pairs"] = int(pairs)
+    elif listed or (rows and "pairs" not in named_in(config)):  # own data: every pair that there is
+        arguments["pairs"] = 0
+    if fitted:
+        made, settings = _of_method(str(config), {**settings, **arguments})
+    else:
+        made = _of_config(config, {**settings, **arguments})
+    block = made.data.to_dict()
+    _require_taken(config, block, arguments)
+    for field, text in _fields(rows if tables is None else {}, block, own, captions).items():
+        config_lib.override(made, field, text)
+    if seed is not None:
+        made.seed = checks.whole(seed, "seed")
+        if "seed" in block.get("split", {}):
+            made.data.split.seed = made.seed
+    if listed:
+        checks.require(
+            block.get("source") == "files",
+            "pairs",
+            got=f'"{pairs}" beside the set {block.get("source")}',
+            wanted="how many known pairs to use; 0 = all rows whose ids match",
+            remedy="Give --x FILE and --y FILE, of which it lists the pairs.",
+        )
+        made.data.pair_list = str(pairs)
+    if tables is not None:
+        _put_in_memory(made, tables)
+    for field in fields if fitted else ():
+        checks.require(
+            field == "seed" or field.startswith("data."),
+            f"--config.{field}",
+            got=f"a field of a training, with {config}",
+            wanted="a field of the data block, or seed",
+            remedy="Give settings of the method as --set NAME=VALUE.",
+        )
+    return Opened(config_lib.load(made, fields), tables, str(config).partition(":")[0] if fitted else "", settings)
+
+
+def named_in(config: Any) -> set[str]:
+    """The arguments that stand behind a config's name."""
+    text = config_lib.name_and_argument(config)[1] if isinstance(config, str) else ""
+    return {part.partition("=")[0] for part in config_lib.values.ARGUMENT.findall(text)}
+
+
+def is_fitted(config: Any) -> bool:
+    """Whether what `train` was given names a method that is fitted without a training.
+
+    >>> is_fitted("auto:source=emoji"), is_fitted("gera:pairs=50")
+    (True, False)
+    """
+    if not isinstance(config, str) or Path(config.partition(":")[0]).suffix in (".py", ".json"):
+        return False
+    word = config.partition(":")[0]
+    if word not in methods():
+        return word not in config_lib.names() and ":" in config and isinstance(find(config).kind, Solver)
+    return isinstance(methods()[word].kind, Solver)
+
+
+def _of_config(config: Any, arguments: Mapping[str, Any]) -> ConfigDict:
+    checks.require(
+        not arguments or isinstance(config, str | Path),
+        "config",
+        got=f"arguments {sorted(arguments)} beside a config in memory",
+        wanted="a name or a file of a config",
+        remedy="Set its fields: c.data.x.path, c.data.pairs.",
+    )
+    return as_config(config_lib.with_arguments(str(config), **arguments) if arguments else config)
+
+
+def _of_method(config: str, arguments: Mapping[str, Any]) -> tuple[ConfigDict, dict[str, Any]]:
+    """A config whose data block is that of the method's arguments, and the other arguments, which are its settings."""
+    parts = [part.partition("=") for part in config_lib.values.ARGUMENT.findall(config.partition(":")[2])]
+    behind = {name: config_lib.literal(text) if mark else True for name, mark, text in parts}
+    if config.partition(":")[0] not in methods():  # "module:name" has no arguments
+        behind = {}
+    values = {**ARGUMENTS, **behind, **arguments}
+    made = config_lib.base()
+    made.data = config_lib.own_or_catalog({**values, "pairs": int(values["pairs"])})
+    made.seed = int(values["seed"])
+    return made, {name: value for name, value in values.items() if name not in ARGUMENTS}
+
+
+def _require_taken(config: Any, block: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
+    """Refuse a config that leaves the caller's data out."""
+    for side in set(config_lib.SLOTS) & set(arguments):
+        taken = block.get("source") == "files" and (block[side]["path"], block[side]["key"]) == config_lib.path_and_key(
+            arguments[side]
+        )
+        checks.require(
+            taken,
+            side,
+            got=f"{arguments[side]}, which {config} does not read",
+            wanted="a config that takes files",
+            remedy="Let its get_config use gera_jax.config.own_or_catalog, or set the fields: "
+            f"--config.data.source=files --config.data.{side}.path=FILE.",
+        )
+    for name in {"source", "pairs"} & set(arguments):
+        checks.require(
+            block.get(name) == arguments[name],
+            dict(source="data", pairs="pairs")[name],
+            got=f"{arguments[name]}, which {config} does not read",
+            wanted="a config that takes it",
+            remedy=f"Set the field: --config.data.{name}={arguments[name]}.",
+        )
+
+
+def _fields(rows: Mapping[str, Any], block: Mapping[str, Any], own: Mapping[str, Any], captions: bool) -> dict[str, str]:
+    """Dotted fields for ids, unpaired rows and the split."""
+    found = {field: str(own[word]) for word, field in SPLIT.items() if word in own}
+    found |= {"data.captions": "True"} if captions else {}
+    for side in config_lib.SLOTS:
+        for at, path, ids in ((f"data.{side}", side, f"{side}_ids"), (f"data.unpaired_rows.{side}", f"{side}_unpaired", "")):
+            ids = ids or f"{path}_ids"
+            there = path in rows or (path == side and block.get(side, {}).get("path"))
+            checks.require(
+                ids not in rows or there,
+                ids,
+                got=f'"{rows.get(ids)}" without {path}',
+                wanted="ids beside the file that they are of",
+                remedy=f"Give --{path.replace('_', '-')} FILE too.",
+            )
+            found |= {f"{at}.ids": str(rows[ids])} if ids in rows else {}
+            if path in rows and path != side:
+                found |= dict(zip((f"{at}.path", f"{at}.key"), config_lib.path_and_key(str(rows[path])), strict=True))
+    return found
+
+
+def _put_in_memory(made: ConfigDict, tables: Pairs) -> None:
+    """A config of `tables`, which it does not hold, and of what is recommended for them."""
+    from gera_jax.aligners.kinds import merged
+    from gera_jax.data.preprocessing import OPTIONS
+
+    made.data.source = "arrays"
+    sides = config_lib.sides(made)
+    checks.require(
+        len(sides) == len(tables.names), "data", got=f"{len(tables.names)} modalities", wanted=f"{len(sides)}, as the config has"
+    )
+    for side, name in zip(sides, tables.names, strict=True):
+        made.data[side].update(path="", key="", ids="")
+        block = made.data.preprocess[side]
+        block.update(merged(block.to_dict(), {**OPTIONS, **tables.preprocess.get(name, {})}, None))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,72 +287,40 @@ class FitResult:
         return self.aligner.score(self.parts[split])
 
 
-def is_fitted(config: Any) -> bool:
-    """Whether what `train` was given names a method that is fitted without a training."""
-    if not isinstance(config, str) or Path(config.partition(":")[0]).suffix in (".py", ".json"):
-        return False
-    word = config.partition(":")[0]
-    if word not in methods():
-        return word not in config_lib.names() and ":" in config and isinstance(find(config).kind, Solver)
-    return isinstance(methods()[word].kind, Solver)
+def _aligner(opened: Opened, sides: int = 2) -> Aligner:
+    options = {side: opened.config.data.preprocess[side].to_dict() for side in config_lib.SLOTS[:sides]}
+    return Aligner(opened.method, settings=opened.settings or None, preprocess=options, seed=opened.config.seed)
 
 
-def fit_config(
-    config: str, folder: str | Path | None = None, *, overrides: Mapping[str, str] | None = None, **own: Any
-) -> FitResult:
-    """Fit the method that `config` names on the data that a config of the same arguments would train on.
+def fit_opened(opened: Opened, folder: str | Path | None = None) -> FitResult:
+    """Fit the method that `configure` found on the data that a config of the same arguments would train on.
 
     Args:
-      config: "auto", or with arguments "auto:source=emoji,pairs=100,width=512": source, x, y, pairs and seed name the data as for
-        every config; any other is a setting of the method.
       folder: where the model is saved; the test rows are noted there, so that `evaluate` finds them.
-      overrides: dotted fields of the `data` block, and `seed`.
-      **own: files x, y, their ids x_ids, y_ids, and pairs.
 
-    >>> result = fit_config("ridge_cca:source=emoji,pairs=50")
+    >>> result = fit_opened(configure("ridge_cca:source=emoji,pairs=50"))
     >>> len(result.parts["train"]), len(result.parts["test"]), result.splits
     (50, 500, ['val', 'test'])
     """
-    word, _, argument = config.partition(":")
-    if word not in methods():
-        word, argument = config, ""
-    given = {name: value for name, value in own.items() if name in ARGUMENTS and value not in (None, "")}
-    parts = [part.partition("=") for part in config_lib.values.ARGUMENT.findall(argument)]
-    settings = {name: config_lib.literal(text) if mark else True for name, mark, text in parts if name not in ARGUMENTS}
-    data = {name: text for name, _, text in parts if name in ARGUMENTS}
-    arguments = {**ARGUMENTS, **data, **given}
-    if arguments["x"] and "pairs" not in {**data, **given}:
-        arguments["pairs"] = 0  # all that own files have
-    listed = not str(arguments["pairs"]).lstrip("-").isdigit()
-    made = config_lib.base()
-    made.data = config_lib.own_or_catalog({**arguments, "pairs": 0 if listed else int(arguments["pairs"])})
-    made.seed = int(arguments["seed"])
-    for side in config_lib.SLOTS:
-        if own.get(f"{side}_ids"):
-            made.data[side].ids = own[f"{side}_ids"]
-    if listed:
-        made.data.pair_list = str(arguments["pairs"])
-    for field, text in (overrides or {}).items():
-        checks.require(
-            field == "seed" or field.startswith("data."),
-            f"--config.{field}",
-            got=f"a field of a training, with {word}",
-            wanted="a field of the data block, or seed",
-            remedy=f'Give settings of the method behind its name: "{word}:NAME=VALUE".',
-        )
-        config_lib.override(made, field, text)
-    block = made.data.to_dict()
-    train, val, test = cut(block)
+    block = opened.config.data.to_dict()
+    aligner = _aligner(opened)
+    train, val, test = cut(block, tables=opened.tables)
     for line in str(train).splitlines():
         logger.info("%s", line)
     began = time.monotonic()
-    options = {side: block["preprocess"][side] for side in config_lib.SLOTS[: len(train.names)]}
-    aligner = Aligner(word, settings=settings or None, preprocess=options, seed=made.seed).fit(train)
+    aligner.fit(train)
     seconds = time.monotonic() - began
     if folder is not None:
         source = words(block)
         aligner.save(folder, test=dataclasses.replace(test, source=source) if source and len(test) else None)
     return FitResult(aligner, dict(train=train, val=val, test=test), seconds)
+
+
+def check_opened(opened: Opened) -> dict[str, Any]:
+    """Settings of the method, and the headers of the data that it would be fitted on; the keys are those of a config."""
+    _aligner(opened)
+    tables = inspect_data(opened.config.data.to_dict(), tables=opened.tables)
+    return dict(tables={name: list(shape) for name, shape in tables.items()}, steps=0, terms=f"{opened.method}: no training")
 
 
 def words(block: Mapping[str, Any]) -> tuple[str, ...]:
@@ -137,9 +330,11 @@ def words(block: Mapping[str, Any]) -> tuple[str, ...]:
     if block["source"] not in ("files", "arrays"):
         return ("--data", block["source"])
     found: list[str] = []
-    for side in config_lib.SLOTS:
-        part = block[side]
-        if part["path"]:
-            found += [f"--{side}", ":".join(word for word in (part["path"], part["key"]) if word)]
-            found += [f"--{side}-ids", str(part["ids"])] if part["ids"] else []
+    for ending, of in (("", block), ("-unpaired", block["unpaired_rows"])):
+        for side in config_lib.SLOTS:
+            part, flag = of[side], f"--{side}{ending}"
+            if part["path"]:
+                found += [flag, ":".join(word for word in (part["path"], part["key"]) if word)]
+                found += [f"{flag}-ids", str(part["ids"])] if part["ids"] else []
+    found += ["--pairs", block["pair_list"]] if block["pair_list"] else []
     return (*found, *["--captions"] * bool(block["captions"])) if found else ()

@@ -247,6 +247,7 @@ def compared(names: Sequence[Any] = ()) -> list[Method]:
         method, number = find(name), 1
         while method.name in found and found[method.name].kind != method.kind:  # two objects of one class
             number += 1
-            method = dataclasses.replace(method, name=f"{find(name).name}-{number}")
+            first = find(name)
+            method = dataclasses.replace(first, name=f"{first.name}-{number}", label=f"{first.label}-{number}")
         found[method.name] = method
     return list(found.values())

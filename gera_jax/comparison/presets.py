@@ -1,11 +1,12 @@
-"""Comparisons that are asked for by one word: `gera-jax quickstart`, and `gera-jax compare --quick`."""
+"""Comparisons that are asked for by one word or a file: `gera-jax quickstart`, `gera-jax compare --quick` and `--config FILE`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gera_jax.checks import require_known
+from gera_jax import config as config_lib
+from gera_jax.checks import require, require_known
 
 # What is not given is taken from here; `source` goes to the task. Two seeds give an interval, three one that is worth something.
 # The quickstart leaves Gentle-CLIP out, as one of its fits takes as long as one of each of the others together.
@@ -40,3 +41,21 @@ def spread(counts: Sequence[int], most: int = 3) -> tuple[int, ...]:
     last = len(counts) - 1
     chosen = range(len(counts)) if len(counts) <= most else (round(last * i / (most - 1) - 0.01) for i in range(most))
     return tuple(counts[i] for i in chosen)
+
+
+def configured(config: Any, beside: Mapping[str, Any]) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """The data and the rule of a comparison that a block or a file describes; nothing may be given beside it."""
+    given = [name for name, value in beside.items() if value is not None and not (hasattr(value, "__len__") and len(value) == 0)]
+    require(
+        not given,
+        "config",
+        got=f"a config and {', '.join(given)}",
+        wanted="one of them",
+        remedy="Write them into the config's file.",
+    )
+    known = config_lib.comparison().to_dict()
+    block = {**known, **config_lib.read(config).to_dict()}
+    config_lib.require_fields(block, known, "comparison")
+    rule = {name: block.pop(name) for name in ("methods", "counts", "seeds", "budget", "metric")}
+    own = {name: value for name, value in block.items() if value != "" and value is not False}
+    return own.pop("data", None), own, {**rule, "counts": tuple(rule["counts"])}

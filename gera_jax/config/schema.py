@@ -133,6 +133,7 @@ DATA = dict(
         )
     },
     test=dict.fromkeys(SLOTS, FILE),
+    unpaired_rows=dict.fromkeys(SLOTS, FILE),  # files of further rows without a partner
     pairs=Field(0, "known pairs to train on; 0 = all of them", ANY_NUMBER),
     pair_list=Field("", "file of the known pairs; empty = rows whose ids match"),
     unpaired=Field(

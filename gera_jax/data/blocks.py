@@ -98,7 +98,12 @@ def open_pairs(block: Mapping, tables: Pairs | tuple[Table, ...] | None = None, 
     else:
         found = SYNTHETIC[source](SYNTHETIC_ROWS)[:2] if source in SYNTHETIC else catalog.load(source)
     named = [dataclasses.replace(table, name=name) for table, name in zip(found, names, strict=True)]
-    return load_pairs(*named, pairs=block["pair_list"] or None, captions=block["captions"], look=rows)
+    more = {
+        f"{side}_unpaired": _open_file(block["unpaired_rows"][side], f"data.unpaired_rows.{side}", block[side]["name"], rows)
+        for side in sides(block)
+        if block["unpaired_rows"][side]["path"]
+    }
+    return load_pairs(*named, pairs=block["pair_list"] or None, captions=block["captions"], look=rows, **more)
 
 
 def open_test(block: Mapping, *, rows: bool = True) -> Pairs | None:

@@ -83,13 +83,6 @@ class StackedRows:
 
 def stack(table: Table, test: Table) -> Table:
     """Training table and own test table as one: test rows follow, so that one row number names any row."""
-    require(
-        table.dim == test.dim,
-        f"data.test {test.name}",
-        got=f"{test.dim} columns",
-        wanted=f"{table.dim}, as in the training file",
-        remedy="Embed both with the same encoder.",
-    )
     meta = None
     if table.meta is not None or test.meta is not None:
         meta = [*(table.meta or [{}] * len(table)), *(test.meta or [{}] * len(test))]
@@ -105,13 +98,12 @@ def stack(table: Table, test: Table) -> Table:
     return whole
 
 
-def fingerprint(table: Table) -> str:
-    """Hash of shape, dtype, ids and rows; of a table above 256 MiB, of rows evenly spread over it."""
+def fingerprint(table: Table, ids: np.ndarray | None = None) -> str:
+    """Hash of shape, dtype, ids (or what rows are paired by in their place) and rows; of a table above 256 MiB, of rows evenly spread over it."""
     n, d = table.rows.shape
     digest = hashlib.blake2b(f"{n} {d} {table.rows.dtype}".encode(), digest_size=16)
-    digest.update(
-        np.ascontiguousarray(table.ids).data.cast("B") if table.ids.dtype.kind != "U" else "\n".join(table.ids).encode()
-    )
+    ids = table.ids if ids is None else ids
+    digest.update(np.ascontiguousarray(ids).data.cast("B") if ids.dtype.kind != "U" else "\n".join(ids).encode())
     width = d * np.dtype(table.rows.dtype).itemsize
     count = min(n, max(1, FINGERPRINT_BYTES // width))
     index = np.arange(n) if count == n else np.linspace(0, n - 1, count).astype(np.int64)

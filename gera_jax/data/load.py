@@ -173,7 +173,7 @@ def _append(table: Table, labels: np.ndarray, extra: Table, paired: Any) -> tupl
             wanted=wanted,
             remedy="Remove them from the unpaired rows.",
         )
-    rows, seen = np.asarray(extra.rows).astype(table.rows.dtype), {row.tobytes() for row in paired}
+    rows, seen = np.asarray(extra.rows).astype(table.rows.dtype, copy=False), {row.tobytes() for row in paired}
     same = [i for i, row in enumerate(rows) if row.tobytes() in seen] if seen else []
     require(
         not same,
@@ -185,7 +185,9 @@ def _append(table: Table, labels: np.ndarray, extra: Table, paired: Any) -> tupl
     new = np.array([f"{table.name} unpaired: {i}" for i in extra.ids])
     meta = None if table.meta is None else [*table.meta, *(extra.meta or [{}] * len(extra))]
     ids = np.concatenate([table.ids.astype(str), new])
-    whole = dataclasses.replace(table, rows=np.concatenate([table.rows, rows]), ids=ids, meta=meta)
+    outline = not any(table.rows.strides)  # zeros in place of rows that are not read
+    joined = np.broadcast_to(table.rows[0, 0], (len(ids), table.dim)) if outline else np.concatenate([table.rows, rows])
+    whole = dataclasses.replace(table, rows=joined, ids=ids, meta=meta)
     return whole, np.concatenate([labels.astype(str), new])
 
 

@@ -168,12 +168,8 @@ class Pairs:
     @functools.cached_property
     def fingerprints(self) -> tuple[str, ...]:
         """Hash of each modality's rows and of what they are paired by."""
-        if self.paired_by != "list":
-            return tuple(map(fingerprint, self.tables))
-        return tuple(
-            fingerprint(dataclasses.replace(table, ids=self.items[group], numbered=False))
-            for table, group in zip(self.tables, self.groups, strict=True)
-        )
+        labels = [self.items[group] if self.paired_by == "list" else None for group in self.groups]
+        return tuple(map(fingerprint, self.tables, labels))
 
     def paired(self, side: int) -> np.ndarray:
         """Raw rows [p, d] of a modality, pair by pair; NaN where an item of three modalities lacks one."""

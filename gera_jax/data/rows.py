@@ -40,7 +40,7 @@ def as_rows(rows: Any, name: str, *, width: int | None = None, least: int = 1, w
     ...
     gera_jax.checks.InputError: x: got 1 row with NaN or infinity (row 1); wanted finite numbers. Drop or repair it.
     """
-    found = real_numbers(_array(rows, name), name)
+    found = real_numbers(to_array(rows, name), name)
     if not found.size and found.ndim == 1 and least == 0:
         found = found.reshape(0, width or 0)
     require(found.ndim == 2, name, got=f"shape {found.shape}", wanted=WANTED, remedy=_reshaping(found.ndim))
@@ -59,7 +59,7 @@ def as_rows(rows: Any, name: str, *, width: int | None = None, least: int = 1, w
     return found
 
 
-def _array(rows: Any, name: str) -> np.ndarray:
+def to_array(rows: Any, name: str) -> np.ndarray:
     """`rows` as some NumPy array."""
     if isinstance(rows, np.ma.MaskedArray):
         fail(name, got="a masked array", wanted=WANTED, remedy="Drop the rows with masked entries, or fill them.")
@@ -88,7 +88,7 @@ def _from_sequence(rows: Any, name: str) -> np.ndarray:
             return np.array(rows)
         except ValueError:  # ragged: look where
             pass
-    vectors = [row if np.isscalar(row) or row is None else _array(row, f"{name} row {i}") for i, row in enumerate(rows)]
+    vectors = [row if np.isscalar(row) or row is None else to_array(row, f"{name} row {i}") for i, row in enumerate(rows)]
     shapes = [np.shape(row) for row in vectors]
     odd = next((i for i, shape in enumerate(shapes) if shape != shapes[0]), None)
     if odd is not None:
@@ -113,7 +113,7 @@ def _from_sparse(rows: Any, name: str) -> np.ndarray:
 def _from_pandas(rows: Any, name: str) -> np.ndarray:
     """Numeric columns side by side, or the vectors of the only column."""
     if rows.ndim == 1:
-        return _array(rows.to_numpy() if _is_number(rows.dtype) else rows.tolist(), name)
+        return to_array(rows.to_numpy() if _is_number(rows.dtype) else rows.tolist(), name)
     if rows.shape[1] == 1 and not _is_number(rows.dtypes.iloc[0]):
         return _from_pandas(rows.iloc[:, 0], name)
     _require_numeric([(column, _is_number(kind)) for column, kind in rows.dtypes.items()], name)
@@ -191,7 +191,7 @@ def _require_numeric(columns: list[tuple[Any, bool]], name: str) -> None:
 
 
 READERS = {  # an attribute that only one family of libraries has -> how their rows are read
-    "numbered_of": lambda table, name: _array(table.rows, name),  # a `Table`
+    "numbered_of": lambda table, name: to_array(table.rows, name),  # a `Table`
     "is_floating_point": _from_torch,
     "tocsr": _from_sparse,
     "iloc": _from_pandas,

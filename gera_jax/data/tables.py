@@ -11,23 +11,10 @@ import numpy as np
 from gera_jax.checks import require
 from gera_jax.data.formats import open_source
 from gera_jax.data.ids import check_ids, first_ids
+from gera_jax.data.rows import to_array
 
 if TYPE_CHECKING:
     from gera_jax.data.formats.base import Source
-
-__all__ = [
-    "Table",
-    "check_ids",
-    "check_shape",
-    "choose_layer",
-    "first_ids",
-    "inspect_table",
-    "is_float",
-    "load_layers",
-    "load_table",
-    "row_numbers",
-    "to_float32",
-]
 
 REMEDY_INT = "Whole numbers are labels or token ids, not embeddings; if they are meant, save rows.astype('float32')."
 
@@ -66,7 +53,8 @@ class Table:
 
     def __post_init__(self) -> None:
         masked = isinstance(self.rows, np.ma.MaskedArray) and is_float(self.rows.dtype)
-        rows = self.rows.filled(np.nan) if masked else np.asanyarray(self.rows)  # what was masked is missing, and counted as NaN
+        rows = self.rows.filled(np.nan) if masked else self.rows  # what was masked is missing, and counted as NaN
+        rows = rows if isinstance(rows, np.ndarray) else to_array(rows, self.name)
         check_shape(self.name, rows.shape, rows.dtype)
         numbered = self.numbered or self.ids is None
         ids = np.arange(len(rows)) if self.ids is None else check_ids(self.name, self.ids, len(rows))

@@ -36,7 +36,7 @@ def named(found: Comparison) -> list[str]:
     scores = found.validation(last)
     wanted = [found.recommended, DEFAULT, *(found.reference(count) for count in reversed(found.counts))]
     rest = sorted(scores, key=lambda m: -float(np.mean(scores[m])))
-    drawn = [m for m in dict.fromkeys([*wanted, *rest]) if any(found.at(m, count) for count in found.counts)]
+    drawn = [m for m in dict.fromkeys([*wanted, *rest, *found.labels]) if any(found.at(m, count) for count in found.counts)]
     return drawn[:NAMED]
 
 

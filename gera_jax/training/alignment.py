@@ -211,8 +211,8 @@ class AlignmentTask:
 
         return embed
 
-    def preflight(self, config: ConfigDict) -> Preflight:
-        tables = inspect_data(config.data.to_dict())
+    def preflight(self, config: ConfigDict, *, tables: Any = None) -> Preflight:
+        tables = inspect_data(config.data.to_dict(), tables=tables)
         names = config_lib.modalities(config)
         widths = {
             name: width_after(config.data.preprocess[side], tables[name][1])

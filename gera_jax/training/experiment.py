@@ -145,14 +145,14 @@ def plan(
     return Plan(steps, terms, queue, step, diagnose, state, describe_terms(terms, shapes, total_steps=steps))
 
 
-def preflight(config: ConfigDict) -> dict[str, Any]:
+def preflight(config: ConfigDict, *, tables: Any = None) -> dict[str, Any]:
     """Tables, steps and terms of a config from the headers of its files: what `train` builds is built here too, on shapes alone.
 
     Returns:
       dict of `tables` (name -> shape), `steps`, `terms` (text).
     """
     task = check_config(config)
-    found = task.preflight(config)
+    found = task.preflight(config) if tables is None else task.preflight(config, tables=tables)
     per_epoch = -(-found.examples // found.batch_size)
     sizes = dict(examples=found.examples, batch_size=found.batch_size, steps_per_epoch=per_epoch)
     made = plan(config, task, found.model, found.batch, **sizes)

@@ -9,8 +9,9 @@ import pytest
 
 import gera_jax
 from gera_jax.aligners.aligner import Aligner
+from gera_jax.aligners.doors import configure
 from gera_jax.checks import InputError
-from gera_jax.cli import commands, main
+from gera_jax.cli import main
 from gera_jax.data import Table, load_pairs
 from gera_jax.training.overview import overview
 
@@ -52,14 +53,14 @@ def test_90_own_pairs_are_enough_for_train(files, tmp_path, capsys):
 def test_own_files_of_other_sizes(count, tmp_path):
     for name, width in (("x", 5), ("y", 3)):
         np.save(tmp_path / f"{name}.npy", np.random.default_rng(width).normal(size=(count, width)))
-    commands.check("contrastive:smoke", x=f"{tmp_path}/x.npy", y=f"{tmp_path}/y.npy", pairs=0)
+    gera_jax.check("contrastive:smoke", x=f"{tmp_path}/x.npy", y=f"{tmp_path}/y.npy", pairs=0)
 
 
 def test_a_list_of_pairs_is_the_same_in_every_door(files, tmp_path, capsys):
     words = [*own(files, "other"), "--pairs", f"{files}/pairs.csv"]
     assert main(["check", *QUICK, *words]) == 0 and main(["check", *QUICK, *own(files, "other"), "--pairs", "0"]) == 2
     assert "0 ids on both sides" in capsys.readouterr().err
-    made = commands.configure("contrastive:smoke", x=words[1], y=words[3], pairs=words[5])
+    made = configure("contrastive:smoke", x=words[1], y=words[3], pairs=words[5]).config
     data = gera_jax.data.build_data(made.data.to_dict())
     pairs = load_pairs(words[1], words[3], pairs=words[5])
     train, val, test = pairs.split(val="auto")
@@ -137,4 +138,4 @@ def test_a_config_that_reads_no_files_is_refused(files, tmp_path):
         "    config.parse_arg(arg, x='', y='', pairs=0)\n    return c\n"
     )
     with pytest.raises(InputError, match="which .*mine.py does not read"):
-        commands.configure(f"{tmp_path}/mine.py", x=f"{files}/x.npz", y=f"{files}/y.npz")
+        configure(f"{tmp_path}/mine.py", x=f"{files}/x.npz", y=f"{files}/y.npz")

@@ -13,7 +13,7 @@ import pytest
 
 import gera_jax
 from gera_jax import plots, reports
-from gera_jax.cli.main import _parser as parser
+from gera_jax.cli.parser import make_parser as parser
 from gera_jax.comparison.outcome import Comparison
 from gera_jax.comparison.sweep import Cell
 from gera_jax.reports import figures, words

@@ -16,9 +16,8 @@ from typing import Any
 
 import pytest
 
-from gera_jax import checks
+from gera_jax import api, checks
 from gera_jax import config as config_lib
-from gera_jax.cli import commands
 
 GONE = object()
 VALUES = (GONE, None, "", "x", -1, 0, 0.5, 1e400, float("nan"), [], {}, [1], {"a": 1}, 10**30, -(10**30), True, 2**31 - 1, 1e38)
@@ -60,7 +59,7 @@ def outcome(name: str, path: tuple, value: Any) -> str:
     """ "ok", "refused", or what is wrong with how `check` took it."""
     began = time.process_time()
     try:
-        commands.check(spoilt(name, path, value))
+        api.check(spoilt(name, path, value))
         said = "ok"
     except checks.InputError as error:
         said = "refused" if len(str(error)) < 3_000 else f"refused in {len(str(error))} letters"
@@ -113,7 +112,7 @@ def test_no_mutant_ends_otherwise():
 )
 def test_a_spoilt_field_is_named(field, value, words):
     with pytest.raises(checks.InputError, match=words):
-        commands.check(spoilt("gera", tuple(field.split(".")), value))
+        api.check(spoilt("gera", tuple(field.split(".")), value))
 
 
 def test_json_files_are_held_against_the_fields_too(tmp_path):
@@ -129,7 +128,7 @@ def test_json_files_are_held_against_the_fields_too(tmp_path):
     ):
         path.write_bytes(text.encode("latin-1"))
         with pytest.raises(checks.InputError, match=words):
-            commands.check(str(path))
+            api.check(str(path))
 
 
 def test_a_config_that_leaves_is_no_success(tmp_path):
@@ -137,7 +136,7 @@ def test_a_config_that_leaves_is_no_success(tmp_path):
     for text in ("raise SystemExit(0)", "def get_config(arg=None):\n    raise SystemExit(0)"):
         path.write_text(text)
         with pytest.raises(checks.InputError, match="config: got"):
-            commands.check(str(path))
+            api.check(str(path))
 
 
 if __name__ == "__main__":

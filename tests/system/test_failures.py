@@ -15,8 +15,8 @@ import zlib
 import numpy as np
 import pytest
 
-from gera_jax import checks
-from gera_jax.cli import commands, main
+from gera_jax import api, checks
+from gera_jax.cli import main
 
 
 def of_number(number: int) -> OSError:
@@ -67,7 +67,7 @@ def raising(monkeypatch, tmp_path):
         def act():
             raise error
 
-        monkeypatch.setattr(commands, "data_list", act)
+        monkeypatch.setattr(api, "data_list", act)
         return ["data", "list"]
 
     return arrange
@@ -129,7 +129,7 @@ def test_a_bug_of_ours_is_called_so_and_its_details_are_kept(raising, capsys, tm
 def test_signs_that_a_stream_cannot_show_stop_nothing(monkeypatch):
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
-    monkeypatch.setattr(commands, "data_list", lambda: [dict(name="a ± 1 \udcff é", modalities=["x"])])
+    monkeypatch.setattr(api, "data_list", lambda: [dict(name="a ± 1 \udcff é", modalities=["x"])])
     assert main(["data", "list"]) == 0
     assert raw.getvalue().startswith(b"a +- 1 \xff \\xe9")
 
@@ -149,7 +149,7 @@ def test_a_reader_that_is_gone_does_no_harm_after_the_work():
 
 
 def test_a_reader_that_is_gone_before_the_work_is_done_is_no_success(monkeypatch):
-    monkeypatch.setattr(commands, "data_list", lambda: print("progress", flush=True))
+    monkeypatch.setattr(api, "data_list", lambda: print("progress", flush=True))
     with nobody_reads():
         assert main(["data", "list"]) == 1
 
@@ -177,8 +177,8 @@ def test_without_a_home_there_is_no_cache(monkeypatch):
     before = jax.config.jax_compilation_cache_dir
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(commands.Path, "home", home)
-    commands.use_compilation_cache()
+    monkeypatch.setattr(api.Path, "home", home)
+    api.use_compilation_cache()
     assert jax.config.jax_compilation_cache_dir == before
 
 
@@ -191,7 +191,7 @@ def test_folders_that_cannot_be(tmp_path, capsys):
         (["check", "--config", f"{tmp_path}/{'n' * 300}.json"], "File name too long"),
         (["train", "--workdir", f"{tmp_path}/file", "--config", "gera:source=sphere,pairs=48,smoke"], "file"),
         (["evaluate", "--workdir", f"{tmp_path}/file"], "without run.json"),
-        (["train", "--workdir", "", "--config", "gera:source=sphere,pairs=48,smoke"], "--workdir: got nothing"),
+        (["train", "--workdir", "", "--config", "gera:source=sphere,pairs=48,smoke"], "--output: got nothing"),
         (["fit", "--method", "asif", "--data", "clipart", "--output", ""], "--output: got nothing"),
         (["check", "--pairs", "-5"], "data.pairs: got -5; wanted at least 0"),
         (["check", "--pairs", "\u00b2"], 'got "\u00b2"'),

@@ -39,13 +39,13 @@ def test_presets_name_methods_there_are():
 def test_a_preset_gives_what_is_not_given(monkeypatch):
     asked = []
     monkeypatch.setattr("gera_jax.comparison.compare.run_compare", lambda task, **options: asked.append(options))
-    gera_jax.compare("emoji", preset="quick")
-    gera_jax.compare("emoji", preset="quick", seeds=2, methods=["asif"], counts=(30,))
+    gera_jax.compare("emoji", config="quick")
+    gera_jax.compare("emoji", config="quick", seeds=2, methods=["asif"], counts=(30,))
     gera_jax.compare("emoji")
     quick, mixed, plain = asked
-    assert (quick["seeds"], quick["budget"], quick["counts"], quick["preset"]) == (3, 2, (20, 100, 500), "quick")
+    assert (quick["seeds"], quick["budget"], quick["counts"], quick["preset"]) == (3, 2, (20, 100, 1000), "quick")
     assert quick["methods"] == presets.PRESETS["quick"]["methods"]
     assert (mixed["seeds"], mixed["budget"], mixed["counts"], mixed["methods"]) == (2, 2, (30,), ["asif"])
     assert (plain["seeds"], plain["budget"], plain["counts"], plain["methods"]) == (5, 4, (), ())
     with pytest.raises(InputError, match='preset: got "quik"; wanted a known name. Did you mean "quick"'):
-        gera_jax.compare("emoji", preset="quik")
+        gera_jax.compare("emoji", config="quik")

@@ -1,11 +1,7 @@
-"""`gera-jax select-layers`: which layer of each encoder to align, by how alike they are on known training pairs."""
+"""Which layer of each encoder to align, by how alike they are on known training pairs."""
 
 from __future__ import annotations
 
-import argparse
-import re
-import shlex
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +23,7 @@ def select_layers(
     measure: str = "mutual_knn",
     k: int | str = "rice",
     config: Any = "gera",
-    pairs: int | None = None,
+    pairs: int | str | None = None,
     max_pairs: int = MAX_PAIRS,
     output: str | Path | None = None,
     plot: str | Path | None = None,
@@ -43,7 +39,7 @@ def select_layers(
       measure: "mutual_knn", "cknna", "cka" or "unbiased_cka".
       k: neighbours of the first two, or "rice" for ceil(2 n^(1/3)).
       config: name, `name:arg=value,...`, or file of the config that is to train on the chosen layers.
-      pairs: known pairs to use; None leaves it to the config, 0 is all.
+      pairs: known pairs to use: how many, or a file of them; None or 0 = all.
       max_pairs: most pairs that are scored.
       output: where to write the config with the choice, for `gera-jax train --config FILE`.
       plot: where to save the heat map, .svg, .png or .pdf.
@@ -68,7 +64,14 @@ def select_layers(
     for name, path in (("output", output), ("plot", plot)):
         if path is not None:
             checks.require_place(path, name)
-    c = _with_files(config, dict(x=(x, x_ids), y=(y, y_ids)), pairs)
+    c = config_lib.load(config)
+    c.data.source = "files"
+    for side, text, ids in (("x", x, x_ids), ("y", y, y_ids)):
+        path, key = config_lib.path_and_key(text)
+        c.data[side].update(path=path, key=key, ids=ids)
+    if isinstance(pairs, str):
+        c.data.pair_list = pairs
+    c.data.pairs = 0 if isinstance(pairs, str) else c.data.pairs if pairs is None else pairs
     layers, known = _known_pairs(c)
     known = known[:max_pairs]
     rows = [
@@ -100,17 +103,6 @@ def select_layers(
     )
 
 
-def _with_files(config: Any, files: Mapping[str, tuple[str, str]], pairs: int | None) -> Any:
-    c = config_lib.load(config)
-    c.data.source = "files"
-    for side, (text, ids) in files.items():
-        path, key = config_lib.path_and_key(text)
-        c.data[side].update(path=path, key=key, ids=ids)
-    if pairs is not None:
-        c.data.pairs = pairs
-    return c
-
-
 def _known_pairs(c: Any) -> tuple[list[np.ndarray], np.ndarray]:
     """All layers of both sides, and the known training pairs [p, 2] as rows of them."""
     from gera_jax.data import Table, build_data, load_layers
@@ -127,54 +119,3 @@ def _known_pairs(c: Any) -> tuple[list[np.ndarray], np.ndarray]:
         data[side].update(path="", key="", ids="", layer="")
         data["preprocess"][side] = dict(center=False, l2=False)  # only the split is wanted
     return layers, build_data(data, tables=tuple(tables)).pairs
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the command."""
-    parser.add_argument("--x", required=True, help="all layers of one encoder, [n, layers, d]: FILE or FILE:KEY")
-    parser.add_argument("--y", required=True, help="all layers of the other")
-    for side in ("x", "y"):
-        parser.add_argument(f"--{side}-ids", default="", metavar="NAME", help="their ids: a column, an array or a file")
-    parser.add_argument("--measure", default="mutual_knn", help="mutual_knn (default), cknna, cka or unbiased_cka")
-    parser.add_argument("--k", default="rice", help='neighbours: a number, or "rice" = ceil(2 n^(1/3)) (default)')
-    parser.add_argument("--config", default="gera", metavar="NAME[:ARG]|FILE", help="what will train on the chosen layers")
-    parser.add_argument("--pairs", type=int, help="known pairs to use; 0 = all")
-    parser.add_argument("--output", help="write the config with the choice here, as .json for `train --config`")
-    parser.add_argument("--plot", help="save the heat map here: .svg, .png or .pdf")
-
-
-def act(args: argparse.Namespace, overrides: Mapping[str, str]) -> tuple[dict[str, Any], str]:
-    """Run the command; returns the result and its text."""
-    k = int(args.k) if re.fullmatch(r"-?\d{1,18}", args.k, re.ASCII) else args.k
-    found = select_layers(
-        args.x,
-        args.y,
-        x_ids=args.x_ids,
-        y_ids=args.y_ids,
-        measure=args.measure,
-        k=k,
-        config=args.config,
-        pairs=args.pairs,
-        output=args.output,
-        plot=args.plot,
-    )
-    return found, _text(found, args)
-
-
-def _text(found: Mapping[str, Any], args: argparse.Namespace) -> str:
-    k = "" if found["k"] is None else f", k {found['k']}"
-    table = [
-        f"{found['measure']}{k}, on {found['pairs']} known training pairs; rows: layers of x, columns: layers of y",
-        "      " + "".join(f"{j:>7}" for j in range(len(found["scores"][0]))),
-    ]
-    for i, row in enumerate(found["scores"]):
-        marks = ("*" if (i, j) == (found["x_layer"], found["y_layer"]) else " " for j in range(len(row)))
-        table.append(f"{i:>6}" + "".join(f"{value:>6.3f}{mark}" for value, mark in zip(row, marks, strict=True)))
-    table.append(
-        f"best: layer {found['x_layer']} of x and {found['y_layer']} of y, {found['score']:.3f} (last layers {found['last']:.3f})"
-    )
-    if args.output:
-        table.append(shlex.join(["gera-jax", "train", "--config", args.output, "--workdir", "RUN"]))
-    if args.plot:
-        table.append(f"heat map: {args.plot}")
-    return "\n".join(table)
