@@ -1,6 +1,6 @@
 """Contrastive learning on pairs alone: the twin that GeRA is measured against.
 
-gera-jax train --config contrastive:source=clipart,pairs=100 --workdir runs/contrastive
+gera-jax train --config contrastive:source=clipart,pairs=100 --output runs/contrastive
 """
 
 from gera_jax import config

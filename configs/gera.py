@@ -1,6 +1,6 @@
 """GeRA: contrastive learning on pairs, plus diffusion-operator geometry on every training row (arXiv 2310.00672).
 
-    gera-jax train --config gera:source=clipart,pairs=100 --workdir runs/gera
+    gera-jax train --config gera:source=clipart,pairs=100 --output runs/gera
 
 The heads start at ridge CCA on inputs that are smoothed over the neighbour graph of the training rows; both choices matter
 more than the geometric term itself (docs/results/gera.md). `geometry=0` is the contrastive-only twin.

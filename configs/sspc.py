@@ -1,7 +1,7 @@
 """SSPC: each row's relation to learned anchors is kept between the input space and the joint space (arXiv 2308.13077).
 
-    gera-jax train --config sspc:source=clipart,pairs=300 --workdir runs/sspc
-    gera-jax train --config sspc:source=emoji3,pairs=300 --workdir runs/sspc3     # image, text and speech at once
+    gera-jax train --config sspc:source=clipart,pairs=300 --output runs/sspc
+    gera-jax train --config sspc:source=emoji3,pairs=300 --output runs/sspc3     # image, text and speech at once
 
 Works for two modalities and for three, in which rows may lack one. `structure=0` is the contrastive-only twin, `queue=0` codes of
 the batch alone. What the term is worth: docs/methods/sspc.md.

@@ -1,6 +1,6 @@
 """GeRA with another geometric term: heat-geodesic distances of each neighbourhood instead of its diffusion operator.
 
-    gera-jax train --config configs/ablations/gera_heat.py:source=clipart,pairs=100 --workdir runs/gera_heat
+    gera-jax train --config configs/ablations/gera_heat.py:source=clipart,pairs=100 --output runs/gera_heat
 
 `heat_geodesic_stress` (Huguet et al. 2023) compares distances up to one scale; everything else is as in configs/gera.py.
 Clip art, 100 pairs, five seeds: R@10 +0.3 +- 0.4 points over the twin from a ridge-CCA start, -0.6 +- 0.6 from a random one:

@@ -180,7 +180,7 @@ class Solver:
         return SolverModel(model, tuple(data.preprocessors[name] for name in names))
 
     def fingerprint(self) -> str:
-        """Hash of the source of the class and of what it builds on in its room: an edited method is measured anew."""
+        """Hash of the source of the class and of what it imports from beside it: an edited method is measured anew."""
         target = checks.named(self.target) if isinstance(self.target, str) else self.target
         kind = target if inspect.isclass(target) or inspect.isfunction(target) else type(target)
         found: set[str] = set()
