@@ -241,7 +241,8 @@ def data_list() -> list[dict[str, Any]]:
 
 def data_show(source: str, *, key: str = "", ids: str = "") -> dict[str, Any]:
     """What a bundled set or a file holds: counts, widths, and every fault that validation finds."""
-    from gera_jax.data import catalog, load_table, validate_table
+    from gera_jax.data import catalog, load_table
+    from gera_jax.data.validation import validate_table
 
     tables = catalog.load(source) if source in catalog.names() else (load_table(source, key=key or None, ids_key=ids),)
     found = {}

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from gera_jax.checks import InputError
-from gera_jax.moments import GroundingSampler, Recordings, build_grounding, inspect_grounding, read_annotations, read_clips
-from gera_jax.moments.data import average_clips, span_means, validate
+from gera_jax.moments import build_grounding
+from gera_jax.moments.data import average_clips, inspect_grounding, span_means, validate
+from gera_jax.moments.files import read_annotations, read_clips
+from gera_jax.moments.recordings import Recordings
+from gera_jax.moments.sampling import GroundingSampler
 
 RNG = np.random.default_rng(0)
 
