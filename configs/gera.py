@@ -10,7 +10,7 @@ from gera_jax import config
 
 
 def get_config(arg=None):
-    arg = config.parse_arg(arg, source="clipart", x="", y="", pairs=1_000, start="ridge_cca", geometry=1.0, seed=0, smoke=False)
+    arg = config.parse_arg(arg, source="clipart", x="", y="", pairs=-1, start="ridge_cca", geometry=1.0, seed=0, smoke=False)
     c = config.base()
     c.seed = arg.seed
     c.data = config.own_or_catalog(arg, preprocess=config.smoothed_inputs(pca=256))

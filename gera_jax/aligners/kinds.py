@@ -19,7 +19,9 @@ import numpy as np
 
 from gera_jax import checks
 from gera_jax import config as config_lib
-from gera_jax.data import AlignmentData, Features, Preprocessor
+from gera_jax.data import Preprocessor
+from gera_jax.data.alignment import AlignmentData
+from gera_jax.data.features import Features
 from gera_jax.data.preprocessing import FILTER, OPTIONS
 
 Settings = Mapping[str, Any]

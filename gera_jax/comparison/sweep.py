@@ -24,7 +24,7 @@ from gera_jax.aligners.methods import Method
 from gera_jax.comparison import examples, scoring
 from gera_jax.comparison.selection import Trial, choose, trials
 from gera_jax.comparison.task import Task
-from gera_jax.data import AlignmentData
+from gera_jax.data.alignment import AlignmentData
 from gera_jax.files import json_line, parse_json_line
 from gera_jax.training.overview import guessing, items_of
 
