@@ -22,6 +22,7 @@ from gera_jax.evaluation.split import MOST_ENTRIES, Cosines
 from gera_jax.solvers.linear import as_pairs
 
 PARAMETERS = ("method", "settings", "preprocess", "validation", "seed", "folder")
+OLD_NAMES = dict(overrides="settings", workdir="folder")  # of arguments before version 0.3
 SIDES = ("x", "y", "w")
 
 
@@ -52,6 +53,9 @@ class Aligner:
     """
 
     names: tuple[str, ...] = ("x", "y")
+    _model: FittedModel | None = None
+    _training: tuple[np.ndarray, ...] | None = None  # raw rows of the known pairs, for `predict_x` and `predict_y`
+    _predictors: list[Predictor] | None = None
 
     def __init__(
         self,
@@ -62,20 +66,19 @@ class Aligner:
         validation: Any = None,
         seed: int = 0,
         folder: str | Path | None = None,
-        overrides: Mapping[str, Any] | None = None,
-        workdir: str | Path | None = None,
+        **old: Any,
     ):
-        # as they are given, which `clone` of scikit-learn asks for; the names before version 0.3 are still understood
-        self.method, self.preprocess, self.validation, self.seed = method, preprocess, validation, seed
-        self.settings = {**(settings or {}), **overrides} if overrides else settings
-        self.folder = folder if workdir is None else workdir
-        self._forget()
+        # `clone` of scikit-learn asks that arguments are stored as they are given, and that nothing else is
+        self.method, self.settings, self.preprocess = method, settings, preprocess
+        self.validation, self.seed, self.folder = validation, seed, folder
+        for name, value in old.items():  # the names before version 0.3
+            checks.require_known(name, (*PARAMETERS, *OLD_NAMES), "argument of Aligner")
+            if value is not None:
+                setattr(self, OLD_NAMES[name], {**(settings or {}), **value} if name == "overrides" else value)
         self._check()
 
     def _forget(self) -> None:
-        self._model: FittedModel | None = None
-        self._training: tuple[np.ndarray, ...] | None = None  # raw rows of the known pairs, for `predict_x` and `predict_y`
-        self._predictors: list[Predictor] | None = None
+        self._model = self._training = self._predictors = None
 
     def __repr__(self) -> str:
         given = {word: value for word in ("settings", "preprocess") if (value := getattr(self, word))}

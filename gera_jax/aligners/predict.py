@@ -10,6 +10,7 @@ import numpy as np
 STRENGTHS = 10.0 ** np.arange(-12, 2)  # of the ridge, in shares of the inputs' mean square
 MOST_PAIRS = 4_000  # that a map is estimated from, evenly spread
 NEGLIGIBLE = 1e-12
+ROUNDING = 1e-9  # of 1 - leverage, in float64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,10 +70,12 @@ def _ridge(u: np.ndarray, y: np.ndarray) -> tuple[float, tuple[np.ndarray, np.nd
     projected, squares = left.T @ targets, s**2
     scale = float(squares.sum()) / max(p, 1) if len(s) else 1.0
     best: tuple[float, np.ndarray] = (np.inf, np.zeros((u.shape[1], y.shape[1])))
+    outside, rest = targets - left @ projected, 1 - 1 / p - (left**2).sum(1)
+    fitted = rest < ROUNDING  # pairs that the inputs can meet exactly: what is left is rounding, which the division would blow up
+    outside[fitted], rest[fitted] = 0, 0
     for strength in STRENGTHS * scale:
-        shrunk = squares / (squares + strength)
-        leverage = 1 / p + (left**2) @ shrunk
-        error = (targets - left @ (shrunk[:, None] * projected)) / np.maximum(1 - leverage, 1e-6)[:, None]
+        lost = strength / (squares + strength)
+        error = (outside + left @ (lost[:, None] * projected)) / (rest + (left**2) @ lost)[:, None]
         total = float((error**2).sum())
         if total < best[0]:
             best = (total, right.T @ ((s / (squares + strength))[:, None] * projected))
