@@ -37,7 +37,7 @@ SMOKE = dict(sets=["emoji_speech"], methods="ridge_cca,asif", pairs="20,50,100,2
 
 
 def verdict(gain: Interval) -> str:
-    """Won or lost where the interval keeps off 0."""
+    """Won or lost where the interval excludes 0."""
     return "won" if gain.mean > gain.half else "lost" if gain.mean < -gain.half else "tied"
 
 

@@ -1,13 +1,13 @@
 """Contrastive learning on pairs alone: the twin that GeRA is measured against.
 
-gera-jax train --config contrastive:source=clipart,pairs=100 --workdir runs/contrastive
+gera-jax train --config contrastive:source=clipart,pairs=100 --output runs/contrastive
 """
 
 from gera_jax import config
 
 
 def get_config(arg=None):
-    arg = config.parse_arg(arg, source="clipart", x="", y="", pairs=1_000, start="ridge_cca", seed=0, smoke=False)
+    arg = config.parse_arg(arg, source="clipart", x="", y="", pairs=-1, start="ridge_cca", seed=0, smoke=False)
     c = config.base()
     c.seed = arg.seed
     c.data = config.own_or_catalog(arg, preprocess=config.smoothed_inputs(pca=256))

@@ -1,6 +1,6 @@
 """CSA refined by STRUCTURE: canonical directions weighted by their correlations, then trained for kept walks, hardly for pairs.
 
-    gera-jax train --config csa_structure:source=clipart,pairs=300 --workdir runs/csa_structure
+    gera-jax train --config csa_structure:source=clipart,pairs=300 --output runs/csa_structure
 
 Takes the arguments of configs/structure.py; `structure=0` leaves the weak pull of the pairs alone. The released refinement pulls
 pairs together without negatives, whitens again afterwards and leaves the correlations out; here they are in the heads' lengths.

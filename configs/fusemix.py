@@ -1,6 +1,6 @@
 """FuseMix: contrastive learning on pairs mixed with other pairs, by the same share in both modalities (arXiv 2312.10144).
 
-    gera-jax train --config fusemix:source=clipart,pairs=300 --workdir runs/fusemix
+    gera-jax train --config fusemix:source=clipart,pairs=300 --output runs/fusemix
 
 Rows are mixed before the heads, lam ~ Beta(alpha, alpha) once a step; the mixed batch is the whole loss. The paper's heads are
 residual MLPs from a random start; `start=ridge_cca` starts them at a closed form, which few pairs need.
@@ -16,7 +16,7 @@ def get_config(arg=None):
         x="",
         y="",
         w="",
-        pairs=1_000,
+        pairs=-1,
         alpha=1.0,
         dropout=0.6,
         start="random",

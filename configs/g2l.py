@@ -1,7 +1,7 @@
 """G2L: find the stretch of a recording that a sentence is about, by geodesic distance and game theory (arXiv 2307.14277).
 
-    gera-jax train --config g2l --workdir runs/g2l
-    gera-jax evaluate --workdir runs/g2l
+    gera-jax train --config g2l --output runs/g2l
+    gera-jax evaluate runs/g2l
 
 A map of proposals, the overlap of each by cross-entropy, moments that find their sentence, sentences that find their moments
 with geodesic weights, and Shapley interactions as soft labels. Bundled spoken phrases, test recordings, five seeds: mIoU 50.5,

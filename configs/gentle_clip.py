@@ -1,6 +1,6 @@
-"""Gentle-CLIP (Set-CLIP): contrastive learning on pairs, plus two sets that should be equally dense, on rows without partners.
+"""Gentle-CLIP (Set-CLIP): contrastive learning on pairs, plus terms that match the distributions of rows without partners.
 
-    gera-jax train --config gentle_clip:source=clipart,pairs=300 --workdir runs/gentle_clip
+    gera-jax train --config gentle_clip:source=clipart,pairs=300 --output runs/gentle_clip
 
 Known pairs are told apart from every row of the batch; unpaired rows enter through two views of each modality, the semantic
 density and MMD. `unpaired=independent` (two samples of items) or `same_set` (both rows of the same items, as released);
@@ -20,7 +20,7 @@ def get_config(arg=None):
         x="",
         y="",
         w="",
-        pairs=1_000,
+        pairs=-1,
         start="ridge_cca",
         unpaired="independent",
         matched=1.0,

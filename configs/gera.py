@@ -1,6 +1,6 @@
 """GeRA: contrastive learning on pairs, plus diffusion-operator geometry on every training row (arXiv 2310.00672).
 
-    gera-jax train --config gera:source=clipart,pairs=100 --workdir runs/gera
+    gera-jax train --config gera:source=clipart,pairs=100 --output runs/gera
 
 The heads start at ridge CCA on inputs that are smoothed over the neighbour graph of the training rows; both choices matter
 more than the geometric term itself (docs/results/gera.md). `geometry=0` is the contrastive-only twin.
@@ -10,7 +10,7 @@ from gera_jax import config
 
 
 def get_config(arg=None):
-    arg = config.parse_arg(arg, source="clipart", x="", y="", pairs=1_000, start="ridge_cca", geometry=1.0, seed=0, smoke=False)
+    arg = config.parse_arg(arg, source="clipart", x="", y="", pairs=-1, start="ridge_cca", geometry=1.0, seed=0, smoke=False)
     c = config.base()
     c.seed = arg.seed
     c.data = config.own_or_catalog(arg, preprocess=config.smoothed_inputs(pca=256))

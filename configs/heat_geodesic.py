@@ -1,6 +1,6 @@
 """Two MLPs that embed by heat-geodesic stress (Huguet et al. 2023, arXiv 2305.19043), joined at the known pairs.
 
-    gera-jax train --config heat_geodesic:source=clipart,pairs=100 --workdir runs/heat_geodesic
+    gera-jax train --config heat_geodesic:source=clipart,pairs=100 --output runs/heat_geodesic
 
 Each MLP is trained to keep the heat-geodesic distances of the neighbourhoods of all training rows of its modality, so that it
 embeds rows that it has not seen; the contrastive term ties the two embeddings together where pairs are known. To embed one set
@@ -12,7 +12,7 @@ from gera_jax import config
 
 
 def get_config(arg=None):
-    arg = config.parse_arg(arg, source="clipart", x="", y="", pairs=1_000, stress=4.0, knn=32, t=2.0, seed=0, smoke=False)
+    arg = config.parse_arg(arg, source="clipart", x="", y="", pairs=-1, stress=4.0, knn=32, t=2.0, seed=0, smoke=False)
     c = config.base()
     c.seed = arg.seed
     c.data = config.own_or_catalog(arg, preprocess=config.smoothed_inputs(pca=256))

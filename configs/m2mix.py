@@ -1,6 +1,6 @@
 """m2-Mix: fine-tuning a joint space on hard negatives that lie between the modalities (arXiv 2203.03897).
 
-    gera-jax train --config m2mix:source=clipart,pairs=300 --workdir runs/m2mix
+    gera-jax train --config m2mix:source=clipart,pairs=300 --output runs/m2mix
 
 The joint space is ridge CCA on the known pairs; the residual heads start there and learn a correction. `mix=0` is the
 contrastive-only twin. What the term is worth: docs/methods/m2mix.md.
@@ -18,7 +18,7 @@ def get_config(arg=None):
         source="clipart",
         x="",
         y="",
-        pairs=1_000,
+        pairs=-1,
         mix=0.05,
         alpha=0.5,
         head="residual_mlp",

@@ -1,6 +1,6 @@
 """m3-Mix: m2-Mix, and rows mixed with other rows of their own modality, with soft targets (arXiv 2203.03897).
 
-    gera-jax train --config m3mix:source=clipart,pairs=300 --workdir runs/m3mix
+    gera-jax train --config m3mix:source=clipart,pairs=300 --output runs/m3mix
 
 Each of the four terms draws its own lam. `target=both` is the released form of the VL term. Page: docs/methods/m2mix.md.
 
@@ -19,7 +19,7 @@ def get_config(arg=None):
         source="clipart",
         x="",
         y="",
-        pairs=1_000,
+        pairs=-1,
         mix=0.01,
         within=0.05,
         across=0.1,

@@ -1,6 +1,6 @@
 """SOTAlign: sigmoid contrast on pairs, and transport plans of unpaired rows that follow a ridge-CCA teacher's (arXiv 2602.23353).
 
-    gera-jax train --config sotalign:source=clipart,pairs=300 --workdir runs/sotalign
+    gera-jax train --config sotalign:source=clipart,pairs=300 --output runs/sotalign
 
 `transport=0` is the contrastive-only twin. The heads start at their teacher, with `head=linear` as in the paper; its students
 start at random and take 2,000 steps of 10,000 pairs and more.
@@ -15,7 +15,7 @@ def get_config(arg=None):
         source="clipart",
         x="",
         y="",
-        pairs=1_000,
+        pairs=-1,
         transport=1e-3,
         unpaired=256,
         iterations=100,

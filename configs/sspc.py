@@ -1,7 +1,7 @@
 """SSPC: each row's relation to learned anchors is kept between the input space and the joint space (arXiv 2308.13077).
 
-    gera-jax train --config sspc:source=clipart,pairs=300 --workdir runs/sspc
-    gera-jax train --config sspc:source=emoji3,pairs=300 --workdir runs/sspc3     # image, text and speech at once
+    gera-jax train --config sspc:source=clipart,pairs=300 --output runs/sspc
+    gera-jax train --config sspc:source=emoji3,pairs=300 --output runs/sspc3     # image, text and speech at once
 
 Works for two modalities and for three, in which rows may lack one. `structure=0` is the contrastive-only twin, `queue=0` codes of
 the batch alone. What the term is worth: docs/methods/sspc.md.
@@ -22,7 +22,7 @@ def get_config(arg=None):
         x="",
         y="",
         w="",
-        pairs=1_000,
+        pairs=-1,
         structure=1.0,
         link="linear",
         anchors=64,
@@ -43,7 +43,7 @@ def get_config(arg=None):
     c.model.update(head="linear", dim=128, init=arg.start, temperature=0.05, learn_temperature=False)
     c.model.anchors.count = arg.anchors
     c.batch.pairs = 128
-    queue = min(1_024, arg.pairs or 1_024) if arg.queue < 0 else arg.queue
+    queue = min(1_024, c.data.pairs or 1_024) if arg.queue < 0 else arg.queue
     c.buffers = dict(length=queue, of=[f"{space}.{name}" for space in ("features", "z") for name in names] if queue else [])
 
     # NormSoftmax sums the two directions of which symmetric_info_nce is the mean.

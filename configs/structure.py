@@ -1,6 +1,6 @@
-"""STRUCTURE: contrastive learning on pairs, plus walks over each batch that should go the same ways after the projection.
+"""STRUCTURE: contrastive learning on pairs, plus a term that keeps random walks over each batch as they were before the heads.
 
-    gera-jax train --config structure:source=clipart,pairs=300 --workdir runs/structure
+    gera-jax train --config structure:source=clipart,pairs=300 --output runs/structure
 
 `structure=0` is the contrastive-only twin, `start=random,structure=100` the setting that gained most on validation rows,
 `rows=all` regularises on unpaired rows too. With files that have a layer axis, choose the layers first:
@@ -20,7 +20,7 @@ def get_config(arg=None):
         x="",
         y="",
         w="",
-        pairs=1_000,
+        pairs=-1,
         start="ridge_cca",
         head="linear",
         structure=10.0,

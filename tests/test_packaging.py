@@ -15,6 +15,7 @@ import pytest
 import gera_jax
 
 ROOT = Path(__file__).resolve().parents[1]
+TEMPLATES = ROOT / "gera_jax" / "reports" / "templates"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
@@ -92,6 +93,7 @@ def test_importing_the_package_imports_nothing_heavy():
         ("import gera_jax.cli.main", {"jax", "scipy"}),
         ("import gera_jax.config, gera_jax.data; gera_jax.config.load('gera'); gera_jax.data.catalog.load('emoji')", {"jax"}),
         ("import gera_jax.solvers, gera_jax.evaluation", {"jax", "flax", "optax", "scipy.optimize"}),
+        ("from gera_jax import Aligner, Pairs, load_pairs; Aligner('ridge_cca'); Aligner()", {"jax", "flax", "optax"}),
         ("import gera_jax.losses, gera_jax.graphs, gera_jax.transport", {"flax", "optax"}),
     ],
 )
@@ -101,13 +103,14 @@ def test_a_room_loads_what_it_needs_and_no_more(code, heavy):
     assert sorted(heavy & loaded) == []
 
 
-def test_a_closed_form_is_fitted_without_jax():
+def test_a_closed_form_is_fitted_and_scored_without_jax():
     loaded = run(
-        "import sys; import numpy as np; from gera_jax import evaluation, solvers;"
-        "x = np.random.default_rng(0).normal(size=(60, 4)); m = solvers.RidgeCCA(dim=2).fit(x, x @ np.ones((4, 3)));"
-        "evaluation.retrieval_metrics(m.transform_x(x), m.transform_y(x @ np.ones((4, 3)))); print(*sys.modules)"
+        "import sys; import numpy as np; from gera_jax import Aligner;"
+        "x = np.random.default_rng(0).normal(size=(60, 4)); y = x[:, :3]; m = Aligner('ridge_cca').fit(x, y);"
+        "m.score(x, y), m.predict_y(x); print(*sys.modules)"
     ).split()
-    assert "gera_jax.solvers.ridge_cca" in loaded and "jax" not in loaded
+    assert "gera_jax.solvers.ridge_cca" in loaded
+    assert sorted({"jax", "flax", "optax", "orbax", "gera_jax.training", "gera_jax.embedding"} & set(loaded)) == []
 
 
 @pytest.mark.parametrize("module", [gera_jax, gera_jax.evaluation])
@@ -159,7 +162,7 @@ def test_the_wheel_holds_the_package_its_configs_and_its_data(tmp_path):
         if "__pycache__" not in f.parts
     }
     expected |= {"gera_jax/data/files/" + f.name for f in (ROOT / "gera_jax" / "data" / "files").glob("*")}
-    expected |= {"gera_jax/py.typed", "gera_jax/comparison/style.css"}
+    expected |= {"gera_jax/py.typed", *("gera_jax/reports/templates/" + file.name for file in TEMPLATES.iterdir())}
     assert expected <= set(held)
     others = [name for name in held if not name.startswith("gera_jax/") and ".dist-info/" not in name]
     assert others == [] and not any("__pycache__" in name for name in held)

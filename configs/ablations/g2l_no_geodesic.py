@@ -1,6 +1,6 @@
 """G2L without geodesic weights: a sentence's one positive is its best moment, and every other far one is pushed alike.
 
-    gera-jax train --config configs/ablations/g2l_no_geodesic.py --workdir runs/g2l_no_geodesic
+    gera-jax train --config configs/ablations/g2l_no_geodesic.py --output runs/g2l_no_geodesic
 
 On the bundled phrases this is the best arm: docs/results/g2l.md.
 The moments that meet the sentences in the Shapley term are still chosen by geodesic similarity.

@@ -1,6 +1,6 @@
 """G2L without the Shapley interactions of sentences and moments.
 
-gera-jax train --config configs/ablations/g2l_no_shapley.py --workdir runs/g2l_no_shapley
+gera-jax train --config configs/ablations/g2l_no_shapley.py --output runs/g2l_no_shapley
 """
 
 from gera_jax import config

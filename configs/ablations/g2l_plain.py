@@ -1,6 +1,6 @@
 """G2L's twin without its contrasts: the 2-D map of proposals with the cross-entropy of their overlap, and nothing else.
 
-    gera-jax train --config configs/ablations/g2l_plain.py --workdir runs/g2l_plain
+    gera-jax train --config configs/ablations/g2l_plain.py --output runs/g2l_plain
 
 A moment's score is its overlap probability alone, as the contrastive space is not trained.
 """

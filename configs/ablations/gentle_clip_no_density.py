@@ -1,6 +1,6 @@
 """Gentle-CLIP without its semantic density: MMD alone says that the two sets are alike.
 
-gera-jax train --config configs/ablations/gentle_clip_no_density.py:source=clipart,pairs=300 --workdir runs/gentle_no_density
+gera-jax train --config configs/ablations/gentle_clip_no_density.py:source=clipart,pairs=300 --output runs/gentle_no_density
 """
 
 from gera_jax import config

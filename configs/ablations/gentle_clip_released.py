@@ -1,6 +1,6 @@
 """Gentle-CLIP with the authors' choices: the density with its own kernel and sums, one kernel in MMD, their batch and weights.
 
-    gera-jax train --config configs/ablations/gentle_clip_released.py:source=clipart,pairs=300 --workdir runs/gentle_released
+    gera-jax train --config configs/ablations/gentle_clip_released.py:source=clipart,pairs=300 --output runs/gentle_released
 
 Views of frozen embeddings and the start stay ours. The released density grows like the square of the batch: its weight is for
 64 rows.

@@ -1,6 +1,6 @@
 """GeRA with another geometric term: heat-geodesic distances of each neighbourhood instead of its diffusion operator.
 
-    gera-jax train --config configs/ablations/gera_heat.py:source=clipart,pairs=100 --workdir runs/gera_heat
+    gera-jax train --config configs/ablations/gera_heat.py:source=clipart,pairs=100 --output runs/gera_heat
 
 `heat_geodesic_stress` (Huguet et al. 2023) compares distances up to one scale; everything else is as in configs/gera.py.
 Clip art, 100 pairs, five seeds: R@10 +0.3 +- 0.4 points over the twin from a ridge-CCA start, -0.6 +- 0.6 from a random one:
@@ -12,7 +12,7 @@ from gera_jax import config
 
 def get_config(arg=None):
     arg = config.parse_arg(
-        arg, source="clipart", x="", y="", pairs=1_000, start="ridge_cca", geometry=1.0, t=1.0, seed=0, smoke=False
+        arg, source="clipart", x="", y="", pairs=-1, start="ridge_cca", geometry=1.0, t=1.0, seed=0, smoke=False
     )
     c = config.base()
     c.seed = arg.seed

@@ -1,6 +1,6 @@
 """SSPC with the exponential of the scaled similarity as logit, as released, in place of the scaled similarity itself.
 
-gera-jax train --config configs/ablations/sspc_released_link.py:source=clipart,pairs=300 --workdir runs/sspc_exp
+gera-jax train --config configs/ablations/sspc_released_link.py:source=clipart,pairs=300 --output runs/sspc_exp
 """
 
 from gera_jax import config

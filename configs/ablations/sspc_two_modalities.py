@@ -1,6 +1,6 @@
 """SSPC on pictures and texts of the emoji set: what speech as a third modality is worth to them, beside sspc:source=emoji3.
 
-gera-jax train --config configs/ablations/sspc_two_modalities.py:pairs=300 --workdir runs/sspc_two
+gera-jax train --config configs/ablations/sspc_two_modalities.py:pairs=300 --output runs/sspc_two
 """
 
 from gera_jax import config

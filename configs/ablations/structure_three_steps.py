@@ -1,6 +1,6 @@
 """STRUCTURE with walks of up to three steps: what longer walks are worth, at n^3 a step.
 
-gera-jax train --config configs/ablations/structure_three_steps.py:source=clipart,pairs=300 --workdir runs/structure_three
+gera-jax train --config configs/ablations/structure_three_steps.py:source=clipart,pairs=300 --output runs/structure_three
 """
 
 from gera_jax import config

@@ -19,8 +19,8 @@ from gera_jax.aligners.kinds import Solver
 from gera_jax.aligners.methods import as_config, find, methods
 from gera_jax.aligners.score import Score
 from gera_jax.config.configdict import ConfigDict
-from gera_jax.data import Pairs, inspect_data, load_pairs
-from gera_jax.data.alignment import cut
+from gera_jax.data import Pairs, load_pairs
+from gera_jax.data.alignment import cut, inspect_data
 
 logger = logging.getLogger("gera_jax")
 ARGUMENTS = dict(source="clipart", x="", y="", w="", pairs=1_000, seed=0)  # of a method that is no config, as configs have them

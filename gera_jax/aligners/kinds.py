@@ -19,7 +19,9 @@ import numpy as np
 
 from gera_jax import checks
 from gera_jax import config as config_lib
-from gera_jax.data import AlignmentData, Features, Preprocessor
+from gera_jax.data import Preprocessor
+from gera_jax.data.alignment import AlignmentData
+from gera_jax.data.features import Features
 from gera_jax.data.preprocessing import FILTER, OPTIONS
 
 Settings = Mapping[str, Any]
@@ -180,7 +182,7 @@ class Solver:
         return SolverModel(model, tuple(data.preprocessors[name] for name in names))
 
     def fingerprint(self) -> str:
-        """Hash of the source of the class and of what it builds on in its room: an edited method is measured anew."""
+        """Hash of the source of the class and of what it imports from beside it: an edited method is measured anew."""
         target = checks.named(self.target) if isinstance(self.target, str) else self.target
         kind = target if inspect.isclass(target) or inspect.isfunction(target) else type(target)
         found: set[str] = set()

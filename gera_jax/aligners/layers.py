@@ -115,7 +115,8 @@ def _with_files(config: Any, given: dict[str, tuple[str, str]], pairs: int | str
 
 def _known_pairs(c: Any) -> tuple[list[np.ndarray], np.ndarray]:
     """All layers of both sides, and the known training pairs [p, 2] as rows of them."""
-    from gera_jax.data import Table, build_data, load_layers
+    from gera_jax.data import Table, build_data
+    from gera_jax.data.tables import load_layers
 
     tables, layers = [], []
     for side in ("x", "y"):

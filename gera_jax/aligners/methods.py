@@ -74,7 +74,7 @@ PLAIN = {f"data.preprocess.{side}.filter.strength": "0.0" for side in ("x", "y")
 RANDOM = "contrastive:start=random"
 STEPS, LR, LOW_LR = {"total_steps": 80}, {"optimizer.lr": 1e-3}, {"optimizer.lr": 3e-4}
 
-# A method's own default stands first. What is known to help it follows, as a comparison tries the first few only.
+# A method's own default stands first. Settings that are known to help follow, because a comparison tries only the first few.
 TABLE: dict[str, Method] = {
     method.name: method
     for method in (

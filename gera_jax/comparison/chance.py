@@ -1,4 +1,4 @@
-"""What guessing scores, and how far luck may carry it: a result has to lie beyond to be recommended."""
+"""The score of guessing and the best score that guessing may reach by luck. A result within it is not recommended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole comparison: check, sweep, choose, write the table, the JSON and the page."""
+"""A whole comparison: its arguments are checked, its cells measured, and the results written as JSON and as a page."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def _written(folder: Path | None, task: Task) -> Iterator[None]:
 
 
 def compare_command(task: Task, methods: Sequence[str], counts: Sequence[int], *, seeds: int, budget: int, metric: str) -> str:
-    """The command that makes the comparison again; what is as always is left out, but not how many validate and test."""
+    """The command that repeats the comparison. Options at their defaults are left out, but not the sizes of val and test."""
     words = ["gera-jax compare", task.flags, task.options, f"--seeds {seeds} --budget {budget}"]
     words += [f"--methods {','.join(methods)}"] if methods else []
     words += [f"--counts {','.join(map(str, counts))}"] if counts else []

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from gera_jax.comparison import scoring
-from gera_jax.data import AlignmentData, catalog
+from gera_jax.data import catalog
+from gera_jax.data.alignment import AlignmentData
 from gera_jax.evaluation.split import DIGITS
 
 QUERIES, FOUND = 5, 3

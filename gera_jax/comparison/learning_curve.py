@@ -1,4 +1,4 @@
-"""A curve of quality against the number of pairs, with what it does not know, for pairs that nobody has yet."""
+"""A curve of quality against the number of pairs, and intervals for numbers of pairs that were not measured."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONFIDENCE = 0.95
 
 
 class Prediction(NamedTuple):
-    """The value at a number of pairs: of the mean over all seeds there could be, and the range of one run of its own."""
+    """The value at a number of pairs: the mean over all possible seeds with its interval, and the range of a single run."""
 
     pairs: int
     mean: float
@@ -27,27 +27,29 @@ class Prediction(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class LearningCurve:
-    """-log(-log(value)) = a + b u + g(u) with u = log(pairs), a and b free, g a Brownian motion integrated once.
-
-    Without g it is the power law of learning curves, -log(value) = c pairs^-b. The slope wanders with deviation
-    roughness * sqrt(du) over a step du: the curve is the cubic smoothing spline, and no number of seeds takes away the doubt of
-    where it bends next. g is known by its generalized covariance roughness^2 |u - v|^3 / 12 and predicted by universal kriging
-    from the means over seeds.
-
-    A draw of pairs has the noise of its gallery's hits times an overdispersion f: variance f (1 - q) / (gallery q log(q)^2) of
-    the left side at value q. Seeds share a rise or fall besides (another split). Intervals are Student's, with the degrees of
-    freedom of the two estimated variances (Satterthwaite); from one seed neither can be told: f = 1, no common shift.
-
-    Source: Hestness et al., "Deep learning scaling is predictable, empirically" (2017; the power law, there of a loss); Wahba,
-    "Improper priors, spline smoothing and the problem of guarding against model errors in regression" (JRSS B 1978); Matheron,
-    "The intrinsic random functions and their applications" (1973); why this and not the logit, and how often the intervals
-    hold: docs/results/label_efficiency.md.
+    """A smooth curve through the scores of several numbers of pairs, which predicts the score at other numbers.
 
     >>> rng = np.random.default_rng(0); pairs = np.array([20, 50, 100, 200, 500])
     >>> values = np.exp(-12 * pairs**-0.4 * np.exp(0.02 * rng.normal(size=(5, 5))))  # [seeds, counts]
     >>> at = LearningCurve.fit(pairs, values, gallery=500).predict(1000)
     >>> bool(at.low < np.exp(-12 * 1000**-0.4) < at.high)
     True
+
+    The model is -log(-log(value)) = a + b u + g(u) with u = log(pairs). a and b are free, and g is a Brownian motion integrated
+    once. Without g this is the power law of learning curves, -log(value) = c pairs^-b. The deviation of the slope's change over
+    a step du is roughness * sqrt(du), so the curve is the cubic smoothing spline. It is estimated from the means over seeds by
+    universal kriging with the generalized covariance roughness^2 |u - v|^3 / 12 of g. More seeds narrow the intervals
+    only up to a limit, because a later change of slope stays unknown.
+
+    The variance of the left side for one draw of pairs at value q is f (1 - q) / (gallery q log(q)^2): the binomial variance of
+    the gallery's hits times an overdispersion f. A shift that all counts of a seed share comes on top, because each seed has its
+    own split. The intervals are Student's, with the degrees of freedom of the two estimated variances (Satterthwaite). One
+    seed gives no estimate of either variance; f is then 1 and the shift 0.
+
+    Source: Hestness et al., "Deep learning scaling is predictable, empirically" (2017; the power law, there of a loss); Wahba,
+    "Improper priors, spline smoothing and the problem of guarding against model errors in regression" (JRSS B 1978); Matheron,
+    "The intrinsic random functions and their applications" (1973); why this and not the logit, and how often the intervals
+    hold: docs/results/label_efficiency.md.
     """
 
     log_pairs: np.ndarray  # [c]
@@ -142,7 +144,7 @@ class LearningCurve:
 
 
 class Hidden(NamedTuple):
-    """A count that was hidden from the fit: what was predicted, what the seeds then scored."""
+    """A count that was left out of the fit: the prediction for it, and the scores that the seeds have there."""
 
     prediction: Prediction
     mean: float

@@ -8,7 +8,7 @@ import numpy as np
 
 from gera_jax.aligners.kinds import FittedModel
 from gera_jax.checks import require_known
-from gera_jax.data import AlignmentData
+from gera_jax.data.alignment import AlignmentData
 from gera_jax.evaluation.split import CORRECTIONS, corrected_metrics, metric_names, reference_rows, split_metrics
 
 __all__ = ["CORRECTIONS", "held_out", "measure", "require_metric", "scores_of", "validation_metrics"]

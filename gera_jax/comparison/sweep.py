@@ -24,7 +24,7 @@ from gera_jax.aligners.methods import Method
 from gera_jax.comparison import examples, scoring
 from gera_jax.comparison.selection import Trial, choose, trials
 from gera_jax.comparison.task import Task
-from gera_jax.data import AlignmentData
+from gera_jax.data.alignment import AlignmentData
 from gera_jax.files import json_line, parse_json_line
 from gera_jax.training.overview import guessing, items_of
 
@@ -230,7 +230,7 @@ def _one_thread_each() -> Iterator[None]:
 
 
 class _Here:
-    """A task in its process; the data of the last counts are kept, as methods ask for the same in turn."""
+    """A task in its process. The prepared data of the last two counts are kept, because all methods of a count use the same."""
 
     def __init__(self, task: Task, budget: int, metric: str):
         self.task, self.options = task, dict(budget=budget, metric=metric)

@@ -11,8 +11,8 @@ import numpy as np
 
 from gera_jax.checks import fail, require, require_known, whole
 from gera_jax.config.schema import SPLITS, UNPAIRED
-from gera_jax.data import AlignmentData, Pairs, load_pairs
-from gera_jax.data.alignment import prepare
+from gera_jax.data import Pairs, load_pairs
+from gera_jax.data.alignment import AlignmentData, prepare
 from gera_jax.data.load import command, look_commands
 from gera_jax.data.splits import size_by_rule
 

@@ -14,6 +14,7 @@ from gera_jax.config.sources import BUNDLED, known_sources
 from gera_jax.config.values import path_and_key
 
 BENCHMARK_SPLIT = dict(val=300.0, test=500.0)  # pairs of every table in docs/results
+BENCHMARK_PAIRS = 1_000  # known pairs of a bundled set where a config's argument leaves their number open
 
 
 def block_of(fields: schema.Block, name: str, given: Mapping[str, Any]) -> ConfigDict:
@@ -123,16 +124,25 @@ def each_pair(
 
 
 def own_or_catalog(arg: Mapping, **fields: Any) -> ConfigDict:
-    """The `data` block of a config's arguments: the files `x`, `y` (and `w`) where given, else the catalog's `source`."""
+    """The `data` block of a config's arguments: the files `x`, `y` (and `w`) where given, else the catalog's `source`.
+
+    `pairs=-1` leaves the number of known pairs open: all of one's own files, 1,000 of a bundled set.
+
+    >>> own_or_catalog(dict(source="emoji", x="", y="", pairs=-1)).pairs
+    1000
+    >>> own_or_catalog(dict(source="emoji", x="a.npy", y="b.npy", pairs=-1)).pairs
+    0
+    """
     given = {side: arg[side] for side in SLOTS if arg.get(side)}
+    known = arg["pairs"] if arg["pairs"] != -1 else 0 if given else BENCHMARK_PAIRS
     if not given:
-        return embedding_pair(arg["source"], pairs=arg["pairs"], **fields)
+        return embedding_pair(arg["source"], pairs=known, **fields)
     if "x" not in given or "y" not in given:
         checks.fail("x, y", got=f"x={arg['x']!r}, y={arg['y']!r}", wanted="both files, or neither")
     files: dict[str, dict] = {side: dict(zip(("path", "key"), path_and_key(text), strict=True)) for side, text in given.items()}
     if "w" in files:
         files["w"]["name"] = "w"
-    return embedding_pair("files", pairs=arg["pairs"], **files, **fields)
+    return embedding_pair("files", pairs=known, **files, **fields)
 
 
 def geometry(name: str, *, weight: Any = 1.0, **kwargs: Any) -> ConfigDict:

@@ -99,7 +99,10 @@ def stack(table: Table, test: Table) -> Table:
 
 
 def fingerprint(table: Table, ids: np.ndarray | None = None) -> str:
-    """Hash of shape, dtype, ids (or what rows are paired by in their place) and rows; of a table above 256 MiB, of rows evenly spread over it."""
+    """Hash of shape, dtype, ids (or what rows are paired by in their place) and rows.
+
+    Of a table above 256 MiB it takes rows that are evenly spread over it.
+    """
     n, d = table.rows.shape
     digest = hashlib.blake2b(f"{n} {d} {table.rows.dtype}".encode(), digest_size=16)
     ids = table.ids if ids is None else ids

@@ -238,8 +238,9 @@ class Pairs:
         """The first `n` known pairs (None = all); rows of the other items have no partner any more.
 
         Args:
-          rest: of the other items "independent" gives one row of each, of x, y (w, x, y, ...) in turn, so that no two of them
-            are partners; "same_set" gives all their rows; "none" none, and no other unpaired row either.
+          rest: what becomes of the other items. "independent" keeps one row of each item, so that no two unpaired rows are
+            partners; the modality alternates from item to item. "same_set" keeps all their rows. "none" drops them, and all
+            other unpaired rows too.
 
         Raises:
           InputError: fewer pairs than `n`.

@@ -1,4 +1,4 @@
-"""Batches as a pure function of (seed, step): resuming needs no iterator state, and every process draws the same."""
+"""Batches as a pure function of (seed, step): a run resumes without iterator state, and all processes draw the same batch."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ PAIR_STREAM, ANCHOR_STREAM, UNPAIRED_STREAM = 11, 12, 14
 class EpochOrder:
     """Positions 0..n-1 in a fresh random order each epoch, `size` a step.
 
-    An epoch has ceil(n / size) steps. Where `size` does not divide n its last step is filled up from the epoch's own
-    beginning, so every position comes once or twice an epoch, and never twice in a step unless size > n.
-
     >>> order = EpochOrder(6, size=3, seed=0, stream=11)
     >>> np.sort(np.concatenate([order(0), order(1)])).tolist()
     [0, 1, 2, 3, 4, 5]
+
+    An epoch has ceil(n / size) steps. Where `size` does not divide n, the last step is filled up with the first positions of
+    the same epoch. Every position therefore comes once or twice in an epoch, and twice in one step only if size > n.
     """
 
     def __init__(self, n: int, *, size: int, seed: int, stream: int):
@@ -46,14 +46,17 @@ class EpochOrder:
 class Sampler:
     """Batches of pairs, neighbourhoods and unpaired rows, cut into one shard for each device.
 
-    `batch(step)` is a dict of fresh arrays with a leading axis of the local shards (s of them):
-    `rows.<name>` [s, R, d] float32, the rows that the shard needs, each once (behind them the last is repeated up to R);
-    `pairs.<name>` [s, B/s] int32 into them; `neighbours.<name>` [s, A/s, m] and `unpaired.<name>` [s, U/s] likewise;
-    `groups` [s, B/s] int32, the pair's item; `mask` [s, B/s] bool, False where a pair only fills up the last shards;
-    `mask.<name>` [s, B/s] likewise and False where the item lacks that modality (its index then points to another row), for
-    each modality that some known pair lacks;
-    `draws.<name>` [s] float32, one number of the step; with `mixed`, `mixed.lam` [s] likewise and `partner` [s, B/s] int32,
-    the place in the whole batch of the pair that each pair is mixed with.
+    `batch(step)` is a dict of fresh arrays. Their first axis is the s shards of this process:
+
+    - `rows.<name>` [s, R, d] float32: the distinct rows that the shard needs. The last of them is repeated up to R rows.
+    - `pairs.<name>` [s, B/s], `neighbours.<name>` [s, A/s, m], `unpaired.<name>` [s, U/s], all int32: indices into these rows.
+    - `groups` [s, B/s] int32: the item of each pair.
+    - `mask` [s, B/s] bool: False for a pair that only fills up the last shards.
+    - `mask.<name>` [s, B/s] bool, for each modality that some known pair lacks: False also where the item has no row of that
+      modality. Its index then points to another row.
+    - `draws.<name>` [s] float32: one number of the step.
+    - `mixed.lam` [s] float32 and `partner` [s, B/s] int32, with `mixed`: the share that a pair keeps of itself, and the place
+      in the whole batch of the pair that it is mixed with.
 
     Args:
       data: see `build_data`.

@@ -47,8 +47,8 @@ class HeatGeodesicEmbedding(Estimator):
       spread: in (0, 1): about 0.9 for clean data, 0.98 for noisy data.
       sigma: weight of the volume term, in [0, 1].
       rho: share of the triplet distance, in [0, 1].
-      paths: None, or a number >= 1: the distances become lengths of shortest paths in the units of X, over the graph's edges,
-        where an edge whose heat-geodesic length is more than `paths` times the typical one is longer by the excess.
+      paths: None, or a number >= 1: the distances become lengths of shortest paths over the graph's edges, in the units of X. An
+        edge whose heat-geodesic length is more than `paths` times the typical one is lengthened by what it has above that.
       denoise: steps of diffusion, >= 0, that X's rows take on their own graph before anything else; 2 to 4 where noise reaches
         across to another part of the manifold, 0 for clean data.
       denoise_neighbors: of that graph; None is twice n_neighbors.

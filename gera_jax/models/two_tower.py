@@ -148,5 +148,5 @@ class TwoTower:
         )
         base = affine_start(weights, offset, self.dim)
         made = {**params, name: {**params[name], "base": base}}
-        # A copy, as a step that gives its buffers away must not be handed one twice.
+        # A copy: a step donates its buffers, and the same buffer must not be donated twice.
         return {**made, "teacher": {**made["teacher"], name: jax.tree.map(jnp.copy, base)}} if self.teacher else made

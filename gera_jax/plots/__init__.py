@@ -3,40 +3,8 @@
 matplotlib is imported inside and pyplot not at all: nothing is shown, leaked or needs a display.
 """
 
-from gera_jax.plots.basics import (
-    INK,
-    MARKERS,
-    MUTED,
-    SERIES,
-    chance_line,
-    joint_space,
-    label_ends,
-    log_counts,
-    method_styles,
-    new_figure,
-    pca_plane,
-    recall_against_pairs,
-    svg,
-    training_curves,
-)
+from gera_jax.plots.basics import joint_space, recall_against_pairs, svg, training_curves
 from gera_jax.plots.layers import layer_heatmap
 from gera_jax.plots.sphere import hypersphere_gap
 
-__all__ = [
-    "INK",
-    "MARKERS",
-    "MUTED",
-    "SERIES",
-    "chance_line",
-    "hypersphere_gap",
-    "joint_space",
-    "label_ends",
-    "layer_heatmap",
-    "log_counts",
-    "method_styles",
-    "new_figure",
-    "pca_plane",
-    "recall_against_pairs",
-    "svg",
-    "training_curves",
-]
+__all__ = ["hypersphere_gap", "joint_space", "layer_heatmap", "recall_against_pairs", "svg", "training_curves"]

@@ -9,6 +9,7 @@ import numpy as np
 
 from gera_jax import plots
 from gera_jax.comparison.outcome import DEFAULT, Comparison, Interval
+from gera_jax.plots import basics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,7 +43,7 @@ def named(found: Comparison) -> list[str]:
 
 def styles(found: Comparison) -> dict[str, tuple[str, str]]:
     """Colour and marker of each method in colour, by its label, the same in every picture of a page."""
-    return {found.labels[m]: style for m, style in plots.method_styles(named(found)).items()}
+    return {found.labels[m]: style for m, style in basics.method_styles(named(found)).items()}
 
 
 def quality(found: Comparison, key: str = "mean/R@10") -> Picture | None:
@@ -91,7 +92,7 @@ def more_pairs(found: Comparison) -> Picture | None:
     curves = {key: found.curve(found.recommended, key) for key in KEYS} if found.recommended else {}
     if not curves or any(curve is None for curve in curves.values()):
         return None
-    figure, (axes,) = plots.new_figure(7.2, 3.6)
+    figure, (axes,) = basics.new_figure(7.2, 3.6)
     last, label = found.counts[-1], found.labels[found.recommended]
     color, _ = styles(found)[label]
     grid = np.geomspace(found.counts[0], 2 * last, 60)
@@ -109,13 +110,13 @@ def more_pairs(found: Comparison) -> Picture | None:
             values = [100 * v for v in found.values(found.recommended, count, key)]
             axes.scatter([count] * len(values), values, s=10, color=color, marker=marker, linewidths=0, zorder=3)
         ends.append((float(grid[-1]), 100 * at[-1].mean, key.removeprefix("mean/"), color))
-    axes.axvline(last, color=plots.MUTED, linewidth=1, linestyle=(0, (2, 3)))
+    axes.axvline(last, color=basics.MUTED, linewidth=1, linestyle=(0, (2, 3)))
     where: dict[str, Any] = dict(xycoords=axes.get_xaxis_transform(), textcoords="offset points", ha="right", va="top")
-    axes.annotate("known so far", (last, 1.0), (-4, -3), fontsize=8, color=plots.MUTED, **where)
-    plots.log_counts(axes, (*found.counts, 2 * last))
+    axes.annotate("known so far", (last, 1.0), (-4, -3), fontsize=8, color=basics.MUTED, **where)
+    basics.log_counts(axes, (*found.counts, 2 * last))
     axes.set_ylabel(f"{label} (%)")
     axes.set_ylim(0, min(100.0, 1.4 * max(end[1] for end in ends)))
-    plots.label_ends(axes, ends)
+    basics.label_ends(axes, ends)
     caption = (
         f"{label}. Dots (R@1) and squares (R@10) are single seeds. The line is the fitted curve, dashed beyond {last:,} known "
         "pairs. Bands are 95 % intervals: the dark one of the mean over all seeds, the light one of a single run with its own "

@@ -15,7 +15,9 @@ import numpy as np
 from gera_jax import checks, solvers
 from gera_jax import config as config_lib
 from gera_jax.config.configdict import ConfigDict
-from gera_jax.data import AlignmentData, Preprocessor, Sampler, as_rows, augment, build_data, inspect_data
+from gera_jax.data import Preprocessor, as_rows, augment, build_data
+from gera_jax.data.alignment import AlignmentData, inspect_data
+from gera_jax.data.sampling import Sampler
 from gera_jax.evaluation import diagnostics
 from gera_jax.models import TwoTower
 from gera_jax.ops.collectives import gather_rows

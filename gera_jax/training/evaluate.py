@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from gera_jax import checks, evaluation
-from gera_jax.data import AlignmentData
+from gera_jax.data.alignment import AlignmentData
 from gera_jax.evaluation.split import scores_of, split_metrics
 from gera_jax.models import TwoTower
 

@@ -134,7 +134,7 @@ def train(
             runs.write_header(owned, experiment)  # once the checkpoints are known to be of this run
             log = JsonLinesWriter(owned / "metrics.jsonl")
             closing.callback(log.close)
-            log.truncate(-1 if found is None else found.step)  # what came after the checkpoint will come again
+            log.truncate(-1 if found is None else found.step)  # steps after the checkpoint are run, and logged, again
         state, loop = processes.from_first(state), json.loads(processes.text_from_first(json.dumps(loop)))
         loop_state = _Loop(experiment, jax.tree.map(jnp.asarray, state), loop, checkpoints, log, tuple(hooks), workdir)
         with _Interrupt() as interrupt:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from gera_jax import checks, files, graphs
-from gera_jax.data import AlignmentData
+from gera_jax.data.alignment import AlignmentData
 
 logger = logging.getLogger("gera_jax")
 

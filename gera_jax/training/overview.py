@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gera_jax.data import AlignmentData
+from gera_jax.data.alignment import AlignmentData
 from gera_jax.data.pairs import counted, meeting
 from gera_jax.evaluation.chance import chance_level
 

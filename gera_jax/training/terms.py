@@ -1,4 +1,4 @@
-"""A named term of the objective: a loss, what goes in, how much it weighs."""
+"""Terms of the objective: each is a loss with a name, its inputs and its weight."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from gera_jax.training.schedules import schedule
 Context = Mapping[str, Any]
 LOSSES: dict[str, Callable] = {name: getattr(losses, name) for name in losses.__all__}  # what `losses.<term>.fn` may name
 TERM_FIELDS = {"fn", "inputs", "weight", "kwargs"}
-# What a loss takes besides its data is wired by name where the batch has it, so that a config names only the data.
+# Arguments of a loss that are filled in by their name where the batch has them, so that a config names only the data.
 WIRES = ("logit_scale",)
 TABLE_WIDTH = 130
 
 
 class Rows(NamedTuple):
-    """What is known of the rows of a context key.
+    """The mask and the item numbers that belong to the rows of a context key.
 
     Args:
       mask: key of their mask [n] bool (True = the row exists), or "" where all exist.
       groups: key of their item numbers [n], or "" where each row is an item of its own.
-      queue: whether the rows of every step may be pushed to a queue; all keys with this mark have the same n.
+      queue: whether the rows of every step may be pushed to a queue. All keys with this mark have the same n.
     """
 
     mask: str = ""
@@ -69,7 +69,7 @@ class Term:
             f"losses.{self.name}",
             got=f"{self.fn_name}, which takes no axis_name, on several devices",
             wanted="a loss that gathers the rows of all devices",
-            remedy='Set parallel="jit", or give it axis_name=None and see gera_jax.ops.gather_rows.',
+            remedy='Set parallel="jit", or give it axis_name=None and see gera_jax.ops.collectives.gather_rows.',
         )
         return self.fn(*ordered, **data, **self.kwargs, **devices)
 
@@ -110,8 +110,8 @@ def build_terms(
 ) -> list[Term]:
     """Checked terms of a config's `losses` block.
 
-    Masks and groups are wired where the loss takes them and the config does not name them: `<a>_mask` and `<a>_groups` are
-    those of the input `a` (of all inputs `..._<a>`, if there is no `a`), `mask` is the rows that exist in every input.
+    Masks and groups that the config does not name are filled in where the loss takes them. `<a>_mask` and `<a>_groups` are those
+    of the input `a`, or of all inputs `..._<a>` if there is no input `a`. `mask` marks the rows that exist in every input.
 
     Args:
       losses: term name -> dict(fn=, inputs=, weight=, kwargs=).
@@ -182,7 +182,7 @@ def _masks(fn: Callable, free: list[str], inputs: Mapping[str, str], available: 
 
 
 def _groups(free: list[str], inputs: Mapping[str, str], available: Mapping[str, Rows]) -> dict[str, str]:
-    """Item numbers of the inputs; a loss takes those of both sides or of none."""
+    """Item numbers of the inputs. They are filled in for both sides of a loss, or for none."""
     if "targets" in inputs:
         return {}
     sides = [argument for argument in free if argument.endswith("_groups")]
@@ -196,10 +196,10 @@ def _positional(fn: Callable) -> list[str]:
 
 
 def describe_terms(terms: list[Term], shapes: Mapping[str, jax.ShapeDtypeStruct], *, total_steps: int) -> str:
-    """Two tables, of terms (loss, weight, inputs) and of the arrays that go in (shapes).
+    """Two tables: the terms with loss, weight and inputs, and the shapes of the arrays that they use.
 
-    Every term is evaluated on shapes alone, so that faults show in a second. A weight that changes in the run's `total_steps`
-    is told by its first, highest and last value.
+    Every term is evaluated on shapes alone, so that faults show in a second. A weight that changes during the run is shown by
+    its first, highest and last value.
 
     Raises:
       InputError: a loss that does not take the shapes of its inputs; the message names the term.
@@ -228,7 +228,7 @@ def describe_terms(terms: list[Term], shapes: Mapping[str, jax.ShapeDtypeStruct]
 
 
 def _wrapped(head: str, words: list[str], *, gap: str = " ") -> str:
-    """`head` and the words behind it, in lines of TABLE_WIDTH or of at least one word that stay right of the head."""
+    """`head` and the words after it. Lines have at most TABLE_WIDTH letters, or one word, and start right of the head."""
     lines = [""]
     for word in words:
         if lines[-1] and len(head) + len(lines[-1]) + len(gap) + len(word) > TABLE_WIDTH:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import gera_jax
 from gera_jax import config as config_lib
-from gera_jax import training
 from gera_jax.aligners.methods import compared as find
 from gera_jax.checks import InputError
 from gera_jax.cli import main
@@ -146,17 +145,13 @@ def test_training_says_what_it_works_on_first(caplog):
     assert "1,646 items have rows of both, found by id\npairs: 30 train" in caplog.text
 
 
-def test_cells_of_trained_methods_know_their_best_step(monkeypatch):
+def test_cells_of_trained_methods_know_their_best_step():
     task = make_task(x=X, y=Y)
     data, options = task.data(20, 0), dict(budget=1, metric="mean/R@10")
-    run = SimpleNamespace(
-        best_step=0,
-        experiment=SimpleNamespace(data=SimpleNamespace(features=dict(x=data.features["x"], y=data.features["y"]))),
-        project=lambda name, rows: rows[:, :3],
-    )
-    monkeypatch.setattr(training, "train", lambda *a, **k: run)
     trained, closed = find(["contrastive_linear", "procrustes"])
-    assert sweep.run_cell(task, data, trained, 0, **options).best_step == 0
+    still = dict(start="ridge_cca", **{"optimizer.lr": 1e-12, "total_steps": 2, "evals.every_steps": 1})
+    kept = sweep.run_cell(task, data, dataclasses.replace(trained, settings=[still]), 0, **options)
+    assert kept.best_step == 0, kept.error
     assert sweep.run_cell(task, data, closed, 0, **options).best_step is None
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import gera_jax
-from gera_jax import data, files
+from gera_jax import files
 from gera_jax.checks import InputError, RunError
 from gera_jax.cli import main
 from gera_jax.comparison import Comparison, sweep
+from gera_jax.data import sampling
 from gera_jax.training.parallel import Parallel
 from gera_jax.workers import Lost
 
@@ -175,7 +176,7 @@ def test_a_metric_that_falls_chooses_the_lowest():
 def test_a_fit_killed_in_its_training_goes_on(tmp_path, monkeypatch):
     options = dict(x=X, y=Y, settings={"total_steps": 6, "checkpoint.every_steps": 2, "batch.pairs": 16})
     monkeypatch.setattr(Parallel, "choose", classmethod(lambda cls, _: cls("jit")))  # a program for one device compiles sooner
-    real, asked = data.Sampler.batch, []
+    real, asked = sampling.Sampler.batch, []
 
     def batch(self, step):
         asked.append(step)
@@ -183,7 +184,7 @@ def test_a_fit_killed_in_its_training_goes_on(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return real(self, step)
 
-    monkeypatch.setattr(data.Sampler, "batch", batch)
+    monkeypatch.setattr(sampling.Sampler, "batch", batch)
     with pytest.raises(KeyboardInterrupt):
         gera_jax.fit("contrastive_linear", tmp_path / "killed", **options)
     asked.clear()

@@ -136,3 +136,12 @@ def test_the_command_prints_fields_and_names(capsys):
     assert [line.split()[0] for line in listed] == CONFIGS and "GeRA" in listed[CONFIGS.index("gera")]
     assert cli.main(["config", "gerra"]) == 2
     assert 'Did you mean "gera"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in CONFIGS if "data" in config.load(name) and "pair_list" in config.load(name).data]
+)
+def test_own_files_train_on_all_their_pairs_and_bundled_sets_on_1_000(name):
+    assert config.load(name).data.pairs == 1_000
+    assert config.load(f"{name}:x=a.npy,y=b.npy").data.pairs == 0
+    assert config.load(f"{name}:x=a.npy,y=b.npy,pairs=7").data.pairs == config.load(f"{name}:pairs=7").data.pairs == 7

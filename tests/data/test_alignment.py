@@ -7,7 +7,8 @@ import pytest
 from ml_collections import ConfigDict
 
 from gera_jax.checks import InputError
-from gera_jax.data import Table, build_data, inspect_data
+from gera_jax.data import Table, build_data
+from gera_jax.data.alignment import inspect_data
 
 N = 80
 SPLIT = dict(val=10, test=20)

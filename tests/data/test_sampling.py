@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from gera_jax.checks import InputError
-from gera_jax.data import EpochOrder, Sampler, Table, build_data
+from gera_jax.data import Table, build_data
+from gera_jax.data.sampling import EpochOrder, Sampler
 
 N = 60
 SIZES = dict(seed=3, batch_size=16, anchors=8, unpaired=8)

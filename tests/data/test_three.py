@@ -7,9 +7,11 @@ import pytest
 
 from gera_jax import config as config_lib
 from gera_jax.checks import InputError
-from gera_jax.data import Sampler, Table, build_data, inspect_data
+from gera_jax.data import Table, build_data
+from gera_jax.data.alignment import inspect_data
 from gera_jax.data.items import number_items, outer_join
 from gera_jax.data.pairs import Pairs
+from gera_jax.data.sampling import Sampler
 
 N, NAMES = 90, ("image", "text", "speech")
 SPLIT = dict(val=10, test=20)

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 import gera_jax
-from gera_jax import plots, reports
+from gera_jax import reports
 from gera_jax.cli.parser import make_parser as parser
 from gera_jax.comparison.outcome import Comparison
 from gera_jax.comparison.sweep import Cell
+from gera_jax.plots import basics
 from gera_jax.reports import figures, words
 
 CHANCE = {"mean/R@1": 0.002, "mean/R@10": 0.02, "foscttm": 0.5}
@@ -142,7 +143,7 @@ def test_every_table_has_its_columns_filled(page):
 def test_at_most_six_curves_and_the_caption_names_the_rest():
     drawn = figures.quality(made())
     axes = drawn.figure.axes[0]
-    coloured = [line for line in axes.lines if line.get_color() in plots.SERIES]
+    coloured = [line for line in axes.lines if line.get_color() in basics.SERIES]
     assert len(coloured) == figures.NAMED == 6 and len(figures.named(made())) == 6
     assert "Thin grey lines are the other methods: m3mix, structure." in drawn.caption
     assert "Bands are 95 % intervals" in drawn.caption and len(axes.collections) == 12  # a band and the seeds' dots for each
@@ -161,9 +162,9 @@ def test_a_method_has_one_colour_in_every_picture_and_whatever_stands_beside_it(
     assert all(lines[marker] == color for color, marker in styles.values())
     assert {line.get_color() for line in figures.more_pairs(found).figure.axes[0].lines[:4]} == {styles["auto"][0]}
     assert len({color for color, _ in styles.values()}) == 6
-    assert plots.method_styles(METHODS[::-1]) == plots.method_styles(METHODS)
-    assert plots.method_styles(["auto"])["auto"] == plots.method_styles(["auto", "asif"])["auto"]
-    assert len(plots.method_styles(map(str, range(20)))) == 20
+    assert basics.method_styles(METHODS[::-1]) == basics.method_styles(METHODS)
+    assert basics.method_styles(["auto"])["auto"] == basics.method_styles(["auto", "asif"])["auto"]
+    assert len(basics.method_styles(map(str, range(20)))) == 20
 
 
 @pytest.mark.parametrize(("best_step", "told"), [(0, True), (5, False), (None, False)])

@@ -10,6 +10,7 @@ import pytest
 
 from gera_jax import plots
 from gera_jax.checks import InputError
+from gera_jax.plots import basics
 
 
 def test_svg_is_xml_with_page_colours_and_the_same_every_time():
@@ -17,8 +18,8 @@ def test_svg_is_xml_with_page_colours_and_the_same_every_time():
     first, again = (plots.svg(plots.recall_against_pairs(points, chance=0.02), "q", 'say "a" & b') for _ in range(2))
     assert first == again
     assert ElementTree.fromstring(first).get("aria-label") == 'say "a" & b'
-    color = plots.method_styles("ab")["a"][0]
-    assert f"var(--s{plots.SERIES.index(color)}, {color})" in first and "var(--ink" not in first.replace(
+    color = basics.method_styles("ab")["a"][0]
+    assert f"var(--s{basics.SERIES.index(color)}, {color})" in first and "var(--ink" not in first.replace(
         "var(--ink, #1c2026)", ""
     )
     assert "fill: #000000" not in first and "stroke: #000000" not in first  # unreadable on a dark page
@@ -61,7 +62,7 @@ def test_plots_refuse_what_they_cannot_show(monkeypatch):
         (np.full((3, 2), np.nan), np.ones((2, 2)), "got 3 rows with NaN"),
     ):
         with pytest.raises(InputError, match=f"x and y: {words}"):
-            plots.pca_plane(x, y)
+            basics.pca_plane(x, y)
     with pytest.raises(InputError, match=r"chosen: got \(3, 0\); wanted a layer of x and one of y, of 3 and 4"):
         plots.layer_heatmap(np.ones((3, 4)), chosen=(3, 0))
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
@@ -73,8 +74,8 @@ def test_pca_plane_keeps_distances_of_a_flat_cloud_and_shrinks_others():
     rng = np.random.default_rng(0)
     basis, _ = np.linalg.qr(rng.normal(size=(16, 16)))
     flat = rng.normal(size=(20, 2)) @ basis[:2] + 3.0
-    x, y = plots.pca_plane(flat[:10], flat[10:])
+    x, y = basics.pca_plane(flat[:10], flat[10:])
     np.testing.assert_allclose(np.linalg.norm(x - y, axis=1), np.linalg.norm(flat[:10] - flat[10:], axis=1), rtol=1e-9)
     full = rng.normal(size=(20, 16))
-    x, y = plots.pca_plane(full[:10], full[10:])
+    x, y = basics.pca_plane(full[:10], full[10:])
     assert (np.linalg.norm(x - y, axis=1) < np.linalg.norm(full[:10] - full[10:], axis=1)).all()

@@ -11,7 +11,9 @@ import gera_jax
 from gera_jax import config
 from gera_jax.checks import InputError
 from gera_jax.cli import main
-from gera_jax.data import build_data, inspect_data, load_layers, load_table, synthetic
+from gera_jax.data import build_data, load_table, synthetic
+from gera_jax.data.alignment import inspect_data
+from gera_jax.data.tables import load_layers
 
 ARGS = "gera:pairs=60,smoke"
 SETTINGS = ["--config.data.split.val=20", "--config.data.split.test=20", "--config.tensorboard=off", "--config.parallel=jit"]

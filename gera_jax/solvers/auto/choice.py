@@ -1,4 +1,4 @@
-"""Weights of the heads, estimated from held-out pairs: cross-validation on the known pairs alone."""
+"""Weights of the heads and corrections of their score, estimated from held-out pairs by cross-validation on the known pairs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ SCALES = 0.25 * 1.4 ** np.arange(12)  # inverse temperatures; the best one gives
 
 
 class Fold(NamedTuple):
-    """Heads fitted without `held` pairs. Rows of both lists: held-out pairs, unpaired rows, the pairs of the fit."""
+    """Heads that were fitted without `held` of the pairs, and their outputs.
+
+    The rows of `x` and of `y` are the held-out pairs, then unpaired rows, then the pairs of the fit.
+    """
 
     held: int
     x: list[Array]  # one [rows, r] a view
@@ -29,7 +32,9 @@ class Fold(NamedTuple):
 
 
 def out_of_fold(views: Sequence[tuple[Array, Array]], p: int, ridges: Sequence[float]) -> list[Fold]:
-    """Every view fitted without each of 5 parts of the p pairs (3 from 500 pairs on, where a fit costs more and varies less).
+    """Every view fitted once without each part of the p pairs.
+
+    There are 5 parts, and 3 from 500 pairs on, where a fit costs more and varies less.
 
     Args:
       views: features of the pools, known pairs first, ([n, fx], [m, fy]) each.
@@ -56,11 +61,11 @@ def out_of_fold(views: Sequence[tuple[Array, Array]], p: int, ridges: Sequence[f
 
 
 def mixture(folds: Sequence[Fold], shrink: float, p: int) -> Array:
-    """[views] weights of the views' scores, sum = number of views, that make held-out partners likely.
+    """[views] weights of the views' scores under which held-out partners are most likely; their sum is the number of views.
 
-    min over u >= 0 of CE(sum_v u_v S_v) + (shrink / p) sin^2(u, 1), CE the softmax cross-entropy of a held-out row's
-    partner among held-out and unpaired rows, in both directions, S_v the scores of view v over their deviation. The length of u
-    is a temperature and is free. The second term draws its direction towards equal weights; `shrink` is its strength in pairs.
+    The weights u >= 0 minimise CE(sum_v u_v S_v) + (shrink / p) sin^2(u, 1). S_v are the scores of view v over their deviation.
+    CE is the softmax cross-entropy of a held-out row's partner among held-out and unpaired rows, in both directions. The length
+    of u is a temperature and is free. The second term draws u towards equal weights; `shrink` is its strength in pairs.
     """
     import scipy.optimize
 
@@ -96,12 +101,12 @@ def corrections(
     shrink: float,
     p: int,
 ) -> tuple[float, float]:
-    """The hubness and expansion of the mixed score, of those offered, that find held-out partners best.
+    """The offered hubness and expansion with which the mixed score finds held-out partners best.
 
-    min of p M + shrink CE: M = mean of rank / (k + rank), a soft miss rate, rank = candidates before the partner, k = 2 % of the
-    candidates; CE = the cross-entropy of `mixture` at the best of three of `SCALES`: the uncorrected score's best and the two
-    sharper ones. M is the error of a list of hits, and its estimate is noisy. CE varies less, but it favours hubness, because
-    partners far down the list weigh most.
+    They minimise p M + shrink CE. M is a soft miss rate: the mean of rank / (k + rank), where rank counts the candidates before
+    the partner and k is 2 % of the candidates. CE is the cross-entropy of `mixture` at the best of three of `SCALES`: the
+    uncorrected score's best scale and the two sharper ones. M measures what a list of hits is judged by, but its estimate is
+    noisy. CE varies less, but it favours hubness, because the partners with the worst ranks weigh most in it.
 
     Args:
       folds: of `out_of_fold`.
@@ -143,7 +148,7 @@ def corrections(
 
 
 def expanded(heads: Array, keys: Array, rows: Array, shift: Array) -> Array:
-    """Unit rows: where the 15 best pool rows of the other modality, hubs put back, lie in its own space."""
+    """Unit rows in the other modality's own space: the mean of the 15 pool rows that score best after a correction of hubs."""
     return unit_rows(neighbour_mean(heads, keys, rows, k=15, temperature=0.5, shift=shift / 2)).astype(np.float32)
 
 

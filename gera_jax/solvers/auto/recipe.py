@@ -1,4 +1,4 @@
-"""Co-trained heads: heads on several views of the rows, estimated from the pairs and then from each other's unpaired rows."""
+"""Co-trained heads: heads on several views of the rows, fitted on the pairs and then on unpaired rows with soft partners."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ VIEWS = {"plain": Plain, "smoothed": Smoothed, "kernel": Kernel, "narrow": Narro
 
 
 class CotrainedHeads(SharedSpace):
-    """The library's recipe for few pairs and many unpaired rows; one setting for every set and number of pairs.
+    """The library's recipe for few pairs and many unpaired rows. It has one setting for every set and number of pairs.
 
     >>> rng = np.random.default_rng(0)
     >>> z = rng.normal(size=(300, 4)); x, y = z @ rng.normal(size=(4, 8)), z @ rng.normal(size=(4, 6))
@@ -40,25 +40,28 @@ class CotrainedHeads(SharedSpace):
     >>> (model.similarity(x[280:], y[280:]).argmax(axis=1) == np.arange(20)).mean() > 0.7
     np.True_
 
-    1. Views of a row: itself, itself beside its diffusion over the pool's neighbour graph, features of a wide and of a narrow
-       kernel (landmarks: all pairs up to 2,000, and unpaired rows up to 400), the narrow one from 100 pairs on.
-    2. Ridge CCA on each view; the score is the weighted sum of the views' cosines, each divided by its deviation on the pool.
-       From 100 pairs on the weights make held-out pairs likely (5 or 3 folds of the known pairs; `shrink` pulls towards equal
-       weights); below they are equal.
+    The pool of a modality is all its training rows, with and without a partner; p is the number of known pairs.
+
+    1. Views of a row: the row itself; the row beside its diffusion over the pool's neighbour graph; features of a wide kernel;
+       and from 100 pairs on features of a narrow kernel. Landmarks of the kernels are all pairs up to 2,000; unpaired rows fill
+       them up to 400.
+    2. Ridge CCA is fitted on each view. The score is the weighted sum of the views' cosines, each divided by its deviation on
+       the pool. From 100 pairs on the weights are estimated from held-out pairs, in 5 or 3 folds of the known pairs, and
+       `shrink` draws them towards equal weights. Below 100 pairs the weights are equal.
        Below 100 pairs the scores of two `WassersteinProcrustes` join the sum, because the shape of the unpaired rows then says
        more than so few pairs. Their mean score is scaled to a deviation of matching * min(1, 20 / p) times that of the sum.
-    3. Co-training, `rounds` times: under the hubness-corrected score of 2 each unpaired row gets a soft partner
-       among the rows of the other pool, and every view is refitted on pairs and soft pairs. The pseudo
-       cross-covariance has weight pseudo_weight * min(1, 100 / p). The heads before co-training stay, at weight 1/2.
-    4. Expansion: a row also carries the mean y of its 15 best pool rows of the other modality, and is compared with rows in that
-       modality's own space, at weight expansion * min(1, 200 / p). Below 400 unpaired rows a modality (mean of the two) the
-       weights of the matching, 3 and 4 shrink in proportion.
-    5. Hubness: score - hubness * (d(x) + d(y)), d = mean of the 10 best scores against the other modality's training pool.
-       "auto" takes expansion from {0, 0.15} and hubness from {0, 0.125, ..., 0.5} by the held-out pairs of 2; below 100
-       pairs they are 0.15 and 0.25.
+    3. Co-training, `rounds` times: the hubness-corrected score of step 2 gives each unpaired row a soft partner among the rows
+       of the other pool. Every view is then refitted on pairs and soft pairs. The cross-covariance of the soft pairs has weight
+       pseudo_weight * min(1, 100 / p). The heads from before co-training stay in the sum, at weight 1/2.
+    4. Expansion: a row also carries the mean of its 15 best pool rows of the other modality. This mean is compared with rows in
+       that modality's own space, at weight expansion * min(1, 200 / p). Where the modalities have on average fewer than 400
+       unpaired rows, the weights of the matching, of step 3 and of step 4 shrink in proportion.
+    5. Hubness: the final score is score - hubness * (d(x) + d(y)), where d is the mean of the 10 best scores against the other
+       modality's pool. "auto" chooses the expansion from {0, 0.15} and the hubness from {0, 0.125, ..., 0.5} by the held-out
+       pairs of step 2. Below 100 pairs they are 0.15 and 0.25.
 
     The sum is one pair of heads by concatenation: `transform_x` and `transform_y` give unit rows whose dot product is a
-    constant times that score. A new row is embedded by itself; it looks at the stored pool, never at the gallery.
+    constant times that score. A new row is embedded by itself: only the stored pool enters, never the gallery.
 
     Args:
       views: which features, of "plain", "smoothed", "kernel", "narrow".

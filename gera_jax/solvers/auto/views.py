@@ -1,4 +1,4 @@
-"""Views: features of a row, made from the pool of rows of its modality, on which co-trained heads are fitted."""
+"""Views: features of a row on which heads are fitted. They are made from the pool, all training rows of a modality."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ class Plain:
 class Smoothed:
     """[x, l2((1 - strength) x + strength P x)]: a row beside its diffusion over the k nearest rows of the pool.
 
-    P = softmax of cosines / temperature; a row of the pool is left out of its own mean, as every new row is.
+    P is the softmax of cosines / temperature. A row of the pool is left out of its own mean, because a new row is not in its
+    mean either.
     """
 
     def __init__(self, pool: Pool, k: int = 10, temperature: float = 0.1, strength: float = 0.5):
@@ -83,10 +84,11 @@ class Smoothed:
 
 
 class Kernel:
-    """Nystrom features of exp(-(1 - cos) / width) on the first rows of the pool: the pairs, then unpaired rows.
+    """Nystrom features of the kernel exp(-(1 - cos) / width), with the first rows of the pool as landmarks.
 
-    Landmarks: all pairs up to 2,000, since a relation is known only there, and at least 400 rows. With K = L L' between
-    landmarks the features of a row are K(row, landmarks) L^-T: an inverse root up to a rotation, but cheaper.
+    Landmarks are all pairs up to 2,000, because the relation of x and y is known only there. Unpaired rows fill them up to 400.
+    With K = L L' between landmarks, the features of a row are K(row, landmarks) L^-T. They equal those of an inverse square
+    root up to a rotation, and cost less.
     """
 
     width = 1.0
@@ -112,7 +114,7 @@ class Kernel:
 
 
 class Narrow(Kernel):
-    """The same at half the width: close pairs count more, as in ASIF."""
+    """`Kernel` at half the width: close pairs count more, as in ASIF."""
 
     width = 0.5
 
@@ -164,7 +166,7 @@ def _top(scores: Array, k: int) -> tuple[Array, Array]:
 
 
 def density(queries: Array, keys: Array) -> Array:
-    """[n] mean of the HUB largest scores of each query: how much of a hub a row is."""
+    """[n] mean of the HUB largest scores of each query. It is large for a hub, a row that is close to many others."""
     return nearest(queries, keys, min(HUB, len(keys)))[1].mean(axis=1)
 
 
