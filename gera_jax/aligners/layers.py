@@ -39,7 +39,7 @@ def select_layers(
       measure: "mutual_knn", "cknna", "cka" or "unbiased_cka".
       k: neighbours of the first two, or "rice" for ceil(2 n^(1/3)).
       config: name, `name:arg=value,...`, or file of the config that is to train on the chosen layers.
-      pairs: known pairs to use: how many (0 = all), or a file of them; None leaves it to the config.
+      pairs: known pairs to use: how many (0 = all), or a file of them; None = as the config says, else all.
       max_pairs: most pairs that are scored.
       output: where to write the config with the choice, for `gera-jax train --config FILE`.
       plot: where to save the heat map, .svg, .png or .pdf.
@@ -64,14 +64,7 @@ def select_layers(
     for name, path in (("output", output), ("plot", plot)):
         if path is not None:
             checks.require_place(path, name)
-    c = config_lib.load(config)
-    c.data.source = "files"
-    for side, text, ids in (("x", x, x_ids), ("y", y, y_ids)):
-        path, key = config_lib.path_and_key(text)
-        c.data[side].update(path=path, key=key, ids=ids)
-    if isinstance(pairs, str):
-        c.data.pair_list = pairs
-    c.data.pairs = 0 if isinstance(pairs, str) else c.data.pairs if pairs is None else pairs
+    c = _with_files(config, dict(x=(x, x_ids), y=(y, y_ids)), pairs)
     layers, known = _known_pairs(c)
     known = known[:max_pairs]
     rows = [
@@ -101,6 +94,23 @@ def select_layers(
         last=float(scores[-1, -1]),
         scores=scores.tolist(),
     )
+
+
+def _with_files(config: Any, given: dict[str, tuple[str, str]], pairs: int | str | None) -> Any:
+    from gera_jax.aligners.doors import configure
+
+    if isinstance(config, str) and not config.endswith(".json"):
+        rows = {side: text for side, (text, _) in given.items()} | {f"{side}_ids": ids for side, (_, ids) in given.items()}
+        return configure(config, pairs=pairs, **rows).config
+    c = config_lib.load(config)  # it holds every field already, and takes no arguments
+    c.data.source = "files"
+    for side, (text, ids) in given.items():
+        path, key = config_lib.path_and_key(text)
+        c.data[side].update(path=path, key=key, ids=ids)
+    if isinstance(pairs, str):
+        c.data.pair_list = pairs
+    c.data.pairs = 0 if isinstance(pairs, str) else c.data.pairs if pairs is None else pairs
+    return c
 
 
 def _known_pairs(c: Any) -> tuple[list[np.ndarray], np.ndarray]:

@@ -81,7 +81,7 @@ def make_parser() -> argparse.ArgumentParser:
     made = _command(sub, "select-layers", actions.select_layers, "find the pair of layers of two encoders that are most alike")
     _data(made, sides="xy", bundled=False, unpaired=False, what="all layers [n, layers, d]", required=True)
     made.add_argument("--config", default="gera", metavar="NAME[:ARG]|FILE", help="what will train on the layers (default: gera)")
-    made.add_argument("--measure", default="mutual_knn", choices=MEASURES, help="how alike layers are (default: mutual_knn)")
+    made.add_argument("--measure", default="mutual_knn", metavar="NAME", help=f"{', '.join(MEASURES)} (default: mutual_knn)")
     made.add_argument("--k", default="rice", metavar="N|rice", help="neighbours; rice = ceil(2 n^(1/3)) (default)")
     made.add_argument("--output", metavar="FILE.json", help="write the config with the choice here, for `train --config`")
     made.add_argument("--plot", metavar="FILE", help="save the heat map here, e.g. heat.svg, heat.png or heat.pdf")

@@ -130,17 +130,13 @@ def test_embed_of_a_model(table, tmp_path, capsys):
     assert "a model that held out no test rows" in capsys.readouterr().err
 
 
-def commands_in(text: str) -> list[list[str]]:
-    """Argument lists of the commands that a message prints."""
-    return [shlex.split(found)[1:] for found in re.findall(r"gera-jax (?:fit|train|embed|check) --[^\n`]*", text)]
-
-
-def test_printed_commands_are_commands(table, capsys):
-    path = table("it's a, b.npz")
-    assert main(["train", "--x", f"{path}:x", "--y", f"{path}:y", "--pairs", "my pairs.csv", "--workdir", "w"]) == 2
-    (said,) = commands_in(capsys.readouterr().err)
-    assert said[said.index("--x") + 1] == f"{path}:x" and said[said.index("--pairs") + 1] == "my pairs.csv"
-    assert make_parser().parse_args(said).method == "gera"
+def test_printed_commands_are_commands(table, tmp_path, capsys):
+    path, model = table("it's a, b.npz"), f"{tmp_path}/it's a model"
+    words = ["--x", f"{path}:x", "--y", f"{path}:y", "--pairs", "my pairs.csv"]
+    assert main(["train", *words, "--workdir", "w"]) == 2 and "my pairs.csv" in capsys.readouterr().err
+    assert main(["fit", "--method", "procrustes", *words[:4], "--output", model]) == 0
+    (said,) = [shlex.split(line)[1:] for line in capsys.readouterr().out.splitlines() if line.startswith("gera-jax ")]
+    assert make_parser().parse_args(said).folder == model and said[0] == "embed"
 
 
 @pytest.mark.parametrize(
