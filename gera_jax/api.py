@@ -255,15 +255,15 @@ def compare(
 
 
 def _counts(own: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Numbers of known pairs, which may be given as `pairs` too, and the rest of the data's words."""
+    """Numbers of known pairs, which may be given as `pairs` too (0 = all), and the rest of the data's words."""
     own, pairs = dict(own), own.get("pairs")
     counts = own.pop("counts", ())
-    if isinstance(pairs, int) or (isinstance(pairs, list | tuple) and pairs and all(isinstance(p, int) for p in pairs)):
+    one = isinstance(pairs, int)
+    if one or (isinstance(pairs, list | tuple) and pairs and all(isinstance(p, int) for p in pairs)):
         del own["pairs"]
-        checks.require(
-            len(counts) == 0 if hasattr(counts, "__len__") else False, "pairs", got=f"{pairs} and counts", wanted="one"
-        )
-        counts = pairs
+        none = hasattr(counts, "__len__") and len(counts) == 0
+        checks.require(none, "pairs", got=f"{pairs} and counts", wanted="one of them", remedy="Give pairs a file.")
+        counts = () if one and pairs == 0 else pairs
     return (counts,) if isinstance(counts, int) else counts, own
 
 

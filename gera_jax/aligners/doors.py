@@ -311,7 +311,7 @@ def fit_opened(opened: Opened, folder: str | Path | None = None) -> FitResult:
     aligner.fit(train)
     seconds = time.monotonic() - began
     if folder is not None:
-        source = words(block)
+        source = words(block) if opened.tables is None else test.source
         aligner.save(folder, test=dataclasses.replace(test, source=source) if source and len(test) else None)
     return FitResult(aligner, dict(train=train, val=val, test=test), seconds)
 

@@ -133,8 +133,11 @@ class Solver:
             wanted="a name, a config, or an object with fit and transform_x, transform_y or similarity",
         )
         if inspect.isclass(target) or not hasattr(target, "fit"):
-            known = inspect.signature(target).parameters
-            if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+            try:
+                known = inspect.signature(target).parameters
+            except ValueError:  # of some builtin types nothing is known
+                known = {}
+            if known and not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
                 for name in settings:
                     checks.require_known(name, known, f"setting of {getattr(target, '__name__', 'the method')}")
         made = self.make(settings)

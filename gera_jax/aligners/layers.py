@@ -39,7 +39,7 @@ def select_layers(
       measure: "mutual_knn", "cknna", "cka" or "unbiased_cka".
       k: neighbours of the first two, or "rice" for ceil(2 n^(1/3)).
       config: name, `name:arg=value,...`, or file of the config that is to train on the chosen layers.
-      pairs: known pairs to use: how many, or a file of them; None or 0 = all.
+      pairs: known pairs to use: how many (0 = all), or a file of them; None leaves it to the config.
       max_pairs: most pairs that are scored.
       output: where to write the config with the choice, for `gera-jax train --config FILE`.
       plot: where to save the heat map, .svg, .png or .pdf.

@@ -135,7 +135,8 @@ def register_method(
     ('my_cca', 2)
     >>> del TABLE["my_cca"]
     """
-    taken = name in methods() and getattr(methods()[name].kind, "target", None) != factory
+    known = methods().get(name)
+    taken = known is not None and known.kind != Solver(factory)
     fine = isinstance(name, str) and name and not set(name) & set(":,=/ ")
     checks.require(bool(fine), "name", got=f'"{name}"', wanted='a word without ":", ",", "=", "/" and blanks')
     checks.require(not taken, "name", got=f'"{name}", which is taken', wanted="a new name")

@@ -57,5 +57,5 @@ def configured(config: Any, beside: Mapping[str, Any]) -> tuple[Any, dict[str, A
     block = {**known, **config_lib.read(config).to_dict()}
     config_lib.require_fields(block, known, "comparison")
     rule = {name: block.pop(name) for name in ("methods", "counts", "seeds", "budget", "metric")}
-    own = {name: value for name, value in block.items() if value != "" and value is not False}
+    own = {name: value for name, value in block.items() if value}  # 0 stands for the rule
     return own.pop("data", None), own, {**rule, "counts": tuple(rule["counts"])}

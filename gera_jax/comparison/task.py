@@ -27,8 +27,8 @@ class Task:
       pairs: all of them.
       split: "random", or "group": look-alikes stay together.
       unpaired: what is given of training items beside the known pairs, see `Pairs.head`.
-      val, test: items that select and that are reported on; None = by the one rule of `Pairs.split`; 0 = none, where nothing is
-        chosen or nothing reported.
+      val, test: items that select and that are reported on, or a share of all; None = by the one rule of `Pairs.split`; 0 = none,
+        where nothing is chosen or nothing reported.
       group_key: the field of the meta that look-alikes share.
 
     Raises:
@@ -52,8 +52,7 @@ class Task:
         require_known(self.unpaired, UNPAIRED, "unpaired")
         require(len(self.pairs.names) == 2, "data", got=f"{len(self.pairs.names)} modalities", wanted="a set of two modalities")
         count = len(np.unique(self.pairs.item_of))
-        asked = {name: size if size is None else whole(size, name) for name, size in (("val", self.val), ("test", self.test))}
-        sizes = {name: size_by_rule(name, count) if size is None else size for name, size in asked.items()}
+        sizes = {name: _size(size, name, count) for name, size in (("val", self.val), ("test", self.test))}
         require(
             all(n == 0 or n >= 2 for n in sizes.values()) and sum(sizes.values()) + 2 <= count,
             "pairs",
@@ -140,6 +139,13 @@ class Task:
         """Split, regime and gallery sizes, for people and for the key of the cache."""
         rule = {name: getattr(self, name) for name in ("split", "unpaired", "val", "test", "group_key")}
         return dict(source=self.source, **rule)
+
+
+def _size(size: Any, name: str, count: int) -> int:
+    """Items of a part: a number, a share of all, or None for the one rule."""
+    if size is None:
+        return size_by_rule(name, count)
+    return max(2, round(size * count)) if isinstance(size, float) and 0 < size < 1 else whole(size, name)
 
 
 def make_task(
