@@ -19,7 +19,8 @@ from gera_jax.aligners.kinds import Solver
 from gera_jax.aligners.methods import as_config, find, methods
 from gera_jax.aligners.score import Score
 from gera_jax.config.configdict import ConfigDict
-from gera_jax.data import Pairs, inspect_data, load_pairs
+from gera_jax.data import Pairs, load_pairs
+from gera_jax.data.alignment import inspect_data
 from gera_jax.data.alignment import cut
 
 logger = logging.getLogger("gera_jax")
