@@ -20,11 +20,10 @@ from gera_jax.aligners.methods import as_config, find, methods
 from gera_jax.aligners.score import Score
 from gera_jax.config.configdict import ConfigDict
 from gera_jax.data import Pairs, load_pairs
-from gera_jax.data.alignment import inspect_data
-from gera_jax.data.alignment import cut
+from gera_jax.data.alignment import cut, inspect_data
 
 logger = logging.getLogger("gera_jax")
-ARGUMENTS = dict(source="clipart", x="", y="", w="", pairs=1_000, seed=0)  # of a method that is no config, as configs have them
+ARGUMENTS = dict(source="clipart", x="", y="", w="", pairs=-1, seed=0)  # of a method that is no config, as configs have them
 ROWS = tuple(f"{side}{kind}" for side in config_lib.SLOTS for kind in ("", "_unpaired", "_ids", "_unpaired_ids"))
 SPLIT = dict(  # words of every door for the split -> fields of a config
     val="data.split.val",

@@ -70,7 +70,9 @@ def test_every_printed_command_is_one(path, capsys):
 
 def partly(words: list[str], said: str) -> bool:
     """A mention in running text, such as `gera-jax train --config FILE`, that leaves required options out; or one of which a message fills in the flags."""
-    return ("the following arguments are required" in said and (len(words) <= 3 or "STANDIN" in words)) or said.endswith("arguments: STANDIN")
+    return ("the following arguments are required" in said and (len(words) <= 3 or "STANDIN" in words)) or said.endswith(
+        "arguments: STANDIN"
+    )
 
 
 def test_many_commands_are_found_and_wrong_ones_are_seen(capsys):
