@@ -23,7 +23,7 @@ from gera_jax.data import Pairs, load_pairs
 from gera_jax.data.alignment import cut, inspect_data
 
 logger = logging.getLogger("gera_jax")
-ARGUMENTS = dict(source="clipart", x="", y="", w="", pairs=1_000, seed=0)  # of a method that is no config, as configs have them
+ARGUMENTS = dict(source="clipart", x="", y="", w="", pairs=-1, seed=0)  # of a method that is no config, as configs have them
 ROWS = tuple(f"{side}{kind}" for side in config_lib.SLOTS for kind in ("", "_unpaired", "_ids", "_unpaired_ids"))
 SPLIT = dict(  # words of every door for the split -> fields of a config
     val="data.split.val",
