@@ -156,11 +156,16 @@ class ProposalMap:
 
     def init(self, key: Array) -> dict[str, Any]:
         """Random parameters; a function of `key` alone."""
-        first, second = jax.random.split(key)
-        clips = jnp.zeros((1, self.proposals.clips, self.widths["clips"]))
-        moments = self._moments.init(first, clips, jnp.ones(clips.shape[:2], bool))
-        sentences = self._sentences.init(second, jnp.zeros((1, self.widths["sentences"])))
-        return {"clips": moments["params"], "sentences": sentences["params"]}
+
+        @jax.jit  # one program for all layers, without the forward pass that would be one for each of its operations
+        def made(key: Array) -> dict[str, Any]:
+            first, second = jax.random.split(key)
+            clips = jnp.zeros((1, self.proposals.clips, self.widths["clips"]))
+            moments = self._moments.init(first, clips, jnp.ones(clips.shape[:2], bool))
+            sentences = self._sentences.init(second, jnp.zeros((1, self.widths["sentences"])))
+            return {"clips": moments["params"], "sentences": sentences["params"]}
+
+        return made(key)
 
     def moments(
         self, params: Any, clips: Array, exists: Array, *, train: bool = False, key: Array | None = None

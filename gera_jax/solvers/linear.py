@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import warnings
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -12,6 +13,8 @@ from gera_jax.checks import require
 from gera_jax.data import as_rows
 
 LARGEST = 1e140  # its square, and that of its inverse, are numbers of float64
+SAMPLE = 1000  # rows that the median is taken of, and rows measured at once
+FAR = 30  # times the median distance from which on a row may be an outlier
 ONE_DIRECTION = 1e-6  # unit rows nearer than that say nothing
 
 
@@ -87,8 +90,14 @@ class LinearHeads(SharedSpace):
 
 
 def check_pairs(x_pairs: Any, y_pairs: Any, x: Any = None, y: Any = None) -> tuple[np.ndarray, ...]:
-    """The four arrays that a `fit` takes, float64: pairs that differ on both sides, and unpaired rows, maybe none."""
-    return tuple(rows.astype(np.float64, copy=False) for rows in as_pairs(x_pairs, y_pairs, x, y, names="xy"))
+    """The four arrays that a `fit` takes, float64: pairs that differ on both sides, and unpaired rows, maybe none.
+
+    A `UserWarning` names rows so far out that they spoil the fit.
+    """
+    found = tuple(rows.astype(np.float64, copy=False) for rows in as_pairs(x_pairs, y_pairs, x, y, names="xy"))
+    for rows, name in zip(found, ("x_pairs", "y_pairs", "x", "y"), strict=True):
+        warn_of_outliers(rows, name)
+    return found
 
 
 def as_pairs(x_pairs: Any, y_pairs: Any, x: Any, y: Any, names: Sequence[str]) -> tuple[np.ndarray, ...]:
@@ -142,6 +151,30 @@ def require_varied(rows: np.ndarray, name: str) -> None:
         wanted="numbers that float64 can square",
         remedy="Give them in another unit.",
     )
+
+
+def warn_of_outliers(rows: np.ndarray, name: str) -> None:
+    """Warn of rows [n, d] so far out that they alone move the mean by more than the usual distance of a row from it.
+
+    Every closed form subtracts the mean. Beyond that distance all other rows lie in one direction from it.
+    """
+    if not len(rows):
+        return
+    centre = np.median(rows[np.unique(np.linspace(0, len(rows) - 1, SAMPLE).astype(int))], axis=0)
+    with np.errstate(over="ignore"):  # what is too long for its square is infinitely far
+        distance = np.concatenate(
+            [np.linalg.norm(part - centre, axis=1) for part in np.array_split(rows, len(rows) // SAMPLE + 1)]
+        )
+    usual = np.median(distance)
+    far = [int(row) for row in np.argsort(-distance, kind="stable") if distance[row] > FAR * usual]
+    if usual > 0 and distance[far].sum() > len(rows) * usual:
+        some = f"{', '.join(map(str, far[:5]))}{', ...' if len(far) > 5 else ''}"
+        warnings.warn(
+            f"{name}: {len(far)} of {len(rows)} rows (numbers {some}) are up to {distance.max() / usual:.2g} times as far "
+            "from the median as the usual row, and the mean of all follows them. Remove or repair them.",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def mean_row(*parts: np.ndarray) -> np.ndarray:

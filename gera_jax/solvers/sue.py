@@ -107,7 +107,9 @@ class _Spectrum:
         weights = np.exp(-(distance.astype(np.float64) ** 2) / (2 * self.scale[:, None] * self.scale[near]))
         graph = scipy.sparse.csr_matrix((weights.ravel(), near.ravel(), np.arange(0, n * self.k + 1, self.k)), shape=(n, n))
         graph = (graph + graph.T) / 2
-        root = 1 / np.sqrt(np.asarray(graph.sum(axis=1)).ravel())
+        degree = np.asarray(graph.sum(axis=1)).ravel()
+        # The weights of a row that is far from all others underflow. It then stands alone, at 0.
+        root = np.divide(1, np.sqrt(degree), out=np.zeros(n), where=degree > 0)
         operator = scipy.sparse.diags(root) @ graph @ scipy.sparse.diags(root)
         count = min(options.components + 1, max(2, n - 1))
         if count < n - 1 and n > 200:
@@ -128,7 +130,8 @@ class _Spectrum:
         near, distance = knn(rows, self.rows, k=self.k, exclude_self=False)
         own = np.maximum(distance[:, -1:].astype(np.float64), 1e-6)
         weights = np.exp(-(distance.astype(np.float64) ** 2) / (2 * own * self.scale[near]))
-        weights /= weights.sum(axis=1, keepdims=True)
+        total = weights.sum(axis=1, keepdims=True)
+        weights = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
         return np.einsum("nk,nkc->nc", weights, self.coordinates[near]) / self.values
 
 

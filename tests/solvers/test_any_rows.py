@@ -7,7 +7,7 @@ import pytest
 
 from gera_jax import solvers
 from gera_jax.checks import InputError
-from gera_jax.solvers.linear import from_mean, mean_row, unit_rows
+from gera_jax.solvers.linear import from_mean, mean_row, unit_rows, warn_of_outliers
 
 
 class TwoOfMany(solvers.GeneralizedCCA):
@@ -84,6 +84,28 @@ def test_what_differs_little_is_not_equal():
         assert solvers.RidgeCCA().fit(x[:30] * scale + offset, y[:30]).correlations[0] > 0.1
     with pytest.raises(InputError, match="x_pairs: got numbers up to .*Give them in another unit"):
         solvers.RidgeCCA().fit(x[:30] * 1e200, y[:30])
+
+
+@pytest.mark.parametrize("make", [solvers.CotrainedHeads, solvers.RidgeCCA, solvers.SUE])
+def test_a_row_that_spoils_the_mean_is_named(make):
+    x, y = data()
+    far = x.copy()
+    far[[3, 40]] *= 1e8
+    words = r"x_pairs: 1 of 30 rows \(numbers 3\) are up to .*e\+0[78] times as far .* Remove or repair them"
+    with pytest.warns(UserWarning, match=words), pytest.warns(UserWarning, match=r"x: 1 of 30 rows \(numbers 10\)"):
+        model = make().fit(far[:30], y[:30], far[30:60], y[50:80])
+    assert np.isfinite(model.transform_x(far[80:])).all()
+    kept = np.delete(np.arange(60), [3, 40])  # the remedy; warnings are errors in this session
+    make().fit(x[kept[:29]], y[kept[:29]], x[kept[29:]], y[50:80])
+
+
+@pytest.mark.parametrize("rows", [np.random.default_rng(0).standard_t(2, (400, 8)), np.eye(20), np.exp(data()[0] / 2)])
+def test_long_tails_are_no_outliers(rows):
+    """Companion: they reach far beyond a Gaussian."""
+    warn_of_outliers(rows, "x_pairs")
+    rows = np.concatenate([rows, 1e6 * np.ones((1, rows.shape[1]))])
+    with pytest.warns(UserWarning, match=rf"x_pairs: \d of {len(rows)} rows \(numbers {len(rows) - 1}"):
+        warn_of_outliers(rows, "x_pairs")
 
 
 @every_method

@@ -1,8 +1,22 @@
-"""A run small enough for a test."""
+"""A run small enough for a test, and its end before its time."""
 
 from __future__ import annotations
 
 from gera_jax import config
+
+
+class Stop(Exception):
+    """How a test ends a run that goes on in its next life."""
+
+
+def stop_at(step):
+    """A hook that ends a run at a step."""
+
+    def hook(now, state, metrics):
+        if now >= step:
+            raise Stop
+
+    return hook
 
 
 def small_config(name: str = "gera", **changes):

@@ -19,19 +19,7 @@ import pytest
 from gera_jax import checks, files, training
 from gera_jax.training import checkpoints, runs
 from gera_jax.training.parallel import Parallel
-from tests.training.helpers import small_config
-
-
-class Stop(Exception):
-    pass
-
-
-def stop_at(step):
-    def hook(now, state, metrics):
-        if now >= step:
-            raise Stop
-
-    return hook
+from tests.training.helpers import Stop, small_config, stop_at
 
 
 def on(monkeypatch, mode):

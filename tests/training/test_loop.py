@@ -18,19 +18,7 @@ from gera_jax.data import Table
 from gera_jax.training import checkpoints as checkpoints_file
 from gera_jax.training import loop
 from gera_jax.writers import read_json_lines
-from tests.training.helpers import small_config
-
-
-class Stop(Exception):
-    pass
-
-
-def stop_at(step):
-    def hook(now, state, metrics):
-        if now >= step:
-            raise Stop
-
-    return hook
+from tests.training.helpers import Stop, small_config, stop_at
 
 
 def leaves(state):
