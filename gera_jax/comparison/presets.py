@@ -7,6 +7,7 @@ from typing import Any
 
 from gera_jax import config as config_lib
 from gera_jax.checks import require, require_known
+from gera_jax.config import schema
 
 # What is not given is taken from here; `source` goes to the task. Two seeds give an interval, three one that is worth something.
 # The quickstart leaves Gentle-CLIP out, as one of its fits takes as long as one of each of the others together.
@@ -53,9 +54,8 @@ def configured(config: Any, beside: Mapping[str, Any]) -> tuple[Any, dict[str, A
         wanted="one of them",
         remedy="Write them into the config's file.",
     )
-    known = config_lib.comparison().to_dict()
-    block = {**known, **config_lib.read(config).to_dict()}
-    config_lib.require_fields(block, known, "comparison")
+    block = {**schema.defaults(schema.COMPARISON), **config_lib.read(config).to_dict()}
+    config_lib.require_fields(block, schema.COMPARISON, "comparison")
     rule = {name: block.pop(name) for name in ("methods", "counts", "seeds", "budget", "metric")}
     own = {name: value for name, value in block.items() if value}  # 0 stands for the rule
     return own.pop("data", None), own, {**rule, "counts": tuple(rule["counts"])}

@@ -167,7 +167,8 @@ def warn_of_outliers(rows: np.ndarray, name: str) -> None:
         )
     usual = np.median(distance)
     far = [int(row) for row in np.argsort(-distance, kind="stable") if distance[row] > FAR * usual]
-    if usual > 0 and distance[far].sum() > len(rows) * usual:
+    few = len(far) <= max(1, len(rows) // 10)  # more of them are no outliers: the rows' lengths are spread widely
+    if few and usual > 0 and distance[far].sum() > len(rows) * usual:
         some = f"{', '.join(map(str, far[:5]))}{', ...' if len(far) > 5 else ''}"
         warnings.warn(
             f"{name}: {len(far)} of {len(rows)} rows (numbers {some}) are up to {distance.max() / usual:.2g} times as far "

@@ -136,10 +136,11 @@ def test_every_door_says_that_nothing_is_better_than_chance(tmp_path, capsys):
     text, errors = capsys.readouterr()
     assert "What to do" not in text and "gera-jax fit" not in text
     assert f"Look: gera-jax data show '{tmp_path}/my x.npy'; gera-jax data show {tmp_path}/y.npy" in text
-    first, second, third, fourth, *_ = errors.splitlines()
+    first, second, third, split, fourth, *_ = errors.splitlines()
     assert first == "paired by position: x and y have no ids, so row i of one is taken for the partner of row i of the other"
     assert second == "80 rows of x, 80 rows of y: 80 items have rows of both, found by position"
     assert third == "pairs: 52 train, 8 validate, 20 test; without a partner train 0 rows of x, 0 rows of y"
+    assert split == "random split of 80 items by seed 0: 8 validate, 20 test"
     assert fourth.startswith(
         "test gallery: 20 rows of x, 20 rows of y of 20 items; chance: R@1 5%, R@5 25%, R@10 50%, FOSCTTM 0.5"
     )

@@ -113,7 +113,7 @@ def test_a_process_that_dies_twice_is_a_failed_cell(tmp_path, monkeypatch):
     def each(jobs, begin, *arguments, processes):
         here = begin(*arguments, 0)
         for number, job in enumerate(jobs):
-            yield number, Lost(-9) if job[0] == "asif" else here(job)
+            yield number, Lost(-9) if job[0].name == "asif" else here(job)
 
     monkeypatch.setattr(sweep.workers, "each", each)
     monkeypatch.delattr(os, "sched_setaffinity", raising=False)
@@ -149,7 +149,7 @@ def test_another_folder_is_refused_before_the_first_fit(whole, tmp_path, monkeyp
         (dict(counts=("a",)), "pairs: got a; wanted a whole number, at least 2"),
         (dict(val="many"), "val: got many; wanted a whole number, at least 0"),
         (dict(x_unpaired_ids=["a"]), "x_unpaired_ids: got ids without rows; wanted x_unpaired with them"),
-        (dict(config="c.py"), "config: got a config and x, y, seeds, budget, counts, methods; wanted one of them"),
+        (dict(config="c.py"), "config: got a config and x, y, methods, counts, seeds, budget; wanted one of them"),
     ],
 )
 def test_what_is_wrong_is_said_before_the_first_fit(change, words, tmp_path, monkeypatch):
@@ -233,4 +233,4 @@ def test_paths_with_commas_colons_spaces_and_quotes(tmp_path, capsys):
 
     assert main([*shlex.split(train)[1:-1], f"{folder}/model"]) == 0
     embed = shlex.split(capsys.readouterr().out.splitlines()[-1])
-    assert embed[:4] == ["gera-jax", "embed", "--workdir", f"{folder}/model"]
+    assert embed[:4] == ["gera-jax", "embed", f"{folder}/model", "--x"]
