@@ -63,11 +63,11 @@ def require_positive(**values: Any) -> None:
     >>> require_positive(t=1.0, bandwidth=0.0)
     Traceback (most recent call last):
     ...
-    gera_jax.checks.InputError: bandwidth: got 0.0; wanted a finite number above 0.
+    gera_jax.checks.InputError: bandwidth: got 0.0; wanted a positive finite number.
     """
     for name, value in values.items():
         fine = not isinstance(value, numbers.Real) or (math.isfinite(value) and value > 0)
-        require(fine, name, got=value, wanted="a finite number above 0")
+        require(fine, name, got=value, wanted="a positive finite number")
 
 
 def require_shape(value: Any, shape: tuple[int, ...], name: str, *, wanted: str = "", remedy: str = "") -> None:

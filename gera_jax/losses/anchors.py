@@ -120,7 +120,9 @@ def _check(x, z, x_anchors, z_anchors, x_queue, z_queue, queue_mask, temperature
     check_same_rows(x, z, "z")
     remedy = "Leave the term of a modality without rows out, or pass its rows as masked."
     checks.require(jnp.shape(x)[0] > 0, "x", got="0 rows", wanted="at least 1 row", remedy=remedy)
-    check_same_rows(x_anchors, z_anchors, "z_anchors", "Anchor j stands for the same thing in both spaces.", of="x_anchors")
+    count, other = jnp.shape(x_anchors)[0], jnp.shape(z_anchors)[0]
+    remedy = "Anchor j stands for the same thing in both spaces."
+    checks.require(other == count, "z_anchors", got=f"{other} anchors", wanted=f"the {count} of x_anchors", remedy=remedy)
     missing = "z_queue" if z_queue is None else "x_queue"
     checks.require(
         (x_queue is None) == (z_queue is None), missing, got="one queue alone", wanted="x_queue and z_queue, or neither"

@@ -228,7 +228,7 @@ def _check(x, z, divergence, levels, level_weights, center, similarity, gamma, m
     check_rank(z, 2, "z")
     check_same_rows(x, z, "z", "Pass the same rows after projection.")
     checks.whole(levels, "levels", least=1)
-    checks.require(isinstance(gamma, numbers.Real), "gamma", got=gamma, wanted="a finite number above 0")
+    checks.require(isinstance(gamma, numbers.Real), "gamma", got=gamma, wanted="a positive finite number")
     checks.require_positive(gamma=gamma)
     fine = isinstance(margin, numbers.Real) and margin >= 0 and math.isfinite(margin)
     checks.require(fine, "margin", got=margin, wanted="a finite number of at least 0")
