@@ -1,4 +1,4 @@
-"""Every table of docs/results/label_efficiency.md, and that of GeRA's own term, from the rows in docs/results.
+"""Every table of docs/results/label_efficiency.md, and that of GeRA's own term, from the rows in benchmarks/results.
 
     make bench-label-efficiency         # = python -m benchmarks.label_efficiency_tables
 
@@ -55,7 +55,7 @@ def steps(rows: Path, large: Path | None = None) -> list[list[str]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=Path, default=Path("docs/results"), help="the folder of the files of rows")
+    parser.add_argument("--rows", type=Path, default=Path("benchmarks/results"), help="the folder of the files of rows")
     parser.add_argument("--large", type=Path, help="molecule_name_large.npz of 20,000 rows; without it no pools are run")
     args = parser.parse_args()
     for module, *options in steps(args.rows, args.large):

@@ -7,6 +7,7 @@ A model lies in aligner.npz, whole or absent and with a digest. A folder in whic
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -168,9 +169,16 @@ def evaluate(folder: str | Path, *, split: str = "test", **own: Any) -> Mapping[
         from gera_jax.training import load_run
 
         return load_run(folder).evaluate(split)
+    checks.require(
+        (folder / MODEL_FILE).is_file(),
+        "folder",
+        got=f"{folder} without {RUN_FILE} or {MODEL_FILE}",
+        wanted="the folder of a run or a model",
+        remedy="gera-jax fit and gera-jax train write one.",
+    )
     return checks.fail(
         "folder",
-        got=f"{folder}, a model that held out no {split} rows" if (folder / MODEL_FILE).is_file() else f"{folder}, no model",
+        got=f"{folder}, a model that held out no {split} rows",
         wanted="rows that the model was not fitted on",
-        remedy=f"Give some: gera-jax evaluate --workdir {folder} --x X.npy --y Y.npy",
+        remedy=f"Give some: gera-jax evaluate {shlex.quote(str(folder))} --x X.npy --y Y.npy",
     )
