@@ -14,7 +14,6 @@ from gera_jax.config.sources import BUNDLED, known_sources
 from gera_jax.config.values import path_and_key
 
 BENCHMARK_SPLIT = dict(val=300.0, test=500.0)  # pairs of every table in docs/results
-BENCHMARK_PAIRS = 1_000  # known pairs of a bundled set where a config's argument leaves their number open
 
 
 def block_of(fields: schema.Block, name: str, given: Mapping[str, Any]) -> ConfigDict:
@@ -126,15 +125,16 @@ def each_pair(
 def own_or_catalog(arg: Mapping, **fields: Any) -> ConfigDict:
     """The `data` block of a config's arguments: the files `x`, `y` (and `w`) where given, else the catalog's `source`.
 
-    `pairs=-1` leaves the number of known pairs open: all of one's own files, 1,000 of a bundled set.
+    `pairs=-1` leaves the number of known pairs open: all of one's own files, 800 of the emoji sets, 1,000 of another.
 
     >>> own_or_catalog(dict(source="emoji", x="", y="", pairs=-1)).pairs
-    1000
+    800
     >>> own_or_catalog(dict(source="emoji", x="a.npy", y="b.npy", pairs=-1)).pairs
     0
     """
     given = {side: arg[side] for side in SLOTS if arg.get(side)}
-    known = arg["pairs"] if arg["pairs"] != -1 else 0 if given else BENCHMARK_PAIRS
+    benchmark = BUNDLED[arg["source"]].pairs if arg["source"] in BUNDLED else 1_000
+    known = arg["pairs"] if arg["pairs"] != -1 else 0 if given else benchmark
     if not given:
         return embedding_pair(arg["source"], pairs=known, **fields)
     if "x" not in given or "y" not in given:

@@ -18,10 +18,12 @@ class Source(NamedTuple):
     Args:
       preprocess: modality -> its recommended preprocessing, in the order x, y and w.
       group_key: the field of `Table.meta` that look-alikes share, for a split by groups.
+      pairs: how many known pairs are used where a config's argument leaves their number open.
     """
 
     preprocess: Mapping[str, Mapping[str, bool]]
     group_key: str
+    pairs: int = 1_000
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -32,10 +34,10 @@ class Source(NamedTuple):
 BUNDLED = {
     "clipart": Source(dict(image=CENTRED, text=CENTRED), "stem"),
     "clipart_dinov2": Source(dict(image=CENTRED, text=CENTRED), "stem"),
-    "emoji": Source(dict(image=CENTRED, text=CENTRED), "concept"),
-    "emoji_speech": Source(dict(speech=STANDARDIZED, text=CENTRED), "concept"),
-    "emoji_speech_image": Source(dict(speech=STANDARDIZED, image=CENTRED), "concept"),
-    "emoji3": Source(dict(image=CENTRED, text=CENTRED, speech=STANDARDIZED), "concept"),
+    "emoji": Source(dict(image=CENTRED, text=CENTRED), "concept", 800),
+    "emoji_speech": Source(dict(speech=STANDARDIZED, text=CENTRED), "concept", 800),
+    "emoji_speech_image": Source(dict(speech=STANDARDIZED, image=CENTRED), "concept", 800),
+    "emoji3": Source(dict(image=CENTRED, text=CENTRED, speech=STANDARDIZED), "concept", 800),
     "molecule": Source(dict(molecule=STANDARDIZED, text=CENTRED), "skeleton"),
     "molecule_large": Source(dict(molecule=STANDARDIZED, text=CENTRED), "skeleton"),
 }

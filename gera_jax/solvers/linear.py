@@ -158,7 +158,7 @@ def warn_of_outliers(rows: np.ndarray, name: str) -> None:
 
     Every closed form subtracts the mean. Beyond that distance all other rows lie in one direction from it.
     """
-    if not len(rows):
+    if len(rows) < 10:  # none of so few is usual
         return
     centre = np.median(rows[np.unique(np.linspace(0, len(rows) - 1, SAMPLE).astype(int))], axis=0)
     with np.errstate(over="ignore"):  # what is too long for its square is infinitely far

@@ -346,6 +346,6 @@ def test_the_aligner_knows_it_and_hands_over_unpaired_rows():
     train, x, y = split()
     pairs = train["x_pairs"], train["y_pairs"]
     with_pool = Aligner("auto").fit(*pairs, train["x"], train["y"])
-    assert with_pool._model.pool_rows == (140, 156)
+    assert with_pool._model.model.pool_rows == (140, 156)
     assert with_pool.score(x, y)["foscttm"] < 0.35
-    assert Aligner("auto").fit(*pairs)._model.pool_rows == (16, 16)
+    assert Aligner("auto").fit(*pairs)._model.model.pool_rows == (16, 16)
