@@ -148,7 +148,7 @@ def test_a_folder_of_other_data_is_refused_though_the_config_is_the_same(tmp_pat
     with pytest.raises(checks.InputError, match="workdir: got .* a run on other rows of x; wanted an empty folder or one of the"):
         Aligner("contrastive", workdir=tmp_path / "run", **options).fit(x[::-1].copy(), y)
     other = [Table(rows, [f"pair-{i}" for i in range(30)], name) for rows, name in ((x + 1, "x"), (y, "y"))]
-    with pytest.raises(checks.InputError, match="data: got other rows of x than"):
+    with pytest.raises(checks.InputError, match="data: got other rows of .*x"):
         training.load_run(tmp_path / "run").evaluate("val", tables=tuple(other))
 
 
