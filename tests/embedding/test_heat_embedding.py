@@ -60,7 +60,7 @@ def test_clone_repr_and_pickle(fitted):
         model.transform(X)
     again = pickle.loads(pickle.dumps(fitted))
     assert np.array_equal(again.transform(X[:5] + 0.01), fitted.transform(X[:5] + 0.01))
-    assert gera_jax.HeatGeodesicEmbedding is gera_jax.aligners.aligner.HeatGeodesicEmbedding is HeatGeodesicEmbedding
+    assert gera_jax.HeatGeodesicEmbedding is HeatGeodesicEmbedding
 
 
 def test_known_geodesics(fitted):
