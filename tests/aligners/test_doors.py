@@ -88,7 +88,7 @@ def test_a_folder_that_held_nothing_out_says_what_to_do(files, tmp_path):
     Aligner("ridge_cca").fit(X, Y).save(tmp_path / "model")
     with pytest.raises(InputError, match=r"a model that held out no test rows.*gera-jax evaluate .*model --x X.npy --y Y.npy"):
         gera_jax.evaluate(tmp_path / "model")
-    with pytest.raises(InputError, match="no model"):
+    with pytest.raises(InputError, match="without run.json or aligner.npz"):
         gera_jax.evaluate(tmp_path / "nowhere")
 
 
