@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from gera_jax import checks, files
 from gera_jax.aligners import folder as folders
 from gera_jax.aligners.kinds import FittedModel, path_of
 from gera_jax.aligners.methods import Method, find
-from gera_jax.aligners.predict import Predictor
+from gera_jax.aligners.predict import Predictors
 from gera_jax.aligners.score import Score
 from gera_jax.config import to_json
 from gera_jax.data import Pairs, Preprocessor, Table, as_rows, preprocessing
@@ -54,8 +55,7 @@ class Aligner:
 
     names: tuple[str, ...] = ("x", "y")
     _model: FittedModel | None = None
-    _training: tuple[np.ndarray, ...] | None = None  # raw rows of the known pairs, for `predict_x` and `predict_y`
-    _predictors: list[Predictor] | None = None
+    _predictors: Predictors | None = None  # of two modalities
 
     def __init__(
         self,
@@ -77,9 +77,6 @@ class Aligner:
                 setattr(self, OLD_NAMES[name], {**(settings or {}), **value} if name == "overrides" else value)
         self._check()
 
-    def _forget(self) -> None:
-        self._model = self._training = self._predictors = None
-
     def __repr__(self) -> str:
         given = {word: value for word in ("settings", "preprocess") if (value := getattr(self, word))}
         return f"Aligner({', '.join([repr(self.method), *(f'{word}={value!r}' for word, value in given.items())])})"
@@ -87,13 +84,10 @@ class Aligner:
     def _check(self) -> Method:
         """The method, after everything that shows without rows has been refused."""
         for word in ("settings", "preprocess"):
-            value = getattr(self, word)
-            given = value is None or isinstance(value, Mapping)
-            checks.require(
-                given, word, got=repr(value), wanted="names with values", remedy=f"Give a dictionary: {word}=dict(...)."
-            )
+            _require_names({} if (value := getattr(self, word)) is None else value, word)
         for side, options in (self.preprocess or {}).items():
             checks.require_known(side, SIDES[: len(self.names)], "preprocess")
+            _require_names(options, side)
             for name in options:
                 checks.require_known(name, preprocessing.OPTIONS, f"field of preprocess.{side}")
             Preprocessor(**options, name=side)
@@ -128,9 +122,8 @@ class Aligner:
         data = prepare(train, val, pairs.take([]), preprocess=options, seed=self.seed)
         with checks.disk_room(folder):
             model = method.fit(data, self.settings or {}, seed=self.seed, folder=folder, preprocess=own)
-        self._forget()
         self._model, self.names, self.n_features_in_ = model, pairs.names, model.widths[0]
-        self._training = (train.x, train.y) if len(pairs.names) == 2 else None
+        self._predictors = Predictors(train.x, train.y) if len(pairs.names) == 2 else None
         self._try([np.asarray(table.rows[:1]) for table in pairs.tables])  # a training that ended in NaN is told now
         if folder is not None:
             with files.one_writer(folder):
@@ -140,6 +133,7 @@ class Aligner:
     def _hold(self, pairs: Pairs) -> tuple[Pairs, Pairs]:
         """The pairs that train, and those by which the best step is chosen."""
         if isinstance(self.validation, Pairs):
+            _require_held_out(self.validation, pairs)
             return pairs, self.validation
         count = len(np.unique(pairs.item_of))
         size = "auto" if self.validation is None else self.validation
@@ -173,7 +167,7 @@ class Aligner:
             validation=self.validation if not isinstance(self.validation, Pairs) else len(self.validation),
             seed=self.seed,
             names=list(self.names),
-            predictors=self._predictors_of(),
+            predictors=self._predictors,
             held={} if test is None else dict(test=folders.record(test)),
         )
         model = self._model
@@ -199,8 +193,8 @@ class Aligner:
           InputError: the folder holds neither, or a model that is damaged or of another version.
         """
         folder = Path(folder)
+        folders.require_model(folder)
         made = cls.__new__(cls)
-        made._forget()
         made.method, made.settings, made.preprocess, made.validation, made.seed, made.folder = "auto", None, None, None, 0, None
         if not (folder / folders.MODEL_FILE).is_file():
             from gera_jax.training import load_run
@@ -212,8 +206,7 @@ class Aligner:
         try:
             for word in ("method", "settings", "preprocess", "validation", "seed"):
                 setattr(made, word, stored[word])
-            made.names, made._model = tuple(stored["names"]), stored["model"]
-            made._predictors = stored["predictors"]
+            made.names, made._model, made._predictors = tuple(stored["names"]), stored["model"], stored["predictors"]
             made.n_features_in_ = made._model.widths[0]
             made._try([np.zeros((1, width)) for width in made._model.widths])
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, np.linalg.LinAlgError) as error:
@@ -249,12 +242,15 @@ class Aligner:
     def predict_y(self, x: Any) -> np.ndarray:
         """Rows [n, dy] in y's own space for raw rows [n, dx]: what the partners of x would be like.
 
-        A ridge regression on the training pairs, see `predict.Predictor`; mean and scale are those of y.
+        A ridge regression of y on x, estimated from the training pairs, see `predict.Predictor`; it is the same for every method.
+
+        Raises:
+          InputError: the model is of three modalities, or of a folder of `gera-jax train`, which keeps no training pairs.
         """
         return self._predict(0, x)
 
     def predict_x(self, y: Any) -> np.ndarray:
-        """Rows [m, dx] in x's own space for raw rows [m, dy]."""
+        """Rows [m, dx] in x's own space for raw rows [m, dy]; see `predict_y`."""
         return self._predict(1, y)
 
     def predict(self, X: Any) -> np.ndarray:
@@ -298,46 +294,27 @@ class Aligner:
 
     def _fitted(self, name: str = "Aligner", wanted: str = "a fitted aligner") -> FittedModel:
         if self._model is None:
-            checks.fail(name, got="no fit", wanted=wanted, remedy="Call .fit(x_pairs, y_pairs) first.")
+            raise _not_fitted(name, wanted)
         return self._model
 
     def _predict(self, side: int, rows: Any) -> np.ndarray:
-        z, rows = self._transform(side, rows), self._rows(side, rows)
-        predictors = self._predictors_of()
-        checks.require(
-            len(predictors) == 2,
-            "predict",
-            got="a model that keeps no training pairs",
-            wanted="one of Aligner.fit or `gera-jax fit`, of two modalities",
-            remedy="A folder of `gera-jax train` alone gives the shared space: transform_x, transform_y.",
-        )
-        return predictors[side](z, rows)
-
-    def _predictors_of(self) -> list[Predictor]:
-        """Estimated when they are first asked for, or saved."""
+        rows = self._rows(side, rows)
         if self._predictors is None:
-            self._predictors = []
-            if self._training is not None and self._has_space():
-                z = [self._transform(side, rows) for side, rows in enumerate(self._training)]
-                self._predictors = [Predictor.fit(z[side], self._training[side], self._training[1 - side]) for side in (0, 1)]
-            self._training = None
-        return self._predictors
+            checks.fail(
+                "predict",
+                got="a model that keeps no training pairs",
+                wanted="one of Aligner.fit or `gera-jax fit`, of two modalities",
+                remedy="A folder of `gera-jax train` alone gives the shared space: transform_x, transform_y.",
+            )
+        return self._predictors.maps[side](rows)
 
     def _try(self, rows: list[np.ndarray]) -> None:
         """Look at one row of each modality, so that a model that cannot be used is told now."""
-        if self._has_space():
+        if getattr(self._model, "has_space", True):
             for side, row in enumerate(rows):
                 self._transform(side, row)
         else:
             self.similarity(*rows)
-
-    def _has_space(self) -> bool:
-        """Whether the method has a shared space, and not a similarity alone."""
-        return hasattr(getattr(self._model, "model", None), "transform_x") or not hasattr(self._model, "preprocessors")
-
-    def __getstate__(self) -> dict[str, Any]:
-        self._predictors_of()
-        return dict(self.__dict__)
 
     def __sklearn_is_fitted__(self) -> bool:
         return self._model is not None
@@ -392,3 +369,29 @@ def _pairs(x: Any, y: Any, x_unpaired: Any, y_unpaired: Any) -> Pairs:
 
 def _given(**rows: Any) -> dict[str, Any]:
     return {name: value for name, value in rows.items() if value is not None}
+
+
+def _not_fitted(name: str, wanted: str) -> checks.InputError:
+    """The error of a call before `fit`; where scikit-learn is in use, it is its `NotFittedError` as well."""
+    kinds: tuple[type, ...] = (checks.InputError,)
+    if sklearn := sys.modules.get("sklearn.exceptions"):
+        kinds += (sklearn.NotFittedError,)
+    own = dict(__reduce__=lambda error: (_not_fitted, (error.name, error.wanted)))  # no other process has this class
+    kind = type("NotFittedError", kinds, own)
+    return kind(name, got="no fit", wanted=wanted, remedy="Call .fit(x_pairs, y_pairs) first.")
+
+
+def _require_names(value: Any, word: str) -> None:
+    remedy = f"Give a dictionary: {word}=dict(...)."
+    checks.require(isinstance(value, Mapping), word, got=repr(value), wanted="names with values", remedy=remedy)
+
+
+def _require_held_out(validation: Pairs, training: Pairs) -> None:
+    """Refuse validation pairs of other tables, and rows that train too."""
+    same = validation.tables is training.tables or validation.fingerprints == training.fingerprints
+    remedy = "Cut both from one Pairs: train, val, _ = pairs.split(val=..., test=...)."
+    checks.require(
+        same, "validation", got="pairs of other tables", wanted="pairs of the tables that are fitted on", remedy=remedy
+    )
+    shared = sum(len(np.intersect1d(rows, pool)) for rows, pool in zip(validation.rows.T, training.pool, strict=True))
+    checks.require(shared == 0, "validation", got=f"{shared} rows that are fitted on too", wanted="none of them", remedy=remedy)

@@ -47,15 +47,7 @@ class Kind(Protocol):
 
     def check(self, settings: Settings) -> None: ...
 
-    def fit(
-        self,
-        data: AlignmentData,
-        settings: Settings,
-        *,
-        seed: int = 0,
-        folder: Path | None = None,
-        preprocess: Mapping[str, Mapping[str, Any]] | None = None,
-    ) -> FittedModel: ...
+    def fit(self, data: AlignmentData, settings: Settings, **of_training: Any) -> FittedModel: ...
 
     def fingerprint(self) -> str: ...
 
@@ -74,6 +66,11 @@ class SolverModel:
     model: Any
     preprocessors: tuple[Preprocessor, ...]
     best_step: int | None = None
+
+    @property
+    def has_space(self) -> bool:
+        """Whether the method has a shared space, and not a similarity alone."""
+        return hasattr(self.model, "transform_x")
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -135,13 +132,7 @@ class Solver:
             wanted="a name, a config, or an object with fit and transform_x, transform_y or similarity",
         )
         if inspect.isclass(target) or not hasattr(target, "fit"):
-            try:
-                known = inspect.signature(target).parameters
-            except ValueError:  # of some builtin types nothing is known
-                known = {}
-            if known and not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
-                for name in settings:
-                    checks.require_known(name, known, f"setting of {getattr(target, '__name__', 'the method')}")
+            _require_takes(target, settings)
         made = self.make(settings)
         fine = hasattr(made, "fit") and (hasattr(made, "similarity") or hasattr(made, "transform_x"))
         checks.require(
@@ -151,17 +142,9 @@ class Solver:
             wanted="an object with fit(x_pairs, y_pairs) and transform_x, transform_y or similarity",
         )
 
-    def fit(
-        self,
-        data: AlignmentData,
-        settings: Settings,
-        *,
-        seed: int = 0,
-        folder: Path | None = None,
-        preprocess: Mapping[str, Mapping[str, Any]] | None = None,
-    ) -> SolverModel:
+    def fit(self, data: AlignmentData, settings: Settings, **of_training: Any) -> SolverModel:
         """Fit on the known pairs and the unpaired rows of `data`, as its preprocessors give them."""
-        del seed, folder, preprocess
+        del of_training
         names = data.names[:2]
         checks.require(len(data.names) == 2, "modalities", got=len(data.names), wanted="2: this method aligns two sets")
         paired = [data.features[name].take(data.pairs[:, side]) for side, name in enumerate(names)]
@@ -199,6 +182,20 @@ class Solver:
                 parts.append(name)
         held = repr(sorted(vars(target).items())) if kind is type(target) and hasattr(target, "__dict__") else ""
         return _digest([*parts, held])
+
+
+def _require_takes(factory: Any, settings: Settings) -> None:
+    """Refuse settings that a class or function does not take, or without which it cannot be called."""
+    try:
+        signature = inspect.signature(factory)
+    except ValueError:  # of some builtin types nothing is known
+        return
+    name = getattr(factory, "__name__", "the method")
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values()):
+        for word in settings:
+            checks.require_known(word, signature.parameters, f"setting of {name}")
+    with checks.refusing("settings", got=dict(settings), wanted=f"the arguments of {name}"):
+        signature.bind(**settings)
 
 
 @dataclasses.dataclass(frozen=True)
