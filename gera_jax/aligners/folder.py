@@ -7,10 +7,11 @@ A model lies in aligner.npz, whole or absent and with a digest. A folder in whic
 from __future__ import annotations
 
 import dataclasses
+import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,9 +20,6 @@ from gera_jax._version import __version__
 from gera_jax.aligners.kinds import path_of
 from gera_jax.data import Pairs, load_pairs
 from gera_jax.solvers.store import from_arrays, to_arrays
-
-if TYPE_CHECKING:
-    pass
 
 MODEL_FILE, FORM = "aligner.npz", 3  # the file of a saved model, and the number of its layout
 RUN_FILE = "run.json"
@@ -43,7 +41,7 @@ def write(folder: Path, stored: Mapping[str, Any], model: Any) -> Path:
     """Write the file of a model; the folder is made where it is not there."""
     guest = _guest(model)
     content = dict(stored, form=FORM, version=__version__, guest=guest, model=model)
-    arrays = to_arrays(content, (*ROOMS, *([guest.partition(":")[0]] if guest else [])))
+    arrays = to_arrays(content, (*ROOMS, *_guest_rooms(guest)))
     with checks.disk_room(folder):
         folder.mkdir(parents=True, exist_ok=True)
         files.save_npz(folder / MODEL_FILE, arrays)
@@ -60,8 +58,7 @@ def read(folder: Path) -> dict[str, Any]:
     """
     path = folder / MODEL_FILE
     arrays = files.load_npz(path)
-    guests = [part["text"] for part in [_peek(arrays)] if part["text"]]
-    stored = from_arrays(arrays, (*ROOMS, *(name.partition(":")[0] for name in guests)))
+    stored = from_arrays(arrays, (*ROOMS, *_guest_rooms(_peek(arrays))))
     checks.require(
         isinstance(stored, dict) and stored.get("form") == FORM,
         str(path),
@@ -92,15 +89,17 @@ def _guest(model: Any) -> str:
     return path
 
 
-def _peek(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """The name of the guest's class, before anything is built."""
-    import json
-
+def _peek(arrays: Mapping[str, np.ndarray]) -> str:
+    """The name of the guest's class, before anything is built; "" where there is none."""
     try:
-        text = json.loads(str(np.asarray(arrays["tree"])[()]))["dict"]["guest"]
+        name = json.loads(str(np.asarray(arrays["tree"])[()]))["dict"]["guest"]
     except (LookupError, TypeError, ValueError, RecursionError):  # then `from_arrays` says what is wrong
-        text = ""
-    return dict(text=text if isinstance(text, str) else "")
+        return ""
+    return name if isinstance(name, str) else ""
+
+
+def _guest_rooms(name: str) -> tuple[str, ...]:
+    return (name.partition(":")[0],) if name else ()
 
 
 def record(test: Pairs) -> dict[str, Any]:
@@ -114,8 +113,8 @@ def held_out(stored: Mapping[str, Any], folder: Path) -> Pairs:
     Raises:
       InputError: they were arrays in memory, or the files are not there or hold other rows.
     """
-    advice = f"Give the rows: gera-jax evaluate --workdir {folder} --x X.npy --y Y.npy"
-    with checks.refusing("data", got=" ".join(stored["source"]), wanted="the files that the model was fitted on", remedy=advice):
+    wanted = "the files that the model was fitted on"
+    with checks.refusing("data", got=" ".join(stored["source"]), wanted=wanted, remedy=_give_rows(folder)):
         try:
             pairs = load_pairs(**keywords(stored["source"]))
         except checks.InputError as error:
@@ -125,9 +124,24 @@ def held_out(stored: Mapping[str, Any], folder: Path) -> Pairs:
         "data",
         got=f"other rows than {folder} was fitted on",
         wanted="the same: another split might hold rows that were trained on",
-        remedy=f"Put the old data back. {advice}",
+        remedy=f"Put the old data back. {_give_rows(folder)}",
     )
     return dataclasses.replace(pairs, rows=np.asarray(stored["rows"]), unpaired=tuple(rows[:0] for rows in pairs.unpaired))
+
+
+def _give_rows(folder: Path) -> str:
+    return f"Give the rows: gera-jax evaluate {shlex.quote(str(folder))} --x X.npy --y Y.npy"
+
+
+def require_model(folder: Path) -> None:
+    """Refuse a folder that holds neither a saved model nor a run; what else is wrong with a run, its reader says."""
+    checks.require(
+        any((folder / name).exists() for name in (MODEL_FILE, RUN_FILE, "checkpoints")),
+        "folder",
+        got=f"{folder} without {RUN_FILE} or {MODEL_FILE}",
+        wanted="the folder of a run or a model",
+        remedy="gera-jax fit and gera-jax train write one.",
+    )
 
 
 def keywords(words: Any) -> dict[str, Any]:
@@ -161,24 +175,17 @@ def evaluate(folder: str | Path, *, split: str = "test", **own: Any) -> Mapping[
     own = {name: value for name, value in own.items() if value is not None}
     if own:
         return Aligner.load(folder).score(load_pairs(**own))
-    if (folder / MODEL_FILE).is_file():
-        stored = read(folder).get("held", {}).get(split)
-        if stored is not None:
-            return Aligner.load(folder).score(held_out(stored, folder))
-    elif (folder / RUN_FILE).is_file():
+    require_model(folder)
+    if not (folder / MODEL_FILE).is_file():
         from gera_jax.training import load_run
 
         return load_run(folder).evaluate(split)
+    held = read(folder)["held"].get(split)
     checks.require(
-        (folder / MODEL_FILE).is_file(),
-        "folder",
-        got=f"{folder} without {RUN_FILE} or {MODEL_FILE}",
-        wanted="the folder of a run or a model",
-        remedy="gera-jax fit and gera-jax train write one.",
-    )
-    return checks.fail(
+        held is not None,
         "folder",
         got=f"{folder}, a model that held out no {split} rows",
         wanted="rows that the model was not fitted on",
-        remedy=f"Give some: gera-jax evaluate {shlex.quote(str(folder))} --x X.npy --y Y.npy",
+        remedy=_give_rows(folder),
     )
+    return Aligner.load(folder).score(held_out(held, folder))

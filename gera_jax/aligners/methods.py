@@ -200,12 +200,12 @@ def find(method: Any) -> Method:
         return Method(path if known_by_path else name, name, Solver(path if known_by_path else method), compared=False)
     text = str(method)
     known = methods()
-    if text in known:
-        return known[text]
     word, argument = config_lib.name_and_argument(text)
+    if word in known and not argument:
+        return known[word]
     if Path(word).suffix in (".py", ".json"):
         return Method(Path(word).stem, text, Config(text), compared=False)
-    if word in config_lib.names() or (word in known and argument):
+    if word in config_lib.names() or word in known:
         base = known.get(word)
         checks.require(
             base is None or isinstance(base.kind, Config),
@@ -216,7 +216,7 @@ def find(method: Any) -> Method:
         )
         if base is None:
             return Method(text, text, Config(text), compared=False)
-        kind = dataclasses.replace(base.kind, spec=f"{base.kind.spec}{',' if ':' in base.kind.spec else ':'}{argument}")
+        kind = dataclasses.replace(base.kind, spec=_with_argument(base.kind.spec, argument))
         return Method(text, f"{base.label} ({argument})", kind, compared=False)
     if ":" in text:
         target = checks.named(text)
@@ -235,8 +235,11 @@ def as_config(spec: Any) -> Any:
     kind = getattr(methods().get(word), "kind", None)
     if not isinstance(kind, Config):
         return config_lib.load(spec)
-    joined = f"{kind.spec}{',' if ':' in kind.spec else ':'}{argument}" if argument else kind.spec
-    return config_lib.load(joined, dict(kind.fields))
+    return config_lib.load(_with_argument(kind.spec, argument), dict(kind.fields))
+
+
+def _with_argument(spec: str, argument: str) -> str:
+    return f"{spec}{',' if ':' in spec else ':'}{argument}" if argument else spec
 
 
 def compared(names: Sequence[Any] = ()) -> list[Method]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gera_jax.checks import require
 from gera_jax.evaluation import ranks
 from gera_jax.evaluation.hubness import csls, inverted_softmax, local_density, log_density
 from gera_jax.evaluation.retrieval import _closer, _recalls
@@ -71,9 +72,11 @@ def split_metrics(
       names: of the modalities, for the keys.
 
     Raises:
-      InputError: unequal rows without groups, or a query without a right row.
+      InputError: no rows, unequal rows without groups, a query without a right row or, where `full`, without a wrong one.
     """
     (n, m), flipped = scores.shape, (names[1], names[0])
+    for rows, name in zip((n, m), names, strict=True):
+        require(rows > 0, name, got="no row", wanted="at least one row of each modality")
     forward, backward = ranks.positives(n, m, x_groups, y_groups, names), ranks.positives(m, n, y_groups, x_groups, flipped)
     found = ranks.both_ways(
         names, _recalls(_blocks(scores), forward, n, KS, 0.0), _recalls(_blocks(scores.T), backward, m, KS, 0.0)

@@ -151,5 +151,7 @@ def test_folders_that_are_none(tmp_path):
     with pytest.raises(InputError, match="which holds a model"):
         aligner.save(tmp_path)
     for folder in (tmp_path / "nowhere", tmp_path / "file"):
-        with pytest.raises(InputError, match=r"without run\.json"):
+        with pytest.raises(
+            InputError, match=r"folder: got .* without run\.json or aligner\.npz; .*gera-jax fit and gera-jax train"
+        ):
             Aligner.load(folder)

@@ -10,7 +10,7 @@ import pytest
 
 from gera_jax import Aligner, training
 from gera_jax.checks import InputError
-from gera_jax.data import Preprocessor, as_rows
+from gera_jax.data import Pairs, Preprocessor, as_rows
 
 
 def views(n: int = 120):
@@ -65,6 +65,39 @@ def test_rows_are_refused_in_the_callers_words_before_any_work(no_work, method, 
         Aligner(method).fit(*change(*views()))
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (dict(preprocess=dict(x=None)), r"x: got None; wanted names with values. Give a dictionary: x=dict\(...\)"),
+        (dict(preprocess=dict(x="standardize")), "x: got 'standardize'; wanted names with values"),
+        (dict(settings=[1]), r"settings: got \[1\]; wanted names with values"),
+        (dict(method="tests.aligners.guests:squared_distance"), "settings: got {} .*missing a required argument: 'x'"),
+        (dict(validation=-3), "validation: got -3"),
+        (dict(validation=True), "validation: got True"),
+    ],
+)
+def test_arguments_are_refused_before_any_row_is_seen(options, words):
+    with pytest.raises(InputError, match=words):
+        Aligner(**{"method": "ridge_cca", **options})
+
+
+def test_validation_pairs_must_be_held_out_of_the_same_tables(no_work):
+    """Row numbers of other tables would name other rows of these."""
+    x, y = views()
+    pairs = Pairs.from_arrays(x, y)
+    train, val, _ = pairs.split(val=20, test=30)
+    for validation, words in (
+        (Pairs.from_arrays(x[:20] + 1, y[:20]), "validation: got pairs of other tables; .*Cut both from one Pairs"),
+        (train.take(np.arange(5)), "validation: got 10 rows that are fitted on too; wanted none of them"),
+        (pairs, "validation: got 140 rows that are fitted on too"),
+    ):
+        with pytest.raises(InputError, match=words):
+            Aligner("contrastive", validation=validation).fit(train)
+    for validation in (val, pickle.loads(pickle.dumps(val))):  # equal tables that are another object, as in another process
+        with pytest.raises(AssertionError, match="work was begun"):
+            Aligner("contrastive", validation=validation).fit(train)
+
+
 def test_later_rows_go_through_the_same_gate():
     x, y = views()
     with pytest.raises(InputError, match="Aligner: got no fit; wanted a fitted aligner"):
@@ -75,6 +108,9 @@ def test_later_rows_go_through_the_same_gate():
         (lambda: aligner.transform_y(x), "y: got width 8; wanted width 6"),
         (lambda: aligner.embed("x", x[0]), r"x: got shape \(8,\)"),
         (lambda: aligner.score(x[:9], y[:8]), "y: got 8 rows beside 9 of x"),
+        (lambda: aligner.score(x[:1], y[:1]), "wanted at least one wrong row for each query"),
+        (lambda: aligner.score(x[:0], y[:0]), "x: got no row; wanted at least one row of each modality"),
+        (lambda: aligner.predict_y(x[:, :5]), "x: got width 5; wanted width 8"),
     ):
         with pytest.raises(InputError, match=words):
             act()

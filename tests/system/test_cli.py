@@ -88,7 +88,7 @@ def test_a_json_config_takes_no_arguments(tmp_path, capsys):
         (["check", "--x", "no_such_file.npy", "--y", "neither.npy"], "no_such_file.npy"),
         (["check", "--x", "only.npy"], "x, y: got"),
         (["check", "--config.total_epochs=4"], "wanted exactly one of"),
-        (["evaluate", "nowhere"], "nowhere, no model"),
+        (["evaluate", "nowhere"], "folder: got nowhere without run.json or aligner.npz"),
         (["data", "show", "no_such.npz"], "no_such.npz"),
     ],
 )
