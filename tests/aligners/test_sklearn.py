@@ -7,14 +7,51 @@ import pickle
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.utils.estimator_checks import check_estimator
 
 from gera_jax import Aligner
 from gera_jax.checks import InputError
 
 RNG = np.random.default_rng(0)
+OWN_WORDS = "refused, in words of its own"
+TWO_TABLES = "the check gives one column of targets as a list, and y is a table"
+EXPECTED_FAILURES = {
+    "check_fit_score_takes_y": "the second argument is called y_pairs",
+    "check_dont_overwrite_parameters": "fit sets `names`, a public name that is older than the protocol",
+    "check_do_not_raise_errors_in_init_or_set_params": "arguments are checked where they are given",
+    "check_n_features_in_after_fitting": OWN_WORDS,
+    "check_complex_data": OWN_WORDS,
+    "check_dtype_object": OWN_WORDS,
+    "check_estimators_empty_data_messages": OWN_WORDS,
+    "check_fit2d_1sample": OWN_WORDS,
+    "check_fit2d_predict1d": OWN_WORDS,
+    "check_requires_y_none": OWN_WORDS,
+    "check_transformer_data_not_an_array": TWO_TABLES,
+    "check_transformer_general": TWO_TABLES,
+    "check_transformer_preserve_dtypes": "it has no fit_transform",
+}
 X = RNG.normal(size=(60, 8))
 Y = X @ RNG.normal(size=(8, 6))
+
+
+@pytest.mark.filterwarnings("ignore")  # sklearn's own
+def test_the_checks_of_scikit_learn():
+    """Every check but the listed ones, and of these none that passes."""
+    found = check_estimator(Aligner("ridge_cca"), expected_failed_checks=EXPECTED_FAILURES, on_skip=None, on_fail=None)
+    by_status = {}
+    for check in found:
+        by_status.setdefault(check["status"], set()).add(check["check_name"])
+    assert by_status.get("failed", set()) == set()
+    assert by_status["xfail"] == set(EXPECTED_FAILURES) and len(by_status["passed"]) > 25
+
+
+def test_a_call_before_fit_is_an_error_of_both_libraries():
+    with pytest.raises(NotFittedError, match=r"Aligner: got no fit; .*Call .fit\(x_pairs, y_pairs\) first") as caught:
+        Aligner("ridge_cca").predict_y(X)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert isinstance(again, InputError) and isinstance(again, NotFittedError) and str(again) == str(caught.value)
 
 
 def test_a_clone_holds_the_same_arguments_and_no_fit():
