@@ -71,7 +71,7 @@ class KernelCCA(SharedSpace):
         features = [
             self._features(rows, side % 2) for side, rows in enumerate((x_known, y_known, self.x_landmarks, self.y_landmarks))
         ]
-        self.head = RidgeCCA(self.dim, ridge, self.correlation_power).fit(*features)
+        self.head = RidgeCCA(self.dim, ridge, self.correlation_power)._fit(*features)
         self.correlations = self.head.correlations
         return self
 

@@ -65,7 +65,10 @@ class RidgeCCA(LinearHeads):
         Raises:
           InputError: two sides that do not vary together.
         """
-        x_pairs, y_pairs, x, y = check_pairs(x_pairs, y_pairs, x, y)
+        return self._fit(*check_pairs(x_pairs, y_pairs, x, y))
+
+    def _fit(self, x_pairs: np.ndarray, y_pairs: np.ndarray, x: np.ndarray, y: np.ndarray) -> RidgeCCA:
+        """`fit` on rows of our own making, which are no rows to warn a caller of."""
         p = len(x_pairs)
         x_mean, y_mean = mean_row(x_pairs, x), mean_row(y_pairs, y)
         ridge = regularization_rule(p) if isinstance(self.regularization, str) else float(self.regularization)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -71,9 +70,7 @@ class SUE(SharedSpace):
         self._widths = (x_pairs.shape[1], y_pairs.shape[1])
         self.spectra = [_Spectrum(x_pairs, x, "x_pairs", self), _Spectrum(y_pairs, y, "y_pairs", self)]
         tied = [spectrum.coordinates[:p] for spectrum in self.spectra]
-        with warnings.catch_warnings():  # a far row of the spectrum is no row of the caller's
-            warnings.simplefilter("ignore", UserWarning)
-            self.head = RidgeCCA(self.dim, self.regularization).fit(*tied)
+        self.head = RidgeCCA(self.dim, self.regularization)._fit(*tied, *(rows[:0] for rows in tied))
         self.map, self.shift = np.zeros((len(self.head.y_offset),) * 2), np.zeros(len(self.head.y_offset))
         if self.residual:
             clouds = [

@@ -77,7 +77,10 @@ class WassersteinProcrustes(LinearHeads):
 
     def fit(self, x_pairs: Any, y_pairs: Any, x: Any = None, y: Any = None) -> WassersteinProcrustes:
         """Fit on pairs [p, dx], [p, dy] and unpaired rows x [n, dx], y [m, dy]; n and m may differ."""
-        x_pairs, y_pairs, x, y = check_pairs(x_pairs, y_pairs, x, y)
+        return self._fit(*check_pairs(x_pairs, y_pairs, x, y))
+
+    def _fit(self, x_pairs: np.ndarray, y_pairs: np.ndarray, x: np.ndarray, y: np.ndarray) -> WassersteinProcrustes:
+        """`fit` on rows of our own making, which are no rows to warn a caller of."""
         x_mean, y_mean = mean_row(x_pairs, x), mean_row(y_pairs, y)
         known = [directions(x_pairs, x_mean, "x_pairs"), directions(y_pairs, y_mean, "y_pairs")]
         pool = [unit_rows(from_mean(x, x_mean)), unit_rows(from_mean(y, y_mean))]
