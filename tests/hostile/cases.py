@@ -27,6 +27,7 @@ SPEECH = (
     "--config.data.clips.length=8",
     "--config.model.pooling=[3]",
     "--config.evals.every_steps=50",
+    "--config.log_every_steps=0",  # the gradient norm of each term is a second large program
     "--config.data.sentences.train=in/sentences.npy",
     "--config.data.clips.path=in/clips.npz",
 )
