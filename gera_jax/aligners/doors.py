@@ -237,7 +237,7 @@ def _put_in_memory(made: ConfigDict, tables: Pairs) -> None:
     from gera_jax.data.preprocessing import OPTIONS
 
     made.data.source = "arrays"
-    sides = config_lib.sides(made)
+    sides = config_lib.sides(made.data)
     checks.require(
         len(sides) == len(tables.names), "data", got=f"{len(tables.names)} modalities", wanted=f"{len(sides)}, as the config has"
     )

@@ -17,19 +17,8 @@ BENCHMARK_SPLIT = dict(val=300.0, test=500.0)  # pairs of every table in docs/re
 
 
 def block_of(fields: schema.Block, name: str, given: Mapping[str, Any]) -> ConfigDict:
-    """A block of the schema's defaults with the values of `given` in place; inner blocks are updated, not replaced."""
-    return _put(ConfigDict(schema.defaults(fields)), name, given)
-
-
-def _put(block: ConfigDict, name: str, given: Mapping[str, Any]) -> ConfigDict:
-    for field, value in given.items():
-        checks.require_known(field, block, f"field of {name}")
-        with block.ignore_type():  # what is of another type is said in words when the run is checked
-            if isinstance(value, Mapping | ConfigDict) and isinstance(block[field], ConfigDict):
-                block[field].update(ConfigDict(value))
-            else:
-                block[field] = value
-    return block
+    """A block of the schema's defaults with the values of `given` in place; what is of another type the run's check says."""
+    return ConfigDict(schema.filled(ConfigDict(given).to_dict(), schema.defaults(fields), name))
 
 
 def embedding_pair(source: str = "clipart", **fields: Any) -> ConfigDict:
@@ -46,12 +35,13 @@ def embedding_pair(source: str = "clipart", **fields: Any) -> ConfigDict:
     'text'
     """
     checks.require_known(source, known_sources(), "data.source")
-    block = block_of(schema.DATA, "data", dict(source=source, split={} if source in ("files", "arrays") else BENCHMARK_SPLIT))
     recommended = BUNDLED[source].preprocess if source in BUNDLED else dict(x={}, y={})
-    for slot, (name, options) in zip(SLOTS, recommended.items(), strict=False):
-        block[slot].name = name
-        block.preprocess[slot].update(options)
-    return _put(block, "data", fields)
+    names = dict(zip(SLOTS, recommended, strict=False))
+    own: dict[str, Any] = {slot: dict(name=name) for slot, name in names.items()}
+    own |= dict(source=source, split={} if source in ("files", "arrays") else BENCHMARK_SPLIT)
+    own |= dict(preprocess={slot: recommended[name] for slot, name in names.items()})
+    block = schema.filled(own, schema.defaults(schema.DATA), "data")
+    return ConfigDict(schema.filled(ConfigDict(fields).to_dict(), block, "data"))
 
 
 def preprocess(**fields: Any) -> ConfigDict:
@@ -69,14 +59,18 @@ def smoothed_inputs(*, pca: int = 256) -> dict[str, Any]:
     return {side: dict(pca=pca, filter=graph_filter(0.5)) for side in SLOTS}
 
 
-def sides(c: Mapping | ConfigDict) -> list[str]:
-    """Slots of the `data` block that are in use: "x", "y" and, where it has a name, "w"."""
-    return [side for side in SLOTS if c["data"][side]["name"]]
+def sides(data: Mapping | ConfigDict) -> tuple[str, ...]:
+    """Slots of a `data` block that are in use: those whose modality has a name.
+
+    >>> sides(embedding_pair("emoji")), sides(embedding_pair("emoji3"))
+    (('x', 'y'), ('x', 'y', 'w'))
+    """
+    return tuple(side for side in SLOTS if data[side]["name"])
 
 
 def modalities(c: Mapping | ConfigDict) -> tuple[str, ...]:
     """Names of a config's modalities, in the order of their slots."""
-    return tuple(c["data"][side]["name"] for side in sides(c))
+    return tuple(c["data"][side]["name"] for side in sides(c["data"]))
 
 
 def pairs(names: Iterable[str]) -> list[tuple[str, str]]:

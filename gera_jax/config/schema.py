@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from gera_jax import checks
+
 SLOTS = ("x", "y", "w")
 DURATIONS = ("total_steps", "total_epochs", "total_examples")
 MOST = 2**31 - 1  # what a step counter, an index or a seed on a device can hold
@@ -60,6 +62,26 @@ def defaults(block: Block) -> dict[str, Any]:
     for name, field in block.items():
         value = field.default if isinstance(field, Field) else defaults(field)
         made[name] = value.copy() if isinstance(value, dict | list) else value
+    return made
+
+
+def filled(given: Mapping[str, Any], known: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The block `known` with the values of `given` in place, inner blocks likewise; a field that `known` lacks is refused.
+
+    An empty inner block of `known` is open: it takes any fields.
+
+    >>> filled({"pca": 8, "filter": {"k": 5}}, defaults(PREPROCESS), "preprocess")["filter"]
+    {'strength': 0.0, 'k': 5, 'temperature': 0.1, 'concatenate': True, 'max_pool': 20000}
+    """
+    made = dict(known)
+    for name, value in given.items():
+        checks.require_known(name, known, f"field of {where}")
+        inner = known[name]
+        if isinstance(inner, Mapping) and inner:
+            wanted = f"a block with {sorted(inner)}"
+            checks.require(isinstance(value, Mapping), f"{where}.{name}", got=repr(value), wanted=wanted)
+            value = filled(value, inner, f"{where}.{name}")
+        made[name] = value
     return made
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from gera_jax.checks import fail, require
-from gera_jax.data.blocks import complete, open_pairs, open_test, sides
+from gera_jax.config.blocks import sides
+from gera_jax.data.blocks import complete, open_pairs, open_test
 from gera_jax.data.features import Features, stack
 from gera_jax.data.ids import first_ids
 from gera_jax.data.pairs import Pairs

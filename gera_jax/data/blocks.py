@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from gera_jax.checks import require, require_known
-from gera_jax.config.schema import DATA, SLOTS, SPLITS, UNPAIRED, defaults
+from gera_jax.config.blocks import sides
+from gera_jax.config.schema import DATA, SLOTS, SPLITS, UNPAIRED, defaults, filled
 from gera_jax.config.sources import known_sources
 from gera_jax.data import catalog, synthetic
 from gera_jax.data.load import load_pairs
@@ -16,16 +17,6 @@ from gera_jax.data.tables import Table, load_table, outline_table
 
 SYNTHETIC = {"sphere": synthetic.sphere, "swiss_roll": synthetic.swiss_roll_pair, "gaussian_mixture": synthetic.gaussian_mixture}
 SYNTHETIC_ROWS = 2_000
-SIDES = SLOTS  # the third may be absent: its name is then ""
-
-
-def sides(block: Mapping) -> tuple[str, ...]:
-    """The slots of a completed block that are in use.
-
-    >>> sides(complete(dict(source="emoji"))), sides(complete(dict(source="emoji3")))
-    (('x', 'y'), ('x', 'y', 'w'))
-    """
-    return tuple(side for side in SIDES if block[side]["name"])
 
 
 def complete(config: Mapping, tables: Pairs | tuple[Table, ...] | None = None) -> dict[str, Any]:
@@ -46,21 +37,21 @@ def complete(config: Mapping, tables: Pairs | tuple[Table, ...] | None = None) -
     source = config.get("source", known["source"])
     require_known(source, known_sources(), "data.source")
     third = config.get("w", {}).get("path", "") if isinstance(config.get("w", {}), Mapping) else ""
-    names = SIDES if source == "files" and third else SIDES[:2]
+    names = SLOTS if source == "files" and third else SLOTS[:2]
     if source in catalog.names():
         entry = catalog.info(source)
         names = entry.names
         known["split"]["group_key"] = entry.group_key
-        for side, name in zip(SIDES, names, strict=False):
+        for side, name in zip(SLOTS, names, strict=False):
             known["preprocess"][side].update(entry.preprocess[name])
     elif source == "arrays" and tables is not None:
         given = tables.tables if isinstance(tables, Pairs) else tables
         names = tuple(table.name for table in given)
         require(len(names) in (2, 3), "tables", got=f"{len(names)} tables", wanted="two or three")
-        for side, name in zip(SIDES, names, strict=False):
+        for side, name in zip(SLOTS, names, strict=False):
             known["preprocess"][side].update(tables.preprocess.get(name, {}) if isinstance(tables, Pairs) else {})
-    block = _merge(config, known, "data")
-    for side, name in zip(SIDES, names, strict=False):
+    block = filled(config, known, "data")
+    for side, name in zip(SLOTS, names, strict=False):
         block[side]["name"] = block[side]["name"] or name
     third = block["w"]["name"]
     require(
@@ -133,19 +124,6 @@ def _open_file(file: Mapping, at: str, name: str, rows: bool) -> Table:
     )
     act = load_table if rows else outline_table
     return act(file["path"], key=file["key"], ids_key=file["ids"], name=name, layer=file["layer"])
-
-
-def _merge(given: Mapping, known: Mapping, at: str) -> dict[str, Any]:
-    """`known` with the values of `given` in place; a field that `known` lacks is refused."""
-    merged = dict(known)
-    for field, value in given.items():
-        require_known(field, known, f"field of {at}")
-        if isinstance(known[field], Mapping):
-            require(isinstance(value, Mapping), f"{at}.{field}", got=repr(value), wanted=f"a block with {sorted(known[field])}")
-            merged[field] = _merge(value, known[field], f"{at}.{field}")
-        else:
-            merged[field] = value
-    return merged
 
 
 def _check(block: Mapping) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from gera_jax.checks import fail, require, require_known
+from gera_jax.checks import fail, require
+from gera_jax.config.schema import SLOTS
 from gera_jax.data import catalog
 from gera_jax.data.formats import ROW_NUMBERS
 from gera_jax.data.ids import first_ids
@@ -19,8 +20,6 @@ from gera_jax.data.pairs import Pairs
 from gera_jax.data.rows import as_rows
 from gera_jax.data.tables import Table, load_table
 from gera_jax.data.validation import validate_table
-
-SLOTS = ("x", "y", "w")  # a slot's further rows are <slot>_unpaired, and the ids of both <slot>_ids and <slot>_unpaired_ids
 
 
 def load_pairs(
@@ -64,6 +63,7 @@ def load_pairs(
     3,000 rows of molecule, 2,912 rows of text: 2,912 items have rows of both, found by id
     2,912 pairs; without a partner 88 rows of molecule, 0 rows of text
     """
+    # by slot: <slot>, <slot>_unpaired, and the ids of both
     given = {name: value for name, value in locals().items() if name.startswith(SLOTS) and value is not None}
     if set(given) == {"x"} and pairs is None:
         if isinstance(x, Pairs):
@@ -146,9 +146,8 @@ def require_variation(table: Table) -> None:
 
 
 def _bundled(name: str) -> Pairs:
-    require_known(name, catalog.names(), "data")
-    tables = catalog.load(name)
-    return dataclasses.replace(Pairs.from_tables(tables), preprocess=catalog.info(name).preprocess, source=("--data", name))
+    found = Pairs.from_tables(catalog.load(name))
+    return dataclasses.replace(found, preprocess=catalog.info(name).preprocess, source=("--data", name))
 
 
 def _append(table: Table, labels: np.ndarray, extra: Table, paired: Any) -> tuple[Table, np.ndarray]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gera_jax.checks import fail, require, require_known
-from gera_jax.config.schema import CLIPS_DATA, defaults
+from gera_jax.config.schema import CLIPS_DATA, defaults, filled
 from gera_jax.data.formats import open_source
 from gera_jax.moments.files import clip_header
 from gera_jax.moments.recordings import SPLITS, Recordings, annotations, from_files, load_phrases
@@ -85,7 +85,7 @@ def build_grounding(block: Mapping[str, Any], *, recordings: Recordings | None =
     >>> data.clips.shape, data.sentences.shape, {name: len(rows) for name, rows in data.splits.items()}
     ((300, 64, 512), (4641, 384), {'train': 200, 'val': 40, 'test': 60})
     """
-    block = {**defaults(CLIPS_DATA), **block}
+    block = filled(block, defaults(CLIPS_DATA), "data")
     if block["source"] == "arrays":
         require(recordings is not None, "data.source", got='"arrays" without recordings', wanted="recordings in memory")
         raw = recordings
@@ -274,7 +274,7 @@ def _check_spans(raw: Recordings, outside: str) -> None:
 def inspect_grounding(block: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Shapes from headers and annotations, without reading features: "clips" [R, T, d], "sentences" [Q, k], "train" [recordings,
     most sentences of one]."""
-    block = {**defaults(CLIPS_DATA), **block}
+    block = filled(block, defaults(CLIPS_DATA), "data")
     if block["source"] != "files":
         raw = load_phrases(block["source"])
         train = np.isin(raw.recording, np.flatnonzero(raw.split == "train"))

@@ -64,7 +64,7 @@ class AlignmentTask:
                 "model.init_options", got=config.model.init_options.to_dict(), wanted=f'arguments of init="{config.model.init}"'
             ):
                 solvers[len(names) > 2](**config.model.init_options)
-        for side, name in zip(config_lib.sides(config), names, strict=True):
+        for side, name in zip(config_lib.sides(config.data), names, strict=True):
             Preprocessor(**config.data.preprocess[side].to_dict(), name=name)
         for name, graph in config.graphs.to_dict().items():
             checks.require_known(name, names, "modality of graphs")
@@ -218,10 +218,10 @@ class AlignmentTask:
         names = config_lib.modalities(config)
         widths = {
             name: width_after(config.data.preprocess[side], tables[name][1])
-            for side, name in zip(config_lib.sides(config), names, strict=True)
+            for side, name in zip(config_lib.sides(config.data), names, strict=True)
         }
         rows = [tables[name][0] for name in names]
-        for side, name, n in zip(config_lib.sides(config), names, rows, strict=True):  # the pool is no larger than the table
+        for side, name, n in zip(config_lib.sides(config.data), names, rows, strict=True):  # the pool is no larger than the table
             smoothing = config.data.preprocess[side].filter
             neighbours = {f"graphs.{name}.knn": config.graphs[name].knn} if name in config.graphs else {}
             neighbours |= {f"data.preprocess.{side}.filter.k": smoothing.k} if smoothing.strength else {}

@@ -300,7 +300,6 @@ def _once(path: Path, rng: Random, others: list[Path]) -> str:
             OSError,
             zipfile.BadZipFile,
             EOFError,
-            NotImplementedError,
             RuntimeError,
             KeyError,
             IndexError,

@@ -125,22 +125,16 @@ class ArrowSource(Source):
             return None
         return (kind.list_size,) if fixed else (-1,)
 
-    def _dtype(self, kind: Any) -> np.dtype:
-        try:
-            return np.dtype(kind.to_pandas_dtype())
-        except NotImplementedError:
-            return np.dtype(object)
-
     def headers(self) -> dict[str, Header]:
         found: dict[str, Header] = {}
         for name in self.schema.names:
             width, kind = self._width(name), self.schema.field(name).type
             if width is not None:
-                found[name] = (self.n, *(self.counted(name) if width == (-1,) else width)), self._dtype(kind.value_type)
+                found[name] = (self.n, *(self.counted(name) if width == (-1,) else width)), _dtype(kind.value_type)
             else:
-                found[name] = (self.n,), self._dtype(self._kind(name))
+                found[name] = (self.n,), _dtype(self._kind(name))
         for name, columns in self.wide.items():
-            kinds = [self._dtype(self._kind(column)) for column in columns if column not in self.partly]
+            kinds = [_dtype(self._kind(column)) for column in columns if column not in self.partly]
             found[name] = (self.n, len(columns)), np.result_type(*kinds) if kinds else np.dtype(np.float64)
         return found
 
@@ -169,7 +163,7 @@ class ArrowSource(Source):
         for chunk in column.chunks:
             storage = getattr(chunk, "storage", chunk)
             uneven = storage.null_count or len(storage.flatten()) != len(storage) * rows.shape[1]
-            if uneven or (hasattr(storage, "value_lengths") and not _all_equal(storage.value_lengths(), rows.shape[1])):
+            if uneven or (hasattr(storage, "value_lengths") and np.any(np.asarray(storage.value_lengths()) != rows.shape[1])):
                 self._name_uneven(name, storage, rows.shape[1], start)
             with reading(self.path, self.kind):
                 values = storage.flatten().to_numpy(zero_copy_only=False)
@@ -251,8 +245,15 @@ class ArrowSource(Source):
             return self.columns(words).to_pylist() if words else None
 
 
-def _all_equal(lengths: Any, width: int) -> bool:
-    return bool((np.asarray(lengths) == width).all())
+def _dtype(kind: Any) -> np.dtype:
+    """NumPy's dtype of a column's values: numbers, truth values, dates and times have one, all else are objects."""
+    types = library().types
+    if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind):
+        return np.dtype(kind.to_pandas_dtype())
+    if types.is_timestamp(kind) or types.is_duration(kind) or types.is_date(kind):
+        unit = "ms" if types.is_date(kind) else kind.unit  # of a time zone NumPy knows nothing
+        return np.dtype(f"{'m' if types.is_duration(kind) else 'M'}8[{unit}]")
+    return np.dtype(object)
 
 
 class ParquetSource(ArrowSource):

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import re
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,8 @@ def read_bytes(path: Path) -> bytes:
     try:
         with gzip.open(path) as file:
             data = file.read(limit + 1)
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         fail(str(path), got=f"a truncated or damaged .gz ({error})", wanted="a whole .gz file", remedy=WRITE_AGAIN)
-    except Exception as error:  # zlib.error
-        fail(str(path), got=f"a damaged .gz ({error})", wanted="a whole .gz file", remedy=WRITE_AGAIN)
     require(
         len(data) <= limit,
         str(path),
