@@ -5,16 +5,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gera_jax.checks import fail, require, require_known
 from gera_jax.config.schema import CLIPS_DATA, defaults, filled
-from gera_jax.data.formats import open_source
 from gera_jax.moments.files import clip_header
-from gera_jax.moments.recordings import SPLITS, Recordings, annotations, from_files, load_phrases
+from gera_jax.moments.recordings import (
+    SPLITS,
+    Recordings,
+    annotations,
+    count_of_training,
+    from_files,
+    load_phrases,
+    sentence_files,
+)
 
 SLACK = 1e-3  # seconds by which a rounded span may stand over the end of its recording
 
@@ -99,14 +105,7 @@ def build_grounding(block: Mapping[str, Any], *, recordings: Recordings | None =
     rows = [average_clips(clips, length) for clips in raw.clips]
     lengths = np.array([len(clips) for clips in rows])
     splits = {name: np.flatnonzero(raw.split == name) for name in SPLITS}
-    if block["recordings"]:
-        require(
-            block["recordings"] <= len(splits["train"]),
-            "data.recordings",
-            got=block["recordings"],
-            wanted=f"at most the {len(splits['train'])} training recordings, or 0 for all",
-        )
-        splits["train"] = splits["train"][: block["recordings"]]
+    splits["train"] = splits["train"][: count_of_training(block, len(splits["train"]))]
     require(len(splits["train"]) > 0, "data", got="no training recording", wanted="at least one")
     clips = np.zeros((len(rows), lengths.max(), rows[0].shape[1]), np.float32)
     for number, values in enumerate(rows):
@@ -279,7 +278,7 @@ def inspect_grounding(block: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         raw = load_phrases(block["source"])
         train = np.isin(raw.recording, np.flatnonzero(raw.split == "train"))
         most = int(np.bincount(raw.recording[train]).max())
-        recordings = block["recordings"] or int((raw.split == "train").sum())
+        recordings = count_of_training(block, int((raw.split == "train").sum()))
         length = min(block["clips"]["length"], len(raw.clips[0]))
         return {
             "clips": (len(raw.ids), length, raw.clips[0].shape[1]),
@@ -288,14 +287,13 @@ def inspect_grounding(block: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         }
     parts = annotations(block)
     clips = clip_header(block["clips"]["path"], str(parts["train"].ids[0]))
-    sentences = [open_source(Path(block["sentences"][name])).inspect("")[0] for name in parts]
-    for shape, what in [(clips, "data.clips.path"), *((shape, "data.sentences") for shape in sentences)]:
-        require(len(shape) == 2, what, got=f"shape {shape}", wanted="rows of features, [rows, width]")
+    require(len(clips) == 2, "data.clips.path", got=f"shape {clips}", wanted="rows of features, [rows, width]")
+    sentences = [source.inspect(key)[0] for source, key in sentence_files(block, parts).values()]
     most = int(np.bincount(parts["train"].recording).max())
     return {
         "clips": (sum(len(p.ids) for p in parts.values()), min(block["clips"]["length"], clips[0]), clips[1]),
         "sentences": (sum(shape[0] for shape in sentences), sentences[0][1]),
-        "train": (block["recordings"] or len(parts["train"].ids), most),
+        "train": (count_of_training(block, len(parts["train"].ids)), most),
     }
 
 

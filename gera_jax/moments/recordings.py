@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from gera_jax.checks import require, require_known
+from gera_jax.checks import require, require_known, whole
 from gera_jax.data import catalog
 from gera_jax.data.formats import NpzSource, open_source
+from gera_jax.data.formats.base import Source
 from gera_jax.moments.files import Annotations, read_annotations, read_clips
 
 SPLITS = ("train", "val", "test")
@@ -62,6 +63,40 @@ def annotations(block: Mapping[str, Any]) -> dict[str, Annotations]:
     return {name: read_annotations(spec[name], spec["format"], durations=spec["durations"]) for name in SPLITS if spec[name]}
 
 
+def sentence_files(block: Mapping[str, Any], parts: Mapping[str, Annotations]) -> dict[str, tuple[Source, str]]:
+    """Part -> its file of sentences and the array in it, by the headers: a row for each sentence, and one width in all parts."""
+    found, shapes = {}, {}
+    for name, part in parts.items():
+        path = block["sentences"][name]
+        require(bool(path), f"data.sentences.{name}", got="nothing", wanted="an .npy with one row a sentence")
+        source = open_source(Path(path))
+        found[name] = source, source.choose("")
+        shapes[name] = source.inspect(found[name][1])[0]
+        require(
+            len(shapes[name]) == 2 and shapes[name][0] == len(part.texts),
+            f"data.sentences.{name}",
+            got=f"shape {shapes[name]}",
+            wanted=f"[{len(part.texts)}, width], one row a sentence in the order of {block['annotations'][name]}",
+        )
+    widths = {name: shape[1] for name, shape in shapes.items()}
+    require(
+        len(set(widths.values())) == 1,
+        "data.sentences",
+        got=", ".join(f"width {width} in {name}" for name, width in widths.items()),
+        wanted="one width in all parts",
+        remedy="Embed all sentences with the same encoder.",
+    )
+    return found
+
+
+def count_of_training(block: Mapping[str, Any], there: int) -> int:
+    """How many of the training recordings that are `there` a block trains on."""
+    count = whole(block["recordings"], "data.recordings")
+    wanted = f"at most the {there} training recordings, or 0 for all"
+    require(count <= there, "data.recordings", got=count, wanted=wanted)
+    return count or there
+
+
 def from_files(block: Mapping[str, Any]) -> Recordings:
     """Clips, sentences and spans of every part that a `data` block names."""
     parts = annotations(block)
@@ -73,26 +108,14 @@ def from_files(block: Mapping[str, Any]) -> Recordings:
         got=f"{len(double)} recordings in two parts ({', '.join(double[:3])})",
         wanted="parts that share no recording",
     )
-    embeddings, offset, recording = [], 0, []
-    for name, part in parts.items():
-        path = block["sentences"][name]
-        require(bool(path), f"data.sentences.{name}", got="nothing", wanted="an .npy with one row a sentence")
-        rows = np.asarray(open_source(Path(path)).array(""))
-        require(
-            rows.ndim == 2 and len(rows) == len(part.texts),
-            f"data.sentences.{name}",
-            got=f"shape {rows.shape}",
-            wanted=f"[{len(part.texts)}, width], one row a sentence in the order of {block['annotations'][name]}",
-        )
-        embeddings.append(rows)
-        recording.append(part.recording + offset)
-        offset += len(part.ids)
+    sentences = [np.asarray(source.array(key)) for source, key in sentence_files(block, parts).values()]
+    offsets = np.cumsum([0, *(len(part.ids) for part in parts.values())])
     return Recordings(
         ids=ids,
         clips=read_clips(block["clips"]["path"], ids),
-        sentences=np.concatenate(embeddings),
+        sentences=np.concatenate(sentences),
         durations=np.concatenate([part.durations for part in parts.values()]),
-        recording=np.concatenate(recording),
+        recording=np.concatenate([part.recording + first for part, first in zip(parts.values(), offsets, strict=False)]),
         spans=np.concatenate([part.spans for part in parts.values()]),
         texts=[t for part in parts.values() for t in part.texts],
         split=np.concatenate([[name] * len(part.ids) for name, part in parts.items()]),

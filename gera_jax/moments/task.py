@@ -47,7 +47,6 @@ class GroundingTask:
         config_lib.require_fields(config.to_dict())
         metrics = evaluation.grounding_recall(np.array([[[0.0, 1.0]] * 5]), np.array([[0.0, 1.0]]))
         checks.require_known(config.evals.metric, metrics, "evals.metric")
-        checks.require_known(config.model.init, STARTS, "model.init")
         if solver := STARTS[config.model.init]:
             with checks.refusing(
                 "model.init_options", got=config.model.init_options.to_dict(), wanted=f'arguments of init="{config.model.init}"'

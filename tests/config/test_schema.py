@@ -91,12 +91,14 @@ def test_the_words_of_the_schema_are_those_of_the_code():
     from gera_jax.data.blocks import SYNTHETIC
     from gera_jax.data.catalog import names
     from gera_jax.models.two_tower import HEADS, TwoTower
+    from gera_jax.moments.files import READERS
     from gera_jax.moments.task import STARTS as MOMENT_STARTS
     from gera_jax.training.alignment import STARTS
     from gera_jax.training.parallel import MODES
 
     assert tuple(HEADS) == schema.HEADS and tuple(STARTS) == schema.STARTS and schema.PARALLEL.choices == MODES
     assert tuple(MOMENT_STARTS) == schema.MOMENTS_MODEL["init"].rule.choices
+    assert {*READERS} == {*schema.CLIPS_DATA["annotations"]["format"].rule.choices}
     assert (*names(), *SYNTHETIC, "files", "arrays") == tuple(known_sources())
     signature = inspect.signature(Preprocessor).parameters
     assert {name: signature[name].default for name in ("center", "standardize", "pca", "l2")} == {

@@ -145,9 +145,23 @@ def test_files_make_a_run(tmp_path):
     assert data.splits["train"].tolist() == [0, 1] and data.splits["val"].tolist() == [2] and len(data.splits["test"]) == 0
     assert np.allclose(data.span_clips()[0], [0, 5.5 * 8 / 20]) and np.allclose(data.span_clips()[3], [1, 3])
     assert inspect_grounding(block) == {"clips": (3, 8, 3), "sentences": (4, 4), "train": (2, 2)}
-    np.save(tmp_path / "val.npy", RNG.normal(size=(2, 4)))
-    with pytest.raises(InputError, match=r"data.sentences.val: got shape \(2, 4\); wanted \[1, width\], one row a sentence"):
-        build_grounding(block)
+    bare = {**block, "annotations": dict(paths), "clips": dict(path=str(tmp_path / "clips.npz"))}  # the rest by default
+    assert inspect_grounding(bare) == {"clips": (3, 20, 3), "sentences": (4, 4), "train": (2, 2)}
+    np.savez(tmp_path / "train.npz", rows=np.load(tmp_path / "train.npy"))
+    packed = {**block, "sentences": {**block["sentences"], "train": str(tmp_path / "train.npz")}}
+    np.testing.assert_array_equal(build_grounding(packed).sentences, data.sentences)
+    for shape, changes, words in (
+        ((2, 4), {}, r"data.sentences.val: got shape \(2, 4\); wanted \[1, width\], one row a sentence"),
+        ((1, 5), {}, "data.sentences: got width 4 in train, width 5 in val; wanted one width in all parts"),
+        ((1, 4), dict(recordings=3), "data.recordings: got 3; wanted at most the 2 training recordings"),
+        ((1, 4), dict(recordings=-1), "data.recordings: got -1; wanted a whole number"),
+        ((1, 4), dict(sentences={}), "data.sentences.train: got nothing; wanted an .npy"),
+        ((1, 4), dict(clips=dict(lenght=8)), 'field of data.clips: got "lenght".*Did you mean "length"'),
+    ):
+        np.save(tmp_path / "val.npy", RNG.normal(size=shape))
+        for door in (inspect_grounding, build_grounding):  # what training refuses, looking refuses
+            with pytest.raises(InputError, match=words):
+                door({**block, **changes})
 
 
 def qvhighlights(path, windows):
