@@ -211,7 +211,7 @@ def _apart(block: Mapping, train: Pairs, test: Pairs) -> Pairs:
             wanted=f"width {table.dim}, as in the training file",
             remedy="Embed both files with the same encoder.",
         )
-        if all(_is_row_numbers(t.ids) for t in (table, own)):
+        if table.numbered or own.numbered:
             notes.append(f"test files: {table.name} has no stored ids, so rows that are also in training would not be seen.")
             continue
         shared = np.intersect1d(table.ids.astype(str), own.ids.astype(str))
@@ -236,7 +236,3 @@ def _stack(train: Pairs, test: Pairs) -> tuple[Pairs, Pairs]:
     )
     rows = np.where(test.rows >= 0, test.rows + offsets, -1)
     return dataclasses.replace(train, **common), dataclasses.replace(test, **common, rows=rows)
-
-
-def _is_row_numbers(ids: np.ndarray) -> bool:
-    return ids.dtype.kind in "iu" and bool(np.array_equal(ids, np.arange(len(ids))))

@@ -26,8 +26,16 @@ def first_ids(ids: Any, count: int = 3) -> str:
     >>> first_ids(["id7", "id9", "id12", "id14"])
     'first: id7, id9, id12, ...'
     """
-    shown = ", ".join(str(i) for i in ids[:count])
-    return f"first: {shown}" + (", ..." if len(ids) > count else "")
+    return f"first: {some_ids(ids, count)}"
+
+
+def some_ids(ids: Any, count: int = 3) -> str:
+    """A few ids in words.
+
+    >>> some_ids(["id7", "id9"]), some_ids([1, 2, 3], 2)
+    ('id7, id9', '1, 2, ...')
+    """
+    return ", ".join(str(i) for i in ids[:count]) + (", ..." if len(ids) > count else "")
 
 
 def check_ids(name: str, ids: Any, n: int) -> np.ndarray:

@@ -85,8 +85,6 @@ def load_pairs(
     sides = [side for side in SLOTS if side in given]
     tables = [as_table(given[side], name, given.get(f"{side}_ids")) for side, name in zip(sides, names, strict=False)]
     warnings = [line for table in tables if look for line in validate_table(table, captions=True).warnings]
-    for table in tables if look else ():
-        require_variation(table)
     labels = None if pairs is None else list(link(*tables, read_pairs(pairs))[:2])
     found = Pairs.from_tables(tables, labels, captions=captions)
     more = {
@@ -129,20 +127,6 @@ def as_table(source: Any, name: str, ids: Any = None) -> Table:
 def command(source: Sequence[str]) -> str:
     """`Pairs.source` as it is typed."""
     return shlex.join(source)
-
-
-def require_variation(table: Table) -> None:
-    """Refuse a table whose rows are all equal: no method can tell its items apart."""
-    first = np.asarray(table.rows[:1])
-    step = 16_384
-    varied = any(bool(np.any(np.asarray(table.rows[i : i + step]) != first)) for i in range(0, len(table), step))
-    require(
-        varied,
-        table.name,
-        got=f"{len(table)} rows of width {table.dim} that are all equal",
-        wanted="rows that differ",
-        remedy="Is the right array or column given?",
-    )
 
 
 def _bundled(name: str) -> Pairs:

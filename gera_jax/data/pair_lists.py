@@ -55,28 +55,18 @@ def _lines(source: Any) -> list[list[str]]:
     if isinstance(source, str | Path):
         return _file_lines(Path(source))
     if isinstance(source, Mapping):
-        several = [
-            (
-                key,
-                sorted(partners, key=str)
-                if isinstance(partners, set | frozenset)
-                else partners
-                if isinstance(partners, list | tuple | np.ndarray)
-                else [partners],
-            )
-            for key, partners in source.items()
-        ]
-        source = [(key, partner) for key, partners in several for partner in partners]
+        source = [(key, partner) for key, partners in source.items() for partner in _several(partners)]
     elif hasattr(source, "columns") and not isinstance(source, np.ndarray):
         return _columns(open_frame(source, "pairs"))
     require(isinstance(source, Iterable), "pairs", got=f"a {type(source).__name__}", wanted="rows of two ids")
-    return [
-        [
-            _word(cell)
-            for cell in (line if isinstance(line, Sequence | np.ndarray) and not isinstance(line, str | bytes) else [line])
-        ]
-        for line in source
-    ]
+    return [[_word(cell) for cell in _several(line)] for line in source]
+
+
+def _several(ids: Any) -> Iterable:
+    """One id or several as a list; those of a set in order."""
+    if isinstance(ids, set | frozenset):
+        return sorted(ids, key=str)
+    return ids if isinstance(ids, Sequence | np.ndarray) and not isinstance(ids, str | bytes) else [ids]
 
 
 def _word(cell: Any) -> str:

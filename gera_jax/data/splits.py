@@ -10,14 +10,13 @@ import numpy as np
 
 from gera_jax.checks import require
 from gera_jax.data.formats.ids_files import read_ids_file
+from gera_jax.data.ids import some_ids
 from gera_jax.data.tables import Table
 
 # One stream of random numbers for each decision, so that a change of one leaves the others as they were.
 SPLIT_STREAM, PAIR_STREAM = 1, 2
 MOST = dict(val=300, test=500)  # items that a part has at most where nobody asks for more
 SHARE = dict(val=10, test=4)
-
-
 Size = int | float | str | None
 
 
@@ -66,7 +65,7 @@ def split_by_ids(ids: np.ndarray, *, val_ids: Sequence, test_ids: Sequence) -> S
     require(
         len(both) == 0,
         "split.val_ids and test_ids",
-        got=f"{len(both)} ids in both ({_first(both)})",
+        got=f"{len(both)} ids in both ({some_ids(both)})",
         wanted="no id in two parts",
         remedy="Remove them from one of the lists.",
     )
@@ -76,8 +75,8 @@ def split_by_ids(ids: np.ndarray, *, val_ids: Sequence, test_ids: Sequence) -> S
         require(
             len(wanted) == 0 or inside[part].any(),
             f"split.{part}_ids",
-            got=f"{len(wanted)} ids ({_first(wanted)}), none of which is an item's",
-            wanted=f"ids like {_first(ids)}",
+            got=f"{len(wanted)} ids ({some_ids(wanted)}), none of which is an item's",
+            wanted=f"ids like {some_ids(ids)}",
             remedy="Write the ids as they are in the tables.",
         )
     train = ~(inside["val"] | inside["test"])
@@ -247,7 +246,3 @@ def group_labels(key: str, tables: Sequence[Table], groups: Sequence[np.ndarray]
 
 def _split(train: np.ndarray, val: np.ndarray, test: np.ndarray) -> Split:
     return Split(*(np.sort(part).astype(np.int64) for part in (train, val, test)))
-
-
-def _first(ids: np.ndarray, count: int = 3) -> str:
-    return ", ".join(str(i) for i in ids[:count]) + (", ..." if len(ids) > count else "")

@@ -59,8 +59,8 @@ def validate_table(
       warning: they say nothing, and standardising must not divide by their zero.
 
     Raises:
-      InputError: NaN or infinite rows, zero rows, repeated ids, another width, or too few rows; the first fault in
-        words, and the number of the others.
+      InputError: NaN or infinite rows, zero rows, rows that are all equal, repeated ids, another width, or too few rows; the
+        first fault in words, and the number of the others.
 
     >>> table = Table(np.array([[1., 2.], [np.nan, 1.], [0., 0.]]), ["id7", "id8", "id9"], "image")
     >>> validate_table(table)
@@ -112,6 +112,8 @@ def validate_table(
             "rows with a direction: a zero row is often an encoder that failed",
             drop,
         )
+    if len(constant) == d and not (len(bad) or len(zero)):  # no method can tell its items apart
+        fault(f"{n} rows of width {d} that are all equal", "rows that differ", "Is the right array or column given?")
     if len(repeated):
         fault(
             f"{len(repeated)} of {n} rows with a repeated id ({first_ids(table.ids[repeated])})",
