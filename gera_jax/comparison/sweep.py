@@ -166,7 +166,8 @@ def sweep(
 
     Args:
       cells: the file that remembers; None forgets. Failed cells are tried again.
-      jobs: processes, each with one thread; 1 runs here, with as many threads as this process has.
+      jobs: processes, each with one thread, also where one cell is left: other threads would round otherwise, and a sweep that
+        was killed is to end as one that was not. 1 runs here, with as many threads as this process has.
       on_cell: called with (cell, cells that are done, cells in all) for each cell that was measured now.
 
     A process that is killed is a cell that is tried once more, and then a failed one.
@@ -177,7 +178,7 @@ def sweep(
     remembered = {key for key in keys if key in store.cells and not store.cells[key].error}
     todo = [(key, cell) for key, cell in zip(keys, wanted, strict=True) if key not in remembered]
     done = len(wanted) - len(todo)
-    for key, cell in _measured(task, todo, budget=budget, metric=metric, jobs=min(jobs, max(1, len(todo)))):
+    for key, cell in _measured(task, todo, budget=budget, metric=metric, jobs=jobs):
         store.add(key, cell)
         done += 1
         if on_cell is not None:

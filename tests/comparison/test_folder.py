@@ -109,6 +109,22 @@ def test_an_altered_cell_is_measured_again(whole, tmp_path, monkeypatch, caplog)
     assert "2 of 8 cells are damaged or of an older version" in caplog.text
 
 
+@pytest.mark.parametrize(("jobs", "processes"), [(2, [2]), (1, [])])
+def test_one_cell_that_is_left_is_measured_as_the_others_were(whole, tmp_path, monkeypatch, jobs, processes):
+    """In a process of one thread: this one may have more, which round otherwise."""
+    (tmp_path / "cells.jsonl").write_text("".join((whole / "cells.jsonl").read_text().splitlines(keepends=True)[:-1]))
+    began = []
+
+    def each(jobs, begin, *arguments, processes):
+        began.append(processes)
+        here = sweep._Here(*arguments)
+        yield from ((number, here(job)) for number, job in enumerate(jobs))
+
+    monkeypatch.setattr(sweep.workers, "each", each)
+    gera_jax.compare(**{**OPTIONS, "jobs": jobs}, output=tmp_path)
+    assert began == processes and len(sweep.Store(tmp_path / "cells.jsonl").cells) == 8
+
+
 def test_a_process_that_dies_twice_is_a_failed_cell(tmp_path, monkeypatch):
     def each(jobs, begin, *arguments, processes):
         here = begin(*arguments, 0)
