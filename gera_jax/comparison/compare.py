@@ -15,7 +15,7 @@ from typing import Any
 
 from gera_jax import checks
 from gera_jax._version import __version__
-from gera_jax.aligners.methods import compared, find
+from gera_jax.aligners.methods import Method, compared, find
 from gera_jax.comparison import scoring, selection
 from gera_jax.comparison.outcome import Comparison
 from gera_jax.comparison.progress import Progress
@@ -112,11 +112,9 @@ def run_compare(
             versions={"gera_jax": __version__, **{name: metadata.version(name) for name in PACKAGES}},
             seconds=round(time.monotonic() - began, 1),
             jobs=jobs,
-            command=compare_command(
-                task, [m.name for m in field] if methods else (), asked, seeds=seeds, budget=budget, metric=metric
-            ),
+            command=compare_command(task, field if methods else (), asked, seeds=seeds, budget=budget, metric=metric),
         )
-        found.info["train"] = train_command(task, found)
+        found.info["train"] = train_command(task, found, {m.name: m for m in field})
         if folder is not None:
             write_json(folder / "results.json", found.to_dict())
             found.report(folder / "report.html")
@@ -153,21 +151,36 @@ def _written(folder: Path | None, task: Task) -> Iterator[None]:
         yield
 
 
-def compare_command(task: Task, methods: Sequence[str], counts: Sequence[int], *, seeds: int, budget: int, metric: str) -> str:
+def method_word(method: Method) -> str:
+    """What the command line calls a method; "" where it has no word for it, such as for an object."""
+    if not isinstance(getattr(method.kind, "target", ""), str):
+        return ""
+    for word in (method.name, getattr(method.kind, "spec", "")):  # a config's file goes by its stem in tables
+        with contextlib.suppress(checks.InputError):
+            if isinstance(word, str) and find(word).kind == method.kind:
+                return word
+    return ""
+
+
+def compare_command(task: Task, methods: Sequence[Method], counts: Sequence[int], *, seeds: int, budget: int, metric: str) -> str:
     """The command that repeats the comparison. Options at their defaults are left out, but not the sizes of val and test."""
     words = ["gera-jax compare", task.flags, task.options, f"--seeds {seeds} --budget {budget}"]
-    words += [f"--methods {','.join(methods)}"] if methods else []
+    words += [f"--methods {shlex.quote(','.join(method_word(m) or m.name for m in methods))}"] if methods else []
     words += [f"--counts {','.join(map(str, counts))}"] if counts else []
     words += [f"--metric {metric}"] if metric != selection.METRIC else []
     return " ".join(words)
 
 
-def train_command(task: Task, found: Comparison) -> str:
-    """The command that fits the recommended method, with the setting that most seeds chose, on every pair there is."""
-    if not found.recommended:
+def train_command(task: Task, found: Comparison, field: Mapping[str, Method]) -> str:
+    """The command that fits the recommended method, with the setting that most seeds chose, on every pair there is.
+
+    It is "" where nothing is recommended, and where the command line cannot name the method.
+    """
+    method = field.get(found.recommended)
+    if method is None or not method_word(method):
         return ""
     chosen = [json.dumps(dict(cell.setting), sort_keys=True) for cell in found.at(found.recommended, found.counts[-1])]
     setting: Mapping[str, Any] = json.loads(max(chosen, key=chosen.count))
     words = [f"--set {shlex.quote(f'{key}={value}')}" for key, value in setting.items()]
-    words += [task.flags, task.split_flags] if find(found.recommended).needs_validation else [task.flags]
-    return " ".join(["gera-jax fit", f"--method {found.recommended}", *filter(None, words), "--output winner"])
+    words += [task.flags, task.split_flags] if method.needs_validation else [task.flags]
+    return " ".join(["gera-jax fit", f"--method {shlex.quote(method_word(method))}", *filter(None, words), "--output winner"])

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gera_jax.checks import require, require_known
 from gera_jax.comparison import selection
 from gera_jax.comparison.chance import Chance, independent_items
 from gera_jax.comparison.learning_curve import Hidden, LearningCurve, Prediction, hide_last
@@ -111,7 +112,13 @@ class Comparison:
         return [cell for cell in self.cells if cell.error]
 
     def at(self, method: str, pairs: int) -> list[Cell]:
-        """The cells of the seeds that a method has at a count."""
+        """The cells of the seeds that a method has at a count.
+
+        Raises:
+          InputError: a method or a count that was not compared.
+        """
+        require_known(method, self.labels, "method")
+        require(pairs in self.counts, "pairs", got=pairs, wanted=f"a count of the comparison: {', '.join(map(str, self.counts))}")
         return [self._by[method, pairs, seed] for seed in self.seeds if (method, pairs, seed) in self._by]
 
     def values(self, method: str, pairs: int, key: str) -> list[float]:
@@ -119,7 +126,13 @@ class Comparison:
         return [cell.metrics[key] for cell in self.at(method, pairs) if key in cell.metrics]
 
     def mean(self, method: str, pairs: int, key: str) -> Interval:
-        """Mean over seeds with its interval."""
+        """Mean over seeds with its interval; NaN where the method failed with every seed.
+
+        Raises:
+          InputError: a method, a count or a metric that is not there.
+        """
+        for cell in self.at(method, pairs)[:1]:
+            require_known(key, cell.metrics, "metric")
         return Interval.of(self.values(method, pairs, key))
 
     def methods(self, pairs: int | None = None) -> list[str]:
@@ -187,7 +200,10 @@ class Comparison:
         if self.recommended:
             return ""
         if not best:
-            return "No method could be fitted with every seed."
+            first = next(iter(self.failures), None)
+            return "No method could be fitted with every seed." + (
+                f" {self.labels[first.method]}: {first.error}" if first else ""
+            )
         scores = " and ".join(chance.beside(score) for chance, score in self.beside_chance(best, last))
         look = f" Look: {'; '.join(self.info['look'])}" if self.info.get("look") else ""
         return (

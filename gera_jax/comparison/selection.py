@@ -54,8 +54,9 @@ def choose(tried: Sequence[Trial], metric: str = METRIC) -> int:
 
 def rule(budget: int, metric: str = METRIC) -> str:
     """The rule in words, for reports."""
+    tried = "1 setting" if budget == 1 else f"{budget} settings"
     return (
-        f"Every method tries at most {budget} settings, its default first, and keeps the one with the best {metric} on the "
+        f"Every method tries at most {tried}, its default first, and keeps the one with the best {metric} on the "
         "validation rows (of equal ones the earlier). Trained methods also keep their best step by the same rows. "
         "Test rows are scored once, with that setting."
     )

@@ -37,8 +37,8 @@ def named(found: Comparison) -> list[str]:
     scores = found.validation(last)
     wanted = [found.recommended, DEFAULT, *(found.reference(count) for count in reversed(found.counts))]
     rest = sorted(scores, key=lambda m: -float(np.mean(scores[m])))
-    drawn = [m for m in dict.fromkeys([*wanted, *rest, *found.labels]) if any(found.at(m, count) for count in found.counts)]
-    return drawn[:NAMED]
+    fitted = [m for m in found.labels if any(found.at(m, count) for count in found.counts)]
+    return [m for m in dict.fromkeys([*wanted, *rest, *fitted]) if m in fitted][:NAMED]
 
 
 def styles(found: Comparison) -> dict[str, tuple[str, str]]:
@@ -92,12 +92,12 @@ def more_pairs(found: Comparison) -> Picture | None:
     curves = {key: found.curve(found.recommended, key) for key in KEYS} if found.recommended else {}
     if not curves or any(curve is None for curve in curves.values()):
         return None
-    figure, (axes,) = basics.new_figure(7.2, 3.6)
+    figure, panels = basics.new_figure(7.2, 3.2, top=False, below=1, wide=2)
     last, label = found.counts[-1], found.labels[found.recommended]
-    color, _ = styles(found)[label]
+    color, marker = styles(found)[label]
     grid = np.geomspace(found.counts[0], 2 * last, 60)
     ends = []
-    for (key, curve), marker, line in zip(curves.items(), ("o", "s"), (1.2, 1.8), strict=True):
+    for (key, curve), axes in zip(curves.items(), panels, strict=True):
         fitted: Any = curve
         at = [fitted.predict(p) for p in grid]
         for low, high, alpha in (("run_low", "run_high", 0.1), ("low", "high", 0.2)):
@@ -105,24 +105,18 @@ def more_pairs(found: Comparison) -> Picture | None:
             axes.fill_between(grid, *bounds, color=color, alpha=alpha, linewidth=0)
         for part, style in ((grid <= last, "-"), (grid >= last * 0.98, (0, (4, 3)))):
             means = [100 * p.mean for p, inside in zip(at, part, strict=True) if inside]
-            axes.plot(grid[part], means, color=color, linewidth=line, linestyle=style)
+            axes.plot(grid[part], means, color=color, linewidth=1.8, linestyle=style)
         for count in found.counts:
             values = [100 * v for v in found.values(found.recommended, count, key)]
-            axes.scatter([count] * len(values), values, s=10, color=color, marker=marker, linewidths=0, zorder=3)
-        ends.append((float(grid[-1]), 100 * at[-1].mean, key.removeprefix("mean/"), color))
-    axes.axvline(last, color=basics.MUTED, linewidth=1, linestyle=(0, (2, 3)))
-    where: dict[str, Any] = dict(xycoords=axes.get_xaxis_transform(), textcoords="offset points", ha="right", va="top")
-    axes.annotate("known so far", (last, 1.0), (-4, -3), fontsize=8, color=basics.MUTED, **where)
-    basics.log_counts(axes, (*found.counts, 2 * last))
-    axes.set_ylabel(f"{label} (%)")
-    axes.set_ylim(0, min(100.0, 1.4 * max(end[1] for end in ends)))
-    basics.label_ends(axes, ends)
+            axes.scatter([count] * len(values), values, s=12, color=color, marker=marker, linewidths=0, zorder=3)
+        axes.axvline(last, color=basics.MUTED, linewidth=1, linestyle=(0, (2, 3)))
+        basics.log_counts(axes, (*found.counts, 2 * last))
+        axes.set_ylabel(f"{key.removeprefix('mean/')} (%)")
+        axes.set_ylim(0, min(100.0, 105 * max(p.run_high for p in at)))
+        ends.append(f"{key.removeprefix('mean/')} at {2 * last:,} pairs {100 * at[-1].mean:.1f}%")
     caption = (
-        f"{label}. Dots (R@1) and squares (R@10) are single seeds. The line is the fitted curve, dashed beyond {last:,} known "
-        "pairs. Bands are 95 % intervals: the dark one of the mean over all seeds, the light one of a single run with its own "
-        "split and pairs."
+        f"{label}. Marks are single seeds. The line is the fitted curve, dashed beyond {last:,} known pairs. "
+        "Bands are 95 % intervals: the dark one of the mean over all seeds, the light one of a single run with its own split and "
+        "pairs."
     )
-    spoken = "; ".join(
-        f"{key.removeprefix('mean/')} at {2 * last:,} pairs {end[1]:.1f}%" for key, end in zip(KEYS, ends, strict=True)
-    )
-    return Picture("more", figure, caption, f"The fitted learning curve of {label} beyond the known pairs: {spoken}.")
+    return Picture("more", figure, caption, f"The fitted learning curve of {label} beyond the known pairs: {'; '.join(ends)}.")

@@ -37,8 +37,8 @@ def next_steps(found: Comparison) -> list[tuple[str, str]]:
         steps.append((f"Fit {found.labels[found.recommended]} on every pair and unpaired row.", found.info["train"]))
         if "--x" in given:
             file = shlex.quote(given[given.index("--x") + 1])
-            project = f"gera-jax embed --workdir winner --modality {shlex.quote(found.names[0])} --input {file} --output z.npy"
-            steps.append((f"Project rows of {found.names[0]} into the shared space; give any other file of such rows.", project))
+            project = f"gera-jax embed winner --x {file} --output z.npy"
+            steps.append((f"Map rows of {found.names[0]}, here those of the comparison, into the shared space.", project))
     if flags and found.info.get("preset"):
         steps.append(
             (
@@ -48,7 +48,9 @@ def next_steps(found: Comparison) -> list[tuple[str, str]]:
         )
     if flags and "--x" not in given:
         own = "gera-jax compare --x X.npy --y Y.npy --quick --output mine"
-        steps.append(("Compare on your own embeddings; rows of equal ids are pairs, and of files without ids equal places.", own))
+        steps.append(
+            ("Compare on your own embeddings. Rows with equal ids are pairs; files without ids are paired row by row.", own)
+        )
     return steps
 
 

@@ -152,6 +152,7 @@ def test_a_method_that_fails_is_told_and_tried_again(own, tmp_path, monkeypatch)
     options = dict(x=x, y=y, pairs=pairs, methods=("asif",), counts=(10,), seeds=1, budget=1, output=tmp_path, jobs=1)
     made = gera_jax.compare(**options)
     assert made.failures[0].error == "asif: got a fault; wanted none." and made.recommended == ""
+    assert made.reason == "No method could be fitted with every seed. ASIF: asif: got a fault; wanted none."
     assert "What could not be fitted" in (tmp_path / "report.html").read_text()
     monkeypatch.undo()
     assert not gera_jax.compare(**options).failures
@@ -179,6 +180,7 @@ def test_the_page_stands_alone_and_tells_the_winner(found):
         "drawn anew by each of 3 seeds",
     ):
         assert words in page
+    assert "training rows at 40 pairs: image 113, text 112" in page  # 40 pairs, half of the 25 other items, 60 unpaired rows
     data = json.loads((folder / "results.json").read_text())
     assert data["recommended"] == made.recommended and len(data["cells"]) == 36
     assert {row["pairs"] for row in data["more_pairs"]} == {40, 60, 80}
@@ -210,10 +212,40 @@ def test_a_trained_winner_keeps_the_split_that_chose_it():
     words = {}
     for method, task in (("gera", grouped), ("gera", plain), ("ridge_cca", grouped)):
         found = SimpleNamespace(recommended=method, counts=(20,), at=lambda *_: [SimpleNamespace(setting={})])
-        words[method, task.split_flags] = train_command(task, found)
+        words[method, task.split_flags] = train_command(task, found, {m.name: m for m in find([method])})
     flags = "--split group --group-key stem"
     assert words["gera", flags] == f"gera-jax fit --method gera --data clipart {flags} --output winner"
     assert flags not in words["gera", ""] and flags not in words["ridge_cca", flags]
+
+
+class Cut:
+    """A guest: the first columns, as they are."""
+
+    def __init__(self, dim=3):
+        self.dim = dim
+
+    def fit(self, x_pairs, y_pairs):
+        pass
+
+    def transform_x(self, x):
+        return x[:, : self.dim]
+
+    transform_y = transform_x
+
+
+def test_a_guest_may_win(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(60, 4))
+    file = tmp_path / "mine.py"
+    file.write_text("from gera_jax import config\n\n\ndef get_config(arg=None):\n    return config.load('contrastive:smoke')\n")
+    for method, command in ((Cut(), ""), (Cut, f"--method {Cut.__module__}:Cut"), (str(file), f"--method {file}")):
+        options = dict(methods=[method], counts=[20], seeds=1, budget=1, jobs=1, test=20)
+        found = gera_jax.compare(x=rows, y=rows[:, :3] + 0.01, **options)
+        assert found.recommended == next(iter(found.labels)), found.reason
+        assert command in found.info["train"] and bool(command) == bool(found.info["train"])
+        assert shlex.split(found.info["command"])[-3].endswith(command.removeprefix("--method ") or "Cut")
+        assert [words for words, _ in reports.next_steps(found)][:1] == (
+            [f"Fit {found.labels[found.recommended]} on every pair and unpaired row."] if command else []
+        )
 
 
 def test_a_method_that_breaks_leaves_the_others_alone():

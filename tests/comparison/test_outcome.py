@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from gera_jax.checks import InputError
 from gera_jax.comparison.outcome import Comparison, Interval, recommend
 from gera_jax.comparison.sweep import Cell
 
@@ -105,3 +106,16 @@ def test_a_comparison_comes_back_from_its_results():
     again = Comparison.from_dict(json.loads(json.dumps(found.to_dict())))
     assert json.dumps(again.to_dict()) == json.dumps(found.to_dict()) and again.recommended == found.recommended
     assert found.to_dict()["labels"] == {"auto": "AUTO", "ridge": "RIDGE"}
+
+
+def test_a_name_that_is_not_there_is_refused_and_not_nan():
+    found = comparison(dict(auto=[0.5, 0.6], ridge=[0.4, 0.5]))
+    assert found.mean("auto", 20, "foscttm").mean == pytest.approx(0.1)
+    for asked, words in (
+        (("aut", 20, "foscttm"), 'method: got "aut"; wanted a known name. Did you mean "auto"'),
+        (("auto", 21, "foscttm"), "pairs: got 21; wanted a count of the comparison: 20"),
+        (("auto", 20, "R@10"), 'metric: got "R@10"; wanted a known name. Did you mean "mean/R@10"'),
+    ):
+        with pytest.raises(InputError) as error:
+            found.mean(*asked)
+        assert str(error.value).startswith(words)

@@ -160,11 +160,20 @@ def test_a_method_has_one_colour_in_every_picture_and_whatever_stands_beside_it(
     styles = figures.styles(found)
     lines = {line.get_marker(): line.get_color() for line in figures.quality(found).figure.axes[0].lines}
     assert all(lines[marker] == color for color, marker in styles.values())
-    assert {line.get_color() for line in figures.more_pairs(found).figure.axes[0].lines[:4]} == {styles["auto"][0]}
+    assert {line.get_color() for axes in figures.more_pairs(found).figure.axes for line in axes.lines[:2]} == {styles["auto"][0]}
     assert len({color for color, _ in styles.values()}) == 6
     assert basics.method_styles(METHODS[::-1]) == basics.method_styles(METHODS)
     assert basics.method_styles(["auto"])["auto"] == basics.method_styles(["auto", "asif"])["auto"]
     assert len(basics.method_styles(map(str, range(20)))) == 20
+
+
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_the_learning_curve_shows_its_bands_whole(seeds):
+    """Two seeds make wide ones."""
+    found = made(METHODS[:2], counts=(50, 100), seeds=seeds)
+    for axes, key in zip(figures.more_pairs(found).figure.axes, figures.KEYS, strict=True):
+        band = axes.collections[0].get_paths()[0].vertices[:, 1]
+        assert axes.get_ylim()[1] >= min(100, band.max()) and key.removeprefix("mean/") in axes.get_ylabel()
 
 
 @pytest.mark.parametrize(("best_step", "told"), [(0, True), (5, False), (None, False)])
@@ -200,7 +209,7 @@ def test_the_next_commands_parse(info):
     steps = words.next_steps(made(METHODS[:2], counts=(20,), seeds=1, info=info | dict(preset=True)))
     assert len(steps) == 3 and all(parser().parse_args(shlex.split(command)[1:]) for _, command in steps)
     own = [command for _, command in steps if command.startswith("gera-jax embed")]
-    assert own == ([] if info else ["gera-jax embed --workdir winner --modality x --input 'my x.npy' --output z.npy"])
+    assert own == ([] if info else ["gera-jax embed winner --x 'my x.npy' --output z.npy"])
     with pytest.raises(SystemExit):
         parser().parse_args(["compare", "--quik"])
 
