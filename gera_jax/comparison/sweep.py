@@ -119,14 +119,17 @@ def run_cell(task: Task, data: AlignmentData, method: Method, seed: int, *, budg
 
 
 class Store:
-    """Cells in a file of sealed JSON lines, by key. A line that was cut or altered is passed over and measured again."""
+    """Cells in a file of sealed JSON lines, by key. A line that was altered is passed over and measured again.
+
+    A kill may leave half a line at the end. It goes when the next cell is written, so the file ends as that of a whole sweep.
+    """
 
     def __init__(self, path: Path | None):
-        self.path, self.cells, self.torn = path, {}, False
+        self.path, self.cells, self.half = path, {}, 0
         if path is None or not path.is_file():
             return
         *lines, last = path.read_bytes().split(b"\n")
-        self.torn, faulty = bool(last), 0
+        self.half, faulty = len(last), 0
         for line in lines:
             try:
                 entry = parse_json_line(line)
@@ -144,10 +147,12 @@ class Store:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("ab") as file:
-            file.write(b"\n" * self.torn + json_line({"key": key, **dataclasses.asdict(cell)}).encode())
+            if self.half:
+                file.truncate(file.tell() - self.half)
+                self.half = 0
+            file.write(json_line({"key": key, **dataclasses.asdict(cell)}).encode())
             file.flush()
             os.fsync(file.fileno())
-        self.torn = False
 
 
 def sweep(

@@ -22,6 +22,7 @@ from gera_jax.comparison.compare import train_command
 from gera_jax.comparison.selection import Trial
 from gera_jax.comparison.task import make_task
 from gera_jax.data import Table
+from gera_jax.files import parse_json_line
 
 METHODS = ("procrustes", "ridge_cca", "asif")
 
@@ -140,7 +141,7 @@ def test_a_killed_sweep_goes_on_where_it_was(own, tmp_path, monkeypatch):
     monkeypatch.setattr(sweep, "run_cell", lambda *a, **k: measured.append(a[2].name) or real(*a, **k))
     made = gera_jax.compare(**options)
     assert len(measured) == 3 and len(made.cells) == 6 and not made.failures
-    assert len(sweep.Store(path).cells) == 6
+    assert len(sweep.Store(path).cells) == 6 == len([parse_json_line(line) for line in path.read_bytes().splitlines()])
 
 
 def test_a_method_that_fails_is_told_and_tried_again(own, tmp_path, monkeypatch):
