@@ -43,6 +43,7 @@ def steps(rows: Path, large: Path | None = None) -> list[list[str]]:
             ["label_efficiency", "--table", "--method", method, "--against", "contrastive", "--rows", field]
             for method in ("gera", "m3mix", "sspc", "structure", "gentle_clip")
         ),
+        ["recommendation", "--rows", field],
         ["recipe_latency", "--repeats", "20"],
         ["curve_coverage", "--input", recipe],
         ["curve_coverage", "--input", recipe, "--seeds", "5"],

@@ -60,9 +60,7 @@ def recommend(validation: Mapping[str, Sequence[float]], default: str = DEFAULT)
     wide enough for all others at once. Without the default it is the method of the best mean; "" of no methods. With one seed
     there is no interval, so the default stays.
 
-    On the 39 cells of benchmarks/results/label_efficiency_field.jsonl (20 draws of three seeds, R@10 of the other seeds) this
-    rule loses 0.07 points of R@10 against the best method of a cell. The default everywhere loses 0.07, and the method of the
-    best validation mean 0.22. With one seed these are 0.02, 0.02 and 0.52.
+    What this rule loses against the best method of a cell: `python -m benchmarks.recommendation`, docs/guides/compare.md.
 
     >>> recommend({"auto": [0.50, 0.52, 0.51], "other": [0.53, 0.50, 0.52]})
     'auto'
