@@ -23,10 +23,16 @@ class Heads(NamedTuple):
         return np.float32(self.scale) * unit_rows(features @ self.weights[side])
 
 
-def fit_heads(x: Array, y: Array, p: int, ridge: float, soft: list[Array] | None = None, weight: float = 0.0) -> Heads:
-    """Ridge CCA weighted by its correlations on the first p rows, with soft partners of the others at `weight`."""
+def fit_heads(
+    x: Array, y: Array, p: int, ridge: float | tuple[float, float], soft: list[Array] | None = None, weight: float = 0.0
+) -> Heads:
+    """Ridge CCA weighted by its correlations on the first p rows, with soft partners of the others at `weight`.
+
+    `ridge` is one number, or one for each side.
+    """
     from scipy.linalg import solve_triangular
 
+    ridges = ridge if isinstance(ridge, tuple) else (ridge, ridge)
     xp, yp = x[:p] - x[:p].mean(axis=0), y[:p] - y[:p].mean(axis=0)
     sxx, syy, sxy = xp.T @ xp / p, yp.T @ yp / p, xp.T @ yp / p
     if soft is not None:
@@ -35,7 +41,7 @@ def fit_heads(x: Array, y: Array, p: int, ridge: float, soft: list[Array] | None
         pseudo *= np.linalg.norm(sxy) / (length if length > 0 else 1)
         sxx, syy = ((1 - weight) * s + weight * rows.T @ rows / len(rows) for s, rows in ((sxx, x), (syy, y)))
         sxy = (1 - weight) * sxy + weight * pseudo
-    x_factor, y_factor = _factor(sxx, ridge), _factor(syy, ridge)
+    x_factor, y_factor = _factor(sxx, ridges[0]), _factor(syy, ridges[1])
     agreement = solve_triangular(y_factor, solve_triangular(x_factor, sxy, lower=True).T, lower=True).T
     u, rho, v = _singular(agreement.astype(np.float32))
     weights = tuple(

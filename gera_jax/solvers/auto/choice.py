@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,7 +31,7 @@ class Fold(NamedTuple):
     gallery: tuple[int, int]  # held-out and unpaired rows: the candidates of a query
 
 
-def out_of_fold(views: Sequence[tuple[Array, Array]], p: int, ridges: Sequence[float]) -> list[Fold]:
+def out_of_fold(views: Sequence[tuple[Array, Array]], p: int, ridges: Sequence[Any]) -> list[Fold]:
     """Every view fitted once without each part of the p pairs.
 
     There are 5 parts, and 3 from 500 pairs on, where a fit costs more and varies less.
@@ -39,7 +39,7 @@ def out_of_fold(views: Sequence[tuple[Array, Array]], p: int, ridges: Sequence[f
     Args:
       views: features of the pools, known pairs first, ([n, fx], [m, fy]) each.
       p: known pairs.
-      ridges: of each view.
+      ridges: of each view, one number or one for each side.
     """
     found, count = [], min(p, 5 if p < 500 else 3)
     for part in range(count):

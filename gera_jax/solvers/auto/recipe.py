@@ -8,6 +8,7 @@ import numpy as np
 
 from gera_jax.checks import require, require_known
 from gera_jax.solvers.auto.choice import corrections, expanded, mixture, out_of_fold
+from gera_jax.solvers.auto.trust import trusted
 from gera_jax.solvers.auto.views import HUB, Kernel, Narrow, Plain, Pool, Smoothed, density, nearest_both, soft_mean
 from gera_jax.solvers.linear import ONE_DIRECTION, SharedSpace, check_pairs, thin_svd, unit_rows
 from gera_jax.solvers.ridge_cca import regularization_rule
@@ -28,6 +29,7 @@ FEWEST_PAIRS = 20  # up to which the matching has its full weight
 # matched cluster centres
 MATCHINGS = (dict(pair_mass=5.0, restarts=0), dict(pair_mass=5.0))
 NEEDS_PAIRS = {"narrow"}  # views that are left out below ENOUGH_PAIRS: so few rows have no close neighbour
+NEEDS_UNPAIRED = {"smoothed"}  # views that weigh less below ENOUGH_PAIRS where unpaired rows are few
 VIEWS = {"plain": Plain, "smoothed": Smoothed, "kernel": Kernel, "narrow": Narrow}
 
 
@@ -132,6 +134,7 @@ class CotrainedHeads(SharedSpace):
         """
         x_pairs, y_pairs, x, y = check_pairs(x_pairs, y_pairs, x, y)
         self._widths = (x_pairs.shape[1], y_pairs.shape[1])
+        x, y, self.foreign_share = trusted(x_pairs, y_pairs, x, y)
         self._pools = tuple(Pool(pairs, self._spread(rows, len(pairs)), self.dim) for pairs, rows in ((x_pairs, x), (y_pairs, y)))
         for pool, name in zip(self._pools, ("x_pairs", "y_pairs"), strict=True):
             got, wanted = "rows of one direction from the mean of all rows", "rows that differ in direction"
@@ -139,10 +142,15 @@ class CotrainedHeads(SharedSpace):
             require(np.ptp(pool.rows[: pool.pairs], axis=0).max() > ONE_DIRECTION, name, got=got, wanted=wanted, remedy=remedy)
         self._views = [(VIEWS[name](self._pools[0]), VIEWS[name](self._pools[1])) for name in self.views]
         p, ridge = len(x_pairs), self.regularization * regularization_rule(len(x_pairs))
-        self._ridges = [min(1.0, ridge) if issubclass(VIEWS[name], Kernel) else ridge for name in self.views]
-        self._choose(p)
+        # A ridge is relative to the mean variance of a direction, and few rows have few directions of more variance each.
+        lack = tuple(
+            min(1.0, (len(pool) - 1) / min(self.dim, width)) for pool, width in zip(self._pools, self._widths, strict=True)
+        )
+        linear, kernel = tuple(ridge * share for share in lack), (min(1.0, ridge),) * 2
+        self._ridges = [kernel if issubclass(VIEWS[name], Kernel) else linear for name in self.views]
         # Soft partners and neighbours among few unpaired rows are far away, so these rows get less weight.
         self._trust = min(1.0, (sum(map(len, self._pools)) / 2 - p) / ENOUGH_UNPAIRED)
+        self._choose(p)
         weight = self.pseudo_weight * min(1.0, 100 / p) * self._trust
         first, matched = self._fit_views(None), self._match(p)
         self._sum(matched, (1.0, first))
@@ -179,7 +187,8 @@ class CotrainedHeads(SharedSpace):
         """Mixture, hubness and expansion: as asked for, or by pairs that are held out, and then only views that count."""
         asked = (self.hubness, self.expansion)
         used = [f if a == "auto" else a for a, f in zip(asked, FEW_PAIRS, strict=True)]
-        equal = np.array([p >= ENOUGH_PAIRS or name not in NEEDS_PAIRS for name in self.views], float)
+        few = {**dict.fromkeys(NEEDS_PAIRS, 0.0), **dict.fromkeys(NEEDS_UNPAIRED, self._trust)}
+        equal = np.array([1.0 if p >= ENOUGH_PAIRS else few.get(name, 1.0) for name in self.views])
         self.mixture = len(equal) * equal / equal.sum() if equal.any() else np.ones(len(equal))
         mixing = len(self._views) > 1 and np.isfinite(self.shrink)
         if p >= ENOUGH_PAIRS and (mixing or "auto" in asked):
