@@ -57,9 +57,9 @@ def trust(paired: Array, unpaired: Array) -> Trust:
     a row is the prediction of a regression without that row, so paired and own unpaired rows have scores of one distribution.
     With P(t) and Q(t) the shares of paired and of unpaired rows that score at least t, at most Q(t) / P(t) of the unpaired rows
     are own, whatever t. Rows are left out only where this bound, with the errors of both shares added, says that more than
-    CERTAIN are foreign. The estimated share a of own rows is then the least Q(t) / P(t), and rows below the t with the least
-    Q(t) - 2 a P(t) are left out: that is the expected share of rows on the wrong side, up to a constant. The thresholds t are
-    the lower half of the paired rows' scores.
+    CERTAIN are foreign. The estimated share a of own rows is then Q(t) / P(t) at the t with the least bound, and rows below the t
+    with the least Q(t) - 2 a P(t) are left out: that is the expected share of rows on the wrong side, up to a constant. The
+    thresholds t are the lower half of the paired rows' scores.
 
     Below FEWEST pairs all rows are kept. Cost: O(l^3 + n l d) for l = 2 LEARNED rows, and O(l^3) where nothing is foreign.
     """
@@ -77,10 +77,11 @@ def trust(paired: Array, unpaired: Array) -> Trust:
     reached = np.array([np.mean(others >= cut) for cut in known[ranks - 1]])
     surely = beta.ppf(DOUBT, p - ranks + 1, ranks)  # P of a threshold that is the score of that rank among p
     above = reached + DEVIATIONS * np.sqrt(np.maximum(reached * (1 - reached), 1 / len(others)) / len(others))
-    if np.min(above / surely) > 1 - CERTAIN:
+    surest = np.argmin(above / surely)
+    if above[surest] / surely[surest] > 1 - CERTAIN:
         return everything
     usual = (p - ranks + 1) / (p + 1)
-    share = float(min(1.0, np.min(reached / usual)))
+    share = float(min(1.0, reached[surest] / usual[surest]))
     cut = known[ranks - 1][np.argmin(reached - 2 * share * usual)]
     blocks = (unpaired[i : i + BLOCK] for i in range(0, len(unpaired), BLOCK))
     found = np.concatenate([_kernel(_units(block, mean), rows) @ weights for block in blocks])
