@@ -20,13 +20,12 @@ def other_cloud(n, seed):
     return cloud(n, seed, mixing=77)
 
 
-@pytest.mark.parametrize("foreign", [0.5, 0.9])
-@pytest.mark.parametrize("p", [40, 100])
+@pytest.mark.parametrize(("p", "foreign"), [(20, 0.9), (60, 0.6), (100, 0.5), (100, 0.9)])
 def test_foreign_rows_are_found_and_counted(p, foreign):
     mixed = np.concatenate([cloud(200, 1), other_cloud(round(200 * foreign / (1 - foreign)), 2)])
     order = np.random.default_rng(3).permutation(len(mixed))
     found = trust(cloud(p, 4), mixed[order])
-    assert found.foreign == pytest.approx(foreign, abs=0.1)
+    assert found.foreign == pytest.approx(foreign, abs=0.15)
     assert found.own[order < 200].mean() > 0.8 and found.own[order >= 200].mean() < 0.05
     swapped = trust(other_cloud(100, 4), mixed[:400])  # companion: with pairs of the other cloud, the other half is foreign
     assert swapped.own[:200].mean() < 0.05 and swapped.own[200:].mean() > 0.8
