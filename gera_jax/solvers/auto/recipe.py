@@ -42,14 +42,17 @@ class CotrainedHeads(SharedSpace):
     >>> (model.similarity(x[280:], y[280:]).argmax(axis=1) == np.arange(20)).mean() > 0.7
     np.True_
 
-    The pool of a modality is all its training rows, with and without a partner; p is the number of known pairs.
+    The pool of a modality is all its training rows, with and without a partner; p is the number of known pairs. Unpaired rows
+    that are unlike the rows of the pairs are left out first, with a `UserWarning`, but only where more than a fifth of them are
+    foreign beyond doubt (see `trust`). Where none are left out this step changes nothing.
 
     1. Views of a row: the row itself; the row beside its diffusion over the pool's neighbour graph; features of a wide kernel;
        and from 100 pairs on features of a narrow kernel. Landmarks of the kernels are all pairs up to 2,000; unpaired rows fill
        them up to 400.
     2. Ridge CCA is fitted on each view. The score is the weighted sum of the views' cosines, each divided by its deviation on
        the pool. From 100 pairs on the weights are estimated from held-out pairs, in 5 or 3 folds of the known pairs, and
-       `shrink` draws them towards equal weights. Below 100 pairs the weights are equal.
+       `shrink` draws them towards equal weights. Below 100 pairs the weights are equal; where the modalities have on average
+       fewer than 400 unpaired rows, that of "smoothed" shrinks in proportion.
        Below 100 pairs the scores of two `WassersteinProcrustes` join the sum, because the shape of the unpaired rows then says
        more than so few pairs. Their mean score is scaled to a deviation of matching * min(1, 20 / p) times that of the sum.
     3. Co-training, `rounds` times: the hubness-corrected score of step 2 gives each unpaired row a soft partner among the rows
@@ -74,7 +77,9 @@ class CotrainedHeads(SharedSpace):
       hubness: >= 0, weight of the densities, 0 = none; or "auto".
       shrink: >= 0, strength of a prior, as a number of pairs. It draws the views' weights towards equal ones, and the choice in
         step 5 towards the likelihood. Infinity gives equal weights, and then no pairs are held out for them.
-      regularization: >= 0, factor on the ridge's rule `regularization_rule(p)` (the kernel views: at most 1).
+      regularization: >= 0, factor on the ridge's rule `regularization_rule(p)` (the kernel views: at most 1). The ridge of
+        "plain" and "smoothed" is relative to the mean variance of min(`dim`, width of the input) directions, also where there are
+        fewer rows than directions.
       dim: principal directions of each modality that are kept. Kernel features and canonical directions are not cut: that costs
         R@10 from 200 pairs on.
       width: >= 3, dimensions of the shared space; None = all, some thousands. A narrower space keeps the leading singular
@@ -83,6 +88,7 @@ class CotrainedHeads(SharedSpace):
 
     Attributes after fit:
       mixture: weight of each view; hubness_used, expansion_used: what was chosen; matching_used: the weight it had.
+      foreign_share: estimated shares of foreign rows among the unpaired rows of x and of y; 0 where none were left out.
       pool_rows: stored rows of x and of y; size_bytes: memory of all that transforms need.
 
     Cost: float32, O(n^2 d) time in blocks for pools of n rows, O(n d) memory; the matchings 3 to 7 CPU seconds, no more for
