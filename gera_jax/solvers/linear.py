@@ -94,7 +94,12 @@ def check_pairs(x_pairs: Any, y_pairs: Any, x: Any = None, y: Any = None) -> tup
 
     A `UserWarning` names rows so far out that they spoil the fit.
     """
-    found = tuple(rows.astype(np.float64, copy=False) for rows in as_pairs(x_pairs, y_pairs, x, y, names="xy"))
+    return tuple(rows.astype(np.float64, copy=False) for rows in checked_pairs(x_pairs, y_pairs, x, y))
+
+
+def checked_pairs(x_pairs: Any, y_pairs: Any, x: Any = None, y: Any = None) -> tuple[np.ndarray, ...]:
+    """`check_pairs` without a copy: rows in the type that they were given in, memory maps where they lie."""
+    found = as_pairs(x_pairs, y_pairs, x, y, names="xy")
     for rows, name in zip(found, ("x_pairs", "y_pairs", "x", "y"), strict=True):
         warn_of_outliers(rows, name)
     return found
@@ -160,10 +165,10 @@ def warn_of_outliers(rows: np.ndarray, name: str) -> None:
     """
     if len(rows) < 10:  # none of so few is usual
         return
-    centre = np.median(rows[np.unique(np.linspace(0, len(rows) - 1, SAMPLE).astype(int))], axis=0)
+    centre = np.median(rows[np.unique(np.linspace(0, len(rows) - 1, SAMPLE).astype(int))].astype(np.float64), axis=0)
     with np.errstate(over="ignore"):  # what is too long for its square is infinitely far
         distance = np.concatenate(
-            [np.linalg.norm(part - centre, axis=1) for part in np.array_split(rows, len(rows) // SAMPLE + 1)]
+            [np.linalg.norm(part - centre, axis=1) for part in (rows[i : i + SAMPLE] for i in range(0, len(rows), SAMPLE))]
         )
     usual = np.median(distance)
     far = [int(row) for row in np.argsort(-distance, kind="stable") if distance[row] > FAR * usual]
@@ -180,7 +185,7 @@ def warn_of_outliers(rows: np.ndarray, name: str) -> None:
 
 def mean_row(*parts: np.ndarray) -> np.ndarray:
     """Mean of all rows of the parts [n, d], taken about one of them: a common offset costs no digits."""
-    origin = parts[0][0]
+    origin = parts[0][0].astype(np.float64)
     return origin + sum((rows - origin).sum(axis=0) for rows in parts) / sum(map(len, parts))
 
 

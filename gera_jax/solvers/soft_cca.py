@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import functools
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from gera_jax.solvers.auto.views import BLOCK
+from gera_jax.solvers.auto.views import blocks
 from gera_jax.solvers.linear import unit_rows
 
 Array = np.ndarray
+BLOCK = 1024  # rows of a score matrix in memory at once
+SAMPLE = 4096  # rows from which the deviation of a score is estimated
 
 
 class Heads(NamedTuple):
@@ -24,22 +28,28 @@ class Heads(NamedTuple):
 
 
 def fit_heads(
-    x: Array, y: Array, p: int, ridge: float | tuple[float, float], soft: list[Array] | None = None, weight: float = 0.0
+    x: Any, y: Any, p: int, ridge: float | tuple[float, float], soft: tuple[Any, Any] | None = None, weight: float = 0.0
 ) -> Heads:
     """Ridge CCA weighted by its correlations on the first p rows, with soft partners of the others at `weight`.
 
-    `ridge` is one number, or one for each side.
+    Args:
+      x: features [n, fx] of mean about 0: an array, or what gives rows by `x[...]`, which are then worked on in blocks.
+      y: [m, fy].
+      p: known pairs: row i of x belongs to row i of y.
+      ridge: one number, or one for each side.
+      soft: sparse weights [n - p, m] and [m - p, n]: the soft partner of each unpaired row is that mean of the other's rows.
+      weight: of the soft pairs against the known ones.
     """
     from scipy.linalg import solve_triangular
 
     ridges = ridge if isinstance(ridge, tuple) else (ridge, ridge)
-    xp, yp = x[:p] - x[:p].mean(axis=0), y[:p] - y[:p].mean(axis=0)
-    sxx, syy, sxy = xp.T @ xp / p, yp.T @ yp / p, xp.T @ yp / p
+    x_mean, y_mean = (sum(rows[block].sum(axis=0) for block in blocks(p)) / np.float32(p) for rows in (x, y))
+    sxx, syy, sxy = (s / p for s in _moments((x[block] - x_mean, y[block] - y_mean) for block in blocks(p)))
     if soft is not None:
-        pseudo = x[p:].T @ soft[0] + soft[1].T @ y[p:]
+        pseudo = _soft_cross(x, y, p, soft[0]) + _soft_cross(y, x, p, soft[1]).T
         length = np.linalg.norm(pseudo)
         pseudo *= np.linalg.norm(sxy) / (length if length > 0 else 1)
-        sxx, syy = ((1 - weight) * s + weight * rows.T @ rows / len(rows) for s, rows in ((sxx, x), (syy, y)))
+        sxx, syy = ((1 - weight) * s + weight * _second_moment(rows) for s, rows in ((sxx, x), (syy, y)))
         sxy = (1 - weight) * sxy + weight * pseudo
     x_factor, y_factor = _factor(sxx, ridges[0]), _factor(syy, ridges[1])
     agreement = solve_triangular(y_factor, solve_triangular(x_factor, sxy, lower=True).T, lower=True).T
@@ -50,10 +60,15 @@ def fit_heads(
     return scaled_heads(x, y, weights)
 
 
-def scaled_heads(x: Array, y: Array, weights: tuple[Array, Array]) -> Heads:
+def scaled_heads(x: Any, y: Any, weights: tuple[Array, Array]) -> Heads:
     """Heads of weights [fx, r], [fy, r] with the scale that the pools' features x [n, fx], y [m, fy] give."""
-    spread = deviation(unit_rows(x @ weights[0]), unit_rows(y @ weights[1]))
-    return Heads(weights, 1 / np.sqrt(max(spread, 1e-6)))
+    outputs = [unit_rows(rows[even(len(rows), SAMPLE)] @ own) for rows, own in zip((x, y), weights, strict=True)]
+    return Heads(weights, 1 / np.sqrt(max(deviation(*outputs), 1e-6)))
+
+
+def even(n: int, count: int) -> Any:
+    """At most `count` of n row numbers at even steps; a slice where that is all of them."""
+    return slice(None) if n <= count else np.linspace(0, n - 1, count).astype(int)
 
 
 def deviation(x: Array, y: Array) -> float:
@@ -65,6 +80,26 @@ def deviation(x: Array, y: Array) -> float:
     else:
         square = sum(float(np.vdot(scores, scores)) for scores in (x[i : i + BLOCK] @ y.T for i in range(0, n, BLOCK)))
     return float(np.sqrt(max(square / (n * m) - mean**2, 1e-12)))
+
+
+def _moments(parts: Iterable[tuple[Array, Array]]) -> tuple[Array, Array, Array]:
+    """Sums of x'x, y'y and x'y over the parts."""
+    return functools.reduce(lambda s, t: (s[0] + t[0], s[1] + t[1], s[2] + t[2]), ((a.T @ a, b.T @ b, a.T @ b) for a, b in parts))
+
+
+def _second_moment(rows: Any) -> Array:
+    """rows' rows / n."""
+    parts = (rows[block] for block in blocks(len(rows)))
+    return sum(part.T @ part for part in parts) / np.float32(len(rows))
+
+
+def _soft_cross(x: Any, y: Any, p: int, weights: Any) -> Array:
+    """x' (weights y) over the unpaired rows of x."""
+    partners = y[:]  # all of them, because any may be a partner
+    found = np.zeros((x.shape[1], y.shape[1]), np.float32)
+    for block in blocks(len(x) - p):
+        found += x[block.start + p : block.stop + p].T @ (weights[block] @ partners)
+    return found
 
 
 def _factor(covariance: Array, ridge: float) -> Array:

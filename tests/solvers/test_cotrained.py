@@ -8,7 +8,8 @@ import pytest
 from gera_jax.aligners.aligner import Aligner
 from gera_jax.checks import InputError
 from gera_jax.solvers import Baseline, CotrainedHeads, RidgeCCA, WassersteinProcrustes, regularization_rule
-from gera_jax.solvers.auto.views import Kernel, Pool, Smoothed, density, nearest, nearest_both, neighbour_mean
+from gera_jax.solvers.auto.search import density, nearest, nearest_both, neighbour_mean
+from gera_jax.solvers.auto.views import Kernel, Pool, Smoothed
 
 
 def unit(z):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gera_jax.solvers.auto.views import density, neighbour_mean
+from gera_jax.solvers.auto.search import density, neighbour_mean
 from gera_jax.solvers.linear import unit_rows
 from gera_jax.solvers.soft_cca import deviation, fit_heads
 

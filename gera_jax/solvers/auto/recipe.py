@@ -8,18 +8,21 @@ import numpy as np
 
 from gera_jax.checks import require, require_known
 from gera_jax.solvers.auto.choice import corrections, expanded, mixture, out_of_fold
+from gera_jax.solvers.auto.search import EXACT, HUB, density, nearest_both, soft_weights
 from gera_jax.solvers.auto.trust import trusted
-from gera_jax.solvers.auto.views import HUB, Kernel, Narrow, Plain, Pool, Smoothed, density, nearest_both, soft_mean
-from gera_jax.solvers.linear import ONE_DIRECTION, SharedSpace, check_pairs, thin_svd, unit_rows
+from gera_jax.solvers.auto.views import Kernel, Narrow, Plain, Pool, Smoothed, blocks
+from gera_jax.solvers.linear import ONE_DIRECTION, SharedSpace, checked_pairs, thin_svd, unit_rows
 from gera_jax.solvers.ridge_cca import regularization_rule
 from gera_jax.solvers.settings import check_auto, check_count, check_number, is_number
-from gera_jax.solvers.soft_cca import Heads, deviation, fit_heads, scaled_heads
+from gera_jax.solvers.soft_cca import SAMPLE, Heads, deviation, even, fit_heads, scaled_heads
 from gera_jax.solvers.wasserstein_procrustes import WassersteinProcrustes
 
 Array = np.ndarray
 ENOUGH_UNPAIRED = 400  # rows a modality from which on the unpaired rows have their full weight
-SAMPLE = 4096  # rows from which the deviation of a score is estimated
 NARROWING = 2000  # pool rows of each modality, at even steps, from which a narrower space is estimated
+BASIS = 512  # dimensions in which the scores of pools of more than EXACT rows are formed
+SHORTLIST = 64  # best scores of a row of such a pool, among which its partners are corrected for hubs
+MATCHED = 10_000  # unpaired rows of a side that are matched at most
 ENOUGH_PAIRS = 100  # from which on the pairs choose the mixture and the corrections by cross-validation
 HUBNESS, EXPANSION = (0.0, 0.125, 0.25, 0.375, 0.5), (0.0, 0.15)  # what they choose from
 LEAST_WEIGHT = 0.02  # views below it are left out
@@ -111,7 +114,7 @@ class CotrainedHeads(SharedSpace):
         regularization: float = 1.0,
         dim: int = 512,
         width: int | None = None,
-        max_pool: int = 10_000,
+        max_pool: int = 100_000,
     ):
         some = isinstance(views, list | tuple) and len(views) > 0
         require(some, "views", got=views or "none", wanted=f"some of {sorted(VIEWS)}")
@@ -138,7 +141,7 @@ class CotrainedHeads(SharedSpace):
         Raises:
           InputError: the pairs of a side lie in one direction from the mean.
         """
-        x_pairs, y_pairs, x, y = check_pairs(x_pairs, y_pairs, x, y)
+        x_pairs, y_pairs, x, y = checked_pairs(x_pairs, y_pairs, x, y)
         self._widths = (x_pairs.shape[1], y_pairs.shape[1])
         x, y, self.foreign_share = trusted(x_pairs, y_pairs, x, y)
         self._pools = tuple(Pool(pairs, self._spread(rows, len(pairs)), self.dim) for pairs, rows in ((x_pairs, x), (y_pairs, y)))
@@ -161,7 +164,7 @@ class CotrainedHeads(SharedSpace):
         first, matched = self._fit_views(None), self._match(p)
         self._sum(matched, (1.0, first))
         for _ in range(self.rounds if weight > 0 else 0):
-            soft = self._soft_partners(*self._concatenated())
+            soft = self._soft_partners(*self._of_pools())
             self._sum(matched, (1.0, self._fit_views(soft, weight)), (0.5, first))
         self._finish(p)
         return self
@@ -208,12 +211,9 @@ class CotrainedHeads(SharedSpace):
         self._active = [i for i, weight in enumerate(self.mixture) if weight > LEAST_WEIGHT]
         self._views, self._ridges = ([items[i] for i in self._active] for items in (self._views, self._ridges))
 
-    def _fit_views(self, soft: tuple[Array, ...] | None, weight: float = 0.0) -> list[Heads]:
-        p = self._pools[0].pairs
-        return [
-            fit_heads(x_view.pool, y_view.pool, p, ridge, None if soft is None else [rows[i] for rows in soft], weight)
-            for i, ((x_view, y_view), ridge) in enumerate(zip(self._views, self._ridges, strict=True))
-        ]
+    def _fit_views(self, soft: tuple[Any, Any] | None, weight: float = 0.0) -> list[Heads]:
+        p, sides = self._pools[0].pairs, zip(self._views, self._ridges, strict=True)
+        return [fit_heads(x_view.pool, y_view.pool, p, ridge, soft, weight) for (x_view, y_view), ridge in sides]
 
     def _match(self, p: int) -> tuple[int, Heads] | None:
         """The plain view's number and its heads by matching, where pairs are few and both sides have rows to match."""
@@ -223,7 +223,8 @@ class CotrainedHeads(SharedSpace):
         if not self.matching_used:
             return None
         x, y = (view.pool for view in self._views[names.index("plain")])
-        found = [WassersteinProcrustes(**options).fit(x[:p], y[:p], x[p:], y[p:]) for options in MATCHINGS]
+        unpaired = [rows[:][p:][even(len(rows) - p, MATCHED)] for rows in (x, y)]
+        found = [WassersteinProcrustes(**options).fit(x[:p], y[:p], *unpaired) for options in MATCHINGS]
         weights = [
             np.concatenate([getattr(model, side) for model in found], axis=1).astype(np.float32)
             for side in ("x_weights", "y_weights")
@@ -239,33 +240,68 @@ class CotrainedHeads(SharedSpace):
             for i, (share, heads) in enumerate(zip(shares, stage, strict=True))
         ]
         if matched:
-            self._heads.append((self.matching_used * deviation(*self._concatenated()), *matched))
+            self._heads.append((self.matching_used * deviation(*self._sampled(SAMPLE)), *matched))
+        self._basis = self._joint_basis()
 
-    def _soft_partners(self, x: Array, y: Array) -> tuple[list[Array], list[Array]]:
-        """For each view the mean partner of the unpaired rows of x, [n, fy], and of y, [m, fx]."""
+    def _joint_basis(self) -> tuple[Array, Array] | None:
+        """Maps of both sides' heads [r] to BASIS dimensions that keep their scores; None where these are few enough.
+
+        With the scores U S V' of SAMPLE rows a side, a row h of x becomes h Y' V S^-1/2, one of y h X' U S^-1/2.
+        """
+        width = sum(heads.weights[0].shape[1] for _, _, heads in self._heads)
+        if min(map(len, self._pools)) <= EXACT or width <= BASIS:
+            return None
+        x, y = self._sampled(SAMPLE)
+        u, s, v = _leading_svd(x @ y.T, BASIS)
+        root = np.sqrt(s)
+        return y.T @ (v / root), x.T @ (u / root)
+
+    def _sampled(self, count: int) -> tuple[Array, Array]:
+        """Heads of at most `count` pool rows of each side, at even steps, in all their dimensions."""
+        x, y = (
+            self._concatenated([views[side].pool[even(len(self._pools[side]), count)] for views in self._views], side)
+            for side in (0, 1)
+        )
+        return x, y
+
+    def _soft_partners(self, x: Array, y: Array) -> tuple[Any, Any]:
+        """Sparse weights [n, m] of the partners of the unpaired rows of x, and [m, n] of those of y."""
         p, spread = self._pools[0].pairs, deviation(x, y)
-        x_density, y_density = (scores.mean(axis=1) for _, scores in nearest_both(x, y, HUB))
-        found = nearest_both(x, y, 15, x_shift=x_density / 2, y_shift=y_density / 2)
+        if self._basis is None:
+            densities = [scores.mean(axis=1) for _, scores in nearest_both(x, y, HUB)]
+            found = nearest_both(x, y, 15, x_shift=densities[0] / 2, y_shift=densities[1] / 2)
+        else:
+            short = nearest_both(x, y, SHORTLIST)
+            densities = [np.partition(scores, -HUB, axis=1)[:, -HUB:].mean(axis=1) for _, scores in short]
+            found = tuple(_corrected(*short[i], densities[1 - i] / 2, 15) for i in (0, 1))
         of_x, of_y = (
-            soft_mean(
-                (indices[p:], scores[p:]), np.concatenate([views[other].pool for views in self._views], axis=1), 0.5 * spread
-            )
+            soft_weights((indices[p:], scores[p:]), len(self._pools[other]), 0.5 * spread)
             for other, (indices, scores) in zip((1, 0), found, strict=True)
         )
-        cuts = [np.cumsum([views[side].pool.shape[1] for views in self._views])[:-1] for side in (0, 1)]
-        return np.split(of_x, cuts[1], axis=1), np.split(of_y, cuts[0], axis=1)
+        return of_x, of_y
 
-    def _concatenated(self, features: list[Array] | None = None, side: int | None = None) -> Any:
-        """Heads of all terms side by side; of the pools on both sides, or of each view's `features` on one."""
-        if side is None:
-            return tuple(self._concatenated([views[i].pool for views in self._views], i) for i in (0, 1))
+    def _concatenated(self, features: list[Array], side: int) -> Array:
+        """Heads of all terms side by side, of each view's `features`."""
         return np.concatenate(
             [np.float32(np.sqrt(weight)) * heads.apply(features[view], side) for weight, view, heads in self._heads], axis=1
         )
 
+    def _joint(self, features: list[Array], side: int) -> Array:
+        """Rows whose products are the mixed scores: the heads, in the joint basis where there is one."""
+        heads = self._concatenated(features, side)
+        return heads if self._basis is None else heads @ self._basis[side]
+
+    def _of_pools(self) -> tuple[Array, Array]:
+        """`_joint` of both pools."""
+        x, y = (
+            np.concatenate([self._joint([v[side].pool[block] for v in self._views], side) for block in blocks(len(pool))])
+            for side, pool in enumerate(self._pools)
+        )
+        return x, y
+
     def _finish(self, p: int) -> None:
         """Scale of the scores, densities of the pools and the constants that make rows unit."""
-        heads = self._concatenated()
+        heads = self._of_pools()
         scale = np.float32(1 / np.sqrt(deviation(*heads)))
         self._scale, self._pool_heads = scale, (heads[0] * scale, heads[1] * scale)
         self._shifts = tuple(scores.mean(axis=1) for _, scores in nearest_both(*self._pool_heads, HUB))
@@ -277,6 +313,8 @@ class CotrainedHeads(SharedSpace):
             self._weights = tuple(np.sqrt(expansion / spread) for spread in spreads)
         self._reach = 2 * max(float(np.abs(s - t).max()) for s, t in zip(self._shifts, self._typical, strict=True))
         length = sum((heads.scale * scale) ** 2 * weight for weight, _, heads in self._heads)
+        if self._basis is not None:  # rows have no common length there
+            length = 1.1 * max(float(np.sum(rows * rows, axis=1).max()) for rows in self._pool_heads)
         hub = 1 + (self.hubness_used * self._reach) ** 2 if self.hubness_used > 0 else 0.0
         self._length = length + sum(w**2 for w in self._weights) + hub
         self._maps = None
@@ -302,7 +340,7 @@ class CotrainedHeads(SharedSpace):
 
     def _score_rows(self, coordinates: Array, side: int) -> Array:
         """Rows whose products are the scores: heads, expansions and hubness side by side."""
-        heads = self._scale * self._concatenated([views[side](coordinates) for views in self._views], side)
+        heads = self._scale * self._joint([views[side](coordinates) for views in self._views], side)
         parts = [heads]
         if any(self._weights):
             own, other = self._weights[side], self._weights[1 - side]
@@ -322,6 +360,27 @@ class CotrainedHeads(SharedSpace):
         rest = np.sqrt(np.maximum(self._length - np.sum(z * z, axis=1, keepdims=True), 0))
         rest = [rest, np.zeros_like(rest)] if side == 0 else [np.zeros_like(rest), rest]
         return unit_rows(np.concatenate([z, *rest], axis=1))
+
+
+def _corrected(indices: Array, scores: Array, shift: Array, k: int) -> tuple[Array, Array]:
+    """Of a short list [n, s] the k best a row after `shift` of the listed rows is taken off."""
+    scores = scores - shift[indices].astype(np.float32)
+    best = np.argpartition(scores, -k, axis=1)[:, -k:]
+    return np.take_along_axis(indices, best, axis=1), np.take_along_axis(scores, best, axis=1)
+
+
+def _leading_svd(matrix: Array, k: int) -> tuple[Array, Array, Array]:
+    """u [n, k], s [k], v [m, k] of the largest singular values, by a randomised range and two power iterations.
+
+    Source: Halko, Martinsson and Tropp, "Finding structure with randomness" (SIAM Review 2011).
+    """
+    basis = np.random.default_rng(0).normal(size=(matrix.shape[1], k + 32)).astype(np.float32)
+    for _ in range(3):
+        left = np.linalg.qr(matrix @ basis)[0]
+        basis = np.linalg.qr(matrix.T @ left)[0]
+    u, s, vt = thin_svd(left.T @ matrix)
+    keep = s[:k] > 1e-6 * s[0]
+    return (left @ u)[:, :k][:, keep], s[:k][keep], vt[:k].T[:, keep]
 
 
 def _size(value: Any, seen: set[int]) -> int:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gera_jax.solvers.auto.views import BLOCK
+from gera_jax.solvers.auto.search import BLOCK
 from gera_jax.solvers.linear import from_mean, mean_row, unit_rows
 
 Array = np.ndarray
