@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gera_jax.solvers.auto.search import density, neighbour_mean
+from gera_jax.solvers.auto.search import HUB, best_of, soft_weights
 from gera_jax.solvers.linear import unit_rows
 from gera_jax.solvers.soft_cca import deviation, fit_heads
 
@@ -126,15 +126,16 @@ def corrections(
             for side in (fold.x, fold.y)
         )
         spread = np.float32(deviation(x[h:], y[h:]))
-        heads = (x / np.sqrt(spread), y / np.sqrt(spread))
         own = [rows[side][fold.order[side]] for side in (0, 1)]
-        hubs = [density(heads[s][: fold.gallery[s]], heads[1 - s][h:]) for s in (0, 1)]
-        pool_hubs = [density(heads[s][h:], heads[1 - s][h:]) for s in (0, 1)]
-        places = [expanded(heads[s][: fold.gallery[s]], heads[1 - s][h:], own[1 - s][h:], pool_hubs[1 - s]) for s in (0, 1)]
+        scores = (x @ y.T) / spread
+        scores = [scores, np.ascontiguousarray(scores.T)]  # of each side's rows against the other's
+        hubs = [_mean_best(scores[s][: fold.gallery[s], h:]) for s in (0, 1)]
+        pool_hubs = [_mean_best(scores[s][h:, h:]) for s in (0, 1)]
+        places = [expanded(scores[s][: fold.gallery[s], h:], own[1 - s][h:], pool_hubs[1 - s]) for s in (0, 1)]
         spreads = [deviation(places[s], own[1 - s][h:]) for s in (0, 1)]
         for side in (0, 1):
             other, g = 1 - side, fold.gallery[1 - side]
-            plain = heads[side][:h] @ heads[other][:g].T
+            plain = scores[side][:h, :g]
             more = places[side][:h] @ own[other][:g].T / np.float32(spreads[side])
             more += own[side][:h] @ places[other][:g].T / np.float32(spreads[other])
             near = int(np.argmin([_cross_entropy(np.float32(t) * plain, slope=False)[0] for t in SCALES]))
@@ -147,9 +148,14 @@ def corrections(
     return float(hubness[i]), float(expansion[j])
 
 
-def expanded(heads: Array, keys: Array, rows: Array, shift: Array) -> Array:
+def expanded(scores: Array, rows: Array, shift: Array) -> Array:
     """Unit rows in the other modality's own space: the mean of the 15 pool rows that score best after a correction of hubs."""
-    return unit_rows(neighbour_mean(heads, keys, rows, k=15, temperature=0.5, shift=shift / 2)).astype(np.float32)
+    return unit_rows(soft_weights(best_of(scores, 15, shift / 2), len(rows), 0.5) @ rows).astype(np.float32)
+
+
+def _mean_best(scores: Array) -> Array:
+    """`density` where the scores are there already."""
+    return best_of(scores, HUB)[1].mean(axis=1)
 
 
 def _misses(scores: Array) -> float:

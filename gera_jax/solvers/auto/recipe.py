@@ -7,8 +7,8 @@ from typing import Any, Literal
 import numpy as np
 
 from gera_jax.checks import require, require_known
-from gera_jax.solvers.auto.choice import corrections, expanded, mixture, out_of_fold
-from gera_jax.solvers.auto.search import EXACT, HUB, density, nearest_both, soft_weights
+from gera_jax.solvers.auto.choice import corrections, mixture, out_of_fold
+from gera_jax.solvers.auto.search import EXACT, HUB, density, nearest_both, neighbour_mean, soft_weights
 from gera_jax.solvers.auto.trust import trusted
 from gera_jax.solvers.auto.views import Kernel, Narrow, Plain, Pool, Smoothed, blocks
 from gera_jax.solvers.linear import ONE_DIRECTION, SharedSpace, checked_pairs, thin_svd, unit_rows
@@ -21,7 +21,7 @@ Array = np.ndarray
 ENOUGH_UNPAIRED = 400  # rows a modality from which on the unpaired rows have their full weight
 NARROWING = 2000  # pool rows of each modality, at even steps, from which a narrower space is estimated
 BASIS = 512  # dimensions in which the scores of pools of more than EXACT rows are formed
-SHORTLIST = 64  # best scores of a row of such a pool, among which its partners are corrected for hubs
+SHORTLIST = 40  # best scores of a row of such a pool, among which its partners are corrected for hubs
 MATCHED = 10_000  # unpaired rows of a side that are matched at most
 ENOUGH_PAIRS = 100  # from which on the pairs choose the mixture and the corrections by cross-validation
 HUBNESS, EXPANSION = (0.0, 0.125, 0.25, 0.375, 0.5), (0.0, 0.15)  # what they choose from
@@ -246,12 +246,12 @@ class CotrainedHeads(SharedSpace):
     def _joint_basis(self) -> tuple[Array, Array] | None:
         """Maps of both sides' heads [r] to BASIS dimensions that keep their scores; None where these are few enough.
 
-        With the scores U S V' of SAMPLE rows a side, a row h of x becomes h Y' V S^-1/2, one of y h X' U S^-1/2.
+        With the scores U S V' of NARROWING rows a side, a row h of x becomes h Y' V S^-1/2, one of y h X' U S^-1/2.
         """
         width = sum(heads.weights[0].shape[1] for _, _, heads in self._heads)
         if min(map(len, self._pools)) <= EXACT or width <= BASIS:
             return None
-        x, y = self._sampled(SAMPLE)
+        x, y = self._sampled(NARROWING)
         u, s, v = _leading_svd(x @ y.T, BASIS)
         root = np.sqrt(s)
         return y.T @ (v / root), x.T @ (u / root)
@@ -288,8 +288,16 @@ class CotrainedHeads(SharedSpace):
 
     def _joint(self, features: list[Array], side: int) -> Array:
         """Rows whose products are the mixed scores: the heads, in the joint basis where there is one."""
-        heads = self._concatenated(features, side)
-        return heads if self._basis is None else heads @ self._basis[side]
+        if self._basis is None:
+            return self._concatenated(features, side)
+        found, first = np.zeros((len(features[0]), self._basis[side].shape[1]), np.float32), 0
+        for weight, view, heads in self._heads:
+            rows = features[view] @ heads.weights[side]
+            length = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+            share = np.float32(heads.scale * np.sqrt(weight)) / np.where(length == 0, 1, length)
+            found += share[:, None] * (rows @ self._basis[side][first : first + rows.shape[1]])
+            first += rows.shape[1]
+        return found
 
     def _of_pools(self) -> tuple[Array, Array]:
         """`_joint` of both pools."""
@@ -325,8 +333,8 @@ class CotrainedHeads(SharedSpace):
 
     def _expand(self, heads: Array, side: int) -> Array:
         """Unit rows: where the best pool rows of the other modality lie in its own space."""
-        other = 1 - side
-        return expanded(heads, self._pool_heads[other], self._pools[other].rows, self._shifts[other])
+        keys, rows, shift = self._pool_heads[1 - side], self._pools[1 - side].rows, self._shifts[1 - side] / 2
+        return unit_rows(neighbour_mean(heads, keys, rows, k=15, temperature=0.5, shift=shift)).astype(np.float32)
 
     def _narrow(self) -> None:
         """Maps of unpadded rows to `width` - 2 dimensions, and the length that rows then have."""

@@ -1,7 +1,7 @@
 """The best scores of rows against rows, and means by them: all that grows with the square of the pools.
 
-Few scores are formed on the host. Many are formed in tiles of one shape by a compiled function, whose rows are spread over all
-devices, so a larger pool compiles nothing new and no n x m array is ever in memory.
+Scores are formed in tiles, so no n x m array is ever in memory. On an accelerator, or on several devices, the step of a tile is
+one compiled function of fixed shapes whose rows are spread over the devices. On one CPU it is NumPy, whose products are faster.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 
 Array = np.ndarray
 Found = tuple[Array, Array]
-BLOCK = 1024  # rows of a score matrix in memory at once, on the host
+BLOCK = 1024  # rows of a score matrix in memory at once where it has few columns
 TILE = (2048, 8192)  # queries and keys of a tile
-HOST = 2e9  # multiplications up to which the host is faster than compiling
+SMALL = 2e9  # multiplications up to which compiling costs more than it saves
 HUB = 10  # best scores whose mean is a density
 LEADING = 128  # coordinates in which the candidates of a large search are found
 CANDIDATES = 4  # times k, which are then compared in all coordinates
@@ -26,42 +26,21 @@ EXACT = 4000  # rows from which on a search among one pool goes by candidates
 def nearest(queries: Array, keys: Array, k: int, *, shift: Array | None = None, exclude_self: bool = False) -> Found:
     """The k largest entries a row of queries @ keys' - shift: indices and values [n, k], in no order.
 
-    Memory BLOCK x m or one tile beside the result; time n m d.
+    Memory one tile beside the result; time n m d.
     """
-    if len(queries) > BLOCK and queries.size * len(keys) > HOST:
-        return _tiled(queries, keys, k, 0, None, shift, exclude_self)[0]
-    indices, values = np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
-    for start in range(0, len(queries), BLOCK):
-        scores = queries[start : start + BLOCK] @ keys.T
-        if shift is not None:
-            scores -= shift
-        if exclude_self:
-            here = np.arange(len(scores))
-            scores[here, start + here] = -np.inf
-        indices[start : start + BLOCK], values[start : start + BLOCK] = _top(scores, k)
-    return indices, values
+    return _tiled(queries, keys, k, 0, None, shift, exclude_self)[0]
 
 
 def nearest_both(
     x: Array, y: Array, k: int, *, x_shift: Array | None = None, y_shift: Array | None = None
 ) -> tuple[Found, Found]:
     """`nearest` of each x among y (less y_shift) and of each y among x (less x_shift), from one product of the two."""
-    k_x, k_y = min(k, len(y)), min(k, len(x))
-    if len(x) > BLOCK and x.size * len(y) > HOST:
-        return _tiled(x, y, k_x, k_y, x_shift, y_shift)
-    of_x = np.empty((len(x), k_x), np.int64), np.empty((len(x), k_x), np.float32)
-    of_y = np.empty((len(y), 0), np.int64), np.empty((len(y), 0), np.float32)
-    for start in range(0, len(x), BLOCK):
-        block = slice(start, start + BLOCK)
-        scores = x[block] @ y.T
-        rows = scores if y_shift is None else scores - y_shift
-        of_x[0][block], of_x[1][block] = _top(rows, k_x)
-        columns = scores.T if x_shift is None else scores.T - x_shift[block]
-        found = _top(columns, min(k, columns.shape[1]))
-        candidates, values = np.concatenate([of_y[0], found[0] + start], axis=1), np.concatenate([of_y[1], found[1]], axis=1)
-        best, values = _top(values, min(k, values.shape[1]))
-        of_y = np.take_along_axis(candidates, best, axis=1), values
-    return of_x, of_y
+    return _tiled(x, y, min(k, len(y)), min(k, len(x)), x_shift, y_shift)
+
+
+def best_of(scores: Array, k: int, shift: Array | None = None) -> Found:
+    """`nearest` where the scores [n, m] are there already."""
+    return _top(scores if shift is None else scores - shift, min(k, scores.shape[1]))
 
 
 def nearest_within(rows: Array, k: int) -> Found:
@@ -106,11 +85,39 @@ def soft_weights(found: Found, keys: int, temperature: float) -> Any:
 
 
 def _top(scores: Array, k: int) -> Found:
-    if k < scores.shape[1]:
+    """The k largest a row: they lie in the k groups of columns with the largest maxima, so most columns are only read once."""
+    n, m = scores.shape
+    if k >= m:
+        chosen = np.broadcast_to(np.arange(m), scores.shape)
+        return chosen, np.take_along_axis(scores, chosen, axis=1)
+    size = int((m / k) ** 0.5)  # of a group: it has the columns of one remainder
+    groups = m // size
+    if size < 3 or groups <= k:
         chosen = np.argpartition(scores, -k, axis=1)[:, -k:]
-    else:
-        chosen = np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
-    return chosen, np.take_along_axis(scores, chosen, axis=1)
+        return chosen, np.take_along_axis(scores, chosen, axis=1)
+    largest = scores[:, : size * groups].reshape(n, size, groups).max(axis=1)
+    best = np.argpartition(largest, -k, axis=1)[:, -k:]
+    columns = (best[:, None] + groups * np.arange(size)[:, None]).reshape(n, -1)
+    columns = np.concatenate([columns, np.broadcast_to(np.arange(size * groups, m), (n, m - size * groups))], axis=1)
+    values = np.take_along_axis(scores, columns, axis=1)
+    chosen = np.argpartition(values, -k, axis=1)[:, -k:]
+    return np.take_along_axis(columns, chosen, axis=1), np.take_along_axis(values, chosen, axis=1)
+
+
+def _top_of_columns(scores: Array, k: int) -> Found:
+    """`_top` of the transpose, of which only the groups' maxima are written."""
+    n, m = scores.shape
+    size = int((n / k) ** 0.5)
+    groups = n // max(size, 1)
+    if size < 3 or groups <= k:
+        return _top(np.ascontiguousarray(scores.T), k)
+    largest = scores[: size * groups].reshape(size, groups, m).max(axis=0)
+    best = np.argpartition(np.ascontiguousarray(largest.T), -k, axis=1)[:, -k:]
+    rows = (best[:, None] + groups * np.arange(size)[:, None]).reshape(m, -1)
+    rows = np.concatenate([rows, np.broadcast_to(np.arange(size * groups, n), (m, n - size * groups))], axis=1)
+    values = scores[rows, np.arange(m)[:, None]]
+    chosen = np.argpartition(values, -k, axis=1)[:, -k:]
+    return np.take_along_axis(rows, chosen, axis=1), np.take_along_axis(values, chosen, axis=1)
 
 
 def _tiled(
@@ -122,32 +129,71 @@ def _tiled(
     y_shift: Array | None = None,
     exclude_self: bool = False,
 ) -> tuple[Found, Found]:
-    """Both searches tile by tile on the devices; k_y = 0 leaves the second out."""
-    import jax
-
-    devices = jax.local_device_count()
-    size = tuple(min(most, -(-len(rows) // 512) * 512) for most, rows in zip(TILE, (x, y), strict=True))
-    b, c = -(-size[0] // devices) * devices, size[1]
-    step = _step(k_x, k_y, exclude_self, devices)
-    y_tiles = [(_padded(y[j : j + c], c), _shift(y_shift, len(y), j, c), np.int32(j)) for j in range(0, len(y), c)]
+    """Both searches tile by tile; k_y = 0 leaves the second out."""
+    devices = _devices() if x.size * len(y) > SMALL else 0
+    b, c = (min(most, -(-len(rows) // 512) * 512) for most, rows in zip(TILE, (x, y), strict=True))
+    b = -(-b // devices) * devices if devices else b
+    step = _device_step(k_x, k_y, exclude_self, devices) if devices else functools.partial(_host_step, k_x, k_y, exclude_self)
+    pad = (b, c) if devices else (0, 0)
+    y_tiles = [(_padded(y[j : j + c], pad[1]), _shift(y_shift, len(y), j, c, pad[1]), np.int32(j)) for j in range(0, len(y), c)]
     of_x: list[Any] = []
-    of_y = [_nothing(c, k_y) for _ in y_tiles]
+    of_y = [_nothing(len(tile[0]), k_y) for tile in y_tiles]
     for i in range(0, len(x), b):
-        rows, found = (_padded(x[i : i + b], b), _shift(x_shift, len(x), i, b), np.int32(i)), _nothing(b, k_x)
+        rows = _padded(x[i : i + b], pad[0]), _shift(x_shift, len(x), i, b, pad[0]), np.int32(i)
+        found = _nothing(len(rows[0]), k_x)
         for number, tile in enumerate(y_tiles):
             found, of_y[number] = step(*rows, *tile, found, of_y[number])
-        of_x.append(jax.device_get(found))  # which also waits, so that few blocks are on the way at once
-    return _joined(of_x, len(x)), _joined(jax.device_get(of_y), len(y))
+        of_x.append(tuple(np.asarray(part) for part in found))  # which waits, so that few blocks are on the way at once
+    return _joined(of_x, len(x)), _joined(of_y, len(y))
+
+
+def _devices() -> int:
+    """How many devices to compute on; 0 where there is but one CPU."""
+    import jax
+
+    count = jax.local_device_count()
+    return count if count > 1 or jax.default_backend() != "cpu" else 0
+
+
+def _host_step(
+    k_x: int,
+    k_y: int,
+    exclude_self: bool,
+    x: Array,
+    x_shift: Array | None,
+    i: int,
+    y: Array,
+    y_shift: Array | None,
+    j: int,
+    of_x: Found,
+    of_y: Found,
+) -> tuple[Found, Found]:
+    """One tile: the best so far of its rows and of its columns, merged with the tile's own."""
+    scores = x @ y.T
+    if exclude_self:
+        rows = np.arange(max(i, j), min(i + len(x), j + len(y)))
+        scores[rows - i, rows - j] = -np.inf
+    of_x = _merged(of_x, best_of(scores, k_x, y_shift), j, k_x)
+    if k_y:
+        of_y = _merged(of_y, _top_of_columns(scores if x_shift is None else scores - x_shift[:, None], min(k_y, len(x))), i, k_y)
+    return of_x, of_y
+
+
+def _merged(found: Found, new: Found, first: int, k: int) -> Found:
+    indices, values = np.concatenate([found[0], new[0] + first], axis=1), np.concatenate([found[1], new[1]], axis=1)
+    best, values = _top(values, k)
+    return np.take_along_axis(indices, best, axis=1), values
 
 
 @functools.cache
-def _step(k_x: int, k_y: int, exclude_self: bool, devices: int) -> Callable:
-    """One tile: the best so far of its rows and of its columns, merged with the tile's own."""
+def _device_step(k_x: int, k_y: int, exclude_self: bool, devices: int) -> Callable:
+    """`_host_step` as a compiled function, the rows of x on all devices."""
     import jax
     import jax.numpy as jnp
     from jax.sharding import PartitionSpec
 
-    mesh, split, whole = jax.make_mesh((devices,), ("rows",)), PartitionSpec("rows"), PartitionSpec()
+    mesh = jax.sharding.Mesh(np.asarray(jax.local_devices()[:devices]), ("rows",))
+    split, whole = PartitionSpec("rows"), PartitionSpec()
 
     def merged(found: Any, values: Any, indices: Any, k: int) -> tuple[Any, Any]:
         values, indices = jnp.concatenate([found[1], values], axis=1), jnp.concatenate([found[0], indices], axis=1)
@@ -174,16 +220,21 @@ def _step(k_x: int, k_y: int, exclude_self: bool, devices: int) -> Callable:
 
 
 def _padded(rows: Array, size: int) -> Array:
+    """Rows and rows of zeros up to `size`; as they are where size is 0."""
+    if not size:
+        return rows
     made = np.zeros((size, *rows.shape[1:]), np.float32)
     made[: len(rows)] = rows
     return made
 
 
-def _shift(shift: Array | None, n: int, start: int, size: int) -> Array:
-    """[size] of a tile: infinite where there is no row."""
+def _shift(shift: Array | None, n: int, start: int, count: int, size: int) -> Array | None:
+    """The shift of a tile of `count` from `start` on; where it is padded to `size`, infinite where there is no row."""
+    own = None if shift is None else shift[start : start + count]
+    if not size:
+        return own
     made = np.full(size, np.inf, np.float32)
-    here = slice(start, min(start + size, n))
-    made[: here.stop - here.start] = 0 if shift is None else shift[here]
+    made[: min(count, n - start)] = 0 if own is None else own
     return made
 
 
@@ -191,6 +242,6 @@ def _nothing(size: int, k: int) -> Found:
     return np.zeros((size, k), np.int32), np.full((size, k), -np.inf, np.float32)
 
 
-def _joined(parts: list[Found], n: int) -> Found:
-    indices, values = (np.concatenate([part[i] for part in parts])[:n] for i in (0, 1))
+def _joined(parts: list[Any], n: int) -> Found:
+    indices, values = (np.concatenate([np.asarray(part[i]) for part in parts])[:n] for i in (0, 1))
     return indices.astype(np.int64), values
