@@ -8,10 +8,10 @@ import numpy as np
 
 from gera_jax.checks import require, require_known
 from gera_jax.solvers.auto.choice import corrections, mixture, out_of_fold
-from gera_jax.solvers.auto.search import EXACT, HUB, density, nearest_both, neighbour_mean, soft_weights
+from gera_jax.solvers.auto.search import EXACT, HUB, corrected, density, nearest_both, neighbour_mean, soft_weights
 from gera_jax.solvers.auto.trust import trusted
 from gera_jax.solvers.auto.views import Kernel, Narrow, Plain, Pool, Smoothed, blocks
-from gera_jax.solvers.linear import ONE_DIRECTION, SharedSpace, checked_pairs, thin_svd, unit_rows
+from gera_jax.solvers.linear import ONE_DIRECTION, SharedSpace, checked_pairs, leading_svd, thin_svd, unit_rows
 from gera_jax.solvers.ridge_cca import regularization_rule
 from gera_jax.solvers.settings import check_auto, check_count, check_number, is_number
 from gera_jax.solvers.soft_cca import SAMPLE, Heads, deviation, even, fit_heads, scaled_heads
@@ -87,7 +87,8 @@ class CotrainedHeads(SharedSpace):
         R@10 from 200 pairs on.
       width: >= 3, dimensions of the shared space; None = all, some thousands. A narrower space keeps the leading singular
         directions of the pools' scores U S V': a row z of x becomes z Y' V S^-1/2, one of y z X' U S^-1/2.
-      max_pool: rows of each modality's pool that are used at most, pairs first, then unpaired rows at even steps.
+      max_pool: rows of each modality's pool that are used at most, pairs first, then unpaired rows at even steps. With 100,000 a
+        fit takes some 10 CPU minutes and 4 GiB.
 
     Attributes after fit:
       mixture: weight of each view; hubness_used, expansion_used: what was chosen; matching_used: the weight it had.
@@ -252,7 +253,7 @@ class CotrainedHeads(SharedSpace):
         if min(map(len, self._pools)) <= EXACT or width <= BASIS:
             return None
         x, y = self._sampled(NARROWING)
-        u, s, v = _leading_svd(x @ y.T, BASIS)
+        u, s, v = leading_svd(x @ y.T, BASIS)
         root = np.sqrt(s)
         return y.T @ (v / root), x.T @ (u / root)
 
@@ -273,7 +274,7 @@ class CotrainedHeads(SharedSpace):
         else:
             short = nearest_both(x, y, SHORTLIST)
             densities = [np.partition(scores, -HUB, axis=1)[:, -HUB:].mean(axis=1) for _, scores in short]
-            found = tuple(_corrected(*short[i], densities[1 - i] / 2, 15) for i in (0, 1))
+            found = tuple(corrected(*short[i], densities[1 - i] / 2, 15) for i in (0, 1))
         of_x, of_y = (
             soft_weights((indices[p:], scores[p:]), len(self._pools[other]), 0.5 * spread)
             for other, (indices, scores) in zip((1, 0), found, strict=True)
@@ -368,27 +369,6 @@ class CotrainedHeads(SharedSpace):
         rest = np.sqrt(np.maximum(self._length - np.sum(z * z, axis=1, keepdims=True), 0))
         rest = [rest, np.zeros_like(rest)] if side == 0 else [np.zeros_like(rest), rest]
         return unit_rows(np.concatenate([z, *rest], axis=1))
-
-
-def _corrected(indices: Array, scores: Array, shift: Array, k: int) -> tuple[Array, Array]:
-    """Of a short list [n, s] the k best a row after `shift` of the listed rows is taken off."""
-    scores = scores - shift[indices].astype(np.float32)
-    best = np.argpartition(scores, -k, axis=1)[:, -k:]
-    return np.take_along_axis(indices, best, axis=1), np.take_along_axis(scores, best, axis=1)
-
-
-def _leading_svd(matrix: Array, k: int) -> tuple[Array, Array, Array]:
-    """u [n, k], s [k], v [m, k] of the largest singular values, by a randomised range and two power iterations.
-
-    Source: Halko, Martinsson and Tropp, "Finding structure with randomness" (SIAM Review 2011).
-    """
-    basis = np.random.default_rng(0).normal(size=(matrix.shape[1], k + 32)).astype(np.float32)
-    for _ in range(3):
-        left = np.linalg.qr(matrix @ basis)[0]
-        basis = np.linalg.qr(matrix.T @ left)[0]
-    u, s, vt = thin_svd(left.T @ matrix)
-    keep = s[:k] > 1e-6 * s[0]
-    return (left @ u)[:, :k][:, keep], s[:k][keep], vt[:k].T[:, keep]
 
 
 def _size(value: Any, seen: set[int]) -> int:

@@ -61,6 +61,13 @@ def nearest_within(rows: Array, k: int) -> Found:
     return np.take_along_axis(candidates, best, axis=1), values
 
 
+def corrected(indices: Array, scores: Array, shift: Array, k: int) -> tuple[Array, Array]:
+    """Of a short list [n, s] as `nearest` gives it: the k best a row after the `shift` [m] of the listed rows is taken off."""
+    scores = scores - shift[indices].astype(np.float32)
+    best = np.argpartition(scores, -k, axis=1)[:, -k:]
+    return np.take_along_axis(indices, best, axis=1), np.take_along_axis(scores, best, axis=1)
+
+
 def density(queries: Array, keys: Array) -> Array:
     """[n] mean of the HUB largest scores of each query. It is large for a hub, a row that is close to many others."""
     return nearest(queries, keys, min(HUB, len(keys)))[1].mean(axis=1)
