@@ -163,7 +163,7 @@ def fit(
     from gera_jax.aligners.aligner import Aligner
     from gera_jax.aligners.methods import find
     from gera_jax.comparison.task import make_task
-    from gera_jax.training.overview import overview, overview_text
+    from gera_jax.training.overview import overview_of, overview_text
 
     checks.require(
         settings is None or isinstance(settings, Mapping),
@@ -180,12 +180,12 @@ def fit(
     seed, (counts, own) = checks.whole(seed, "seed"), _counts(own)
     checks.require(len(counts) < 2, "pairs", got=counts, wanted="one number of known pairs")
     test = own.pop("test", None) or 0
-    task = make_task(data, **{**own, "test": test}, **({} if trained else dict(val=0)))
-    seen = overview(task.data(*counts or (0,), seed))
+    task = make_task(data, **{**own, "test": test, **({} if trained else dict(val=0))})
+    pairs, val, held = task.parts(counts[0] if counts else 0, seed)
+    seen = overview_of(pairs, val, held)
     logger.info("%s", overview_text(seen))
     if on_data is not None:
         on_data(seen)
-    pairs, val, held = task.parts(*counts or (0,), seed)
     aligner = Aligner(method, settings=dict(settings or {}), validation=val if trained else None, seed=seed, folder=output).fit(
         pairs
     )
@@ -321,7 +321,7 @@ def embed(folder: str | Path, modality: str, source: Any, *, ids: Any = None, ou
     from gera_jax.aligners import load
 
     model = load(folder)
-    slots = dict(zip(config_lib.SLOTS, model.names, strict=False))
+    slots: dict[str, str] = dict(zip(config_lib.SLOTS, model.names, strict=False))
     name = modality if modality in model.names else slots.get(modality, modality)
     table = as_table(source, name, ids)
     z = model.embed(name, as_rows(table.rows, f"rows of {name}"))
@@ -380,4 +380,4 @@ def _tables(source: str, ids: str) -> Sequence[Table]:
     if source in catalog.names():
         return catalog.load(source)
     path, key = config_lib.path_and_key(str(source))
-    return (load_table(path, key=key or None, ids_key=ids),)
+    return (load_table(path, key=key, ids_key=ids),)

@@ -66,7 +66,7 @@ def require_positive(**values: Any) -> None:
     gera_jax.checks.InputError: bandwidth: got 0.0; wanted a positive finite number.
     """
     for name, value in values.items():
-        fine = not isinstance(value, numbers.Real) or (math.isfinite(value) and value > 0)
+        fine = not isinstance(value, numbers.Real) or (math.isfinite(value) and float(value) > 0)
         require(fine, name, got=value, wanted="a positive finite number")
 
 

@@ -15,11 +15,12 @@ from gera_jax.aligners import folder as folders
 from gera_jax.aligners.kinds import FittedModel, path_of
 from gera_jax.aligners.methods import Method, find
 from gera_jax.aligners.predict import Predictors
-from gera_jax.aligners.score import Score
+from gera_jax.aligners.score import Score, score_pairs
 from gera_jax.config import to_json
 from gera_jax.data import Pairs, Preprocessor, Table, as_rows, preprocessing
 from gera_jax.data.alignment import prepare
-from gera_jax.evaluation.split import MOST_ENTRIES, Cosines
+from gera_jax.data.splits import size_by_share
+from gera_jax.evaluation.split import MOST_ENTRIES, Cosines, scores_of
 from gera_jax.solvers.linear import as_pairs
 
 PARAMETERS = ("method", "settings", "preprocess", "validation", "seed", "folder")
@@ -138,7 +139,7 @@ class Aligner:
         count = len(np.unique(pairs.item_of))
         size = "auto" if self.validation is None else self.validation
         if isinstance(size, float) and 0 < size < 1:
-            size = int(size * count)
+            size = size_by_share(size, count)
         if (size != "auto" and size < 2) or count < 4:  # nothing can be ranked among one
             return pairs, pairs.take([])
         train, val, _ = pairs.split(val=size, test=0, seed=self.seed)
@@ -261,15 +262,14 @@ class Aligner:
         """Retrieval both ways and FOSCTTM of held-out `Pairs`, or of matching rows [n, dx], [n, dy].
 
         Returns:
-          the mean R@10 as a number, which is also a mapping of all metrics, with `.chance` and `.interval`.
+          the mean R@10 as a number, which is also a mapping of all metrics, with `.chance` and `.interval`. Of three modalities
+          each two are measured on the pairs that have both, under "<a>-<b>/...", and the number is the mean.
         """
         if y is None:
             checks.require(isinstance(x, Pairs), "y", got="nothing", wanted="rows of y beside those of x, or Pairs alone")
-            rows = [np.unique(x.rows[:, side]) for side in (0, 1)]
-            found = [table.rows[index] for table, index in zip(x.tables, rows, strict=True)]
-            groups = [group[index] for group, index in zip(x.groups, rows, strict=True)]
-            scores = self._scores(*(self._rows(side, part) for side, part in enumerate(found)))
-            return Score.of(scores, x_groups=groups[0], y_groups=groups[1], names=self.names[:2])
+            sets, wanted = len(x.names), len(self._fitted().widths)
+            checks.require(sets == wanted, "pairs", got=f"{sets} modalities", wanted=f"{wanted}, as were fitted")
+            return score_pairs(x, self.names, lambda a, b, *rows: self._scores(*map(self._rows, (a, b), rows), sides=(a, b)))
         x, y = self._rows(0, x), self._rows(1, y)
         checks.require(
             len(x) == len(y),
@@ -280,8 +280,10 @@ class Aligner:
         )
         return Score.of(self._scores(x, y), names=self.names[:2])
 
-    def _scores(self, x: np.ndarray, y: np.ndarray) -> np.ndarray | Cosines:
+    def _scores(self, x: np.ndarray, y: np.ndarray, sides: tuple[int, int] = (0, 1)) -> np.ndarray | Cosines:
         model = self._fitted()
+        if sides != (0, 1):
+            return scores_of(model.transform(sides[0], x), model.transform(sides[1], y))
         if len(x) * len(y) <= MOST_ENTRIES:
             return model.similarity(x, y)
         return Cosines(model.transform(0, x), model.transform(1, y))

@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 from gera_jax import checks
 from gera_jax import config as config_lib
 from gera_jax.aligners.aligner import Aligner
-from gera_jax.aligners.kinds import Solver
+from gera_jax.aligners.kinds import Solver, require_two
 from gera_jax.aligners.methods import as_config, find, methods
 from gera_jax.aligners.score import Score
 from gera_jax.config.configdict import ConfigDict
 from gera_jax.data import Pairs, load_pairs
-from gera_jax.data.alignment import cut, inspect_data
+from gera_jax.data.alignment import cut, shapes
+from gera_jax.training.overview import overview_of, overview_text
 
 logger = logging.getLogger("gera_jax")
 ARGUMENTS = dict(source="clipart", x="", y="", w="", pairs=-1, seed=0)  # of a method that is no config, as configs have them
@@ -271,7 +272,7 @@ class FitResult:
     @property
     def overview(self) -> dict[str, Any]:
         """What was fitted on, in counts."""
-        return {**self.parts["train"].describe(), **{name: len(part) for name, part in self.parts.items()}}
+        return overview_of(**self.parts)
 
     def __str__(self) -> str:
         return f"fitted in {self.seconds:.1f} s"
@@ -305,8 +306,7 @@ def fit_opened(opened: Opened, folder: str | Path | None = None) -> FitResult:
     block = opened.config.data.to_dict()
     aligner = _aligner(opened)
     train, val, test = cut(block, tables=opened.tables)
-    for line in str(train).splitlines():
-        logger.info("%s", line)
+    logger.info("%s", overview_text(overview_of(train, val, test)))
     began = time.monotonic()
     aligner.fit(train)
     seconds = time.monotonic() - began
@@ -319,8 +319,11 @@ def fit_opened(opened: Opened, folder: str | Path | None = None) -> FitResult:
 def check_opened(opened: Opened) -> dict[str, Any]:
     """Settings of the method, and the headers of the data that it would be fitted on; the keys are those of a config."""
     _aligner(opened)
-    tables = inspect_data(opened.config.data.to_dict(), tables=opened.tables)
-    return dict(tables={name: list(shape) for name, shape in tables.items()}, steps=0, terms=f"{opened.method}: no training")
+    train, val, test = cut(opened.config.data.to_dict(), tables=opened.tables, rows=False)
+    require_two(train.names, opened.method)
+    logger.info("%s", overview_text(overview_of(train, val, test)))
+    tables = {name: list(shape) for name, shape in shapes(train, val, test).items()}
+    return dict(tables=tables, steps=0, terms=f"{opened.method}: no training")
 
 
 def words(block: Mapping[str, Any]) -> tuple[str, ...]:

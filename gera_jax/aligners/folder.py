@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from gera_jax.aligners.kinds import path_of
 from gera_jax.data import Pairs, load_pairs
 from gera_jax.solvers.store import from_arrays, to_arrays
 
+logger = logging.getLogger("gera_jax")
 MODEL_FILE, FORM = "aligner.npz", 3  # the file of a saved model, and the number of its layout
 RUN_FILE = "run.json"
 HELD = {MODEL_FILE: "a model", RUN_FILE: "a model", "results.json": "a comparison", "cells.jsonl": "a comparison"}
@@ -174,7 +176,7 @@ def evaluate(folder: str | Path, *, split: str = "test", **own: Any) -> Mapping[
     folder = Path(folder)
     own = {name: value for name, value in own.items() if value is not None}
     if own:
-        return Aligner.load(folder).score(load_pairs(**own))
+        return _measured(Aligner.load(folder), load_pairs(**own))
     require_model(folder)
     if not (folder / MODEL_FILE).is_file():
         from gera_jax.training import load_run
@@ -188,4 +190,14 @@ def evaluate(folder: str | Path, *, split: str = "test", **own: Any) -> Mapping[
         wanted="rows that the model was not fitted on",
         remedy=_give_rows(folder),
     )
-    return Aligner.load(folder).score(held_out(held, folder))
+    return _measured(Aligner.load(folder), held_out(held, folder))
+
+
+def _measured(aligner: Any, pairs: Pairs) -> Mapping[str, float]:
+    """The score on some pairs, after what they are has been said."""
+    from gera_jax.data.pairs import meeting
+    from gera_jax.training.overview import gallery_text, overview_of
+
+    found = overview_of(pairs.take([]), pairs.take([]), pairs)
+    logger.info("%s", "\n".join([*meeting(found), gallery_text(found)]))
+    return aligner.score(pairs)

@@ -146,7 +146,7 @@ class Solver:
         """Fit on the known pairs and the unpaired rows of `data`, as its preprocessors give them."""
         del of_training
         names = data.names[:2]
-        checks.require(len(data.names) == 2, "modalities", got=len(data.names), wanted="2: this method aligns two sets")
+        require_two(data.names, getattr(self.target, "__name__", str(self.target).rpartition(":")[2]))
         paired = [data.features[name].take(data.pairs[:, side]) for side, name in enumerate(names)]
         unpaired = [data.features[name].take(data.unpaired[name]) for name in names]
         for rows, side in zip(paired, "xy", strict=True):
@@ -182,6 +182,17 @@ class Solver:
                 parts.append(name)
         held = repr(sorted(vars(target).items())) if kind is type(target) and hasattr(target, "__dict__") else ""
         return _digest([*parts, held])
+
+
+def require_two(names: Sequence[str], method: str) -> None:
+    """Refuse three modalities, which no closed form takes."""
+    checks.require(
+        len(names) == 2,
+        "modalities",
+        got=f"{len(names)} ({', '.join(names)})",
+        wanted=f"two, as {method} aligns two sets",
+        remedy="Leave one out, or take a method of three: sspc.",
+    )
 
 
 def _require_takes(factory: Any, settings: Settings) -> None:

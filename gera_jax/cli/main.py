@@ -19,7 +19,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = make_parser()
     try:
         arguments, overrides = split_overrides(list(sys.argv[1:] if argv is None else argv))
-        args = parser.parse_args(arguments)
+        args, unknown = parser.parse_known_args(arguments)
+        if unknown and not unknown[0].startswith("--"):
+            parser.error(f"unrecognized arguments: {' '.join(unknown)}")
         if overrides and args.command not in ("train", "check", "config"):
             parser.error(f"--config.* goes with train, check and config, not with {args.command}")
     except SystemExit as stop:  # argparse has said why
@@ -36,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         for name in ("workdir", "output"):  # an empty path is the folder that one stands in
             checks.require(getattr(args, name, None) != "", f"--{name}", got="nothing", wanted="a path")
+        for word in unknown:
+            checks.require_known(word.partition("=")[0], args.options, f"option of {args.command}")
         result, text = args.act(args, overrides)
         shown = json.dumps(result, default=float) if args.json else text
     except (Exception, KeyboardInterrupt) as error:

@@ -106,8 +106,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _command(sub: Any, name: str, act: Any, text: str, epilog: str = "") -> argparse.ArgumentParser:
-    made = sub.add_parser(name, help=text, description=text, epilog=epilog)
-    made.set_defaults(act=act)
+    made = sub.add_parser(name, help=text, description=text, epilog=epilog, allow_abbrev=False)  # --w is not --workdir
+    made.set_defaults(act=act, options=made._option_string_actions)  # a live table: options are added later
     made.add_argument("--json", action="store_true", help="print one JSON object, for machines")
     return made
 

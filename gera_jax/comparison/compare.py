@@ -63,6 +63,8 @@ def run_compare(
     field = compared(methods)
     for name in ("val", "test"):
         checks.require(getattr(task, name) >= 2, name, got=getattr(task, name), wanted="at least 2 items")
+    sets = len(task.pairs.names)
+    checks.require(sets == 2, "data", got=f"{sets} modalities", wanted="a set of two modalities", remedy="Leave one out.")
     numbers = tuple(range(seeds))
     with checks.refusing("counts", got=counts, wanted="numbers of known pairs"):
         asked = tuple(counts)

@@ -14,7 +14,7 @@ from gera_jax.config.schema import SPLITS, UNPAIRED
 from gera_jax.data import Pairs, load_pairs
 from gera_jax.data.alignment import AlignmentData, prepare
 from gera_jax.data.load import command, look_commands
-from gera_jax.data.splits import size_by_rule
+from gera_jax.data.splits import size_by_rule, size_by_share
 
 COUNTS = (20, 50, 100, 200, 500, 1000, 2000)
 
@@ -50,7 +50,6 @@ class Task:
         if self.split not in ("random", "group", "grouped"):
             fail("split", got=f'"{self.split}"', wanted='"random" or "group"')
         require_known(self.unpaired, UNPAIRED, "unpaired")
-        require(len(self.pairs.names) == 2, "data", got=f"{len(self.pairs.names)} modalities", wanted="a set of two modalities")
         count = len(np.unique(self.pairs.item_of))
         sizes = {name: _size(size, name, count) for name, size in (("val", self.val), ("test", self.test))}
         require(
@@ -145,7 +144,7 @@ def _size(size: Any, name: str, count: int) -> int:
     """Items of a part: a number, a share of all, or None for the one rule."""
     if size is None:
         return size_by_rule(name, count)
-    return max(2, round(size * count)) if isinstance(size, float) and 0 < size < 1 else whole(size, name)
+    return max(2, size_by_share(size, count)) if isinstance(size, float) and 0 < size < 1 else whole(size, name)
 
 
 def make_task(

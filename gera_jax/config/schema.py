@@ -256,7 +256,7 @@ LOOP = dict(
 LOSSES = dict(losses=Field({}, "terms of the objective by name: fn, inputs, weight (a number or a schedule), kwargs"))
 BUFFERS = dict(
     buffers=dict(
-        length=Field(0, "rows of past steps that are kept; 0 = none", ANY_NUMBER),
+        length=Field(0, "rows of past steps that are kept, at most as many as there are examples; 0 = none", ANY_NUMBER),
         of=Field([], "keys whose rows are kept; a loss takes them as queue.<key>", WORDS),
     )
 )

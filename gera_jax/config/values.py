@@ -27,6 +27,9 @@ def parse_arg(arg: str | None, **defaults: Any) -> ConfigDict:
     values = dict(defaults)
     for part in ARGUMENT.findall(arg or ""):
         name, given, text = part.partition("=")
+        remedy = "Leave w out, or take a config of three: sspc."
+        fine = name != "w" or "w" in defaults
+        checks.require(fine, "modalities", got="x, y and w", wanted="two, as this config aligns two sets", remedy=remedy)
         checks.require_known(name, defaults, "argument of the config")
         values[name] = _parse_value(_unquoted(text), like=defaults[name], name=name) if given else True
     return ConfigDict(values)

@@ -81,31 +81,28 @@ def build_data(config: Mapping, *, tables: Pairs | tuple[Table, ...] | None = No
     return prepare(train, val, test, preprocess=options, seed=block["split"]["seed"], source=block["source"])
 
 
-def cut(config: Mapping, *, tables: Pairs | tuple[Table, ...] | None = None) -> tuple[Pairs, Pairs, Pairs]:
+def cut(config: Mapping, *, tables: Pairs | tuple[Table, ...] | None = None, rows: bool = True) -> tuple[Pairs, Pairs, Pairs]:
     """The pairs of a `data` block that train, validate and test, as `build_data` takes them.
+
+    Args:
+      rows: False = files are not read beyond headers, ids and meta.
 
     >>> [len(part) for part in cut(dict(source="emoji", pairs=100, split=dict(val=150, test=400)))]
     [100, 150, 400]
     """
-    return _parts(complete(config, tables), tables)
+    return _parts(complete(config, tables), tables, rows=rows)
 
 
-def inspect_data(config: Mapping, *, tables: Pairs | tuple[Table, ...] | None = None) -> dict[str, tuple[int, ...]]:
-    """Shape of each modality, `<name>` and with own test files `test/<name>`; files are not read beyond headers, ids and meta.
+def shapes(train: Pairs, val: Pairs, test: Pairs) -> dict[str, tuple[int, ...]]:
+    """Shape of each table of the parts of `cut`; of test files under `test/<name>`.
 
-    Raises:
-      InputError: whatever `build_data` raises that does not show in the rows alone.
-
-    >>> inspect_data(dict(source="emoji"))
+    >>> shapes(*cut(dict(source="emoji"), rows=False))
     {'image': (1646, 1280), 'text': (1646, 384)}
     """
-    block = complete(config, tables)
-    train, _, test = _parts(block, tables, rows=False)
+    del val
     own = {f"test/{table.name}": table for table in test.tables if test.tables is not train.tables}
-    shapes = {
-        name: tuple(table.rows.shape) for name, table in {**dict(zip(train.names, train.tables, strict=True)), **own}.items()
-    }
-    return {name: (int(n), int(d)) for name, (n, d) in shapes.items()}
+    tables = {**dict(zip(train.names, train.tables, strict=True)), **own}
+    return {name: (len(table), int(table.rows.shape[1])) for name, table in tables.items()}
 
 
 def _parts(block: Mapping, tables: Pairs | tuple[Table, ...] | None, *, rows: bool = True) -> tuple[Pairs, Pairs, Pairs]:

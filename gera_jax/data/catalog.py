@@ -70,68 +70,58 @@ def _clipart(name: str, image: str, encoder: str) -> CatalogEntry:
     )
 
 
+def _emoji(name: str, **fields: Any) -> CatalogEntry:
+    file = "emoji_image_text_speech.npz"
+    return CatalogEntry(file=file, source=BUNDLED[name], id_field="id", licence=OPENMOJI, **fields)
+
+
+def _molecule(name: str, description: str) -> CatalogEntry:
+    return CatalogEntry(
+        description=description,
+        file=f"{name.replace('molecule', 'molecule_name')}.npz",
+        source=BUNDLED[name],
+        keys={"molecule": "molecule", "text": "text"},
+        id_field="cas",
+        captions={"molecule": "smiles", "text": "iupac"},
+        licence="MIT (PyPI package chemicals 1.5.2)",
+        encoders={"molecule": "MiniMol", "text": MINILM},
+    )
+
+
 _ENTRIES: dict[str, CatalogEntry] = {
     "clipart": _clipart("clipart", "image", LITE0),
     "clipart_dinov2": _clipart("clipart_dinov2", "image_dinov2s", DINO),
-    "emoji": CatalogEntry(
+    "emoji": _emoji(
+        "emoji",
         description="1,646 Fluent 3-D emoji x their Unicode names and tags",
-        file="emoji_image_text_speech.npz",
-        source=BUNDLED["emoji"],
         keys={"image": "image_fluent", "text": "text"},
-        id_field="id",
         captions={"image": "spoken", "text": "caption"},
-        licence=OPENMOJI,
         encoders={"image": LITE0, "text": MINILM},
     ),
-    "emoji_speech": CatalogEntry(
+    "emoji_speech": _emoji(
+        "emoji_speech",
         description="1,646 emoji names spoken by 8 synthetic voices x the written names",
-        file="emoji_image_text_speech.npz",
-        source=BUNDLED["emoji_speech"],
         keys={"speech": "speech", "text": "text_label"},
-        id_field="id",
         captions={"speech": "spoken", "text": "spoken"},
-        licence=OPENMOJI,
         encoders={"speech": "Whisper base encoder, mean over frames", "text": MINILM},
     ),
-    "emoji_speech_image": CatalogEntry(
+    "emoji_speech_image": _emoji(
+        "emoji_speech_image",
         description="1,646 emoji names spoken by 8 synthetic voices x the Fluent 3-D pictures",
-        file="emoji_image_text_speech.npz",
-        source=BUNDLED["emoji_speech_image"],
         keys={"speech": "speech", "image": "image_fluent"},
-        id_field="id",
         captions={"speech": "spoken", "image": "spoken"},
-        licence=OPENMOJI,
         encoders={"speech": "Whisper base encoder, mean over frames", "image": LITE0},
     ),
-    "emoji3": CatalogEntry(
+    "emoji3": _emoji(
+        "emoji3",
         description="1,646 Fluent 3-D emoji x their Unicode names and tags x their names spoken by 8 synthetic voices",
-        file="emoji_image_text_speech.npz",
-        source=BUNDLED["emoji3"],
         keys={"image": "image_fluent", "text": "text", "speech": "speech"},
-        id_field="id",
         captions={"image": "spoken", "text": "caption", "speech": "spoken"},
-        licence=OPENMOJI,
         encoders={"image": LITE0, "text": MINILM, "speech": "Whisper base encoder, mean over frames"},
     ),
-    "molecule": CatalogEntry(
-        description="3,000 molecules x the 2,912 IUPAC names that they have (88 have none and stay unpaired)",
-        file="molecule_name.npz",
-        source=BUNDLED["molecule"],
-        keys={"molecule": "molecule", "text": "text"},
-        id_field="cas",
-        captions={"molecule": "smiles", "text": "iupac"},
-        licence="MIT (PyPI package chemicals 1.5.2)",
-        encoders={"molecule": "MiniMol", "text": MINILM},
-    ),
-    "molecule_large": CatalogEntry(
-        description="6,000 more molecules x their IUPAC names, none of them in molecule; rows in random order",
-        file="molecule_name_large.npz",
-        source=BUNDLED["molecule_large"],
-        keys={"molecule": "molecule", "text": "text"},
-        id_field="cas",
-        captions={"molecule": "smiles", "text": "iupac"},
-        licence="MIT (PyPI package chemicals 1.5.2)",
-        encoders={"molecule": "MiniMol", "text": MINILM},
+    "molecule": _molecule("molecule", "3,000 molecules x the 2,912 IUPAC names that they have (88 have none and stay unpaired)"),
+    "molecule_large": _molecule(
+        "molecule_large", "6,000 more molecules x their IUPAC names, none of them in molecule; rows in random order"
     ),
 }
 

@@ -170,6 +170,15 @@ def size_by_rule(part: str, n: int) -> int:
     return max(2, min(MOST[part], n // SHARE[part]))
 
 
+def size_by_share(share: float, n: int) -> int:
+    """A share of `n` items, rounded down as `size_by_rule` does, and at least 1.
+
+    >>> size_by_share(0.25, 30), size_by_share(0.29, 100), size_by_share(0.01, 30)
+    (7, 29, 1)
+    """
+    return max(1, int(share * n + 1e-9))
+
+
 def part_sizes(n: int, val: Size = None, test: Size = None) -> tuple[int, int]:
     """Items of validation and test of `n` in all: numbers, shares, or None ("auto") for a tenth and a quarter of them.
 
@@ -194,7 +203,7 @@ def part_sizes(n: int, val: Size = None, test: Size = None) -> tuple[int, int]:
             got=repr(size),
             wanted='a number of items, a share below 1, or None ("auto"): as many as there are items for',
         )
-        sizes.append(int(size) if whole else max(1, round(size * n)))
+        sizes.append(int(size) if whole else size_by_share(float(size), n))
     require(
         sum(sizes) < n,
         "split",

@@ -6,7 +6,7 @@ that the same rows and the same method give the same number to the last digit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -119,6 +119,14 @@ def corrected_metrics(scores: Any, x_to_training: Any, training_to_y: Any, **opt
         for name, matrix in corrected.items():
             found |= {f"{name}{suffix}/{key}": value for key, value in split_metrics(matrix, **options).items()}
     return found
+
+
+def over_pairs(by_pair: Mapping[tuple[str, str], Mapping[str, float]]) -> dict[str, float]:
+    """Of three modalities: each pair's metrics under "<a>-<b>/...", and the means of "mean/..." and "foscttm" over the pairs."""
+    require(len(by_pair) > 0, "data.split", got="no two items that share two modalities", wanted="at least 2 to rank among")
+    named = {f"{a}-{b}/{key}": value for (a, b), found in by_pair.items() for key, value in found.items()}
+    shared = [key for key in next(iter(by_pair.values())) if key.startswith("mean/") or key == "foscttm"]
+    return named | {key: float(np.mean([found[key] for found in by_pair.values()])) for key in shared}
 
 
 class Interval(NamedTuple):

@@ -66,7 +66,7 @@ class GroundingTask:
         known |= {f"v.{head}": Rows(mask=moments) for head in HEADS} | {"v.players": Rows(mask=players)}
         return known | {name: Rows() for name in ("iou", "similarity", "source", "sentence_iou", "bias")}
 
-    def load(self, config: ConfigDict, *, tables: tuple | None) -> GroundingData:
+    def load(self, config: ConfigDict, *, tables: Any) -> GroundingData:
         return build_grounding(config.data.to_dict(), recordings=tables[0] if tables else None)
 
     def open(self, config: ConfigDict, data: GroundingData, *, parallel: Parallel, cache_dir: Path | None) -> Problem:
@@ -217,7 +217,8 @@ class GroundingTask:
 
         return embed
 
-    def preflight(self, config: ConfigDict) -> Preflight:
+    def preflight(self, config: ConfigDict, *, tables: Any = None) -> Preflight:
+        checks.require(tables is None, "tables", got="recordings in memory", wanted="the files of the config")
         found = inspect_grounding(config.data.to_dict())
         (_, clips, width), (_, sentence_width), (recordings, most) = found["clips"], found["sentences"], found["train"]
         size, sentences = min(config.batch.recordings, recordings), min(config.batch.sentences or most, most)

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 
 def known(value: Any) -> np.ndarray | None:
@@ -14,6 +15,6 @@ def known(value: Any) -> np.ndarray | None:
     >>> known([1, 2]).tolist(), jax.jit(lambda v: v + int(known(v) is None))(1).item()
     ([1, 2], 2)
     """
-    if isinstance(value, jax.core.Tracer) or (isinstance(value, jax.Array) and not value.is_fully_addressable):
+    if isinstance(value, Tracer) or (isinstance(value, jax.Array) and not value.is_fully_addressable):
         return None
     return np.asarray(value)

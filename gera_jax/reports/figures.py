@@ -101,8 +101,8 @@ def more_pairs(found: Comparison) -> Picture | None:
         fitted: Any = curve
         at = [fitted.predict(p) for p in grid]
         for low, high, alpha in (("run_low", "run_high", 0.1), ("low", "high", 0.2)):
-            bounds = ([100 * getattr(p, name) for p in at] for name in (low, high))
-            axes.fill_between(grid, *bounds, color=color, alpha=alpha, linewidth=0)
+            below, above = ([100 * getattr(p, name) for p in at] for name in (low, high))
+            axes.fill_between(grid, below, above, color=color, alpha=alpha, linewidth=0)
         for part, style in ((grid <= last, "-"), (grid >= last * 0.98, (0, (4, 3)))):
             means = [100 * p.mean for p, inside in zip(at, part, strict=True) if inside]
             axes.plot(grid[part], means, color=color, linewidth=1.8, linestyle=style)

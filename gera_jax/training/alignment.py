@@ -15,8 +15,8 @@ import numpy as np
 from gera_jax import checks, solvers
 from gera_jax import config as config_lib
 from gera_jax.config.configdict import ConfigDict
-from gera_jax.data import Preprocessor, as_rows, augment, build_data
-from gera_jax.data.alignment import AlignmentData, inspect_data
+from gera_jax.data import Pairs, Preprocessor, as_rows, augment, build_data
+from gera_jax.data.alignment import AlignmentData, cut, shapes
 from gera_jax.data.sampling import Sampler
 from gera_jax.evaluation import diagnostics
 from gera_jax.models import TwoTower
@@ -24,7 +24,7 @@ from gera_jax.ops.collectives import gather_rows
 from gera_jax.training.context import alignment_context, alignment_inputs
 from gera_jax.training.evaluate import alignment_metrics, metric_names, projector
 from gera_jax.training.neighbours import neighbour_table
-from gera_jax.training.overview import overview, overview_text
+from gera_jax.training.overview import overview, overview_of, overview_text
 from gera_jax.training.parallel import Parallel
 from gera_jax.training.task import Array, Batch, Evaluate, Preflight, Problem
 from gera_jax.training.terms import Rows
@@ -102,7 +102,7 @@ class AlignmentTask:
     def inputs(self, config: ConfigDict, *, masked: Collection[str]) -> dict[str, Rows]:
         return alignment_inputs(config, config_lib.modalities(config), masked=masked)
 
-    def load(self, config: ConfigDict, *, tables: tuple | None) -> AlignmentData:
+    def load(self, config: ConfigDict, *, tables: tuple | Pairs | None) -> AlignmentData:
         data = build_data(config.data.to_dict(), tables=tables)
         if tables is None:  # who gives tables knows more of where they come from, and says it
             logger.info("%s", overview_text(overview(data)))
@@ -214,7 +214,9 @@ class AlignmentTask:
         return embed
 
     def preflight(self, config: ConfigDict, *, tables: Any = None) -> Preflight:
-        tables = inspect_data(config.data.to_dict(), tables=tables)
+        parts = cut(config.data.to_dict(), tables=tables, rows=False)
+        logger.info("%s", overview_text(overview_of(*parts)))
+        tables = shapes(*parts)
         names = config_lib.modalities(config)
         widths = {
             name: width_after(config.data.preprocess[side], tables[name][1])

@@ -86,9 +86,10 @@ def inputs(block: Mapping) -> dict[str, Rows]:
     return {**known, **{row.mask: Rows() for row in known.values()}, "queue.mask": Rows()}
 
 
-def shapes(block: Mapping, context: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, list[int]]:
-    """Shape [L, d] of each queue, from the shapes of a step's context."""
-    return {key: [block["length"], *context[key].shape[1:]] for key in block["of"]} if block["length"] else {}
+def shapes(block: Mapping, context: Mapping[str, jax.ShapeDtypeStruct], *, examples: int) -> dict[str, list[int]]:
+    """Shape [L, d] of each queue, from the shapes of a step's context; a queue longer than the examples would repeat them."""
+    length = min(block["length"], examples)
+    return {key: [length, *context[key].shape[1:]] for key in block["of"]} if length else {}
 
 
 def check(block: Mapping, known: Mapping[str, Rows]) -> None:
@@ -105,14 +106,3 @@ def check(block: Mapping, known: Mapping[str, Rows]) -> None:
     )
     for key in block["of"]:
         checks.require_known(key, [name for name, rows in known.items() if rows.queue], "buffers.of")
-
-
-def check_length(block: Mapping, examples: int) -> None:
-    """Raise `InputError` where a queue would hold every example more than once."""
-    checks.require(
-        block["length"] <= examples,
-        "buffers.length",
-        got=block["length"],
-        wanted=f"at most {examples}, the examples that there are",
-        remedy=f"Set it to {examples}: a longer queue only repeats them.",
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -11,7 +11,7 @@ import numpy as np
 
 from gera_jax import checks, evaluation
 from gera_jax.data.alignment import AlignmentData
-from gera_jax.evaluation.split import scores_of, split_metrics
+from gera_jax.evaluation.split import over_pairs, scores_of, split_metrics
 from gera_jax.models import TwoTower
 
 BLOCK = 4096
@@ -37,7 +37,7 @@ def metric_names(names: Sequence[str]) -> list[str]:
     ['mean/R@1', 'mean/R@5', 'mean/R@10']
     """
     by_pair = {pair: split_metrics(np.eye(2), names=pair, full=False) for pair in itertools.combinations(names, 2)}
-    found = _over_pairs(by_pair) if len(names) > 2 else by_pair[tuple(names)]
+    found = over_pairs(by_pair) if len(names) > 2 else by_pair[tuple(names)]
     return [name for name in found if not name.endswith("_rank")]
 
 
@@ -78,7 +78,7 @@ def alignment_metrics(
         x, y = (z[name][np.searchsorted(rows[name], index)] for name, index in zip(names, seen, strict=True))
         groups = {f"{side}_groups": data.groups[name][index] for side, name, index in zip("xy", names, seen, strict=True)}
         by_pair[names] = split_metrics(scores_of(x, y), **groups, names=names, full=full)
-    metrics = _over_pairs(by_pair) if len(data.names) > 2 else by_pair[data.names]
+    metrics = over_pairs(by_pair) if len(data.names) > 2 else by_pair[data.names]
     if full:
         for name in z:
             raw = np.asarray(data.tables[name].rows[rows[name]], np.float32)
@@ -93,13 +93,3 @@ def _features(data: AlignmentData, name: str, rows: np.ndarray, *, anew: bool) -
     if not anew:
         return data.features[name].take(rows)
     return data.preprocessors[name](np.asarray(data.tables[name].rows[rows]))
-
-
-def _over_pairs(by_pair: Mapping[tuple[str, str], Mapping[str, float]]) -> dict[str, float]:
-    """Each pair's metrics under its name, and the means of what all of them have."""
-    checks.require(
-        len(by_pair) > 0, "data.split", got="no two items that share two modalities", wanted="at least 2 to rank among"
-    )
-    named = {f"{a}-{b}/{key}": value for (a, b), found in by_pair.items() for key, value in found.items()}
-    shared = [key for key in next(iter(by_pair.values())) if key.startswith("mean/") or key == "foscttm"]
-    return named | {key: float(np.mean([found[key] for found in by_pair.values()])) for key in shared}

@@ -14,6 +14,7 @@ import numpy as np
 from gera_jax import checks
 from gera_jax import config as config_lib
 from gera_jax.config.configdict import ConfigDict
+from gera_jax.data import Pairs
 from gera_jax.training import buffers, tasks
 from gera_jax.training.optimizers import build_optimizer
 from gera_jax.training.parallel import Parallel
@@ -53,7 +54,9 @@ class Experiment:
         return self.problem.sampler.batch(step)
 
 
-def build(config: ConfigDict, *, tables: tuple | None = None, data: Any = None, cache_dir: Path | None = None) -> Experiment:
+def build(
+    config: ConfigDict, *, tables: tuple | Pairs | None = None, data: Any = None, cache_dir: Path | None = None
+) -> Experiment:
     """Check a config, load its data and build the run.
 
     Args:
@@ -132,11 +135,10 @@ def plan(
         shapes = jax.eval_shape(
             lambda rows: task.context(config, model, model.init(jax.random.key(0)), rows, wanted=inputs), dict(batch)
         )
-    queue = buffers.shapes(config.buffers, shapes)
+    queue = buffers.shapes(config.buffers, shapes, examples=examples)
     shapes = {**shapes, **jax.eval_shape(lambda: buffers.offer(buffers.create(queue)))}
     known = {**inputs, **buffers.inputs(config.buffers)}
     terms = build_terms(config.losses.to_dict(), known, total_steps=steps, steps_per_epoch=steps_per_epoch)
-    buffers.check_length(config.buffers, examples)
 
     def state(params: Any) -> TrainState:
         return initial_state(config, params, optimizer, queue)
@@ -154,8 +156,15 @@ def preflight(config: ConfigDict, *, tables: Any = None) -> dict[str, Any]:
     task = check_config(config)
     found = task.preflight(config) if tables is None else task.preflight(config, tables=tables)
     per_epoch = -(-found.examples // found.batch_size)
-    sizes = dict(examples=found.examples, batch_size=found.batch_size, steps_per_epoch=per_epoch)
-    made = plan(config, task, found.model, found.batch, **sizes)
+    made = plan(
+        config,
+        task,
+        found.model,
+        found.batch,
+        examples=found.examples,
+        batch_size=found.batch_size,
+        steps_per_epoch=per_epoch,
+    )
     state = jax.eval_shape(lambda: made.state(found.model.init(jax.random.key(0))))
     with checks.refusing("config", got="a step that cannot be taken", wanted="losses and options that can be trained"):
         jax.eval_shape(made.train_step, state, dict(found.batch))

@@ -19,6 +19,7 @@ import numpy as np
 
 from gera_jax import checks, files
 from gera_jax.config.configdict import ConfigDict
+from gera_jax.data import Pairs
 from gera_jax.training import processes, runs
 from gera_jax.training.checkpoints import Checkpoints
 from gera_jax.training.experiment import Experiment, build
@@ -78,7 +79,7 @@ def train(
     config: ConfigDict,
     workdir: str | Path | None = None,
     *,
-    tables: tuple | None = None,
+    tables: tuple | Pairs | None = None,
     data: Any = None,
     hooks: Iterable[Hook] = (),
     cache_dir: str | Path | None = None,

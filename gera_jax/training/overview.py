@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from gera_jax.data.alignment import AlignmentData
-from gera_jax.data.pairs import counted, meeting
+from gera_jax.data.pairs import Pairs, counted, meeting
 from gera_jax.evaluation.chance import chance_level
 
 KS = (1, 5, 10)
 
 
-def overview(data: AlignmentData) -> dict[str, Any]:
+def overview(data: AlignmentData | SimpleNamespace) -> dict[str, Any]:
     """Counts of `data` as plain JSON.
 
     Returns:
@@ -45,7 +46,31 @@ def overview(data: AlignmentData) -> dict[str, Any]:
     )
 
 
-def items_of(data: AlignmentData, split: str) -> int:
+def overview_of(train: Pairs, val: Pairs, test: Pairs) -> dict[str, Any]:
+    """`overview` of parts whose rows are not preprocessed, or not even read.
+
+    >>> from gera_jax.data.alignment import cut
+    >>> parts = cut(dict(source="emoji", pairs=100, split=dict(val=150, test=400)))
+    >>> overview_of(*parts)["pairs"]
+    {'train': 100, 'val': 150, 'test': 400}
+    """
+    told = train.describe()
+    tables = zip(train.names, train.tables, test.tables, strict=True)
+    return overview(
+        SimpleNamespace(
+            names=train.names,
+            tables={name: range(len(own) + (len(other) if other is not own else 0)) for name, own, other in tables},
+            pairs=train.rows,
+            val=val.rows,
+            test=test.rows,
+            unpaired=dict(zip(train.names, train.unpaired, strict=True)),
+            groups=dict(zip(train.names, test.groups, strict=True)),
+            report=told,
+        )
+    )
+
+
+def items_of(data: AlignmentData | SimpleNamespace, split: str) -> int:
     """How many items the pairs of "val" or "test" are of."""
     return len(
         np.unique(
@@ -56,7 +81,7 @@ def items_of(data: AlignmentData, split: str) -> int:
     )
 
 
-def guessing(data: AlignmentData, split: str) -> dict[str, float]:
+def guessing(data: AlignmentData | SimpleNamespace, split: str) -> dict[str, float]:
     """What a random order of the gallery scores on average: "mean/R@k" and so on, and "foscttm"; {} without 2 items.
 
     Of several right rows the best counts, see `evaluation.chance_level`. Three modalities: the mean over their pairs.
@@ -80,8 +105,22 @@ def overview_text(found: dict[str, Any]) -> str:
         f"without a partner train {counted(found['unpaired'])}",
     ]
     lines += [found["chosen"]] if found.get("chosen") else []
+    return "\n".join([*lines, gallery_text(found)])
+
+
+def gallery_text(found: dict[str, Any]) -> str:
+    """The last line of `overview_text`: what is ranked, and what guessing scores on it."""
     if not found["chance"]:
-        return "\n".join([*lines, "test gallery: none, nothing is measured"])
-    recalls = ", ".join(f"R@{k} {100 * found['chance'][f'mean/R@{k}']:.2g}%" for k in KS)
+        return "test gallery: none, nothing is measured"
+    recalls = ", ".join(f"R@{k} {_percent(found['chance'][f'mean/R@{k}'])}" for k in KS)
     gallery = f"test gallery: {counted(found['gallery'])} of {found['items']:,} items"
-    return "\n".join([*lines, f"{gallery}; chance: {recalls}, FOSCTTM 0.5"])
+    return f"{gallery}; chance: {recalls}, FOSCTTM 0.5"
+
+
+def _percent(share: float) -> str:
+    """Two digits, and never an exponent.
+
+    >>> _percent(0.00025), _percent(0.125), _percent(1.0)
+    ('0.025%', '12%', '100%')
+    """
+    return f"{100 * share:.{2 if share < 0.995 else 3}g}%"

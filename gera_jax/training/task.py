@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from gera_jax.config.configdict import ConfigDict
+from gera_jax.data import Pairs
 from gera_jax.training.parallel import Parallel
 from gera_jax.training.terms import Rows
 
@@ -118,7 +119,7 @@ class Task(Protocol):
         """
         ...
 
-    def load(self, config: ConfigDict, *, tables: tuple | None) -> Any:
+    def load(self, config: ConfigDict, *, tables: tuple | Pairs | None) -> Any:
         """The data of the `data` block, validated; `tables` where its source is "arrays"."""
         ...
 
@@ -172,6 +173,6 @@ class Task(Protocol):
         """(params, input name, raw rows) -> rows of the joint space, from `Problem.info` and `Problem.arrays` alone."""
         ...
 
-    def preflight(self, config: ConfigDict) -> Preflight:
-        """Shapes from the headers of the files."""
+    def preflight(self, config: ConfigDict, *, tables: tuple | Pairs | None = None) -> Preflight:
+        """Shapes from the headers of the files, or of `tables` as in `load`."""
         ...

@@ -156,7 +156,9 @@ def _check(scores, epsilon, row_mass, column_mass, iterations, tolerance, x_mask
         checks.require(bool(np.isfinite(width) and width > 0), "epsilon", got=f"{width:g}", wanted="a positive finite number")
     checks.require(tolerance >= 0, "tolerance", got=f"{tolerance:g}", wanted="at least 0")
     whole = isinstance(iterations, int | np.integer)
-    checks.require(whole and iterations >= 1, "iterations", got=iterations, wanted="at least 1" if whole else "a whole number")
+    checks.require(
+        whole and bool(iterations >= 1), "iterations", got=iterations, wanted="at least 1" if whole else "a whole number"
+    )
     values = (scores, row_mass, column_mass, x_mask, y_mask)
     given = [None if value is None else known(value) for value in values]
     if all(value is None or seen is not None for value, seen in zip(values, given, strict=True)):

@@ -28,7 +28,7 @@ X, Y = np.arange(240.0).reshape(60, 4) % 17, np.arange(180.0).reshape(60, 3) % 1
         (dict(data="clipart", budget=0), "budget: got 0; wanted a whole number, at least 1."),
         (dict(data="clipart", seeds=0), "seeds: got 0; wanted a whole number, at least 1."),
         (dict(data="clipart", split="radnom"), 'split: got "radnom"; wanted "random" or "group".'),
-        (dict(data="emoji3"), "data: got 3 modalities; wanted a set of two modalities."),
+        (dict(data="emoji3"), "data: got 3 modalities; wanted a set of two modalities. Leave one out."),
         (
             dict(x=X),
             "data: got one ndarray; wanted own embeddings as x and y, or the name of a bundled set. Bundled sets are clipart, clipart_dinov2, emoji, emoji_speech, emoji_speech_image, emoji3, molecule, molecule_large.",

@@ -222,3 +222,13 @@ def test_headline_tells_a_lead_from_noise(tmp_path):
     lead = next(d for d in found.differences(20) if d.method == "auto").values["mean/R@10"]
     assert ("no more than the noise" in text) == (abs(lead.mean) <= lead.half)
     assert "(±" not in words.headline(made(("auto", "ridge_cca"), counts=(20,), seeds=1))
+
+
+def test_a_gallery_of_few_rows_is_told_by_its_first_hits():
+    rows = np.random.default_rng(0).normal(size=(40, 5))
+    few, many = (
+        words.headline(gera_jax.compare(x=rows, y=rows, methods="procrustes", counts=20, seeds=1, test=size, jobs=1))
+        for size in (8, 16)
+    )
+    assert "finds the true match first for 100.0% of 8 test items" in few and "guessing would for 12.5%" in few
+    assert "among its first ten for 100.0% of 16 test items" in many

@@ -9,10 +9,13 @@ import pytest
 
 import gera_jax as gj
 from gera_jax.aligners import doors
+from gera_jax.aligners.score import Score
 from gera_jax.checks import InputError
 from gera_jax.cli import main
+from gera_jax.comparison.task import make_task
 from gera_jax.data import build_data
 from gera_jax.data.blocks import complete, open_pairs
+from gera_jax.training.overview import gallery_text, overview_of
 
 RNG = np.random.default_rng(0)
 HIDDEN = RNG.normal(size=(90, 4))
@@ -107,6 +110,15 @@ def test_fit_then_evaluate_and_embed_by_slot_or_name(files, tmp_path, capsys):
         (["compare", "--quick", "--config", "c.py"], "--config: got --config and --quick"),
         (["check", "--data", "emojy"], 'Did you mean "emoji"'),
         (["check", "--data", "emoji", "--x", "a.npy"], "got both data and own tables (x)"),
+        (
+            ["fit", "--data", "emoji", "--metod", "auto", "--output", "m"],
+            'option of fit: got "--metod"; wanted a known name. Did you mean "--method"',
+        ),
+        (["compare", "--data", "emoji", "--w", "a.npy"], 'option of compare: got "--w"'),  # and not --workdir
+        (["compare", "--data", "emoji", "--seed", "3"], 'Did you mean "--seeds"'),
+        (["check", "--x", "a.npy", "--y", "b.npy", "--w", "c.npy"], "got x, y and w; wanted two, as this config aligns two sets"),
+        (["check", "--method", "auto", "--data", "emoji3"], "modalities: got 3 (image, text, speech); wanted two, as auto"),
+        (["fit", "--data", "emoji3", "--output", "m"], "modalities: got 3 (image, text, speech); wanted two"),
     ],
 )
 def test_faults_of_the_dialect(words, said, capsys, tmp_path, monkeypatch):
@@ -174,3 +186,67 @@ def test_fit_on_some_of_the_pairs_and_without_a_folder():
     aligner = gj.fit("ridge_cca", data="emoji", pairs=60, on_data=seen.update)
     assert seen["pairs"]["train"] == 60 and aligner.names == ("image", "text")
     assert not gj.fit("procrustes", x=X, y=Y).score(X, Y)["mean/R@10"] < 0.5
+
+
+def test_every_command_says_first_what_it_works_on(files, tmp_path, capsys, caplog):
+    """check, fit, train and evaluate: the same lines for the same rows, with what guessing scores."""
+    gallery = "test gallery: 20 rows of x, 20 rows of y of 20 items; chance: R@1 5%, R@5 25%, R@10 50%, FOSCTTM 0.5"
+    cut = ["--val", 10, "--test", 20]
+    for words in (
+        ["check", "--method", "ridge_cca", *own(files), *cut],
+        ["check", "--method", "contrastive:smoke", *own(files), *cut],
+        ["train", "--method", "ridge_cca", *own(files), *cut, "--output", tmp_path / "run"],
+        ["fit", "--method", "ridge_cca", *own(files), "--test", 20, "--output", tmp_path / "model"],
+        ["evaluate", tmp_path / "run"],
+        ["evaluate", tmp_path / "model"],
+    ):
+        caplog.clear()
+        with caplog.at_level("INFO", logger="gera_jax"):
+            run(capsys, *words)
+        assert gallery in caplog.text and "90 rows of x, 80 rows of y: 80 items have rows of both" in caplog.text, words
+
+
+def test_a_gallery_of_few_rows_is_written_without_an_exponent():
+    x = np.eye(40)
+    found = gj.Pairs.from_arrays(x, x).split(test=8)
+    assert "R@5 62%, R@10 100%" in gallery_text(overview_of(found[0], found[0].take([]), found[1]))
+
+
+def test_a_share_is_rounded_alike_at_every_door():
+    pairs = gj.Pairs.from_arrays(X[:30], Y[:30])
+    by_rule, by_share = pairs.split()[1], pairs.split(test=0.25)[1]
+    assert len(by_rule) == len(by_share) == make_task(pairs, test=0.25).test == 7
+
+
+def test_three_modalities_from_fit_to_evaluate(tmp_path, capsys):
+    """`fit` and `train` on the same rows, and a queue that is longer than the pairs."""
+    ids = IDS[:60]
+    w = (HIDDEN[:60] @ RNG.normal(size=(4, 6))).astype(np.float32)
+    for name, rows in zip("xyw", (X[:60], Y[:60], w), strict=True):
+        np.savez(tmp_path / f"{name}.npz", rows=rows, ids=ids)
+    files = [word for name in "xyw" for word in (f"--{name}", tmp_path / f"{name}.npz")]
+    short = ["--set", "total_steps=2", "--set", "parallel=jit"]
+    cut = ["--val", 10, "--test", 12]
+    assert run(capsys, "check", "--method", "sspc", *files, *short, *cut)["tables"]["w"] == [60, 6]
+    run(capsys, "fit", "--method", "sspc", *files, *short, *cut, "--output", tmp_path / "fitted")
+    trained = run(capsys, "train", "--method", "sspc", *files, *short, *cut, "--output", tmp_path / "run")["metrics"]
+    fitted = run(capsys, "evaluate", tmp_path / "fitted")
+    assert {"x-y/x_to_y/R@1", "y-w/mean/R@10", "mean/R@10", "foscttm"} <= set(fitted)
+    assert fitted == {key: trained[key] for key in fitted}
+
+
+def test_a_score_of_three_is_the_mean_over_each_two(tmp_path):
+    w = HIDDEN @ RNG.normal(size=(4, 6))
+    train, test = gj.Pairs.from_arrays(X, Y, w).split(test=20)
+    settings = {"total_steps": 2, "parallel": "jit", "start": "ridge_cca"}
+    aligner = gj.Aligner("sspc", settings=settings).fit(train)
+    score, z = (
+        aligner.score(test),
+        [aligner.embed(name, rows) for name, rows in zip("xyw", (test.x, test.y, test.w), strict=True)],
+    )
+    by_hand = {f"{a}-{b}": Score.of(z["xyw".index(a)] @ z["xyw".index(b)].T)["mean/R@1"] for a, b in ("xy", "xw", "yw")}
+    assert {key: score[f"{key}/mean/R@1"] for key in by_hand} == pytest.approx(by_hand)
+    assert score["mean/R@1"] == pytest.approx(np.mean(list(by_hand.values()))) and score.chance["mean/R@10"] == 0.5
+    assert "w to y" in str(score) and "nan" not in str(score)
+    with pytest.raises(InputError, match="pairs: got 2 modalities; wanted 3"):
+        aligner.score(gj.Pairs.from_arrays(X, Y))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from gera_jax import config
 from gera_jax.checks import InputError
 from gera_jax.cli import main
 from gera_jax.data import build_data, load_table, synthetic
-from gera_jax.data.alignment import inspect_data
+from gera_jax.data.alignment import cut, shapes
 from gera_jax.data.tables import load_layers
 
 ARGS = "gera:pairs=60,smoke"
@@ -118,7 +119,7 @@ def test_a_layer_of_a_file(files):
     block = dict(
         source="files", x=dict(path=f"{folder}/x.npz", key="layers", layer="2"), y=dict(path=f"{folder}/y.npz", layer="-1")
     )
-    assert inspect_data(block) == {"x": (120, 16), "y": (120, 20)}
+    assert shapes(*cut(block, rows=False)) == {"x": (120, 16), "y": (120, 20)}
     made = build_data(dict(block, split=dict(val=20, test=20)))
     assert np.array_equal(made.tables["x"].rows, x[:, 2])
 
@@ -137,7 +138,7 @@ def test_a_layer_that_is_not_there(files, layer, words):
     with pytest.raises(InputError, match=words):
         load_table(folder / "x.npz", key="layers", layer=layer)
     block = dict(source="files", x=dict(path=f"{folder}/x.npz", layer=layer), y=dict(path=f"{folder}/y.npz", layer="0"))
-    for look in (inspect_data, build_data):
+    for look in (partial(cut, rows=False), build_data):
         with pytest.raises(InputError, match=words):
             look(block)
 

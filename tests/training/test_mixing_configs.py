@@ -76,10 +76,6 @@ def test_the_residual_head_starts_at_the_closed_form():
 
 def test_bad_settings():
     c = small_config("sspc")
-    c.buffers.length = 500
-    with pytest.raises(checks.InputError, match="buffers.length: got 500; wanted at most 48"):
-        training.build(c)
-    c = small_config("sspc")
     c.buffers.length = 30
     c.losses.anchors_x_y.kwargs.assignments = 65
     with pytest.raises(checks.InputError, match="assignments: got 65 of 64 anchors"):
