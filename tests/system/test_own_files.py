@@ -133,7 +133,7 @@ def test_embed_of_a_model(table, tmp_path, capsys):
 def test_printed_commands_are_commands(table, tmp_path, capsys):
     path, model = table("it's a, b.npz"), f"{tmp_path}/it's a model"
     words = ["--x", f"{path}:x", "--y", f"{path}:y", "--pairs", "my pairs.csv"]
-    assert main(["train", *words, "--workdir", "w"]) == 2 and "my pairs.csv" in capsys.readouterr().err
+    assert main(["train", *words, "--workdir", f"{tmp_path}/w"]) == 2 and "my pairs.csv" in capsys.readouterr().err
     assert main(["fit", "--method", "procrustes", *words[:4], "--output", model]) == 0
     (said,) = [shlex.split(line)[1:] for line in capsys.readouterr().out.splitlines() if line.startswith("gera-jax ")]
     assert make_parser().parse_args(said).folder == model and said[0] == "embed"
