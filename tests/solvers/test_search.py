@@ -48,6 +48,12 @@ def test_a_row_is_not_its_own_neighbour(tiled):
     np.testing.assert_allclose(np.sort(values, axis=1), want(scores, 7), rtol=1e-4, atol=1e-5)
 
 
+def test_no_rows_find_nothing(tiled):
+    rows = np.ones((4, 3), np.float32)
+    assert search.nearest(rows[:0], rows, 2)[0].shape == (0, 2)
+    assert [part.shape for found in search.nearest_both(rows, rows[:0], 2) for part in found] == [(4, 0), (4, 0), (0, 2), (0, 2)]
+
+
 @pytest.mark.parametrize("shape", [(3, 5000), (5000, 3), (1, 1), (700, 701)])
 @pytest.mark.parametrize("k", [1, 9])
 def test_the_best_of_scores_with_ties(shape, k):

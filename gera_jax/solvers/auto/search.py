@@ -138,14 +138,16 @@ def _tiled(
 ) -> tuple[Found, Found]:
     """Both searches tile by tile; k_y = 0 leaves the second out."""
     devices = _devices() if x.size * len(y) > SMALL else 0
-    b, c = (min(most, -(-len(rows) // 512) * 512) for most, rows in zip(TILE, (x, y), strict=True))
+    b, c = (min(most, max(512, -(-len(rows) // 512) * 512)) for most, rows in zip(TILE, (x, y), strict=True))
     b = -(-b // devices) * devices if devices else b
     step = _device_step(k_x, k_y, exclude_self, devices) if devices else functools.partial(_host_step, k_x, k_y, exclude_self)
     pad = (b, c) if devices else (0, 0)
-    y_tiles = [(_padded(y[j : j + c], pad[1]), _shift(y_shift, len(y), j, c, pad[1]), np.int32(j)) for j in range(0, len(y), c)]
+    y_tiles = [
+        (_padded(y[j : j + c], pad[1]), _shift(y_shift, len(y), j, c, pad[1]), np.int32(j)) for j in range(0, max(1, len(y)), c)
+    ]
     of_x: list[Any] = []
     of_y = [_nothing(len(tile[0]), k_y) for tile in y_tiles]
-    for i in range(0, len(x), b):
+    for i in range(0, max(1, len(x)), b):
         rows = _padded(x[i : i + b], pad[0]), _shift(x_shift, len(x), i, b, pad[0]), np.int32(i)
         found = _nothing(len(rows[0]), k_x)
         for number, tile in enumerate(y_tiles):
