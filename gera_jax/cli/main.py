@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         level=logging.INFO if one_run and not args.json else logging.WARNING, format="%(message)s", stream=sys.stderr
     )
     for noisy in ("absl", "jax", "orbax", "matplotlib"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
+        logging.getLogger(noisy).setLevel(logging.CRITICAL if noisy == "absl" else logging.ERROR)  # orbax logs what it raises
     try:
         for name in ("workdir", "output"):  # an empty path is the folder that one stands in
             checks.require(getattr(args, name, None) != "", f"--{name}", got="nothing", wanted="a path")

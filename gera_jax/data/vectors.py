@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,15 @@ def _write_npy(path: Path, z: np.ndarray, ids: np.ndarray | None) -> None:
     """Ids go into `<name>.ids.npy`, where every command looks for them. A kill may leave rows without ids, never with others."""
     beside = path.with_name(f"{path.stem}.ids.npy")
     beside.unlink(missing_ok=True)
-    with replacing(path) as partial:
-        np.save(partial, z)
+    _save(path, z)
     if ids is not None:
-        with replacing(beside) as partial:
-            np.save(partial, ids)
+        _save(beside, ids)
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    """`np.save`, but through `write`: into a file itself NumPy writes by C, and its error on a full disk has no number."""
+    with replacing(path) as partial, partial.open("wb") as file:
+        np.save(types.SimpleNamespace(write=file.write), array)
 
 
 def _write_npz(path: Path, z: np.ndarray, ids: np.ndarray | None) -> None:

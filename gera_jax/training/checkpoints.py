@@ -26,6 +26,7 @@ from gera_jax import checks, files
 logger = logging.getLogger("gera_jax")
 
 HEAD, STATE = "checkpoint.json", "state"
+MARGIN = 2**20  # bytes of a checkpoint beside its arrays, at most
 FULL_DISK = ("No space left", "ENOSPC", "Disk quota", "RESOURCE_EXHAUSTED")
 
 
@@ -124,9 +125,16 @@ def _readable(path: Path, read_file: Callable[[Path], Any]) -> Any:
         files.damaged(path, error.strerror or str(error))
 
 
+def _require_room(folder: Path, state: Any) -> None:
+    """Raise what a full disk raises, before orbax's threads do, which write their own tracebacks on the screen."""
+    need = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(state)) + MARGIN
+    if shutil.disk_usage(folder).free < need:
+        raise OSError(errno.ENOSPC, f"No space left for the {need >> 20} MiB of a checkpoint", str(folder))
+
+
 def _checkpointer(ocp: Any) -> Any:
     """One process acts alone: it waits for no other, whatever the number of processes."""
-    logging.getLogger("absl").setLevel(logging.ERROR)  # orbax writes dozens of lines for each save
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax writes dozens of lines for each save, and what it raises too
     alone = ocp.options.MultiprocessingOptions()
     if jax.process_count() > 1:
         me = jax.process_index()
@@ -189,6 +197,7 @@ class Checkpoints:
 
         partial = self._folder / f".{step}.part"
         try:
+            _require_room(self._folder, state)
             _checkpointer(ocp).save(partial / STATE, args=ocp.args.PyTreeSave(state))
             seals = {
                 path.relative_to(partial).as_posix(): files.file_digest(path, sync=True)

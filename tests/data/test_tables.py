@@ -185,3 +185,26 @@ def test_whole_numbers_in_a_file_are_refused_by_the_header(tmp_path):
     assert inspect_table(tmp_path / "a.npy") == ((3, 2), np.dtype("int32"))
     with pytest.raises(InputError, match=r"image \(a.npy\) rows: got dtype int32.*astype"):
         load_table(tmp_path / "a.npy", name="image")
+
+
+def test_a_full_disk_has_its_number_when_rows_are_written(tmp_path, monkeypatch):
+    """NumPy's own writing into a file loses it: "1600000 requested and 1073120 written"."""
+    import errno
+
+    from gera_jax.data import vectors
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    class Full:
+        def __init__(self, file):
+            self.write = full
+
+    monkeypatch.setattr(vectors.types, "SimpleNamespace", lambda write: Full(write))
+    with pytest.raises(OSError, match="No space") as error:
+        vectors.write(tmp_path / "z.npy", np.ones((3, 2)), None)
+    assert error.value.errno == errno.ENOSPC and not list(tmp_path.iterdir())
+    monkeypatch.undo()
+    vectors.write(tmp_path / "z.npy", np.asfortranarray(np.arange(6.0).reshape(3, 2)), np.array(["a", "b", "c"]))
+    np.testing.assert_array_equal(np.load(tmp_path / "z.npy"), np.arange(6.0).reshape(3, 2))
+    assert np.load(tmp_path / "z.ids.npy").tolist() == ["a", "b", "c"]
