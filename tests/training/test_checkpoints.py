@@ -301,13 +301,13 @@ def test_a_run_whose_best_step_is_its_start_says_so(copy, caplog):
 
 def test_a_disk_without_room_is_told_before_anything_is_written(tmp_path, monkeypatch):
     saving, usage, state = checkpoints.Checkpoints(tmp_path), shutil.disk_usage(tmp_path), {"w": np.ones(3)}
-    saving.save(1, state, {})
+    saving.save(1, state, dict(last_metric=0.1))
     saving.wait()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=checkpoints.MARGIN))
-    saving.save(2, state, {})
+    saving.save(2, state, dict(last_metric=0.2))
     with pytest.raises(checks.RunError, match=r"no space left in .* at step 2; steps \[1\] are whole"):
         saving.wait()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=checkpoints.MARGIN + 24))  # companion
-    saving.save(2, state, {})
+    saving.save(2, state, dict(last_metric=0.2))
     saving.close()
     assert saving.steps == [1, 2]
