@@ -87,16 +87,16 @@ class CotrainedHeads(SharedSpace):
         R@10 from 200 pairs on.
       width: >= 3, dimensions of the shared space; None = all, some thousands. A narrower space keeps the leading singular
         directions of the pools' scores U S V': a row z of x becomes z Y' V S^-1/2, one of y z X' U S^-1/2.
-      max_pool: rows of each modality's pool that are used at most, pairs first, then unpaired rows at even steps. With 1,000 pairs
-        and 20,000 unpaired rows of each, 1024 and 768 wide, a fit takes 49 CPU seconds and 1.2 GiB (`benchmarks.fits`).
+      max_pool: rows of each modality's pool that are used at most, pairs first, then unpaired rows at even steps. With 1,000
+        pairs and 20,000 unpaired rows of each, 1024 and 768 wide, a fit takes 49 CPU seconds and 1.2 GiB (`benchmarks.fits`).
 
     Attributes after fit:
       mixture: weight of each view; hubness_used, expansion_used: what was chosen; matching_used: the weight it had.
       foreign_share: estimated shares of foreign rows among the unpaired rows of x and of y; 0 where none were left out.
       pool_rows: stored rows of x and of y; size_bytes: memory of all that transforms need.
 
-    Cost: float32, O(n^2) scores of at most 512 dimensions for pools of n rows above 4,000, of all dimensions below. No n x n array
-    and no copy of the rows is in memory: they may be memory maps. The matchings take 3 to 7 CPU seconds, no more for larger
+    Cost: float32, O(n^2) scores of at most 512 dimensions for pools of n rows above 4,000, of all dimensions below. No n x n
+    array and no copy of the rows is in memory: they may be memory maps. The matchings take 3 to 7 CPU seconds, no more for larger
     pools. The same rows give the same heads: the draws of the matchings and of the joint basis have a fixed seed.
 
     Source: co-training, Blum & Mitchell (COLT 1998); CSLS, Conneau et al. (ICLR 2018); stacking, Breiman (1996); figures in
