@@ -13,6 +13,7 @@ from gera_jax.checks import require
 from gera_jax.data import as_rows
 
 LARGEST = 1e140  # its square, and that of its inverse, are numbers of float64
+ROWS = 4096  # of a table that are worked on at once
 SAMPLE = 1000  # rows that the median is taken of, and rows measured at once
 FAR = 30  # times the median distance from which on a row may be an outlier
 ONE_DIRECTION = 1e-6  # unit rows nearer than that say nothing
@@ -186,7 +187,8 @@ def warn_of_outliers(rows: np.ndarray, name: str) -> None:
 def mean_row(*parts: np.ndarray) -> np.ndarray:
     """Mean of all rows of the parts [n, d], taken about one of them: a common offset costs no digits."""
     origin = parts[0][0].astype(np.float64)
-    return origin + sum((rows - origin).sum(axis=0) for rows in parts) / sum(map(len, parts))
+    blocks = (rows[start : start + ROWS] for rows in parts for start in range(0, len(rows), ROWS))
+    return origin + sum((block - origin).sum(axis=0) for block in blocks) / sum(map(len, parts))
 
 
 def from_mean(rows: np.ndarray, mean: np.ndarray) -> np.ndarray:

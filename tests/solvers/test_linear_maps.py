@@ -230,3 +230,27 @@ def test_where_the_fast_solver_gives_up_the_sure_one_answers(monkeypatch):
         np.testing.assert_allclose(model().fit(x, y).similarity(x, y), expected, atol=1e-10)
     with pytest.raises(ValueError, match="infs or NaNs"):  # what is wrong with the numbers themselves stays an error
         thin_svd(np.full((3, 2), np.nan))
+
+
+def test_many_pairs_are_read_in_blocks_to_the_same_end(monkeypatch):
+    """From covariances, with an offset that float32 covariances about zero would not survive; in float32 and float64."""
+    from gera_jax.solvers import linear, ridge_cca
+
+    rng = np.random.default_rng(5)
+    z = rng.normal(size=(500, 3))
+    x, y = (
+        z @ rng.normal(size=(3, 6)) + 0.3 * rng.normal(size=(500, 6)) + 1e4,
+        z @ rng.normal(size=(3, 4)) + 0.3 * rng.normal(size=(500, 4)),
+    )
+    monkeypatch.setattr(ridge_cca, "ROWS", 64)
+    monkeypatch.setattr(linear, "ROWS", 64)
+    rows = [a - a.mean(axis=0) for a in (x, y)]
+    for found, a, b in zip(ridge_cca.covariances(x, y), (0, 1, 0), (0, 1, 1), strict=True):
+        np.testing.assert_allclose(found, rows[a].T @ rows[b] / 500, rtol=1e-9, atol=1e-9)
+    assert np.abs(ridge_cca.covariances(x, y)[0] - x.T @ x / 500).max() > 1e6  # companion: not about the mean
+    whiteners = [ridge_cca.whitener(a, 0.1, "x") for a in rows]
+    want = np.linalg.svd((rows[0] @ whiteners[0]).T @ (rows[1] @ whiteners[1]) / 500, compute_uv=False)
+    model = RidgeCCA(regularization=0.1).fit(x, y)
+    np.testing.assert_allclose(model.correlations, want[: len(model.correlations)], rtol=1e-9)
+    single = RidgeCCA(regularization=0.1).fit(x.astype(np.float32), y.astype(np.float32))
+    np.testing.assert_allclose(single.similarity(x, y), model.similarity(x, y), atol=1e-2)

@@ -8,10 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from gera_jax.solvers.auto.search import nearest_within, neighbour_mean, soft_weights
-from gera_jax.solvers.linear import from_mean, mean_row, unit_rows
+from gera_jax.solvers.linear import ROWS, from_mean, mean_row, unit_rows
 
 Array = np.ndarray
-ROWS = 4096  # of a pool that are worked on at once
 KEPT = 6e7  # entries of one view's features of a pool that are kept while the heads are fitted
 NUGGET = 1e-6  # on the diagonal of a kernel of n rows, times n, which no eigenvalue exceeds: directions below are rounding
 
