@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gera_jax.solvers.linear import SharedSpace, check_pairs, directions, from_mean, mean_row, unit_rows
+from gera_jax.solvers.linear import SharedSpace, check_pairs, directions, even, from_mean, mean_row, unit_rows
 from gera_jax.solvers.ridge_cca import RidgeCCA, regularization_rule
 from gera_jax.solvers.settings import check_count, check_number
 
@@ -84,8 +84,8 @@ class KernelCCA(SharedSpace):
         return self.head.transform_y(self._features(unit_rows(from_mean(self._checked(y, "y", 1), self.y_mean)), 1))
 
     def _landmarks(self, known: np.ndarray, unpaired: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        chosen = known[_even(len(known), self.landmarks)]
-        rows = unpaired[_even(len(unpaired), self.landmarks - len(chosen))]
+        chosen = known[even(len(known), self.landmarks)]
+        rows = unpaired[even(len(unpaired), self.landmarks - len(chosen))]
         landmarks = np.concatenate([chosen, unit_rows(from_mean(rows, mean))])
         values, vectors = np.linalg.eigh(self._kernel(landmarks, landmarks))
         keep = values > NULL_EIGENVALUE * values[-1]
@@ -97,8 +97,3 @@ class KernelCCA(SharedSpace):
 
     def _kernel(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.exp((a @ b.T - 1) / self.width)
-
-
-def _even(n: int, count: int) -> np.ndarray:
-    """At most `count` of n row numbers, spread evenly."""
-    return np.arange(n) if n <= count else np.linspace(0, n - 1, count).astype(np.int64)

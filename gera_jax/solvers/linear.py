@@ -166,7 +166,7 @@ def warn_of_outliers(rows: np.ndarray, name: str) -> None:
     """
     if len(rows) < 10:  # none of so few is usual
         return
-    centre = np.median(rows[np.unique(np.linspace(0, len(rows) - 1, SAMPLE).astype(int))].astype(np.float64), axis=0)
+    centre = np.median(rows[even(len(rows), SAMPLE)].astype(np.float64), axis=0)
     with np.errstate(over="ignore"):  # what is too long for its square is infinitely far
         distance = np.concatenate(
             [np.linalg.norm(part - centre, axis=1) for part in (rows[i : i + SAMPLE] for i in range(0, len(rows), SAMPLE))]
@@ -182,6 +182,15 @@ def warn_of_outliers(rows: np.ndarray, name: str) -> None:
             UserWarning,
             stacklevel=4,
         )
+
+
+def even(n: int, count: int) -> Any:
+    """At most `count` of n row numbers at even steps; a slice where that is all of them.
+
+    >>> even(9, 3).tolist(), even(2, 3)
+    ([0, 4, 8], slice(None, None, None))
+    """
+    return slice(None) if n <= count else np.linspace(0, n - 1, count).astype(np.int64)
 
 
 def mean_row(*parts: np.ndarray) -> np.ndarray:
@@ -263,6 +272,7 @@ def leading_svd(matrix: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.
 
     Source: Halko, Martinsson and Tropp, "Finding structure with randomness" (SIAM Review 2011).
     """
+    k = min(k, *matrix.shape)
     basis = np.random.default_rng(0).normal(size=(matrix.shape[1], k + 32)).astype(np.float32)
     for _ in range(3):
         left = np.linalg.qr(matrix @ basis)[0]
@@ -270,3 +280,19 @@ def leading_svd(matrix: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.
     u, s, vt = thin_svd(left.T @ matrix)
     keep = s[:k] > 1e-6 * s[0]
     return (left @ u)[:, :k][:, keep], s[:k][keep], vt[:k].T[:, keep]
+
+
+def narrowing(x: np.ndarray, y: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Maps [r, k] of rows like x [n, r] and like y [m, r] that keep their products.
+
+    They are Y' V S^-1/2 and X' U S^-1/2, with the k largest singular values of x y' = U S V'. There are fewer than k columns
+    where the products have fewer directions.
+
+    >>> rows = np.random.default_rng(0).normal(size=(9, 2)).astype(np.float32) @ np.float32([[1, 2, 0], [0, 1, 1]])
+    >>> of_x, of_y = narrowing(rows, rows, 3)
+    >>> of_x.shape, bool(np.allclose((rows @ of_x) @ (rows @ of_y).T, rows @ rows.T, atol=1e-4))
+    ((3, 2), True)
+    """
+    u, s, v = leading_svd(x @ y.T, k)
+    root = np.sqrt(s)
+    return y.T @ (v / root), x.T @ (u / root)

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gera_jax.solvers.auto.search import BLOCK
 from gera_jax.solvers.auto.views import blocks
-from gera_jax.solvers.linear import unit_rows
+from gera_jax.solvers.linear import even, unit_rows
 
 Array = np.ndarray
-BLOCK = 1024  # rows of a score matrix in memory at once
 SAMPLE = 4096  # rows from which the deviation of a score is estimated
 
 
@@ -64,11 +64,6 @@ def scaled_heads(x: Any, y: Any, weights: tuple[Array, Array]) -> Heads:
     """Heads of weights [fx, r], [fy, r] with the scale that the pools' features x [n, fx], y [m, fy] give."""
     outputs = [unit_rows(rows[even(len(rows), SAMPLE)] @ own) for rows, own in zip((x, y), weights, strict=True)]
     return Heads(weights, 1 / np.sqrt(max(deviation(*outputs), 1e-6)))
-
-
-def even(n: int, count: int) -> Any:
-    """At most `count` of n row numbers at even steps; a slice where that is all of them."""
-    return slice(None) if n <= count else np.linspace(0, n - 1, count).astype(int)
 
 
 def deviation(x: Array, y: Array) -> float:

@@ -10,6 +10,7 @@ import pytest
 
 from gera_jax.checks import InputError
 from gera_jax.data.tables import inspect_table, load_table
+from tests import extras
 from tests.data.test_formats import lists, parquet, write_h5
 
 ROWS = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
@@ -21,7 +22,7 @@ def test_pickles_are_never_loaded(tmp_path):
         (tmp_path / name).write_bytes(b"cos\nsystem\n(S'touch boom'\ntR.")
         with pytest.raises(InputError, match=r"a pickle; .*Pickled objects can run code.*np.savez"):
             load_table(tmp_path / name)
-    torch = pytest.importorskip("torch", reason="an extra of some GiB")
+    torch = extras.torch()
     torch.save({"rows": np.ones(3), "f": print}, tmp_path / "a.pt")
     with pytest.raises(InputError, match="objects that only running code can load|damaged file of PyTorch"):
         load_table(tmp_path / "a.pt")

@@ -12,6 +12,7 @@ import pytest
 
 from gera_jax.checks import InputError
 from gera_jax.data.tables import Table, inspect_table, load_table
+from tests import extras
 
 ROWS = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
 IDS = ["id5", "007", "id3", "zwölf", '"', "id2"]
@@ -107,12 +108,12 @@ def write_h5ad(path):
 
 
 def write_pt(path):
-    torch = pytest.importorskip("torch", reason="an extra of some GiB")
+    torch = extras.torch()
     torch.save({"rows": torch.tensor(ROWS, requires_grad=True), "ids": IDS}, path)
 
 
 def write_pt_by_id(path):
-    torch = pytest.importorskip("torch", reason="an extra of some GiB")
+    torch = extras.torch()
     torch.save({i: torch.tensor(row) for i, row in zip(IDS, ROWS, strict=True)}, path)
 
 

@@ -12,6 +12,7 @@ import scipy.sparse
 
 from gera_jax.checks import InputError
 from gera_jax.data import as_rows, rows
+from tests import extras
 
 TABLE = np.arange(12.0).reshape(4, 3) / 8  # bfloat16 and float16 hold them exactly
 LISTS = TABLE.tolist()
@@ -45,7 +46,7 @@ def test_arrays_and_lists(given):
 
 
 def test_tensors():
-    torch = pytest.importorskip("torch", reason="an extra of some GiB")
+    torch = extras.torch()
     tensor = torch.tensor(TABLE)
     for given in (
         tensor,

@@ -11,10 +11,10 @@ from gera_jax.solvers.auto.choice import corrections, mixture, out_of_fold
 from gera_jax.solvers.auto.search import EXACT, HUB, corrected, density, nearest_both, neighbour_mean, soft_weights
 from gera_jax.solvers.auto.trust import trusted
 from gera_jax.solvers.auto.views import Kernel, Narrow, Plain, Pool, Smoothed, blocks
-from gera_jax.solvers.linear import ONE_DIRECTION, SharedSpace, checked_pairs, leading_svd, thin_svd, unit_rows
+from gera_jax.solvers.linear import ONE_DIRECTION, SharedSpace, checked_pairs, even, narrowing, unit_rows
 from gera_jax.solvers.ridge_cca import regularization_rule
 from gera_jax.solvers.settings import check_auto, check_count, check_number, is_number
-from gera_jax.solvers.soft_cca import SAMPLE, Heads, deviation, even, fit_heads, scaled_heads
+from gera_jax.solvers.soft_cca import SAMPLE, Heads, deviation, fit_heads, scaled_heads
 from gera_jax.solvers.wasserstein_procrustes import WassersteinProcrustes
 
 Array = np.ndarray
@@ -191,8 +191,7 @@ class CotrainedHeads(SharedSpace):
 
     def _spread(self, rows: Array, p: int) -> Array:
         """Unpaired rows at even steps, so that pairs and they fit into `max_pool`."""
-        room = max(self.max_pool - p, 0)
-        return rows if len(rows) <= room else rows[np.linspace(0, len(rows) - 1, room).astype(int)]
+        return rows[even(len(rows), max(self.max_pool - p, 0))]
 
     def _choose(self, p: int) -> None:
         """Mixture, hubness and expansion: as asked for, or by pairs that are held out, and then only views that count."""
@@ -246,17 +245,11 @@ class CotrainedHeads(SharedSpace):
         self._basis = self._joint_basis()
 
     def _joint_basis(self) -> tuple[Array, Array] | None:
-        """Maps of both sides' heads [r] to BASIS dimensions that keep their scores; None where these are few enough.
-
-        With the scores U S V' of NARROWING rows a side, a row h of x becomes h Y' V S^-1/2, one of y h X' U S^-1/2.
-        """
+        """`narrowing` of both sides' heads to BASIS dimensions; None where these or the rows are few enough."""
         width = sum(heads.weights[0].shape[1] for _, _, heads in self._heads)
         if min(map(len, self._pools)) <= EXACT or width <= BASIS:
             return None
-        x, y = self._sampled(NARROWING)
-        u, s, v = leading_svd(x @ y.T, BASIS)
-        root = np.sqrt(s)
-        return y.T @ (v / root), x.T @ (u / root)
+        return narrowing(*self._sampled(NARROWING), BASIS)
 
     def _sampled(self, count: int) -> tuple[Array, Array]:
         """Heads of at most `count` pool rows of each side, at even steps, in all their dimensions."""
@@ -340,12 +333,8 @@ class CotrainedHeads(SharedSpace):
 
     def _narrow(self) -> None:
         """Maps of unpadded rows to `width` - 2 dimensions, and the length that rows then have."""
-        pools = [pool.rows[np.unique(np.linspace(0, len(pool) - 1, NARROWING).astype(int))] for pool in self._pools]
-        x, y = (self._score_rows(rows, side) for side, rows in enumerate(pools))
-        u, s, vt = thin_svd(x @ y.T)
-        k = min(self.width - 2, int(np.sum(s > 1e-6 * s[0])))
-        root = np.sqrt(s[:k])
-        self._maps = (y.T @ (vt[:k].T / root), x.T @ (u[:, :k] / root))
+        x, y = (self._score_rows(pool.rows[even(len(pool), NARROWING)], side) for side, pool in enumerate(self._pools))
+        self._maps = narrowing(x, y, self.width - 2)
         self._length = 1.1 * max(float(np.sum((rows @ m) ** 2, axis=1).max()) for rows, m in zip((x, y), self._maps, strict=True))
 
     def _score_rows(self, coordinates: Array, side: int) -> Array:

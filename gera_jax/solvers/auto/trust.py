@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gera_jax.solvers.auto.search import BLOCK
-from gera_jax.solvers.linear import from_mean, mean_row, unit_rows
+from gera_jax.solvers.linear import even, from_mean, mean_row, unit_rows
 
 Array = np.ndarray
 FEWEST = 5  # pairs below which nothing can be told
@@ -69,8 +69,8 @@ def trust(paired: Array, unpaired: Array) -> Trust:
     if len(unpaired) < 10 or len(paired) < FEWEST:
         return everything
     mean = mean_row(paired)
-    taken, p = _even(unpaired), min(len(paired), LEARNED)
-    rows = _units(np.concatenate([paired[_even(paired)], unpaired[taken]]), mean)
+    taken, p = even(len(unpaired), LEARNED), min(len(paired), LEARNED)
+    rows = _units(np.concatenate([paired[even(len(paired), LEARNED)], unpaired[taken]]), mean)
     scores, weights = _leave_one_out(rows, p)
     known, others = np.sort(scores[:p]), scores[p:]
     ranks = np.unique(np.ceil(np.arange(1, 11) / 20 * p).astype(int))
@@ -87,11 +87,6 @@ def trust(paired: Array, unpaired: Array) -> Trust:
     found = np.concatenate([_kernel(_units(block, mean), rows) @ weights for block in blocks])
     found[taken] = others
     return Trust(found >= cut, 1 - share)
-
-
-def _even(rows: Array) -> Array:
-    """Numbers of at most LEARNED rows, at even steps."""
-    return np.unique(np.linspace(0, len(rows) - 1, min(LEARNED, len(rows))).astype(int))
 
 
 def _units(rows: Array, mean: Array) -> Array:
