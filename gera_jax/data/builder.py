@@ -126,7 +126,7 @@ def build_dataset(tables: Table | Mapping[str, Table], directory: str | Path, *,
         builder = builder_class(data_dir=str(partial), file_format="array_record")
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
         whole = partial / path.parent.name / path.name
-        files.write_json(whole / DIGESTS, {file.name: files.file_digest(file, sync=True) for file in whole.iterdir()})
+        files.write_json(whole / DIGESTS, {file.name: files.file_seal(file, sync=True) for file in whole.iterdir()})
         path.parent.mkdir(parents=True, exist_ok=True)
         os.rename(whole, path)
         files.sync_folder(path.parent)
@@ -248,7 +248,7 @@ class DatasetSource(Source):
             return
         for name, wanted in files.read_json(self.path / DIGESTS).items():
             file = self.path / name
-            if not file.is_file() or files.file_digest(file) != wanted:
+            if not file.is_file() or files.file_seal(file) != wanted:
                 files.damaged(file, "its digest differs" if file.is_file() else "it is missing", remedy=WRITE_AGAIN)
 
     def array(self, name: str) -> np.ndarray:

@@ -83,7 +83,7 @@ def read(path: Path, abstract: Any) -> Checkpoint:
     if str(head["step"]) != path.name:
         files.damaged(path, f"it holds step {head['step']}: the folder was renamed or copied")
     for name, seal in head["files"].items():
-        if _readable(path / name, files.file_digest) != seal:
+        if _readable(path / name, files.file_seal) != seal:
             files.damaged(path / name, "its digest does not fit its content")
     import orbax.checkpoint as ocp
 
@@ -200,7 +200,7 @@ class Checkpoints:
             _require_room(self._folder, state)
             _checkpointer(ocp).save(partial / STATE, args=ocp.args.PyTreeSave(state))
             seals = {
-                path.relative_to(partial).as_posix(): files.file_digest(path, sync=True)
+                path.relative_to(partial).as_posix(): files.file_seal(path, sync=True)
                 for path in sorted(partial.rglob("*"))
                 if path.is_file()
             }

@@ -36,7 +36,7 @@ def require_same_config(workdir: Path, config: ConfigDict) -> None:
     except (OSError, ValueError, RecursionError):  # not there, or damaged: then the checkpoints know
         return
     with contextlib.suppress(FileNotFoundError, files.DamagedError):
-        if files.read_json(workdir / HEADER)["files"][CONFIG] != files.file_digest(workdir / CONFIG):
+        if files.read_json(workdir / HEADER)["files"][CONFIG] != files.file_seal(workdir / CONFIG):
             return
     lines = config_lib.differences(old, json.loads(config_lib.to_json(config))) if isinstance(old, dict) else []
     checks.require(
@@ -98,7 +98,7 @@ def write_header(workdir: Path, experiment: Any) -> None:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             versions[package] = "(not installed)"
-    seals = {name: files.file_digest(workdir / name) for name in (CONFIG, PREPROCESS)}
+    seals = {name: files.file_seal(workdir / name) for name in (CONFIG, PREPROCESS)}
     files.write_json(workdir / HEADER, dict(versions=versions, **experiment.info, files=seals))
 
 
@@ -114,7 +114,7 @@ def read_header(workdir: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         for name, seal in info.pop("files").items():
             if not (workdir / name).is_file():
                 files.damaged(workdir / name, "it is missing")
-            if files.file_digest(workdir / name) != seal:
+            if files.file_seal(workdir / name) != seal:
                 files.damaged(workdir / name, "its digest does not fit its content")
         return info, files.load_npz(workdir / PREPROCESS)
     except files.DamagedError as error:
