@@ -5,11 +5,13 @@
     python -m benchmarks.label_efficiency --smoke     # two closed forms on one set, seconds
     python -m benchmarks.label_efficiency ... --rows benchmarks/results/label_efficiency_field.jsonl  # adds what it lacks
     python -m benchmarks.label_efficiency --table --rows benchmarks/results/label_efficiency_field.jsonl
+    python -m benchmarks.label_efficiency --factor --seeds 10 --rows benchmarks/results/label_efficiency_field.jsonl
 
 Each set has a folder with cells.jsonl, results.json and report.html. Settings are chosen on validation rows; a seed is a
 split, a draw of pairs and a start. Ends with the table of all sets: R@10, the difference from the best published baseline, the
 cells won, tied and lost, and the coverage of the learning curve with its largest count hidden. With `--rows` there is no page,
-only the rows in the file; `--table` reads it and takes the best of the others on the *test* rows, which favours them.
+only the rows in the file; `--table` reads it and takes the best of the others on the *test* rows, which favours them, and
+`--factor` says how many times the pairs another method, tuned ridge CCA, needs for the same R@10.
 """
 
 from __future__ import annotations
@@ -27,12 +29,13 @@ import gera_jax
 from benchmarks._sweep import SETS, possible
 from gera_jax.aligners.methods import compared as find
 from gera_jax.api import use_compilation_cache
-from gera_jax.comparison.learning_curve import coverage
+from gera_jax.comparison.learning_curve import coverage, label_efficiency
 from gera_jax.comparison.outcome import POINTS, Comparison, Interval
 from gera_jax.comparison.selection import METRIC
 from gera_jax.comparison.sweep import Cell, cores, sweep
 from gera_jax.comparison.task import COUNTS, make_task
 
+GALLERY = 500  # test items of these sets, 400 of the smaller ones
 SMOKE = dict(sets=["emoji_speech"], methods="ridge_cca,asif", pairs="20,50,100,200", seeds=2, budget=1)
 
 
@@ -200,6 +203,27 @@ def field_table(rows: dict[tuple, dict], method: str, seeds: int, against: str =
     )
 
 
+def factor_table(rows: dict[tuple, dict], method: str, seeds: int, against: str) -> str:
+    """Sets x counts: the pairs that `against` needs for the R@10 of `method`, over the pairs that `method` had."""
+    lines, means = [], {}
+    for name in SETS:
+        counts = [c for c in COUNTS if all((name, c, m, s) in rows for m in (method, against) for s in range(seeds))]
+        if len(counts) < 3:
+            continue
+        own, other = (
+            np.array([[rows[name, count, m, seed]["mean/R@10"] for count in counts] for seed in range(seeds)])
+            for m in (method, against)
+        )
+        cells = dict.fromkeys(COUNTS, "")
+        for at in label_efficiency(counts, own, other, gallery=GALLERY):
+            means.setdefault(at.pairs, []).append(at.factor)
+            cells[at.pairs] = f"{'> ' if at.beyond else ''}{at.factor:.2f} ({at.low:.2f} to {at.high:.2f})"
+        lines.append(f"| {name} | " + " | ".join(cells.values()) + " |")
+    overall = [f"**{np.exp(np.mean(np.log(means[count]))):.2f}**" if count in means else "" for count in COUNTS]
+    head = [f"| set | {' | '.join(f'{count:,}' for count in COUNTS)} |", "|---" * (len(COUNTS) + 1) + "|"]
+    return "\n".join([*head, *lines, f"| geometric mean | {' | '.join(overall)} |"])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
@@ -215,8 +239,14 @@ def main() -> None:
     parser.add_argument("--against", default="", help="with --table: the one method to compare with, not the best of the others")
     parser.add_argument("--rows", type=Path, help="JSON lines of one split, regime and budget: what is missing is run")
     parser.add_argument("--table", action="store_true", help="run nothing, print the table of --rows")
+    parser.add_argument("--factor", action="store_true", help="run nothing, print the label-efficiency factors of --rows")
     parser.add_argument("--smoke", action="store_true")
     args = parser.parse_args()
+    if args.factor:
+        if not args.rows:
+            parser.error("--factor needs --rows")
+        print(factor_table(read_rows(args.rows), args.method, args.seeds, args.against or "ridge_cca"))
+        return
     if args.table:
         if not args.rows:
             parser.error("--table needs --rows")

@@ -39,6 +39,7 @@ def steps(rows: Path, large: Path | None = None) -> list[list[str]]:
         ["label_efficiency", "--table", "--seeds", "10", "--rows", field],
         ["label_efficiency", "--table", "--seeds", "20", "--rows", field],
         ["label_efficiency", "--table", "--rows", field],
+        ["label_efficiency", "--factor", "--seeds", "10", "--rows", field],
         *(
             ["label_efficiency", "--table", "--method", method, "--against", "contrastive", "--rows", field]
             for method in ("gera", "m3mix", "sspc", "structure", "gentle_clip")

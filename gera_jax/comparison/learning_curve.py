@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from gera_jax.checks import require
 
 ROUGHNESS = 0.125  # smallest of 0.05, 0.075, 0.1, ... that covered 95 % of hidden means on clipart, emoji and molecule
 CONFIDENCE = 0.95
+FURTHEST = 4  # times the largest count: as far as a curve is followed to find the pairs that a score takes
 
 
 class Prediction(NamedTuple):
@@ -129,18 +131,29 @@ class LearningCurve:
             int(pairs), *(float(_value(v)) for v in (middle, middle - mean, middle + mean, middle - run, middle + run))
         )
 
+    def pairs_for(self, value: float) -> float:
+        """The number of pairs at which the curve reaches `value`, from 1 to FURTHEST times the largest count that was fitted.
+
+        >>> curve = LearningCurve.fit([20, 50, 100], [[0.2, 0.3, 0.4]], gallery=10_000)
+        >>> round(curve.pairs_for(0.3))
+        50
+        """
+        low, high = 0.0, float(self.log_pairs.max() + np.log(FURTHEST))
+        for _ in range(40):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self.predict(math.exp(middle)).mean < value else (low, middle)
+        return math.exp(high)
+
     def _covariance(self, distance: np.ndarray) -> np.ndarray:
         return self.roughness**2 * np.abs(distance) ** 3 / 12
 
     def _half(self, confidence: float, bend: float, within: float, between: float) -> float:
         """Half an interval from a known variance and two of (seeds - 1)(counts - 1) and seeds - 1 degrees of freedom."""
-        from scipy import stats
-
         free, variance = np.inf, bend + within + between
         if self.seeds > 1:
             counts = len(self.center)
             free = variance**2 / (within**2 / ((self.seeds - 1) * (counts - 1)) + between**2 / (self.seeds - 1))
-        return float(stats.t.ppf((1 + confidence) / 2, free) * np.sqrt(variance))
+        return _student(free, confidence) * float(np.sqrt(variance))
 
 
 class Hidden(NamedTuple):
@@ -157,6 +170,55 @@ class Hidden(NamedTuple):
     @property
     def runs_inside(self) -> int:
         return sum(self.prediction.run_low <= value <= self.prediction.run_high for value in self.runs)
+
+
+class Worth(NamedTuple):
+    """How many times the pairs another method needs for the same score, with a 95 % interval; `beyond` where it may be more."""
+
+    pairs: int
+    factor: float
+    low: float
+    high: float
+    beyond: bool
+
+
+def label_efficiency(pairs: Sequence[int], values: Any, reference: Any, *, gallery: int) -> list[Worth]:
+    """At each count, the pairs that the reference needs for a method's score, over the pairs that the method had.
+
+    For each seed the reference's learning curve is fitted and followed to the method's score. The factor is the geometric mean
+    over seeds, and its interval Student's of the logarithms: seeds share test rows and pairs, so it is a paired difference. A
+    curve is not followed further than FURTHEST times the largest count; `beyond` says that some seed's score lies further.
+
+    Args:
+      pairs: [c] counts, at least 2 different ones.
+      values, reference: [s, c] scores in [0, 1] of the same seeds, higher is better.
+      gallery: test items.
+
+    >>> reference = np.array([[0.2, 0.3, 0.4], [0.22, 0.32, 0.42]])
+    >>> [round(worth.factor, 1) for worth in label_efficiency([20, 50, 100], reference, reference, gallery=10_000)]
+    [1.0, 1.0, 1.0]
+
+    Raises:
+      InputError: as `LearningCurve.fit`, or seeds that differ.
+    """
+    values, reference = (np.atleast_2d(np.asarray(v, np.float64)) for v in (values, reference))
+    wanted = f"{reference.shape}, that of the reference"
+    require(values.shape == reference.shape, "values", got=f"shape {values.shape}", wanted=wanted)
+    curves = [LearningCurve.fit(pairs, seed, gallery=gallery) for seed in reference]
+    found = []
+    for at, count in enumerate(pairs):
+        needed = np.array([curve.pairs_for(value) for curve, value in zip(curves, values[:, at], strict=True)])
+        logs = np.log(needed / count)
+        half = _student(len(logs) - 1, CONFIDENCE) * logs.std(ddof=1) / len(logs) ** 0.5 if len(logs) > 1 else math.nan
+        ends = (math.exp(logs.mean() + shift) for shift in (0.0, -half, half))
+        found.append(Worth(int(count), *ends, bool((needed >= 0.999 * FURTHEST * max(pairs)).any())))
+    return found
+
+
+def _student(free: float, confidence: float) -> float:
+    from scipy import stats
+
+    return float(stats.t.ppf((1 + confidence) / 2, free))
 
 
 def hide_last(pairs: Sequence[int], values: Any, *, gallery: int, roughness: float = ROUGHNESS) -> Hidden | None:

@@ -15,10 +15,11 @@ import numpy as np
 from gera_jax.checks import require, require_known
 from gera_jax.comparison import selection
 from gera_jax.comparison.chance import Chance, independent_items
-from gera_jax.comparison.learning_curve import Hidden, LearningCurve, Prediction, hide_last
+from gera_jax.comparison.learning_curve import Hidden, LearningCurve, Prediction, Worth, hide_last, label_efficiency
 from gera_jax.comparison.sweep import Cell
 
 POINTS = ("mean/R@1", "mean/R@10", "foscttm")  # what differences are taken of
+YARDSTICK = "ridge_cca"  # whose pairs are counted where it was compared
 DEFAULT = "auto"  # recommended unless another method is better beyond an interval
 
 
@@ -261,6 +262,17 @@ class Comparison:
             return []
         targets = sorted({largest, _round(largest * 1.5), 2 * largest})
         return [(target, {key: curve.predict(target) for key, curve in curves.items()}) for target in targets]
+
+    def worth(self, method: str, key: str = "mean/R@10") -> tuple[str, list[Worth]]:
+        """At each count, how many times the pairs the yardstick needs for a method's score: the yardstick, and the factors.
+
+        The yardstick is ridge CCA, or the best published method where that was not compared. The list is empty where a curve of
+        at least 3 counts cannot be drawn, and where a method would be its own yardstick.
+        """
+        other = YARDSTICK if YARDSTICK in self.labels else self.reference(self.counts[-1])
+        if len(self.counts) < 3 or method == other or not {method, other} <= set(self.methods()):
+            return other, []
+        return other, label_efficiency(self.counts, self.grid(method, key), self.grid(other, key), gallery=self.gallery)
 
     def report(self, path: str | os.PathLike) -> Path:
         """Write the comparison as one self-contained page and return its path."""

@@ -67,6 +67,7 @@ def write(found: Comparison, path: str | os.PathLike) -> Path:
         headline=words.headline(found),
         steps=words.next_steps(found),
         pictures=pictures(found),
+        worth=words.worth(found),
         more=more_table(found),
         checked=checked(found),
         blocks=[

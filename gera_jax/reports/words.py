@@ -34,6 +34,19 @@ def headline(found: Comparison) -> str:
     return text
 
 
+def worth(found: Comparison) -> str:
+    """What the recommended method's pairs are worth in another method's pairs; "" where that is not known."""
+    other, factors = found.worth(found.recommended) if found.recommended else ("", [])
+    if not factors:
+        return ""
+    said = []
+    for at in factors:
+        interval = f" ({at.low:.2f} to {at.high:.2f})" if math.isfinite(at.low) else ""
+        said.append(f"{'at least ' if at.beyond else ''}{at.factor:.2f}{interval} at {at.pairs:,}")
+    own, factors_said = found.labels[found.recommended], "; ".join(said)
+    return f"For the same R@10, {found.labels[other]} needs this many times the pairs of {own}: {factors_said}."
+
+
 def next_steps(found: Comparison) -> list[tuple[str, str]]:
     """What to do next: (what it does, the command)."""
     flags, steps = found.info.get("flags", ""), []
@@ -88,6 +101,8 @@ def text(found: Comparison) -> str:
             lines.append(f"  {label + mark:<34} {numbers}   {minus}".rstrip())
         lines += [f"  {note}" for note in notes(found, count)] + [""]
     lines.append(f"{headline(found)} {found.why}" if found.recommended else found.reason)
+    if of := worth(found):
+        lines.append(of)
     for pairs, expected in found.more_pairs():
         if pairs > found.counts[-1]:
             at = expected["mean/R@1"]

@@ -7,7 +7,7 @@ import pytest
 from scipy.interpolate import make_smoothing_spline
 
 from gera_jax.checks import InputError
-from gera_jax.comparison.learning_curve import LearningCurve, coverage, hide_last
+from gera_jax.comparison.learning_curve import FURTHEST, LearningCurve, coverage, hide_last, label_efficiency
 
 COUNTS = np.array([20, 50, 100, 200, 500])
 
@@ -166,3 +166,38 @@ def test_faults_of_a_prediction(asked, words):
 def test_a_roughness_below_zero_is_refused():
     with pytest.raises(InputError, match="roughness: got -0.1; wanted a number >= 0."):
         LearningCurve.fit(COUNTS, np.full((2, 5), 0.5), gallery=100, roughness=-0.1)
+
+
+def test_a_method_that_saves_half_of_the_pairs_is_worth_two():
+    """The reference is the method at half as many pairs; all seeds share a curve of their own, and the truth is 2 everywhere."""
+    rng = np.random.default_rng(0)
+    own = np.stack([share(curve(COUNTS, a=a)) for a in rng.normal(0.3, 0.1, 4)])
+    other = np.stack([share(curve(COUNTS / 2, a=a)) for a in np.random.default_rng(0).normal(0.3, 0.1, 4)])
+    found = label_efficiency(COUNTS, own, other, gallery=100_000)
+    assert [at.pairs for at in found] == COUNTS.tolist() and not any(at.beyond for at in found)
+    np.testing.assert_allclose([at.factor for at in found], 2.0, rtol=1e-3)
+    unpaired = label_efficiency(COUNTS, own, other[::-1], gallery=100_000)  # companion: another seed's curve has another level
+    assert max(abs(at.high - at.low) for at in unpaired) > 0.5
+    assert label_efficiency(COUNTS, other, own, gallery=100_000)[0].factor == pytest.approx(0.5, rel=1e-3)
+
+
+def test_the_interval_of_a_factor_holds_as_often_as_it_says():
+    rng, held = np.random.default_rng(1), []
+    for _ in range(60):
+        shift = 0.05 * rng.normal(size=(5, 1))  # of a seed's split, which both methods share
+        values = rng.binomial(500, share(curve(COUNTS) + shift)) / 500
+        reference = rng.binomial(500, share(curve(COUNTS / 1.5) + shift)) / 500
+        held += [at.low <= 1.5 <= at.high for at in label_efficiency(COUNTS, values, reference, gallery=500)[1:4]]
+    assert 0.85 < np.mean(held) < 1  # companion: an interval of any width would hold always
+
+
+def test_a_score_that_the_reference_never_reaches_is_said_to_lie_beyond():
+    flat = np.full((2, 5), 0.3) + 0.001 * np.arange(5)
+    found = label_efficiency(COUNTS, flat + 0.4, flat, gallery=500)
+    assert all(at.beyond for at in found) and found[-1].factor == pytest.approx(FURTHEST)
+    assert np.isnan(label_efficiency(COUNTS, flat[:1], flat[:1], gallery=500)[0].low)  # one seed has no interval
+
+
+def test_seeds_that_differ_are_refused():
+    with pytest.raises(InputError, match=r"values: got shape \(2, 5\); wanted \(3, 5\), that of the reference"):
+        label_efficiency(COUNTS, np.full((2, 5), 0.5), np.full((3, 5), 0.5), gallery=500)

@@ -232,3 +232,20 @@ def test_a_gallery_of_few_rows_is_told_by_its_first_hits():
     )
     assert "finds the true match first for 100.0% of 8 test items" in few and "guessing would for 12.5%" in few
     assert "among its first ten for 100.0% of 16 test items" in many
+
+
+def test_page_and_text_say_what_the_pairs_are_worth(tmp_path):
+    """The other method has the score of "auto" at twice the pairs: .03 less at a slope of .1 a decade."""
+    found = made(seeds=2)
+    for cell in found.cells:
+        level = 0.2 + 0.1 * np.log10(cell.pairs / (1 if cell.method == "auto" else 2))
+        cell.metrics["mean/R@10"] = level
+    other, factors = found.worth("auto")
+    assert other == "ridge_cca" and [round(at.factor, 1) for at in factors] == [2.0, 2.0, 2.0]
+    told = words.worth(found)
+    assert told.startswith("For the same R@10, ridge cca needs this many times the pairs of auto: 2.0") and told.endswith(
+        "at 100."
+    )
+    assert told in reports.text(found) and told in said(found, tmp_path)
+    assert words.worth(made(counts=(20, 50))) == ""  # two counts draw no curve
+    assert found.worth("ridge_cca")[1] == []  # it is its own yardstick
