@@ -343,7 +343,7 @@ def data_list() -> list[dict[str, Any]]:
 
 def data_show(source: str, *, ids: str = "") -> dict[str, Any]:
     """What a bundled set or a file (FILE or FILE:KEY) holds: counts, widths, and every fault that validation finds."""
-    from gera_jax.data.validation import validate_table
+    from gera_jax.data.load import validate_table
 
     found = {}
     for table in _tables(source, ids):

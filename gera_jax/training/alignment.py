@@ -15,9 +15,9 @@ import numpy as np
 from gera_jax import checks, solvers
 from gera_jax import config as config_lib
 from gera_jax.config.configdict import ConfigDict
-from gera_jax.data import Pairs, Preprocessor, as_rows, augment, build_data
+from gera_jax.data import Pairs, Preprocessor, as_rows, build_data
 from gera_jax.data.alignment import AlignmentData, cut, shapes
-from gera_jax.data.sampling import Sampler
+from gera_jax.data.sampling import Sampler, check_draw
 from gera_jax.evaluation import diagnostics
 from gera_jax.models import TwoTower
 from gera_jax.ops.collectives import gather_rows
@@ -261,9 +261,9 @@ def draws(config: ConfigDict) -> dict[str, Any]:
     given = config.draws.to_dict()
     for name, spec in given.items():
         checks.require(isinstance(spec, Mapping), f"draws.{name}", got=repr(spec), wanted="a block with kind, alpha and beta")
-    named = {name: augment.check_draw(spec, f"draws.{name}") for name, spec in given.items()}
+    named = {name: check_draw(spec, f"draws.{name}") for name, spec in given.items()}
     alpha = config.mixed.alpha
-    mixed = augment.check_draw(dict(kind="beta", alpha=alpha, beta=alpha), "mixed") if config.mixed.on else None
+    mixed = check_draw(dict(kind="beta", alpha=alpha, beta=alpha), "mixed") if config.mixed.on else None
     return dict(draws=named, mixed=mixed)
 
 
