@@ -18,7 +18,7 @@ from gera_jax.config.configdict import ConfigDict
 from gera_jax.data import Pairs, Preprocessor, as_rows, build_data
 from gera_jax.data.alignment import AlignmentData, cut, shapes
 from gera_jax.data.sampling import Sampler, check_draw
-from gera_jax.evaluation import diagnostics
+from gera_jax.evaluation import geometry
 from gera_jax.models import TwoTower
 from gera_jax.ops.collectives import gather_rows
 from gera_jax.training.context import alignment_context, alignment_inputs
@@ -177,12 +177,12 @@ class AlignmentTask:
         couples = config_lib.pairs(model.widths)
         for a, b in couples:
             suffix = f"/{a}-{b}" if len(couples) > 1 else ""
-            metrics[f"alignment{suffix}"] = diagnostics.alignment(z[a], z[b], mask=mask[a] & mask[b])
-            metrics[f"modality_gap{suffix}"] = diagnostics.modality_gap(z[a], z[b], x_mask=mask[a], y_mask=mask[b])
+            metrics[f"alignment{suffix}"] = geometry.alignment(z[a], z[b], mask=mask[a] & mask[b])
+            metrics[f"modality_gap{suffix}"] = geometry.modality_gap(z[a], z[b], x_mask=mask[a], y_mask=mask[b])
         for name, rows in z.items():
-            metrics[f"effective_rank/{name}"] = diagnostics.effective_rank(rows, mask=mask[name])
-            metrics[f"mean_cosine/{name}"] = diagnostics.mean_cosine(rows, mask=mask[name])
-            metrics[f"uniformity/{name}"] = diagnostics.uniformity(rows, mask=mask[name])
+            metrics[f"effective_rank/{name}"] = geometry.effective_rank(rows, mask=mask[name])
+            metrics[f"mean_cosine/{name}"] = geometry.mean_cosine(rows, mask=mask[name])
+            metrics[f"uniformity/{name}"] = geometry.uniformity(rows, mask=mask[name])
         return {**metrics, "temperature": 1 / context["logit_scale"]}
 
     def projector(self, model: TwoTower) -> Callable[[Any, str, np.ndarray], np.ndarray]:
