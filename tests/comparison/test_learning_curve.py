@@ -7,7 +7,7 @@ import pytest
 from scipy.interpolate import make_smoothing_spline
 
 from gera_jax.checks import InputError
-from gera_jax.comparison.learning_curve import LearningCurve, coverage, hide_last
+from gera_jax.comparison.statistics import LearningCurve, coverage, hide_last
 
 COUNTS = np.array([20, 50, 100, 200, 500])
 
