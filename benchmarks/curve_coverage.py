@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks._sweep import SETS
 from benchmarks.recipe_gain import METHODS, collect
-from gera_jax.comparison.learning_curve import ROUGHNESS, Hidden, coverage, hide_last
+from gera_jax.comparison.statistics import ROUGHNESS, Hidden, coverage, hide_last
 
 METRICS = ("R@1", "R@10")
 OFFERED = (0.05, 0.075, 0.1, 0.125, 0.15, 0.175, 0.2, 0.225, 0.25)

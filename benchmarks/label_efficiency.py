@@ -29,9 +29,9 @@ import gera_jax
 from benchmarks._sweep import SETS, possible
 from gera_jax.aligners.methods import compared as find
 from gera_jax.api import use_compilation_cache
-from gera_jax.comparison.learning_curve import coverage, label_efficiency
 from gera_jax.comparison.outcome import POINTS, Comparison, Interval
-from gera_jax.comparison.selection import METRIC
+from gera_jax.comparison.scoring import METRIC
+from gera_jax.comparison.statistics import coverage, label_efficiency
 from gera_jax.comparison.sweep import Cell, cores, sweep
 from gera_jax.comparison.task import COUNTS, make_task
 

@@ -215,7 +215,7 @@ def compare(
       seeds: how many, default 5; a seed is a split, a draw of pairs and a start.
       budget: settings that each method may try, default 4, its default first.
       metric: by which settings are chosen, on validation rows: "mean/R@10" (default), "foscttm", "mean/mean_rank", ...
-      config: a preset ("quick", and others of `gera_jax.comparison.presets`), from which is taken what is not given: fewer
+      config: a preset ("quick", and others of `gera_jax.comparison.compare`), from which is taken what is not given: fewer
         methods, counts, seeds and settings. Or a block of `gera_jax.config.comparison` or a file that gives one, in place of
         everything that changes a number.
       output: folder; the same call goes on where a killed sweep stopped, cell by cell.
@@ -234,23 +234,22 @@ def compare(
     >>> compare("emoji", methods="procrustes", counts=20, seeds=1, jobs=1).counts
     (20,)
     """
-    from gera_jax.comparison import presets
-    from gera_jax.comparison.compare import run_compare
+    from gera_jax.comparison.compare import configured, fill, run_compare, spread
     from gera_jax.comparison.task import make_task
 
     preset = config if isinstance(config, str) and not Path(config.partition(":")[0]).suffix else ""
     counts, own = _counts(own)
     rule = dict(methods=methods, counts=counts, seeds=seeds, budget=budget, metric=metric)
     if not preset and config not in ("", None):
-        data, own, rule = presets.configured(config, dict(own, data=data, **rule))
+        data, own, rule = configured(config, dict(own, data=data, **rule))
     use_compilation_cache()
-    rule, beside = presets.fill(preset, rule)
+    rule, beside = fill(preset, rule)
     rule = {name: value for name, value in rule.items() if value is not None}
     task = make_task(data, **{**beside, **own})
     if isinstance(rule["methods"], str):
         rule["methods"] = rule["methods"].split(",")
     if preset and len(rule["counts"]) == 0:
-        rule["counts"] = presets.spread(task.counts((), range(rule["seeds"])))
+        rule["counts"] = spread(task.counts((), range(rule["seeds"])))
     return run_compare(task, **rule, preset=preset, output=output, jobs=jobs, progress=progress)
 
 
@@ -343,7 +342,7 @@ def data_list() -> list[dict[str, Any]]:
 
 def data_show(source: str, *, ids: str = "") -> dict[str, Any]:
     """What a bundled set or a file (FILE or FILE:KEY) holds: counts, widths, and every fault that validation finds."""
-    from gera_jax.data.validation import validate_table
+    from gera_jax.data.load import validate_table
 
     found = {}
     for table in _tables(source, ids):

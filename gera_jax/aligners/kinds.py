@@ -21,8 +21,7 @@ from gera_jax import checks
 from gera_jax import config as config_lib
 from gera_jax.data import Preprocessor
 from gera_jax.data.alignment import AlignmentData
-from gera_jax.data.features import Features
-from gera_jax.data.preprocessing import FILTER, OPTIONS
+from gera_jax.data.preprocessing import FILTER, OPTIONS, Features
 
 Settings = Mapping[str, Any]
 

@@ -53,8 +53,7 @@ def select_layers(
 
     Source: layers by mutual neighbours: Gröger et al. 2025 (STRUCTURE), arXiv 2506.16895.
     """
-    from gera_jax.evaluation.layers import layer_scores
-    from gera_jax.evaluation.similarity import neighbour_count
+    from gera_jax.evaluation.similarity import layer_scores, neighbour_count
 
     checks.require(max_pairs >= 2, "max_pairs", got=max_pairs, wanted="at least 2")
     if output is not None:

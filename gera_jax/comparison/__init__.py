@@ -1,7 +1,7 @@
 """Methods against each other on the same splits: cells, what follows from them, and what more pairs would bring."""
 
 from gera_jax.aligners.methods import methods
-from gera_jax.comparison.learning_curve import LearningCurve
 from gera_jax.comparison.outcome import Comparison
+from gera_jax.comparison.statistics import LearningCurve
 
 __all__ = ["Comparison", "LearningCurve", "methods"]

@@ -1,4 +1,4 @@
-"""A whole comparison: its arguments are checked, its cells measured, and the results written as JSON and as a page."""
+"""A whole comparison: presets, checked arguments, an estimate of its time and a bar, and the results as JSON and as a page."""
 
 from __future__ import annotations
 
@@ -11,18 +11,155 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+from tqdm import tqdm
 
 from gera_jax import checks
+from gera_jax import config as config_lib
 from gera_jax._version import __version__
 from gera_jax.aligners.methods import Method, compared, find
-from gera_jax.comparison import scoring, selection
+from gera_jax.checks import require, require_known
+from gera_jax.comparison import scoring
 from gera_jax.comparison.outcome import Comparison
-from gera_jax.comparison.progress import Progress
-from gera_jax.comparison.sweep import cores, sweep
+from gera_jax.comparison.sweep import Cell, cores, sweep
 from gera_jax.comparison.task import Task
+from gera_jax.config import schema
 from gera_jax.files import DamagedError, one_writer, read_json, write_json
 from gera_jax.training.overview import overview, overview_text
+from gera_jax.writers import duration
+
+# What is not given is taken from here; `source` goes to the task. Two seeds give an interval, three one that is worth something.
+# The quickstart leaves Gentle-CLIP out, as one of its fits takes as long as one of each of the others together.
+PRESETS: dict[str, dict[str, Any]] = {
+    "": dict(seeds=5, budget=4),
+    "quick": dict(methods=("auto", "ridge_cca", "kernel_cca", "csa", "contrastive"), seeds=3, budget=2),
+    "quickstart": dict(
+        methods=("auto", "ridge_cca", "contrastive", "gera", "structure", "m3mix", "sspc"), counts=(50, 200), seeds=2, budget=1
+    ),
+    "smoke": dict(methods=("auto", "ridge_cca", "procrustes"), counts=(50, 100), seeds=1, budget=1, source=dict(test=100)),
+}
+
+
+def fill(preset: str, rule: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The rule of a comparison with what was not given (None, or nothing in it) from a preset, and the preset's source.
+
+    >>> fill("quick", dict(methods=("asif",), counts=(), seeds=None, budget=None))
+    ({'methods': ('asif',), 'counts': (), 'seeds': 3, 'budget': 2}, {})
+    """
+    require_known(preset, PRESETS, "preset")
+    usual = PRESETS[preset]
+    missing = {name for name, value in rule.items() if value is None or (hasattr(value, "__len__") and len(value) == 0)}
+    return {name: usual.get(name, value) if name in missing else value for name, value in rule.items()}, usual.get("source", {})
+
+
+def spread(counts: Sequence[int], most: int = 3) -> tuple[int, ...]:
+    """At most so many of the counts, the first and the last among them.
+
+    >>> spread((20, 50, 100, 200, 500, 1000)), spread((20, 50))
+    ((20, 100, 1000), (20, 50))
+    """
+    last = len(counts) - 1
+    chosen = range(len(counts)) if len(counts) <= most else (round(last * i / (most - 1) - 0.01) for i in range(most))
+    return tuple(counts[i] for i in chosen)
+
+
+def configured(config: Any, beside: Mapping[str, Any]) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """The data and the rule of a comparison that a block or a file describes; nothing may be given beside it."""
+    given = [name for name, value in beside.items() if value is not None and not (hasattr(value, "__len__") and len(value) == 0)]
+    require(
+        not given,
+        "config",
+        got=f"a config and {', '.join(given)}",
+        wanted="one of them",
+        remedy="Write them into the config's file.",
+    )
+    block = {**schema.defaults(schema.COMPARISON), **config_lib.read(config).to_dict()}
+    config_lib.require_fields(block, schema.COMPARISON, "comparison")
+    rule = {name: block.pop(name) for name in ("methods", "counts", "seeds", "budget", "metric")}
+    own = {name: value for name, value in block.items() if value}  # 0 stands for the rule
+    return own.pop("data", None), own, {**rule, "counts": tuple(rule["counts"])}
+
+
+CPU_SECONDS = {False: 1.5, True: 5.0}  # one fit, by needs_validation: means of benchmarks/results/label_efficiency_field.jsonl
+ROWS = 5_000  # up to so many rows they hold; beyond, fits take longer in proportion
+
+
+class Progress:
+    """A tqdm bar in CPU seconds, of which each cell has the share that its method took so far.
+
+    Args:
+      methods: the field; each has `name`, `label`, `settings` and `needs_validation`.
+      counts, seeds: of the sweep.
+      budget: settings that a method may try.
+      rows: of the larger table.
+      jobs: processes.
+      stream: where the bar is drawn; None = the error stream.
+
+    Call it with (cell, cells that are done, cells in all) for each cell that was measured.
+    """
+
+    def __init__(
+        self,
+        methods: Sequence[Any],
+        counts: Sequence[int],
+        seeds: Sequence[int],
+        *,
+        budget: int,
+        rows: int = 0,
+        jobs: int = 1,
+        stream: TextIO | None = None,
+    ):
+        self.labels, self.jobs = {m.name: m.label for m in methods}, jobs
+        self.order = [(m.name, count) for _ in seeds for count in counts for m in methods]
+        grows = max(1.0, rows / ROWS)
+        self.prior = {m.name: grows * CPU_SECONDS[m.needs_validation] * min(budget, len(m.settings)) for m in methods}
+        self.taken: dict[tuple[str, int], list[float]] = {}
+        self.stream = sys.stderr if stream is None else stream
+        self.bar: tqdm | None = None
+        self.began = time.time()
+
+    def estimate(self) -> str:
+        """How long the sweep will take if nothing is remembered, from the size and the usual cost of its methods.
+
+        >>> from types import SimpleNamespace
+        >>> trained = SimpleNamespace(name="a", label="A", settings=({}, {"lr": 1}), needs_validation=True)
+        >>> Progress([trained], (20, 50), (0, 1, 2), budget=2, jobs=2).estimate()
+        '6 cells, about 30s in 2 processes (1m00s of CPU time)'
+        """
+        cpu = self.left(0)
+        wall, processes = duration(cpu / self.jobs), "1 process" if self.jobs == 1 else f"{self.jobs} processes"
+        return f"{len(self.order):,} cells, about {wall} in {processes} ({duration(cpu)} of CPU time)"
+
+    def left(self, done: int) -> float:
+        """CPU seconds of the cells behind the first `done`: as their method took so far, at their count where known."""
+        spent = {name: [s for (m, _), values in self.taken.items() if m == name for s in values] for name in self.prior}
+        usual = sum(self.prior[name] * len(values) for name, values in spent.items())
+        speed = sum(map(sum, spent.values())) / usual if usual else 1.0  # of this machine, beside the one of the usual costs
+
+        def expected(name: str, count: int) -> float:
+            seen = self.taken.get((name, count)) or spent[name]
+            return sum(seen) / len(seen) if seen else speed * self.prior[name]
+
+        return sum(expected(*cell) for cell in self.order[done:])
+
+    def __call__(self, cell: Cell, done: int, total: int) -> None:
+        seconds = sum(trial[2] for trial in cell.trials)
+        self.taken.setdefault((cell.method, cell.pairs), []).append(seconds)
+        spent, left = sum(map(sum, self.taken.values())), self.left(done)
+        if self.bar is None:
+            form = "{desc} |{bar}| {elapsed} spent, about {remaining} left"
+            self.bar = tqdm(total=spent + left, bar_format=form, file=self.stream, smoothing=0, mininterval=0, dynamic_ncols=True)
+            self.bar.start_t = self.began  # processes that start and programs that compile count, too
+        self.bar.total = max(spent + left, 1e-9)
+        where = f"{self.labels[cell.method]}, {cell.pairs:,} pairs"
+        self.bar.set_description_str(f"{done}/{total} cells, {duration(spent)} CPU, {where}", refresh=False)
+        self.bar.update(spent - self.bar.n)
+        if cell.error:
+            self.bar.write(f"{where}, seed {cell.seed} failed: {cell.error}", file=self.stream)
+        if done == total:
+            self.bar.close()
+
 
 PACKAGES = ("jax", "flax", "optax", "numpy", "scipy")
 
@@ -33,8 +170,8 @@ def run_compare(
     methods: Sequence[str] = (),
     counts: Sequence[int] = (),
     seeds: int = 5,
-    budget: int = selection.BUDGET,
-    metric: str = selection.METRIC,
+    budget: int = scoring.BUDGET,
+    metric: str = scoring.METRIC,
     output: str | os.PathLike | None = None,
     jobs: int | None = None,
     progress: bool = False,
@@ -109,7 +246,7 @@ def run_compare(
             look=task.look,
             test=list(seen["gallery"].values()),
             pool={name: len(rows) for name, rows in data.pool.items()},
-            rule=selection.rule(budget, metric),
+            rule=scoring.rule(budget, metric),
             budget=budget,
             versions={"gera_jax": __version__, **{name: metadata.version(name) for name in PACKAGES}},
             seconds=round(time.monotonic() - began, 1),
@@ -169,7 +306,7 @@ def compare_command(task: Task, methods: Sequence[Method], counts: Sequence[int]
     words = ["gera-jax compare", task.flags, task.options, f"--seeds {seeds} --budget {budget}"]
     words += [f"--methods {shlex.quote(','.join(method_word(m) or m.name for m in methods))}"] if methods else []
     words += [f"--counts {','.join(map(str, counts))}"] if counts else []
-    words += [f"--metric {metric}"] if metric != selection.METRIC else []
+    words += [f"--metric {metric}"] if metric != scoring.METRIC else []
     return " ".join(words)
 
 

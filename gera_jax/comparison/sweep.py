@@ -21,8 +21,8 @@ from gera_jax import checks, workers
 from gera_jax._version import __version__
 from gera_jax.aligners.kinds import Settings
 from gera_jax.aligners.methods import Method
-from gera_jax.comparison import examples, scoring
-from gera_jax.comparison.selection import Trial, choose, trials
+from gera_jax.comparison import scoring
+from gera_jax.comparison.scoring import Trial, choose, trials
 from gera_jax.comparison.task import Task
 from gera_jax.data.alignment import AlignmentData
 from gera_jax.files import json_line, parse_json_line
@@ -51,7 +51,7 @@ class Cell:
       items: how many items the test rows are of.
       best_step: the step whose parameters a trained method kept, 0 = those that it started from; None for closed forms.
       cpu_seconds: of the chosen trial's fit, over all threads.
-      examples: a few test queries and what was found for them, in words, see `examples.draw`.
+      examples: a few test queries and what was found for them, in words, see `scoring.draw`.
       error: in words, where the method could not be fitted; then `metrics` is empty.
     """
 
@@ -112,7 +112,7 @@ def run_cell(task: Task, data: AlignmentData, method: Method, seed: int, *, budg
             chance=guessing(data, "test"),
             items=items_of(data, "test"),
             best_step=fitted[best].best_step,
-            examples=examples.draw(data, scores, seed=seed),
+            examples=scoring.draw(data, scores, seed=seed),
         )
     except (checks.InputError, checks.RunError, np.linalg.LinAlgError) as error:  # this method cannot work here; others can
         return Cell(**where, trials=tried, error=str(error))

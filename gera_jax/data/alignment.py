@@ -11,10 +11,9 @@ import numpy as np
 from gera_jax.checks import fail, require
 from gera_jax.config.blocks import sides
 from gera_jax.data.blocks import complete, open_pairs, open_test
-from gera_jax.data.features import Features, stack
 from gera_jax.data.ids import first_ids
 from gera_jax.data.pairs import Pairs
-from gera_jax.data.preprocessing import Preprocessor
+from gera_jax.data.preprocessing import Features, Preprocessor
 from gera_jax.data.tables import Table
 
 
@@ -233,3 +232,41 @@ def _stack(train: Pairs, test: Pairs) -> tuple[Pairs, Pairs]:
     )
     rows = np.where(test.rows >= 0, test.rows + offsets, -1)
     return dataclasses.replace(train, **common), dataclasses.replace(test, **common, rows=rows)
+
+
+class StackedRows:
+    """Two row arrays as one, [n + m, d], without a copy; indexed by arrays of row numbers or slices."""
+
+    def __init__(self, first: np.ndarray, second: np.ndarray):
+        self._first, self._second = first, second
+        self.shape = (len(first) + len(second), first.shape[1])
+        self.dtype = np.promote_types(first.dtype, second.dtype) if first.dtype != second.dtype else first.dtype
+        self.ndim = 2
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        index = np.arange(len(self))[index]
+        out = np.empty((*index.shape, self.shape[1]), self.dtype)
+        later = index >= len(self._first)
+        out[~later] = self._first[index[~later]]
+        out[later] = self._second[index[later] - len(self._first)]
+        return out
+
+
+def stack(table: Table, test: Table) -> Table:
+    """Training table and own test table as one: test rows follow, so that one row number names any row."""
+    meta = None
+    if table.meta is not None or test.meta is not None:
+        meta = [*(table.meta or [{}] * len(table)), *(test.meta or [{}] * len(test))]
+    whole = Table.__new__(Table)  # both halves are checked tables already, and a check would read them from disk
+    values = dict(
+        rows=StackedRows(table.rows, test.rows),
+        name=table.name,
+        meta=meta,
+        ids=np.concatenate([table.ids.astype(str), test.ids.astype(str)]),
+    )
+    for field in dataclasses.fields(Table):
+        object.__setattr__(whole, field.name, values.get(field.name, getattr(table, field.name)))
+    return whole

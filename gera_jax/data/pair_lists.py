@@ -15,9 +15,8 @@ import scipy  # its parts load when they are used
 from gera_jax.checks import fail, require
 from gera_jax.data.formats import open_source
 from gera_jax.data.formats.arrow import ArrowSource, open_frame
-from gera_jax.data.formats.ids_files import read_text
-from gera_jax.data.ids import check_ids, first_ids
-from gera_jax.data.items import check_unique
+from gera_jax.data.formats.base import read_text
+from gera_jax.data.ids import check_ids, check_unique, first_ids
 from gera_jax.data.tables import Table
 
 WANTED = "a .csv, .tsv, .txt, .jsonl or .parquet file, two ids a line"

@@ -12,9 +12,7 @@ import numpy as np
 from gera_jax.checks import fail, require, require_known, whole
 from gera_jax.config.schema import SPLITS, UNPAIRED
 from gera_jax.data import catalog
-from gera_jax.data.features import fingerprint
-from gera_jax.data.ids import check_can_meet, check_meets, first_ids
-from gera_jax.data.items import check_unique, number_items, outer_join
+from gera_jax.data.ids import check_can_meet, check_meets, check_unique, first_ids, number_items, outer_join
 from gera_jax.data.splits import (
     MOST,
     Split,
@@ -25,7 +23,7 @@ from gera_jax.data.splits import (
     split_by_group,
     split_by_ids,
 )
-from gera_jax.data.tables import Table
+from gera_jax.data.tables import Table, fingerprint
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

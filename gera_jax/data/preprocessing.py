@@ -11,6 +11,7 @@ import numpy as np
 from gera_jax.checks import fail, require, require_known
 from gera_jax.config.schema import PREPROCESS, defaults
 from gera_jax.data.rows import real_numbers
+from gera_jax.data.tables import Table
 
 BLOCK_BYTES = 32 * 2**20
 CACHE_BYTES = 2**20  # a block that stays in the cache through all steps: three times as fast as a large one
@@ -19,6 +20,7 @@ FILTER_BLOCK = 8_192
 OPTIONS = defaults(PREPROCESS)
 FILTER = OPTIONS["filter"]
 ARRAYS = ("mean", "scale", "components", "pool", "pool_rows")
+MATERIALIZE_BYTES = 2**30
 
 
 class Preprocessor:
@@ -276,6 +278,50 @@ class Preprocessor:
 
     def _require_fitted(self) -> None:
         require(self.width > 0, f"{self.name} preprocessor", got="no fit", wanted="fit(rows) first")
+
+
+class Features:
+    """Rows of a table as training sees them.
+
+    >>> table = Table(np.arange(12.0).reshape(4, 3), ["a", "b", "c", "d"])
+    >>> features = Features(table, Preprocessor(l2=False).fit(table.rows))
+    >>> features.take([[0, 3]]).tolist(), len(features), features.dim
+    ([[[-4.5, -4.5, -4.5], [4.5, 4.5, 4.5]]], 4, 3)
+    """
+
+    def __init__(self, table: Table, preprocessor: Preprocessor):
+        self._rows, self.preprocessor = table.rows, preprocessor
+        n, itemsize = len(table), np.dtype(table.rows.dtype).itemsize
+        self.materialized = n * max(table.dim * itemsize, preprocessor.dim * 4) <= MATERIALIZE_BYTES
+        self._kept = preprocessor(table.rows[np.arange(n)], row_numbers=np.arange(n)) if self.materialized else None
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def dim(self) -> int:
+        """Width of a row of features."""
+        return self.preprocessor.dim
+
+    def take(self, index: Any) -> np.ndarray:
+        """Features [..., d] at the row numbers `index` [...], float32, a fresh array.
+
+        Raises:
+          InputError: a row number outside of the table.
+        """
+        index = np.asarray(index, dtype=np.int64)
+        inside = index.size == 0 or (index.min() >= 0 and index.max() < len(self))
+        require(inside, "row numbers", got=f"values outside of 0 to {len(self) - 1}", wanted="rows of the table")
+        if self._kept is not None:
+            return self._kept[index]
+        # Sorted, so that neighbouring rows of a file are read together. Repeats stay: the filter compiles once per shape.
+        flat = index.reshape(-1)
+        if (flat[1:] >= flat[:-1]).all():  # as the sampler asks with one shard: no copy to put them back in order
+            return self.preprocessor(self._rows[flat], row_numbers=flat).reshape(*index.shape, self.dim)
+        order = np.argsort(flat)
+        out = np.empty((len(flat), self.dim), np.float32)
+        out[order] = self.preprocessor(self._rows[flat[order]], row_numbers=flat[order])
+        return out.reshape(*index.shape, self.dim)
 
 
 def _unit(block: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gera_jax.checks import require
-from gera_jax.data.formats.ids_files import read_ids_file
+from gera_jax.data.formats.base import read_ids_file
 from gera_jax.data.ids import some_ids
 from gera_jax.data.tables import Table
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from gera_jax.data.rows import to_array
 if TYPE_CHECKING:
     from gera_jax.data.formats.base import Source
 
+FINGERPRINT_BYTES = 2**28
 REMEDY_INT = "Whole numbers are labels or token ids, not embeddings; if they are meant, save rows.astype('float32')."
 
 
@@ -294,3 +296,21 @@ def inspect_table(path: str | Path, key: str = "", layer: int | str | None = Non
     shape, dtype = source.inspect(source.choose(key))
     number = choose_layer(Path(path).name, shape, layer)
     return (shape if number is None else (shape[0], shape[2])), dtype
+
+
+def fingerprint(table: Table, ids: np.ndarray | None = None) -> str:
+    """Hash of shape, dtype, ids (or what rows are paired by in their place) and rows.
+
+    Of a table above 256 MiB it takes rows that are evenly spread over it.
+    """
+    n, d = table.rows.shape
+    digest = hashlib.blake2b(f"{n} {d} {table.rows.dtype}".encode(), digest_size=16)
+    ids = table.ids if ids is None else ids
+    digest.update(np.ascontiguousarray(ids).data.cast("B") if ids.dtype.kind != "U" else "\n".join(ids).encode())
+    width = d * np.dtype(table.rows.dtype).itemsize
+    count = min(n, max(1, FINGERPRINT_BYTES // width))
+    index = np.arange(n) if count == n else np.linspace(0, n - 1, count).astype(np.int64)
+    step = max(1, 2**24 // width)
+    for start in range(0, count, step):
+        digest.update(np.ascontiguousarray(table.rows[index[start : start + step]]).view(np.uint8).data)
+    return digest.hexdigest()

@@ -9,16 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gera_jax._lazy import attach
-from gera_jax.evaluation.calibration import expected_calibration_error
-from gera_jax.evaluation.chance import chance_level
-from gera_jax.evaluation.delta import delta_retrieval
-from gera_jax.evaluation.few_shot import few_shot_accuracy
-from gera_jax.evaluation.hubness import csls, inverted_softmax, local_density, log_density
-from gera_jax.evaluation.layers import layer_scores
+from gera_jax.evaluation.classification import (
+    delta_retrieval,
+    expected_calibration_error,
+    few_shot_accuracy,
+    shift_robustness,
+    zero_shot_accuracy,
+)
 from gera_jax.evaluation.retrieval import foscttm, foscttm_from_scores, retrieval_metrics, retrieval_metrics_from_scores
-from gera_jax.evaluation.shift import shift_robustness
-from gera_jax.evaluation.similarity import cknna, linear_cka, mutual_knn, neighbour_count, unbiased_cka
-from gera_jax.evaluation.zero_shot import zero_shot_accuracy
+from gera_jax.evaluation.similarity import cknna, layer_scores, linear_cka, mutual_knn, neighbour_count, unbiased_cka
+from gera_jax.evaluation.split import chance_level, csls, inverted_softmax, local_density, log_density
 
 __all__ = [
     "alignment",
@@ -58,26 +58,33 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from gera_jax.evaluation.diagnostics import alignment, effective_rank, mean_cosine, modality_gap, uniformity
+    from gera_jax.evaluation.geometry import (
+        alignment,
+        effective_rank,
+        mean_cosine,
+        modality_gap,
+        relative_alignment,
+        set_uniformity,
+        uniformity,
+    )
     from gera_jax.evaluation.grounding import fuse_scores, grounding_recall, temporal_nms
-    from gera_jax.evaluation.hypersphere import relative_alignment, set_uniformity
     from gera_jax.evaluation.shapley import sampled_shapley_values, shapley_interactions, shapley_values
     from gera_jax.ops import temporal_iou
 else:
     _ON_USE = {  # name -> module: these need JAX
-        "alignment": "gera_jax.evaluation.diagnostics",
-        "effective_rank": "gera_jax.evaluation.diagnostics",
+        "alignment": "gera_jax.evaluation.geometry",
+        "effective_rank": "gera_jax.evaluation.geometry",
         "fuse_scores": "gera_jax.evaluation.grounding",
         "grounding_recall": "gera_jax.evaluation.grounding",
-        "mean_cosine": "gera_jax.evaluation.diagnostics",
-        "modality_gap": "gera_jax.evaluation.diagnostics",
-        "relative_alignment": "gera_jax.evaluation.hypersphere",
+        "mean_cosine": "gera_jax.evaluation.geometry",
+        "modality_gap": "gera_jax.evaluation.geometry",
+        "relative_alignment": "gera_jax.evaluation.geometry",
         "sampled_shapley_values": "gera_jax.evaluation.shapley",
-        "set_uniformity": "gera_jax.evaluation.hypersphere",
+        "set_uniformity": "gera_jax.evaluation.geometry",
         "shapley_interactions": "gera_jax.evaluation.shapley",
         "shapley_values": "gera_jax.evaluation.shapley",
         "temporal_iou": "gera_jax.ops",
         "temporal_nms": "gera_jax.evaluation.grounding",
-        "uniformity": "gera_jax.evaluation.diagnostics",
+        "uniformity": "gera_jax.evaluation.geometry",
     }
     __getattr__, __dir__ = attach(__name__, _ON_USE)

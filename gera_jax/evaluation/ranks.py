@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gera_jax.checks import require
-from gera_jax.evaluation.inputs import rows_of, whole
-from gera_jax.evaluation.labels import label_codes
+from gera_jax.evaluation.inputs import label_codes, rows_of, whole
 
 BLOCK_ENTRIES = 1 << 25  # at most this many scores live at once (128 MiB of float32)
 

@@ -12,9 +12,8 @@ import numpy as np
 
 from gera_jax.checks import InputError, did_you_mean, fail, require, require_known
 from gera_jax.data.formats import NpzSource, open_source
-from gera_jax.data.formats.base import reading
-from gera_jax.data.formats.hdf5 import h5py
-from gera_jax.data.formats.ids_files import parse_json, read_text
+from gera_jax.data.formats.base import parse_json, read_text, reading
+from gera_jax.data.formats.libraries import h5py
 
 
 class Annotations(NamedTuple):

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from gera_jax import checks, evaluation, solvers
 from gera_jax import config as config_lib
 from gera_jax.data import as_rows
-from gera_jax.evaluation import diagnostics
+from gera_jax.evaluation import geometry
 from gera_jax.graphs import geodesic_similarity
 from gera_jax.moments.data import GroundingData, build_grounding, inspect_grounding, prepare, span_means
 from gera_jax.moments.proposal_map import HEADS, ProposalMap, moment_mask
@@ -171,8 +171,8 @@ class GroundingTask:
         count = jnp.maximum(real.sum(), 1).astype(s.dtype)
         return {
             "cosine/true": (s * found).sum() / count,
-            "effective_rank/moments": diagnostics.effective_rank(found),
-            "effective_rank/sentences": diagnostics.effective_rank(s),
+            "effective_rank/moments": geometry.effective_rank(found),
+            "effective_rank/sentences": geometry.effective_rank(s),
         }
 
     def projector(self, model: ProposalMap) -> Callable[[Any, str, np.ndarray], np.ndarray]:

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from gera_jax._version import __version__
-from gera_jax.comparison.learning_curve import coverage
 from gera_jax.comparison.outcome import Comparison, Interval
+from gera_jax.comparison.statistics import coverage
 from gera_jax.evaluation.split import CORRECTIONS, NEIGHBOURS, REFERENCE_ROWS, TEMPERATURE
 from gera_jax.files import write_text
 from gera_jax.reports import figures, words

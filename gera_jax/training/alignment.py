@@ -15,10 +15,10 @@ import numpy as np
 from gera_jax import checks, solvers
 from gera_jax import config as config_lib
 from gera_jax.config.configdict import ConfigDict
-from gera_jax.data import Pairs, Preprocessor, as_rows, augment, build_data
+from gera_jax.data import Pairs, Preprocessor, as_rows, build_data
 from gera_jax.data.alignment import AlignmentData, cut, shapes
-from gera_jax.data.sampling import Sampler
-from gera_jax.evaluation import diagnostics
+from gera_jax.data.sampling import Sampler, check_draw
+from gera_jax.evaluation import geometry
 from gera_jax.models import TwoTower
 from gera_jax.ops.collectives import gather_rows
 from gera_jax.training.context import alignment_context, alignment_inputs
@@ -177,12 +177,12 @@ class AlignmentTask:
         couples = config_lib.pairs(model.widths)
         for a, b in couples:
             suffix = f"/{a}-{b}" if len(couples) > 1 else ""
-            metrics[f"alignment{suffix}"] = diagnostics.alignment(z[a], z[b], mask=mask[a] & mask[b])
-            metrics[f"modality_gap{suffix}"] = diagnostics.modality_gap(z[a], z[b], x_mask=mask[a], y_mask=mask[b])
+            metrics[f"alignment{suffix}"] = geometry.alignment(z[a], z[b], mask=mask[a] & mask[b])
+            metrics[f"modality_gap{suffix}"] = geometry.modality_gap(z[a], z[b], x_mask=mask[a], y_mask=mask[b])
         for name, rows in z.items():
-            metrics[f"effective_rank/{name}"] = diagnostics.effective_rank(rows, mask=mask[name])
-            metrics[f"mean_cosine/{name}"] = diagnostics.mean_cosine(rows, mask=mask[name])
-            metrics[f"uniformity/{name}"] = diagnostics.uniformity(rows, mask=mask[name])
+            metrics[f"effective_rank/{name}"] = geometry.effective_rank(rows, mask=mask[name])
+            metrics[f"mean_cosine/{name}"] = geometry.mean_cosine(rows, mask=mask[name])
+            metrics[f"uniformity/{name}"] = geometry.uniformity(rows, mask=mask[name])
         return {**metrics, "temperature": 1 / context["logit_scale"]}
 
     def projector(self, model: TwoTower) -> Callable[[Any, str, np.ndarray], np.ndarray]:
@@ -261,9 +261,9 @@ def draws(config: ConfigDict) -> dict[str, Any]:
     given = config.draws.to_dict()
     for name, spec in given.items():
         checks.require(isinstance(spec, Mapping), f"draws.{name}", got=repr(spec), wanted="a block with kind, alpha and beta")
-    named = {name: augment.check_draw(spec, f"draws.{name}") for name, spec in given.items()}
+    named = {name: check_draw(spec, f"draws.{name}") for name, spec in given.items()}
     alpha = config.mixed.alpha
-    mixed = augment.check_draw(dict(kind="beta", alpha=alpha, beta=alpha), "mixed") if config.mixed.on else None
+    mixed = check_draw(dict(kind="beta", alpha=alpha, beta=alpha), "mixed") if config.mixed.on else None
     return dict(draws=named, mixed=mixed)
 
 

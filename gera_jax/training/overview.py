@@ -10,7 +10,7 @@ import numpy as np
 
 from gera_jax.data.alignment import AlignmentData
 from gera_jax.data.pairs import Pairs, counted, meeting
-from gera_jax.evaluation.chance import chance_level
+from gera_jax.evaluation.split import chance_level
 
 KS = (1, 5, 10)
 

@@ -17,11 +17,12 @@ from gera_jax import config as config_lib
 from gera_jax.aligners.methods import compared as find
 from gera_jax.checks import InputError
 from gera_jax.cli import main
-from gera_jax.comparison import scoring, selection, sweep
+from gera_jax.comparison import scoring, sweep
 from gera_jax.comparison.compare import train_command
-from gera_jax.comparison.selection import Trial
+from gera_jax.comparison.scoring import Trial
 from gera_jax.comparison.task import make_task
 from gera_jax.data import Table
+from gera_jax.evaluation.split import CORRECTIONS
 from gera_jax.files import parse_json_line
 
 METHODS = ("procrustes", "ridge_cca", "asif")
@@ -66,7 +67,7 @@ def test_every_cell_is_there_and_says_what_it_was(found):
         "text_to_image/median_rank",
         "mean/R@5",
         "foscttm",
-        *(f"{c}/mean/R@10" for c in scoring.CORRECTIONS),
+        *(f"{c}/mean/R@10" for c in CORRECTIONS),
     ):
         assert key in cell.metrics
     assert made.mean("ridge_cca", 40, "mean/R@10").mean > 0.6  # chance is 0.4
@@ -78,7 +79,7 @@ def test_the_choice_looks_at_validation_rows_only(found):
     worst = {cell.method: cell.validation for cell in made.cells}
     validation = {m: np.mean([c.validation for c in made.at(m, 40)]) for m in worst}
     assert made.recommended == max(validation, key=validation.get)
-    assert selection.choose([Trial({}, float("nan"), 0), Trial({}, 0.2, 0), Trial({}, 0.2, 0)]) == 1
+    assert scoring.choose([Trial({}, float("nan"), 0), Trial({}, 0.2, 0), Trial({}, 0.2, 0)]) == 1
     assert "Every method tries at most 2 settings" in made.info["rule"]
 
 
@@ -371,7 +372,7 @@ def test_a_config_block_names_the_same_comparison(tmp_path):
 
 def test_every_method_has_a_default_first_and_a_budget():
     for method in comparison.methods().values():
-        assert method.settings[0] == {} and len(selection.trials(method.settings, 4)) <= 4
+        assert method.settings[0] == {} and len(scoring.trials(method.settings, 4)) <= 4
         assert method.label and len(method.fingerprint()) == 24
 
 

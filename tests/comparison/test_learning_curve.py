@@ -7,7 +7,7 @@ import pytest
 from scipy.interpolate import make_smoothing_spline
 
 from gera_jax.checks import InputError
-from gera_jax.comparison.learning_curve import FURTHEST, LearningCurve, coverage, hide_last, label_efficiency
+from gera_jax.comparison.statistics import FURTHEST, LearningCurve, coverage, hide_last, label_efficiency
 
 COUNTS = np.array([20, 50, 100, 200, 500])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 from gera_jax.aligners.methods import compared as find
-from gera_jax.comparison.progress import Progress
+from gera_jax.comparison.compare import Progress
 from gera_jax.comparison.sweep import Cell
 
 

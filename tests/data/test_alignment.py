@@ -208,7 +208,7 @@ def test_own_test_files_with_training_items(tmp_path):
 def test_large_tables_are_not_kept_and_give_the_same(monkeypatch):
     options = dict(preprocess=dict(x=dict(pca=4, filter=dict(strength=0.5, k=3))))
     kept = build(**options)
-    monkeypatch.setattr("gera_jax.data.features.MATERIALIZE_BYTES", 0)
+    monkeypatch.setattr("gera_jax.data.preprocessing.MATERIALIZE_BYTES", 0)
     lazy = build(**options)
     assert kept.features["image"].materialized and not lazy.features["image"].materialized
     index = np.array([[5, 1], [79, 5]])

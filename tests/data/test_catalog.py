@@ -7,7 +7,7 @@ import pytest
 
 from gera_jax.checks import InputError
 from gera_jax.data import catalog, load_pairs
-from gera_jax.data.validation import validate_table
+from gera_jax.data.load import validate_table
 
 SHAPES = {
     "clipart": ((3012, 1280), (3012, 384)),

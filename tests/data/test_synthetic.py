@@ -7,7 +7,7 @@ import pytest
 
 from gera_jax.checks import InputError
 from gera_jax.data import synthetic
-from gera_jax.data.validation import validate_table
+from gera_jax.data.load import validate_table
 
 GENERATORS = [synthetic.sphere, synthetic.swiss_roll_pair, synthetic.gaussian_mixture]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gera_jax.checks import InputError
-from gera_jax.data.items import number_items
+from gera_jax.data.ids import number_items
 from gera_jax.data.pairs import Pairs
 from gera_jax.data.tables import Table, choose_layer, first_ids, inspect_table, load_table
 

@@ -9,7 +9,7 @@ from gera_jax import config as config_lib
 from gera_jax.checks import InputError
 from gera_jax.data import Table, build_data
 from gera_jax.data.alignment import cut, shapes
-from gera_jax.data.items import number_items, outer_join
+from gera_jax.data.ids import number_items, outer_join
 from gera_jax.data.pairs import Pairs
 from gera_jax.data.sampling import Sampler
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from gera_jax.checks import InputError
+from gera_jax.data.load import validate_table
 from gera_jax.data.pairs import Pairs
 from gera_jax.data.tables import Table, load_table
-from gera_jax.data.validation import validate_table
 
 
 def good(n=12, d=4, dtype=np.float32):

@@ -7,8 +7,7 @@ import pytest
 
 from gera_jax import evaluation
 from gera_jax.checks import InputError
-from gera_jax.evaluation.inputs import in_order
-from gera_jax.evaluation.labels import label_codes
+from gera_jax.evaluation.inputs import in_order, label_codes
 
 RNG = np.random.default_rng(0)
 G = np.concatenate([RNG.integers(0, 6, 14), np.arange(6)])

@@ -8,7 +8,7 @@ import gera_jax
 from gera_jax import comparison
 from gera_jax.checks import InputError
 from gera_jax.cli import main
-from gera_jax.comparison import presets
+from gera_jax.comparison.compare import PRESETS
 from gera_jax.files import read_json
 
 
@@ -20,7 +20,7 @@ def test_quickstart_ends_with_a_page_and_commands_that_work(tmp_path, capsys):
     assert "6 cells, about" in shown.err and "6/6 cells" in shown.err
     assert shown.out.splitlines()[-1] == f"Report: {out}/report.html"
     found = comparison.Comparison.from_dict(read_json(out / "results.json"))
-    assert tuple(found.labels) == presets.PRESETS["smoke"]["methods"] and found.recommended == "auto"
+    assert tuple(found.labels) == PRESETS["smoke"]["methods"] and found.recommended == "auto"
     page = (out / "report.html").read_text()
     assert "http://" not in page.replace("http://www.w3.org", "") and page.count("<figure") == 2
     sample = found.at("auto", 100)[0].examples
@@ -31,7 +31,7 @@ def test_quickstart_ends_with_a_page_and_commands_that_work(tmp_path, capsys):
 
 
 def test_presets_name_methods_there_are():
-    for preset in presets.PRESETS.values():
+    for preset in PRESETS.values():
         names = preset.get("methods", ("auto",))
         assert set(names) <= set(comparison.methods()) and names[0] == "auto"
 
@@ -44,7 +44,7 @@ def test_a_preset_gives_what_is_not_given(monkeypatch):
     gera_jax.compare("emoji")
     quick, mixed, plain = asked
     assert (quick["seeds"], quick["budget"], quick["counts"], quick["preset"]) == (3, 2, (20, 100, 1000), "quick")
-    assert quick["methods"] == presets.PRESETS["quick"]["methods"]
+    assert quick["methods"] == PRESETS["quick"]["methods"]
     assert (mixed["seeds"], mixed["budget"], mixed["counts"], mixed["methods"]) == (2, 2, (30,), ["asif"])
     assert (plain["seeds"], plain["budget"], plain["counts"], plain["methods"]) == (5, 4, (), ())
     with pytest.raises(InputError, match='preset: got "quik"; wanted a known name. Did you mean "quick"'):

@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 
 from gera_jax.checks import fail, require
-from gera_jax.data.formats.arrays import NpySource, NpzSource, SafetensorsSource
+from gera_jax.data.formats.arrays import FaissSource, NpySource, NpzSource, SafetensorsSource
 from gera_jax.data.formats.arrow import ParquetSource, open_arrow, open_folder
 from gera_jax.data.formats.base import PICKLED, ROW_NUMBERS, WRITE_AGAIN, Header, Source, near_names, reading
-from gera_jax.data.formats.faiss_index import FaissSource
-from gera_jax.data.formats.hdf5 import AnnDataSource, Hdf5Source
+from gera_jax.data.formats.libraries import AnnDataSource, Hdf5Source, TorchSource
 from gera_jax.data.formats.text import CsvSource, JsonLines, WordVectors
-from gera_jax.data.formats.torch_file import TorchSource
 
 __all__ = ["READERS", "ROW_NUMBERS", "NpzSource", "open_source", "register_format"]
 

@@ -13,8 +13,7 @@ import numpy as np
 
 from gera_jax.checks import InputError, fail, require
 from gera_jax.data.formats.arrow import ArrowSource, library
-from gera_jax.data.formats.base import Header, Source, reading
-from gera_jax.data.formats.ids_files import parse_json, read_bytes, read_text
+from gera_jax.data.formats.base import Header, Source, parse_json, read_bytes, read_text, reading
 
 MISSING = ("", "NA", "N/A", "na", "null", "NULL", "None", "NaN", "nan")
 
