@@ -19,9 +19,11 @@ from gera_jax.aligners.score import Score, score_pairs
 from gera_jax.config import to_json
 from gera_jax.data import Pairs, Preprocessor, Table, as_rows, preprocessing
 from gera_jax.data.alignment import prepare
+from gera_jax.data.side_by_side import is_several, joined_rows
 from gera_jax.data.splits import size_by_share
 from gera_jax.evaluation.split import MOST_ENTRIES, Cosines, scores_of
 from gera_jax.solvers.linear import as_pairs
+from gera_jax.solvers.several_tables import weigh_tables
 
 PARAMETERS = ("method", "settings", "preprocess", "validation", "seed", "folder")
 OLD_NAMES = dict(overrides="settings", workdir="folder")  # of arguments before version 0.3
@@ -120,7 +122,7 @@ class Aligner:
         train, val = self._hold(pairs) if method.needs_validation else (pairs, pairs.take([]))
         own = {side: dict((self.preprocess or {}).get(side, {})) for side in SIDES[: len(pairs.names)]}
         options = {name: {**pairs.preprocess.get(name, {}), **own[side]} for side, name in zip(own, pairs.names, strict=True)}
-        data = prepare(train, val, pairs.take([]), preprocess=options, seed=self.seed)
+        data = weigh_tables(prepare(train, val, pairs.take([]), preprocess=options, seed=self.seed))
         with checks.disk_room(folder):
             model = method.fit(data, self.settings or {}, seed=self.seed, folder=folder, preprocess=own)
         self._model, self.names, self.n_features_in_ = model, pairs.names, model.widths[0]
@@ -292,7 +294,8 @@ class Aligner:
         return self._fitted().transform(side, self._rows(side, rows, called))
 
     def _rows(self, side: int, rows: Any, called: str = "") -> np.ndarray:
-        return as_rows(rows, called or SIDES[side], width=self._fitted().widths[side], least=0)
+        name, model = called or SIDES[side], self._fitted()
+        return as_rows(joined_rows(rows, model.parts[side], name), name, width=model.widths[side], least=0)
 
     def _fitted(self, name: str = "Aligner", wanted: str = "a fitted aligner") -> FittedModel:
         if self._model is None:
@@ -359,18 +362,14 @@ def _pairs(x: Any, y: Any, x_unpaired: Any, y_unpaired: Any) -> Pairs:
         checks.require(not beside, "fit", got=f"Pairs and {', '.join(beside)}", wanted="Pairs alone, which hold all of these")
         checks.require(len(x) >= 2, "pairs", got=f"{len(x)} pairs", wanted="at least 2 pairs")
         return x
-    if isinstance(x, Table) and isinstance(y, Table):
-        found = Pairs.from_arrays(x, y, **_given(x_unpaired=x_unpaired, y_unpaired=y_unpaired))
+    if (isinstance(x, Table) and isinstance(y, Table)) or any(is_several(rows) or np.ndim(rows) == 3 for rows in (x, y)):
+        found = Pairs.from_arrays(x, y, x_unpaired=x_unpaired, y_unpaired=y_unpaired)
         checks.require(len(found) >= 2, "pairs", got=f"{len(found)} pairs", wanted="at least 2 pairs")
         return found
     checks.require(y is not None, "y_pairs", got="nothing", wanted="rows beside those of x_pairs, or Pairs alone")
     x, y, *more = as_pairs(x, y, x_unpaired, y_unpaired, names=("x_unpaired", "y_unpaired"))
     more = {name: rows for name, rows in zip(("x_unpaired", "y_unpaired"), more, strict=True) if len(rows)}
     return Pairs.from_arrays(x, y, **more)
-
-
-def _given(**rows: Any) -> dict[str, Any]:
-    return {name: value for name, value in rows.items() if value is not None}
 
 
 def _not_fitted(name: str, wanted: str) -> checks.InputError:

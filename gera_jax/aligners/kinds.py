@@ -36,6 +36,11 @@ class FittedModel(Protocol):
         """Of raw rows of each modality."""
         ...
 
+    @property
+    def parts(self) -> Sequence[Sequence[int]]:
+        """Widths of the tables of each modality that stand side by side; empty of a modality of one table."""
+        ...
+
     def transform(self, side: int, rows: np.ndarray) -> np.ndarray: ...
 
     def similarity(self, x: np.ndarray, y: np.ndarray) -> np.ndarray: ...
@@ -75,6 +80,11 @@ class SolverModel:
     def widths(self) -> tuple[int, ...]:
         """Of raw rows of each modality."""
         return tuple(made.width for made in self.preprocessors)
+
+    @property
+    def parts(self) -> tuple[list[int], ...]:
+        """Widths of the tables of each modality that stand side by side."""
+        return tuple(made.options["parts"] for made in self.preprocessors)
 
     def transform(self, side: int, rows: np.ndarray) -> np.ndarray:
         """Raw rows to rows of the shared space."""

@@ -15,6 +15,7 @@ from gera_jax.data import Pairs, load_pairs
 from gera_jax.data.alignment import AlignmentData, prepare
 from gera_jax.data.load import command, look_commands
 from gera_jax.data.splits import size_by_rule, size_by_share
+from gera_jax.solvers.several_tables import weigh_tables
 
 COUNTS = (20, 50, 100, 200, 500, 1000, 2000)
 
@@ -71,7 +72,8 @@ class Task:
 
     def data(self, count: int, seed: int) -> AlignmentData:
         """The `parts` with their rows preprocessed."""
-        return prepare(*self.parts(count, seed), preprocess=self.pairs.preprocess, seed=seed, source=self.source)
+        made = prepare(*self.parts(count, seed), preprocess=self.pairs.preprocess, seed=seed, source=self.source)
+        return weigh_tables(made)
 
     @property
     def source(self) -> str:

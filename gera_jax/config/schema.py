@@ -104,6 +104,7 @@ COUNTS = Rule(
     "whole numbers from 0 to 4096",
     lambda value: all(isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= 4096 for v in value) and len(value) <= 8,
 )
+PARTS = Rule("a list of numbers of at least 0", lambda value: all(isinstance(v, int | float) and v >= 0 for v in value))
 IDS = Rule("a file of ids, or a list of them", lambda value: True, (list, tuple))
 LAYER = Rule("the number of a layer", lambda value: True, (int,))
 PARALLEL = one_of("auto", "jit", "pmap", "shard_map")
@@ -128,6 +129,8 @@ PREPROCESS = dict(
     pca=Field(0, "principal directions to keep; 0 = all dimensions as they are"),
     l2=Field(True, "scale rows to length 1"),
     filter=FILTER,
+    parts=Field([], "widths of the tables that stand side by side in a row; [] = as the files say", PARTS),
+    weights=Field([], "weight of each of these tables; [] = from held-out pairs, equal below 100 pairs", PARTS),
 )
 FILE = dict(
     path=Field("", 'file of embeddings, where data.source is "files"'),

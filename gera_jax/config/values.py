@@ -64,11 +64,25 @@ def path_and_key(text: str) -> tuple[str, str]:
     >>> path_and_key("my.npz:image"), path_and_key("my.npy")
     (('my.npz', 'image'), ('my.npy', ''))
     """
+    if len(several(text)) > 1:
+        return text, ""
     for end in (len(text), *reversed(_colons(text))):
         if _is_there(text[:end]):
             return text[:end], text[end + 1 :]
     path, colon, key = text.rpartition(":")
     return (path, key) if colon and Path(path).suffix and "/" not in key else (text, "")
+
+
+def several(path: str | Path) -> list[str]:
+    """The files of "a.npz+b.npz:key", which stand side by side; a plus in the name of a file that is there belongs to the name.
+
+    >>> several("lite.npz:image+dino.npy"), several("images.npy")
+    (['lite.npz:image', 'dino.npy'], ['images.npy'])
+    """
+    text = str(path)
+    pieces = text.split("+")
+    fine = len(pieces) > 1 and all(_is_there(piece) or "." in piece.strip("./") for piece in pieces)
+    return pieces if fine and not _is_there(text.rpartition(":")[0]) and not _is_there(text) else [text]
 
 
 def _colons(text: str) -> list[int]:

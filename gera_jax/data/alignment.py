@@ -76,7 +76,13 @@ def build_data(config: Mapping, *, tables: Pairs | tuple[Table, ...] | None = No
     """
     block = complete(config, tables)
     train, val, test = _parts(block, tables)
-    options = {name: block["preprocess"][side] for side, name in zip(sides(block), train.names, strict=True)}
+    options = {
+        name: {
+            **block["preprocess"][side],
+            "parts": block["preprocess"][side]["parts"] or train.preprocess.get(name, {}).get("parts", []),
+        }
+        for side, name in zip(sides(block), train.names, strict=True)
+    }
     return prepare(train, val, test, preprocess=options, seed=block["split"]["seed"], source=block["source"])
 
 

@@ -19,6 +19,7 @@ from gera_jax.data.ids import SEVERAL, duplicate_rows, first_ids
 from gera_jax.data.pair_lists import link, read_pairs
 from gera_jax.data.pairs import Pairs
 from gera_jax.data.rows import as_rows
+from gera_jax.data.side_by_side import is_several, side_by_side
 from gera_jax.data.tables import Table, load_table, to_float32
 
 BLOCK_ROWS = 16_384
@@ -171,7 +172,8 @@ def load_pairs(
 
     Args:
       x, y, w: a file (`FILE` or `FILE:KEY`, as a text or a `Path`), a `Table`, a pandas, polars or Arrow frame, or rows of any
-        kind that `data.as_rows` takes. `x` alone is the name of a bundled set, or `Pairs`, which are given back.
+        kind that `data.as_rows` takes. Several tables of a modality, of other encoders or layers, are a list of these, files
+        "a.npz+b.npz", or an array [n, layers, d]. `x` alone is the name of a bundled set, or `Pairs`, which are given back.
       pairs: ids of known pairs of x and y: a .csv of two columns, [p, 2], a dictionary of an id to one id or several (see
         `pair_lists.read_pairs`). None = rows of equal ids are pairs, and where neither set has ids, rows of equal numbers.
       x_unpaired, y_unpaired, w_unpaired: further rows without a partner.
@@ -238,7 +240,14 @@ def as_table(source: Any, name: str, ids: Any = None) -> Table:
     require(
         is_file or is_frame or not column, f"{name}_ids", got=f'"{column}" for rows in memory', wanted="a list of ids, one a row"
     )
-    if is_file:
+    if is_several(source):
+        table = side_by_side([as_table(one, name, ids) for one in source], name)
+        return dataclasses.replace(table, name=name)
+    if getattr(source, "ndim", 0) == 3 and not is_frame:
+        n, count, width = source.shape
+        rows = as_rows(np.asarray(source).reshape(n, -1), name)
+        table = Table(rows, name=name, parts=(width,) * count)
+    elif is_file:
         path, key = path_and_key(str(source))
         table = load_table(path, key=key, ids_key=ids_key, name=name)
     elif isinstance(source, Table):
@@ -247,7 +256,7 @@ def as_table(source: Any, name: str, ids: Any = None) -> Table:
         table = Table.from_frame(source, ids_key=ids_key, name=name)
     else:
         table = Table(as_rows(source, name), name=name)
-    return table if ids is None or column else Table(table.rows, ids, table.name, table.meta)
+    return table if ids is None or column else Table(table.rows, ids, table.name, table.meta, parts=table.parts)
 
 
 def command(source: Sequence[str]) -> str:
@@ -303,7 +312,8 @@ def _append(table: Table, labels: np.ndarray, extra: Table, paired: Any) -> tupl
 def _words(name: str, value: Any) -> tuple[str, str]:
     """A flag and a file; of what is in memory, a name that the user is to save it under."""
     ending = ".csv" if name == "pairs" else ".txt" if name.endswith("_ids") else ".npy"
-    return f"--{name.replace('_', '-')}", str(value) if isinstance(value, str | Path) else f"{name.upper()}{ending}"
+    files = "+".join(map(str, value)) if is_several(value) and all(isinstance(one, str | Path) for one in value) else ""
+    return f"--{name.replace('_', '-')}", files or (str(value) if isinstance(value, str | Path) else f"{name.upper()}{ending}")
 
 
 def look_commands(source: Sequence[str]) -> tuple[str, ...]:

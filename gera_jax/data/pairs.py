@@ -105,7 +105,8 @@ class Pairs:
         whole_rows = present.sum(1) >= 2
         alone = tuple(np.sort(tuples[~whole_rows & present[:, m], m]) for m in range(len(tables)))
         warnings = tuple(_alone_in_words(tables, m, rows) for m, rows in enumerate(alone) if len(rows))
-        return cls(tables, tuples[whole_rows], alone, groups, items, by, warnings=warnings)
+        parts = {table.name: dict(parts=list(table.parts)) for table in tables if table.parts}
+        return cls(tables, tuples[whole_rows], alone, groups, items, by, parts, warnings=warnings)
 
     @classmethod
     def from_arrays(cls, x: Any, y: Any, w: Any = None, *, names: Sequence[str] = ("x", "y", "w"), **options: Any) -> Pairs:

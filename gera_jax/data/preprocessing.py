@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,11 +13,13 @@ import numpy as np
 from gera_jax.checks import fail, require, require_known
 from gera_jax.config.schema import PREPROCESS, defaults
 from gera_jax.data.rows import real_numbers
+from gera_jax.data.side_by_side import Columns, check_parts
 from gera_jax.data.tables import Table
 
 BLOCK_BYTES = 32 * 2**20
 CACHE_BYTES = 2**20  # a block that stays in the cache through all steps: three times as fast as a large one
 PCA_ROWS = 50_000
+PART_PCA = 512  # directions of each of several tables
 FILTER_BLOCK = 8_192
 OPTIONS = defaults(PREPROCESS)
 FILTER = OPTIONS["filter"]
@@ -26,6 +30,10 @@ MATERIALIZE_BYTES = 2**30
 class Preprocessor:
     """(x - mean) / std -> PCA -> unit length -> [x, filter(x)], from statistics of the training rows alone.
 
+    Rows of several tables side by side (`parts`) go table by table through the first three steps. Then they are scaled by the
+    square roots of their weights and joined, and the whole has length 1. Zeros, of a table that lacks the item, stay 0 and count
+    in no statistic.
+
     Args:
       center: subtract the mean of the training rows.
       standardize: divide each dimension by its standard deviation (centres too), however small beside the others'; dimensions
@@ -35,6 +43,8 @@ class Preprocessor:
       l2: scale rows to length 1, whatever their magnitude; a zero row stays zero.
       filter: `strength` b of x <- l2((1 - b) x + b P x) with P the softmax at `temperature` over the `k` nearest training
         rows (at most `max_pool` of them), 0 = off; `concatenate` gives l2([x, filter(x)]), twice as wide.
+      parts: widths of the tables that stand side by side; () = there is one. Then `pca=0` keeps at most 512 directions of each.
+      weights: one for each part, at least 0; () = equal ones (`solvers.several_tables` estimates others from held-out pairs).
       name: the modality, used in every message.
 
     Statistics and features are computed in float64 from the caller's dtype and become float32 at the end: a common offset costs
@@ -57,6 +67,8 @@ class Preprocessor:
         pca: int = OPTIONS["pca"],
         l2: bool = OPTIONS["l2"],
         filter: Mapping[str, Any] | None = None,
+        parts: Sequence[int] = (),
+        weights: Sequence[float] = (),
         name: str = "x",
     ):
         options = {**FILTER, **dict(filter or {})}
@@ -75,7 +87,11 @@ class Preprocessor:
             wanted="True",
             remedy="The filter mixes rows of length 1: set l2=True or filter.strength=0.",
         )
-        self.options = dict(center=bool(center), standardize=bool(standardize), pca=int(pca), l2=bool(l2), filter=options)
+        check_parts(at, parts, weights)
+        each = dict(center=bool(center), standardize=bool(standardize), pca=int(pca), l2=bool(l2))
+        self.options = dict(**each, filter=options, parts=[int(part) for part in parts], weights=[float(w) for w in weights])
+        each["pca"] = each["pca"] or PART_PCA
+        self.tables = [Preprocessor(**each, name=f"{name}, table {i + 1}") for i in range(len(parts))]
         self.name = name
         self.width = 0  # of the rows that go in; known after fit
         self.explained_variance = 1.0
@@ -86,6 +102,7 @@ class Preprocessor:
         """Width of the rows that come out."""
         self._require_fitted()
         width = self.width if self.components is None else self.components.shape[1]
+        width = sum(table.dim for table in self.tables) or width
         return 2 * width if self.pool is not None and self.options["filter"]["concatenate"] else width
 
     def fit(self, rows: np.ndarray, index: np.ndarray | None = None, *, seed: int = 0) -> Preprocessor:
@@ -105,7 +122,9 @@ class Preprocessor:
         require(len(index) > 0, f"{self.name} training rows", got=0, wanted="at least 1")
         self.mean = self.scale = self.components = self.pool = self.pool_rows = None
         self.explained_variance = 1.0
-        if options["center"] or options["standardize"]:
+        if self.tables or options["weights"]:
+            self._fit_tables(rows, index, seed)
+        elif options["center"] or options["standardize"]:
             # Sums of differences from one of the rows: what all rows share does not round what tells them apart.
             origin = self._wide(rows[index[:1]])[0]
             self.mean = origin + sum((block - origin).sum(0) for block in self._blocks(rows, index)) / len(index)
@@ -116,11 +135,31 @@ class Preprocessor:
                 # A dimension that is constant up to rounding holds no information; dividing would blow up its noise.
                 constant = deviation <= _grain(rows.dtype) * np.abs(self.mean)
                 self.scale = np.where(constant, 1.0, 1.0 / np.where(constant, 1.0, deviation))
-        if options["pca"]:
+        if options["pca"] and not self.tables:
             self._fit_pca(rows, index, seed)
         if options["filter"]["strength"]:
             self._fit_filter(rows, index, seed)
         return self
+
+    def weighted(self, weights: Sequence[float]) -> Preprocessor:
+        """A fitted copy with other weights of its tables."""
+        made = copy.copy(self)
+        check_parts(f"preprocess.{self.name}", self.options["parts"], weights)
+        made.options = {**self.options, "weights": [float(weight) for weight in weights]}
+        return made
+
+    def _fit_tables(self, rows: np.ndarray, index: np.ndarray, seed: int) -> None:
+        at, wanted = f"preprocess.{self.name}.parts", f"widths whose sum is {self.width}, that of the rows"
+        require(sum(self.options["parts"]) == self.width, at, got=self.options["parts"], wanted=wanted)
+        for table, columns in zip(self.tables, self._columns(), strict=True):
+            own = Columns(rows, columns)
+            there = [own[index[start : start + PCA_ROWS]].any(axis=1) for start in range(0, len(index), PCA_ROWS)]
+            table.fit(own, index[np.concatenate(there)], seed=seed)
+        self.explained_variance = float(np.mean([table.explained_variance for table in self.tables]))
+
+    def _columns(self) -> list[slice]:
+        ends = np.cumsum(self.options["parts"]).tolist()
+        return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
     def _fit_pca(self, rows: np.ndarray, index: np.ndarray, seed: int) -> None:
         keep = min(self.options["pca"], self.width, len(index))
@@ -227,6 +266,14 @@ class Preprocessor:
         return block
 
     def _project(self, block: np.ndarray) -> np.ndarray:
+        if self.tables:
+            weights = self.options["weights"] or [1.0] * len(self.tables)
+            pieces = []
+            for table, columns, weight in zip(self.tables, self._columns(), weights, strict=True):
+                there = block[:, columns].any(axis=1)[:, None]
+                pieces.append(math.sqrt(weight) * np.where(there, table._project(block[:, columns].copy()), 0.0))
+            joined = np.concatenate(pieces, axis=1)
+            return _unit(joined) if self.options["l2"] else joined
         block = self._affine(block)
         if self.components is not None:
             block = block @ self.components
@@ -257,7 +304,8 @@ class Preprocessor:
         self._require_fitted()
         head = dict(options=self.options, name=self.name, width=self.width, explained_variance=self.explained_variance)
         found = {word: getattr(self, word) for word in ARRAYS}
-        return {"header": np.array(json.dumps(head)), **{word: a for word, a in found.items() if a is not None}}
+        own = {"header": np.array(json.dumps(head)), **{word: a for word, a in found.items() if a is not None}}
+        return own | {f"{i}/{key}": a for i, table in enumerate(self.tables) for key, a in table.to_arrays().items()}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Preprocessor:
@@ -274,6 +322,9 @@ class Preprocessor:
         for word in ARRAYS:
             if word in arrays:
                 setattr(made, word, np.array(arrays[word]))
+        for i in range(len(made.tables)):
+            inside = {key.removeprefix(f"{i}/"): a for key, a in arrays.items() if key.startswith(f"{i}/")}
+            made.tables[i] = cls.from_arrays(inside)
         return made
 
     def _require_fitted(self) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gera_jax.checks import require
+from gera_jax.config.values import path_and_key, several
 from gera_jax.data.formats import open_source
 from gera_jax.data.ids import check_ids, first_ids
 from gera_jax.data.rows import to_array
@@ -37,6 +38,7 @@ class Table:
       meta: one dict of words a row, or None.
       numbered: the ids are row numbers and not the caller's: such a table is joined only with another of as many rows.
       numbered_of: how many rows the numbers counted, also where some of them were left out since.
+      parts: widths of the tables that stand side by side in a row, see `side_by_side`; () = it is one table.
 
     Raises:
       InputError: rows are not a matrix of floats, there is no row, or ids do not fit.
@@ -52,6 +54,7 @@ class Table:
     meta: list[dict[str, Any]] | None = None
     numbered: bool = False
     numbered_of: int = 0
+    parts: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         masked = isinstance(self.rows, np.ma.MaskedArray) and is_float(self.rows.dtype)
@@ -60,6 +63,8 @@ class Table:
         check_shape(self.name, rows.shape, rows.dtype)
         numbered = self.numbered or self.ids is None
         ids = np.arange(len(rows)) if self.ids is None else check_ids(self.name, self.ids, len(rows))
+        wide = not self.parts or sum(self.parts) == rows.shape[1]
+        require(wide, f"{self.name} parts", got=self.parts, wanted=f"widths whose sum is {rows.shape[1]}")
         if self.meta is not None:
             require(
                 len(self.meta) == len(rows),
@@ -102,7 +107,8 @@ class Table:
     def __repr__(self) -> str:
         n, d = self.rows.shape
         ids = "without ids" if self.numbered else f"ids {self.ids[0]} ... {self.ids[-1]}"
-        return f"Table({self.name}: {n} x {d} {self.rows.dtype.name}, {ids})"
+        parts = f" ({' + '.join(map(str, self.parts))})" if self.parts else ""
+        return f"Table({self.name}: {n} x {d}{parts} {self.rows.dtype.name}, {ids})"
 
     @property
     def dim(self) -> int:
@@ -117,7 +123,7 @@ class Table:
         """A table of the rows at `index` [m] (row numbers, or True for each row to keep), with their ids and meta."""
         index = row_numbers(self.name, index, len(self))
         meta = None if self.meta is None else [self.meta[i] for i in index]
-        return Table(self.rows[index], self.ids[index], self.name, meta, self.numbered, self.numbered_of)
+        return Table(self.rows[index], self.ids[index], self.name, meta, self.numbered, self.numbered_of, self.parts)
 
     def without(self, index: Any) -> Table:
         """A table without the rows at `index` [m] (numbers, or True for each to drop), such as `validate_table(...).bad_rows`."""
@@ -175,19 +181,15 @@ def check_shape(name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
 
 
 def choose_layer(name: str, shape: tuple[int, ...], layer: int | str | None) -> int | None:
-    """Number of the layer to take from an array [n, layers, d], None for a matrix; `InputError` where the two do not fit.
+    """Number of the layer to take from an array [n, layers, d]; None for a matrix, and where no layer is chosen, that is, all.
+
+    Raises:
+      InputError: the layer and the array do not fit.
 
     >>> choose_layer("image", (8, 12, 64), "-1"), choose_layer("image", (8, 64), "")
     (11, None)
     """
     if layer is None or layer == "":
-        require(
-            len(shape) != 3,
-            f"{name} layer",
-            got=f"none, for an array {list(shape)}",
-            wanted="one of its layers",
-            remedy="Choose one with `gera-jax select-layers`, or set layer (-1 is the last).",
-        )
         return None
     require(str(layer).removeprefix("-").isdecimal(), f"{name} layer", got=repr(layer), wanted="a whole number")
     require(
@@ -216,11 +218,11 @@ def load_table(path: str | Path, *, key: str = "", ids_key: str = "", name: str 
         looks like ids (`image_id`, `names`, a column without a repeat) is refused until it is named; "row-number" says that none
         of it is meant. Without any, ids are the row numbers (TFDS: refused, its order is hashed) and the table is `numbered`.
       name: the modality; the key or the file's stem by default.
-      layer: which layer of an array [n, layers, d]; None or "" for a matrix.
+        Several files side by side are "a.npz+b.npz:key", see `side_by_side`.
+      layer: which layer of an array [n, layers, d]; None or "" = all, side by side.
 
     Raises:
-      InputError: no such file or key, a damaged or pickled file, whole numbers, ids that do not fit or are not named, or a layer
-        axis without a layer chosen.
+      InputError: no such file or key, a damaged or pickled file, whole numbers, or ids that do not fit or are not named.
       ImportError: a format whose library is not installed, with the extra that brings it.
 
     >>> import tempfile
@@ -229,7 +231,23 @@ def load_table(path: str | Path, *, key: str = "", ids_key: str = "", name: str 
     ...     load_table(f"{folder}/a.npz", key="image")
     Table(image: 2 x 4 float32, ids cat ... dog)
     """
-    return _load(open_source(Path(path)), key, ids_key, name, layer)
+    return _load_each(path, key, ids_key, name, layer)
+
+
+def _load_each(path: str | Path, key: str, ids_key: str, name: str, layer: int | str | None, *, rows: bool = True) -> Table:
+    """The table of a file, or of several side by side."""
+    from gera_jax.data.side_by_side import side_by_side
+
+    names = several(path)
+    if len(names) == 1:
+        return _load(open_source(Path(path)), key, ids_key, name, layer, rows=rows)
+    require(
+        not key, name or str(path), got=f'the key "{key}" beside several files', wanted="a key behind each: a.npz:image+b.npz"
+    )
+    parts = [path_and_key(one) for one in names]
+    name = name or Path(parts[0][0]).name.split(".")[0]
+    tables = [_load(open_source(Path(file)), word, ids_key, name, layer, rows=rows) for file, word in parts]
+    return side_by_side(tables, name)
 
 
 def _load(source: Source, key: str, ids_key: str, name: str, layer: int | str | None, *, rows: bool = True) -> Table:
@@ -238,12 +256,14 @@ def _load(source: Source, key: str, ids_key: str, name: str, layer: int | str | 
     # The header first: a wrong dtype is refused before a gigabyte is read.
     shape, dtype = source.inspect(key)
     number = choose_layer(f"{name} ({source.path.name})", shape, layer)
-    check_shape(f"{name} ({source.path.name})", shape if number is None else (shape[0], shape[2]), dtype)
+    parts = (shape[2],) * shape[1] if number is None and len(shape) == 3 else ()
+    flat = (shape[0], sum(parts)) if parts else shape if number is None else (shape[0], shape[2])
+    check_shape(f"{name} ({source.path.name})", flat, dtype)
     if rows:
         found, ids, meta = source.read(key, ids_key)
-        return Table(found if number is None else found[:, number], ids, name, meta)
+        return Table(found.reshape(flat) if number is None else found[:, number], ids, name, meta, parts=parts)
     ids, meta = source.labels(key, ids_key)
-    return Table(np.broadcast_to(np.zeros((), dtype), shape if number is None else (shape[0], shape[2])), ids, name, meta)
+    return Table(np.broadcast_to(np.zeros((), dtype), flat), ids, name, meta, parts=parts)
 
 
 def outline_table(path: str | Path, *, key: str = "", ids_key: str = "", name: str = "", layer: int | str | None = None) -> Table:
@@ -255,7 +275,7 @@ def outline_table(path: str | Path, *, key: str = "", ids_key: str = "", name: s
     ...     outline_table(f"{folder}/a.npz", name="image")
     Table(image: 2 x 4 float32, ids p ... q)
     """
-    return _load(open_source(Path(path)), key, ids_key, name, layer, rows=False)
+    return _load_each(path, key, ids_key, name, layer, rows=False)
 
 
 def load_layers(path: str | Path, *, key: str = "", ids_key: str = "", name: str = "") -> tuple[np.ndarray, np.ndarray | None]:

@@ -21,6 +21,7 @@ from gera_jax.data.sampling import Sampler, check_draw
 from gera_jax.evaluation import geometry
 from gera_jax.models import TwoTower
 from gera_jax.ops.collectives import gather_rows
+from gera_jax.solvers.several_tables import weigh_tables
 from gera_jax.training.context import alignment_context, alignment_inputs
 from gera_jax.training.evaluate import alignment_metrics, metric_names, projector
 from gera_jax.training.neighbours import neighbour_table
@@ -103,7 +104,7 @@ class AlignmentTask:
         return alignment_inputs(config, config_lib.modalities(config), masked=masked)
 
     def load(self, config: ConfigDict, *, tables: tuple | Pairs | None) -> AlignmentData:
-        data = build_data(config.data.to_dict(), tables=tables)
+        data = weigh_tables(build_data(config.data.to_dict(), tables=tables))
         if tables is None:  # who gives tables knows more of where they come from, and says it
             logger.info("%s", overview_text(overview(data)))
         return data

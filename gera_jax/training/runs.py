@@ -172,6 +172,12 @@ class Model:
         return tuple(self.info["raw_widths"][name] for name in self.names)
 
     @property
+    def parts(self) -> tuple[list[int], ...]:
+        """Widths of the tables of each modality that stand side by side."""
+        heads = [self.arrays.get(f"{name}/header") for name in self.names]  # of a grounding run there are none
+        return tuple([] if head is None else json.loads(str(head[()]))["options"]["parts"] for head in heads)
+
+    @property
     def best_step(self) -> int:
         """The step whose parameters these are."""
         return self.step
