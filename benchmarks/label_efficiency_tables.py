@@ -49,6 +49,7 @@ def steps(rows: Path, large: Path | None = None) -> list[list[str]]:
         ["curve_coverage", "--input", recipe],
         ["curve_coverage", "--input", recipe, "--seeds", "5"],
         ["curve_coverage", "--input", recipe, "--further", "1"],
+        ["curve_coverage", "--input", recipe, "--further", "2"],
         ["curve_coverage", "--input", recipe, "--choice"],
         ["gera_gain", "--output", gera],
         ["gera_gain", "--output", gera, "--table"],
