@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,43 +26,92 @@ class Heads(NamedTuple):
         return np.float32(self.scale) * unit_rows(features @ self.weights[side])
 
 
+class Moments(NamedTuple):
+    """Sums over pairs of rows: their count, the rows, and their products. Sums of parts add up to those of the whole."""
+
+    count: int
+    x: Array  # [fx]
+    y: Array
+    xx: Array  # [fx, fx]
+    yy: Array
+    xy: Array  # [fx, fy]
+
+    def __add__(self, other: Moments) -> Moments:  # type: ignore[override]
+        return Moments(*(a + b for a, b in zip(self, other, strict=True)))
+
+    def __sub__(self, other: Moments) -> Moments:
+        """Those of the rows that `other` leaves."""
+        return Moments(*(a - b for a, b in zip(self, other, strict=True)))
+
+    def covariances(self) -> tuple[Array, Array, Array]:
+        """Sxx, Syy and Sxy about the means."""
+        x, y, n = self.x / np.float32(self.count), self.y / np.float32(self.count), np.float32(self.count)
+        return self.xx / n - np.outer(x, x), self.yy / n - np.outer(y, y), self.xy / n - np.outer(x, y)
+
+
+def moments(x: Any, y: Any, rows: Array) -> Moments:
+    """Moments of the features x [n, fx] and y [m, fy] at the numbers `rows`, in blocks.
+
+    The features are float32 of a mean that is small beside their deviation, so sums about zero lose no digits.
+
+    >>> rows = np.random.default_rng(0).normal(size=(9, 2)).astype(np.float32)
+    >>> whole, first = moments(rows, rows, np.arange(9)), moments(rows, rows, np.arange(3))
+    >>> bool(np.allclose((whole - first).covariances()[2], np.cov(rows[3:].T, bias=True), atol=1e-5))
+    True
+    """
+    parts = ((x[rows[block]], y[rows[block]]) for block in blocks(len(rows)))
+    return functools.reduce(
+        Moments.__add__, (Moments(len(a), a.sum(axis=0), b.sum(axis=0), a.T @ a, b.T @ b, a.T @ b) for a, b in parts)
+    )
+
+
 def fit_heads(
-    x: Any, y: Any, p: int, ridge: float | tuple[float, float], soft: tuple[Any, Any] | None = None, weight: float = 0.0
+    x: Any,
+    y: Any,
+    known: Moments,
+    ridge: float | tuple[float, float],
+    p: int = 0,
+    soft: tuple[Any, Any] | None = None,
+    weight: float = 0.0,
 ) -> Heads:
-    """Ridge CCA weighted by its correlations on the first p rows, with soft partners of the others at `weight`.
+    """Ridge CCA weighted by its correlations on the known pairs, with soft partners of the other rows at `weight`.
 
     Args:
       x: features [n, fx] of mean about 0: an array, or what gives rows by `x[...]`, which are then worked on in blocks.
       y: [m, fy].
-      p: known pairs: row i of x belongs to row i of y.
+      known: moments of the known pairs.
       ridge: one number, or one for each side.
+      p: the first p rows are the known pairs, which have no soft partners.
       soft: sparse weights [n - p, m] and [m - p, n]: the soft partner of each unpaired row is that mean of the other's rows.
       weight: of the soft pairs against the known ones.
     """
-    from scipy.linalg import solve_triangular
-
-    ridges = ridge if isinstance(ridge, tuple) else (ridge, ridge)
-    x_mean, y_mean = (sum(rows[block].sum(axis=0) for block in blocks(p)) / np.float32(p) for rows in (x, y))
-    sxx, syy, sxy = (s / p for s in _moments((x[block] - x_mean, y[block] - y_mean) for block in blocks(p)))
+    sxx, syy, sxy = known.covariances()
     if soft is not None:
         pseudo = _soft_cross(x, y, p, soft[0]) + _soft_cross(y, x, p, soft[1]).T
         length = np.linalg.norm(pseudo)
         pseudo *= np.linalg.norm(sxy) / (length if length > 0 else 1)
         sxx, syy = ((1 - weight) * s + weight * _second_moment(rows) for s, rows in ((sxx, x), (syy, y)))
         sxy = (1 - weight) * sxy + weight * pseudo
+    return scaled_heads(x, y, head_weights(sxx, syy, sxy, ridge))
+
+
+def head_weights(sxx: Array, syy: Array, sxy: Array, ridge: float | tuple[float, float]) -> tuple[Array, Array]:
+    """[fx, r], [fy, r] of ridge CCA, from covariances; directions are weighted by their correlations."""
+    ridges = ridge if isinstance(ridge, tuple) else (ridge, ridge)
     x_factor, y_factor = _factor(sxx, ridges[0]), _factor(syy, ridges[1])
-    agreement = solve_triangular(y_factor, solve_triangular(x_factor, sxy, lower=True).T, lower=True).T
-    u, rho, v = _singular(agreement.astype(np.float32))
-    weights = tuple(
-        solve_triangular(f, side * rho, lower=True, trans=1).astype(np.float32) for f, side in ((x_factor, u), (y_factor, v))
-    )
-    return scaled_heads(x, y, weights)
+    u, rho, v = _singular(_solved(y_factor, _solved(x_factor, sxy).T).T)
+    return _solved(x_factor, u * rho, trans=1), _solved(y_factor, v * rho, trans=1)
 
 
 def scaled_heads(x: Any, y: Any, weights: tuple[Array, Array]) -> Heads:
     """Heads of weights [fx, r], [fy, r] with the scale that the pools' features x [n, fx], y [m, fy] give."""
     outputs = [unit_rows(rows[even(len(rows), SAMPLE)] @ own) for rows, own in zip((x, y), weights, strict=True)]
-    return Heads(weights, 1 / np.sqrt(max(deviation(*outputs), 1e-6)))
+    return Heads(weights, unit_scale(*outputs))
+
+
+def unit_scale(x: Array, y: Array) -> float:
+    """Factor of both x and y that gives the entries of x y' a deviation of 1."""
+    return 1 / np.sqrt(max(deviation(x, y), 1e-6))
 
 
 def deviation(x: Array, y: Array) -> float:
@@ -75,11 +123,6 @@ def deviation(x: Array, y: Array) -> float:
     else:
         square = sum(float(np.vdot(scores, scores)) for scores in (x[i : i + BLOCK] @ y.T for i in range(0, n, BLOCK)))
     return float(np.sqrt(max(square / (n * m) - mean**2, 1e-12)))
-
-
-def _moments(parts: Iterable[tuple[Array, Array]]) -> tuple[Array, Array, Array]:
-    """Sums of x'x, y'y and x'y over the parts."""
-    return functools.reduce(lambda s, t: (s[0] + t[0], s[1] + t[1], s[2] + t[2]), ((a.T @ a, b.T @ b, a.T @ b) for a, b in parts))
 
 
 def _second_moment(rows: Any) -> Array:
@@ -98,11 +141,18 @@ def _soft_cross(x: Any, y: Any, p: int, weights: Any) -> Array:
 
 
 def _factor(covariance: Array, ridge: float) -> Array:
-    """Lower L in float64 with L L' = S + ridge trace(S) / d: whitens as the inverse root, up to a rotation, but is cheaper."""
+    """Lower L, factored in float64, with L L' = S + ridge trace(S) / d: whitens as the inverse root, up to a rotation."""
     wide = covariance.astype(np.float64)
     d = len(wide)
     wide[np.arange(d), np.arange(d)] += max(ridge, 1e-6) * np.trace(wide) / d
-    return np.linalg.cholesky(wide)
+    return np.linalg.cholesky(wide).astype(np.float32)
+
+
+def _solved(factor: Array, rows: Array, trans: int = 0) -> Array:
+    """L^-1 rows or L'^-1 rows. Its error is that of float32 times the condition of L, the root of that of the covariance."""
+    from scipy.linalg import solve_triangular
+
+    return solve_triangular(factor, rows, lower=True, trans=trans, check_finite=False)
 
 
 def _singular(matrix: Array) -> tuple[Array, Array, Array]:

@@ -9,8 +9,8 @@ import pytest
 from scipy.special import logsumexp
 
 from gera_jax.solvers import CotrainedHeads
-from gera_jax.solvers.auto.choice import FOUND, SCALES, Fold, _cross_entropy, _misses, corrections, mixture, out_of_fold
-from gera_jax.solvers.soft_cca import deviation, fit_heads
+from gera_jax.solvers.auto.choice import FOUND, SCALES, Fold, _cross_entropy, _misses, corrections, mixture, out_of_fold, parts
+from gera_jax.solvers.soft_cca import deviation, fit_heads, moments
 
 
 def unit(z):
@@ -124,12 +124,12 @@ def test_hubness_is_chosen_where_there_are_hubs():
 def test_held_out_pairs_are_not_seen_by_their_fit():
     rng = np.random.default_rng(2)
     views = [(rng.normal(size=(130, 6)).astype(np.float32), rng.normal(size=(120, 5)).astype(np.float32))]
-    folds = out_of_fold(views, 100, [0.5])
+    folds, _ = out_of_fold(views, 100, [0.5])
     assert [f.held for f in folds] == [20] * 5 and folds[0].gallery == (50, 40)
     assert sorted(np.concatenate([f.order[0][: f.held] for f in folds])) == list(range(100))
     other = (views[0][0].copy(), views[0][1])
     other[0][folds[0].order[0][:20]] += 5  # what the first fold holds out moves: its fit does not, the others' do
-    moved = out_of_fold([other], 100, [0.5])
+    moved, _ = out_of_fold([other], 100, [0.5])
     rest = slice(20, 50)
     cos = [np.abs(np.sum(unit(a.y[0][rest]) * unit(b.y[0][rest]), axis=1)).mean() for a, b in zip(folds, moved, strict=True)]
     assert cos[0] > 0.999 and min(cos[1:]) < 0.999
@@ -155,11 +155,34 @@ def test_factors_give_ridge_cca():
         roots.append((vectors / np.sqrt(values)) @ vectors.T)
     u, rho, vt = np.linalg.svd(roots[0] @ (x.T @ y / 80) @ roots[1])
     want = unit(x @ roots[0] @ u[:, :5] * rho) @ unit(y @ roots[1] @ vt.T * rho).T
-    heads = fit_heads(x.astype(np.float32), y.astype(np.float32), 80, 0.4)
+    x32, y32 = x.astype(np.float32), y.astype(np.float32)
+    known = moments(x32, y32, np.arange(80))
+    heads = fit_heads(x32, y32, known, 0.4)
     got = heads.apply(x, 0) @ heads.apply(y, 1).T / heads.scale**2
     np.testing.assert_allclose(got, want, atol=2e-3)
-    weaker = fit_heads(x.astype(np.float32), y.astype(np.float32), 80, 4.0)  # companion: another ridge
+    weaker = fit_heads(x32, y32, known, 4.0)  # companion: another ridge
     assert np.abs(weaker.apply(x, 0) @ weaker.apply(y, 1).T / weaker.scale**2 - want).max() > 2e-2
+
+
+def test_moments_of_a_fold_are_all_less_those_held_out():
+    """Against covariances of the fold's own rows in float64; to 2e-6 of the largest entry."""
+    rng = np.random.default_rng(6)
+    x, y = (rng.normal(size=(900, d)).astype(np.float32) + 0.3 for d in (20, 11))
+    held = np.arange(1, 700, 3)
+    seen = np.setdiff1d(np.arange(700), held)
+    found = (moments(x, y, np.arange(700)) - moments(x, y, held)).covariances()
+    plain = np.cov(np.concatenate([x[seen], y[seen]], axis=1).T.astype(np.float64), bias=True)
+    for got, want in zip(found, (plain[:20, :20], plain[20:, 20:], plain[:20, 20:]), strict=True):
+        assert np.abs(got - want).max() < 2e-6 * np.abs(plain).max()
+    whole = moments(x, y, np.arange(700)).covariances()  # companion: nothing is held out
+    assert np.abs(whole[0] - plain[:20, :20]).max() > 1e-3 * np.abs(plain).max()
+
+
+@pytest.mark.parametrize(("p", "folds", "held"), [(100, 5, 20), (500, 3, 167), (2000, 1, 500), (40_000, 1, 1213)])
+def test_folds_hold_out_pairs_that_no_other_does(p, folds, held):
+    found = parts(p)
+    assert len(found) == folds and len(found[0]) == held
+    assert len(np.unique(np.concatenate(found))) == sum(map(len, found))
 
 
 def test_the_fit_drops_views_that_mislead():

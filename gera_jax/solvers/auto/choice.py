@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gera_jax.solvers.auto.search import HUB, best_of, soft_weights
-from gera_jax.solvers.linear import unit_rows
-from gera_jax.solvers.soft_cca import deviation, fit_heads
+from gera_jax.solvers.linear import even, unit_rows
+from gera_jax.solvers.soft_cca import Moments, deviation, head_weights, moments, unit_scale
 
 Array = np.ndarray
-MOST_HELD = 400  # held-out pairs of a fold that are scored
-MOST_UNPAIRED = 2000  # unpaired rows of a modality, at even steps, that a fold scores them against
+ONE_FOLD = 2000  # pairs from which on one fold is enough
+MOST_HELD = 1200  # held-out pairs of all folds that are scored
+MOST_OTHERS = 2000  # unpaired rows of a modality, and pairs of the fit, at even steps, that a fold scores them against
+LEAST_WEIGHT = 0.02  # views below it are left out
 FOUND = 0.02  # of the candidates: a partner at this place of the list counts for half
 SCALES = 0.25 * 1.4 ** np.arange(12)  # inverse temperatures; the best one gives the cross-entropy
 
@@ -31,33 +34,48 @@ class Fold(NamedTuple):
     gallery: tuple[int, int]  # held-out and unpaired rows: the candidates of a query
 
 
-def out_of_fold(views: Sequence[tuple[Array, Array]], p: int, ridges: Sequence[Any]) -> list[Fold]:
-    """Every view fitted once without each part of the p pairs.
+def parts(p: int) -> list[Array]:
+    """Numbers of the pairs that each fold holds out.
 
-    There are 5 parts, and 3 from 500 pairs on, where a fit costs more and varies less.
+    5 folds hold out each pair once, and 3 from 500 pairs on, where a fit costs more and varies less. From 2,000 pairs on one fold
+    decides as surely; it holds out a quarter of the pairs, but no more than it scores.
+
+    >>> [rows.tolist() for rows in parts(7)], len(parts(2_000)[0]), len(parts(60_000)[0])
+    ([[0, 5], [1, 6], [2], [3], [4]], 500, 1200)
+    """
+    if p >= ONE_FOLD:
+        return [np.arange(0, p, max(4, p // MOST_HELD))]
+    count = min(p, 5 if p < 500 else 3)
+    return [np.arange(part, p, count) for part in range(count)]
+
+
+def out_of_fold(views: Sequence[tuple[Array, Array]], p: int, ridges: Sequence[Any]) -> tuple[list[Fold], list[Moments]]:
+    """Every view fitted once without each of `parts(p)`, and the moments of all p pairs in every view.
+
+    The moments of a fit are those of all pairs less those of the held-out ones.
 
     Args:
       views: features of the pools, known pairs first, ([n, fx], [m, fy]) each.
       p: known pairs.
       ridges: of each view, one number or one for each side.
     """
-    found, count = [], min(p, 5 if p < 500 else 3)
-    for part in range(count):
-        held = np.arange(part, p, count)
-        seen = np.setdiff1d(np.arange(p), held)
-        scored = held[:MOST_HELD]
-        rest = [np.unique(np.linspace(p, len(rows) - 1, min(MOST_UNPAIRED, len(rows) - p)).astype(int)) for rows in views[0]]
-        order = [np.concatenate([scored, r, seen]) for r in rest]
-        fitted = [
-            fit_heads(x[np.concatenate([seen, rest[0]])], y[np.concatenate([seen, rest[1]])], len(seen), ridge)
-            for (x, y), ridge in zip(views, ridges, strict=True)
-        ]
-        heads = [
-            [h.apply(view[side][order[side]], side).astype(np.float32) for h, view in zip(fitted, views, strict=True)]
-            for side in (0, 1)
-        ]
-        found.append(Fold(len(scored), *heads, tuple(order), tuple(len(scored) + len(r) for r in rest)))
-    return found
+    every, held, folds, known = np.arange(p), parts(p), [], []
+    for part in held:
+        scored, seen = part[: max(1, MOST_HELD // len(held))], np.setdiff1d(every, part)
+        rest = [p + np.arange(len(rows) - p)[even(len(rows) - p, MOST_OTHERS)] for rows in views[0]]
+        order = tuple(np.concatenate([scored, r, seen[even(len(seen), MOST_OTHERS)]]) for r in rest)
+        folds.append(Fold(len(scored), [], [], order, tuple(len(scored) + len(r) for r in rest)))
+    for (x, y), ridge in zip(views, ridges, strict=True):
+        own = [moments(x, y, part) for part in held]
+        left = np.setdiff1d(every, np.concatenate(held))
+        known.append(functools.reduce(Moments.__add__, own + ([moments(x, y, left)] if len(left) else [])))
+        for fold, part in zip(folds, own, strict=True):
+            weights = head_weights(*(known[-1] - part).covariances(), ridge)
+            units = [unit_rows(rows[order] @ w) for rows, order, w in zip((x, y), fold.order, weights, strict=True)]
+            scale = np.float32(unit_scale(*(z[fold.held :] for z in units)))
+            fold.x.append(scale * units[0])
+            fold.y.append(scale * units[1])
+    return folds, known
 
 
 def mixture(folds: Sequence[Fold], shrink: float, p: int) -> Array:
@@ -122,7 +140,9 @@ def corrections(
     for fold in folds:
         h = fold.held
         x, y = (
-            np.concatenate([np.sqrt(np.float32(w)) * z for w, z in zip(weights, side, strict=True)], axis=1)
+            np.concatenate(
+                [np.sqrt(np.float32(w)) * z for w, z in zip(weights, side, strict=True) if w > LEAST_WEIGHT], axis=1
+            )
             for side in (fold.x, fold.y)
         )
         spread = np.float32(deviation(x[h:], y[h:]))

@@ -7,14 +7,14 @@ from typing import Any, Literal
 import numpy as np
 
 from gera_jax.checks import require, require_known
-from gera_jax.solvers.auto.choice import corrections, mixture, out_of_fold
+from gera_jax.solvers.auto.choice import LEAST_WEIGHT, corrections, mixture, out_of_fold
 from gera_jax.solvers.auto.search import EXACT, HUB, corrected, density, nearest_both, neighbour_mean, soft_weights
 from gera_jax.solvers.auto.trust import trusted
 from gera_jax.solvers.auto.views import Kernel, Narrow, Plain, Pool, Smoothed, blocks
 from gera_jax.solvers.linear import ONE_DIRECTION, SharedSpace, checked_pairs, even, narrowing, unit_rows
 from gera_jax.solvers.ridge_cca import regularization_rule
 from gera_jax.solvers.settings import check_auto, check_count, check_number, is_number
-from gera_jax.solvers.soft_cca import SAMPLE, Heads, deviation, fit_heads, scaled_heads
+from gera_jax.solvers.soft_cca import SAMPLE, Heads, deviation, fit_heads, moments, scaled_heads
 from gera_jax.solvers.wasserstein_procrustes import WassersteinProcrustes
 
 Array = np.ndarray
@@ -25,7 +25,6 @@ SHORTLIST = 40  # best scores of a row of such a pool, among which its partners 
 MATCHED = 10_000  # unpaired rows of a side that are matched at most
 ENOUGH_PAIRS = 100  # from which on the pairs choose the mixture and the corrections by cross-validation
 HUBNESS, EXPANSION = (0.0, 0.125, 0.25, 0.375, 0.5), (0.0, 0.15)  # what they choose from
-LEAST_WEIGHT = 0.02  # views below it are left out
 FEW_PAIRS = (0.25, 0.15)  # hubness and expansion below ENOUGH_PAIRS
 FEWEST_PAIRS = 20  # up to which the matching has its full weight
 # two matchings end in different local maxima, and their mean is better than either: one starts at the pairs' rotation, one at
@@ -200,9 +199,10 @@ class CotrainedHeads(SharedSpace):
         few = {**dict.fromkeys(NEEDS_PAIRS, 0.0), **dict.fromkeys(NEEDS_UNPAIRED, self._trust)}
         equal = np.array([1.0 if p >= ENOUGH_PAIRS else few.get(name, 1.0) for name in self.views])
         self.mixture = len(equal) * equal / equal.sum() if equal.any() else np.ones(len(equal))
+        self._known: list[Any] = [None] * len(equal)
         mixing = len(self._views) > 1 and np.isfinite(self.shrink)
         if p >= ENOUGH_PAIRS and (mixing or "auto" in asked):
-            folds = out_of_fold([(x.pool, y.pool) for x, y in self._views], p, self._ridges)
+            folds, self._known = out_of_fold([(x.pool, y.pool) for x, y in self._views], p, self._ridges)
             if mixing:
                 self.mixture = mixture(folds, self.shrink, p)
             if "auto" in asked:
@@ -210,11 +210,17 @@ class CotrainedHeads(SharedSpace):
                 used = corrections(folds, self.mixture, (self._pools[0].rows, self._pools[1].rows), *offers, self.shrink, p)
         self.hubness_used, self.expansion_used = (float(value) for value in used)
         self._active = [i for i, weight in enumerate(self.mixture) if weight > LEAST_WEIGHT]
-        self._views, self._ridges = ([items[i] for i in self._active] for items in (self._views, self._ridges))
+        self._views, self._ridges, self._known = (
+            [items[i] for i in self._active] for items in (self._views, self._ridges, self._known)
+        )
 
     def _fit_views(self, soft: tuple[Any, Any] | None, weight: float = 0.0) -> list[Heads]:
-        p, sides = self._pools[0].pairs, zip(self._views, self._ridges, strict=True)
-        return [fit_heads(x_view.pool, y_view.pool, p, ridge, soft, weight) for (x_view, y_view), ridge in sides]
+        p = self._pools[0].pairs
+        self._known = [
+            known or moments(x.pool, y.pool, np.arange(p)) for known, (x, y) in zip(self._known, self._views, strict=True)
+        ]
+        sides = zip(self._views, self._known, self._ridges, strict=True)
+        return [fit_heads(x.pool, y.pool, known, ridge, p, soft, weight) for (x, y), known, ridge in sides]
 
     def _match(self, p: int) -> tuple[int, Heads] | None:
         """The plain view's number and its heads by matching, where pairs are few and both sides have rows to match."""
@@ -325,6 +331,7 @@ class CotrainedHeads(SharedSpace):
             self._narrow()
         for view in (view for sides in self._views for view in sides):
             del view.pool  # only the fit needs it
+        del self._known
 
     def _expand(self, heads: Array, side: int) -> Array:
         """Unit rows: where the best pool rows of the other modality lie in its own space."""

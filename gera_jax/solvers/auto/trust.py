@@ -63,7 +63,7 @@ def trust(paired: Array, unpaired: Array) -> Trust:
 
     Below FEWEST pairs all rows are kept. Cost: O(l^3 + n l d) for l = 2 LEARNED rows, and O(l^3) where nothing is foreign.
     """
-    from scipy.stats import beta
+    from scipy.special import betaincinv
 
     everything = Trust(np.ones(len(unpaired), bool), 0.0)
     if len(unpaired) < 10 or len(paired) < FEWEST:
@@ -75,7 +75,7 @@ def trust(paired: Array, unpaired: Array) -> Trust:
     known, others = np.sort(scores[:p]), scores[p:]
     ranks = np.unique(np.ceil(np.arange(1, 11) / 20 * p).astype(int))
     reached = np.array([np.mean(others >= cut) for cut in known[ranks - 1]])
-    surely = beta.ppf(DOUBT, p - ranks + 1, ranks)  # P of a threshold that is the score of that rank among p
+    surely = betaincinv(p - ranks + 1, ranks, DOUBT)  # P of a threshold that is the score of that rank among p
     above = reached + DEVIATIONS * np.sqrt(np.maximum(reached * (1 - reached), 1 / len(others)) / len(others))
     surest = np.argmin(above / surely)
     if above[surest] / surely[surest] > 1 - CERTAIN:

@@ -129,16 +129,19 @@ class Kernel:
     width = 1.0
 
     def __init__(self, pool: Pool):
-        from scipy.linalg import solve_triangular
+        from scipy.linalg.lapack import dtrtri
 
         self._landmarks = pool.rows[: min(max(400, pool.pairs), 2000)]
         n = len(self._landmarks)
         kernel = self._kernel(self._landmarks).astype(np.float64)
         kernel[np.arange(n), np.arange(n)] += NUGGET * n
-        self._map = solve_triangular(np.linalg.cholesky(kernel), np.eye(n), lower=True).T.astype(np.float32)
-        total = sum(self._kernel(pool.rows[block]).sum(axis=0, dtype=np.float64) for block in blocks(len(pool)))
-        self._mean = (total / len(pool) @ self._map).astype(np.float32)
+        self._map = dtrtri(np.linalg.cholesky(kernel), lower=1)[0].T.astype(np.float32, order="C")
+        self._mean = np.zeros(n, np.float32)
         self.pool = features(lambda index: self(pool.rows[index]), len(pool), n)
+        total = sum(self.pool[block].sum(axis=0, dtype=np.float64) for block in blocks(len(pool)))
+        self._mean = (total / len(pool)).astype(np.float32)
+        if not isinstance(self.pool, Streamed):
+            self.pool -= self._mean
 
     def __call__(self, rows: Array) -> Array:
         return self._kernel(rows) @ self._map - self._mean
