@@ -66,7 +66,7 @@ def table_weights(data: AlignmentData) -> dict[str, TableWeights]:
         if name in open_ones:
             tables = np.split(rows[side], np.cumsum(_dims(data.preprocessors[name]))[:-1], axis=1)
             views = [(own, rows[1]) if side == 0 else (rows[0], own) for own in tables]
-            folds = out_of_fold(views, len(pairs), [regularization_rule(len(pairs))] * len(views))
+            folds, _ = out_of_fold(views, len(pairs), [regularization_rule(len(pairs))] * len(views))
             weights = mixture(folds, SHRINK, len(pairs))
             found[name] = TableWeights(weights.tolist(), [_reciprocal_rank(folds, i) for i in range(len(views))])
     return found
