@@ -81,8 +81,9 @@ def several(path: str | Path) -> list[str]:
     """
     text = str(path)
     pieces = text.split("+")
-    fine = len(pieces) > 1 and all(_is_there(piece) or "." in piece.strip("./") for piece in pieces)
-    return pieces if fine and not _is_there(text.rpartition(":")[0]) and not _is_there(text) else [text]
+    if len(pieces) == 1 or any("+" in text[:end] and _is_there(text[:end]) for end in (len(text), *_colons(text))):
+        return [text]
+    return pieces if all(_is_there(piece) or "." in piece.strip("./") for piece in pieces) else [text]
 
 
 def _colons(text: str) -> list[int]:

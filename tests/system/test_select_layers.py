@@ -124,10 +124,16 @@ def test_a_layer_of_a_file(files):
     assert np.array_equal(made.tables["x"].rows, x[:, 2])
 
 
+def test_without_a_layer_all_stand_side_by_side(files):
+    folder, x, *_ = files
+    table = load_table(folder / "x.npz", key="layers")
+    assert table.parts == (16, 16, 16)
+    np.testing.assert_array_equal(table.rows, x.reshape(120, 48))
+
+
 @pytest.mark.parametrize(
     ("layer", "words"),
     [
-        ("", r"layer: got none, for an array \[120, 3, 16\].*gera-jax select-layers"),
         ("3", r"layer: got 3; wanted from 0 to 2, or from -3 to -1"),
         ("-4", r"layer: got -4"),
         ("last", r"layer: got 'last'; wanted a whole number"),
