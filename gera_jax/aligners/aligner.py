@@ -14,8 +14,7 @@ from gera_jax import checks, files
 from gera_jax.aligners import folder as folders
 from gera_jax.aligners.kinds import FittedModel, path_of
 from gera_jax.aligners.methods import Method, find
-from gera_jax.aligners.predict import Predictors
-from gera_jax.aligners.score import Score, score_pairs
+from gera_jax.aligners.outputs import Predictors, Score, score_pairs
 from gera_jax.config import to_json
 from gera_jax.data import Pairs, Preprocessor, Table, as_rows, preprocessing
 from gera_jax.data.alignment import prepare

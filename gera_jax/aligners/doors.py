@@ -17,11 +17,11 @@ from gera_jax import config as config_lib
 from gera_jax.aligners.aligner import Aligner
 from gera_jax.aligners.kinds import Solver, require_two
 from gera_jax.aligners.methods import as_config, find, methods
-from gera_jax.aligners.score import Score
-from gera_jax.config.configdict import ConfigDict
+from gera_jax.aligners.outputs import Score
+from gera_jax.config.files import ConfigDict
 from gera_jax.data import Pairs, load_pairs
 from gera_jax.data.alignment import cut, shapes
-from gera_jax.training.overview import overview_of, overview_text
+from gera_jax.training.evaluate import overview_of, overview_text
 
 logger = logging.getLogger("gera_jax")
 ARGUMENTS = dict(source="clipart", x="", y="", w="", pairs=-1, seed=0)  # of a method that is no config, as configs have them
@@ -146,7 +146,7 @@ def configure(
 def named_in(config: Any) -> set[str]:
     """The arguments that stand behind a config's name."""
     text = config_lib.name_and_argument(config)[1] if isinstance(config, str) else ""
-    return {part.partition("=")[0] for part in config_lib.values.ARGUMENT.findall(text)}
+    return {part.partition("=")[0] for part in config_lib.files.ARGUMENT.findall(text)}
 
 
 def is_fitted(config: Any) -> bool:
@@ -176,7 +176,7 @@ def _of_config(config: Any, arguments: Mapping[str, Any]) -> ConfigDict:
 
 def _of_method(config: str, arguments: Mapping[str, Any]) -> tuple[ConfigDict, dict[str, Any]]:
     """A config whose data block is that of the method's arguments, and the other arguments, which are its settings."""
-    parts = [part.partition("=") for part in config_lib.values.ARGUMENT.findall(config.partition(":")[2])]
+    parts = [part.partition("=") for part in config_lib.files.ARGUMENT.findall(config.partition(":")[2])]
     behind = {name: config_lib.literal(text) if mark else True for name, mark, text in parts}
     if config.partition(":")[0] not in methods():  # "module:name" has no arguments
         behind = {}
