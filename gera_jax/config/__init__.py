@@ -41,6 +41,7 @@ from gera_jax.config.files import override as override
 from gera_jax.config.files import parse_arg as parse_arg
 from gera_jax.config.files import path_and_key as path_and_key
 from gera_jax.config.files import read as read
+from gera_jax.config.files import split_arguments as split_arguments
 from gera_jax.config.files import title as title
 from gera_jax.config.files import to_json as to_json
 from gera_jax.config.files import with_arguments as with_arguments

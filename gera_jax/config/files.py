@@ -43,14 +43,23 @@ def parse_arg(arg: str | None, **defaults: Any) -> ConfigDict:
     'a,b.npy'
     """
     values = dict(defaults)
-    for part in ARGUMENT.findall(arg or ""):
-        name, given, text = part.partition("=")
+    for name, text in split_arguments(arg or ""):
         remedy = "Leave w out, or take a config of three: sspc."
         fine = name != "w" or "w" in defaults
         checks.require(fine, "modalities", got="x, y and w", wanted="two, as this config aligns two sets", remedy=remedy)
         checks.require_known(name, defaults, "argument of the config")
-        values[name] = _parse_value(_unquoted(text), like=defaults[name], name=name) if given else True
+        values[name] = True if text is None else _parse_value(_unquoted(text), like=defaults[name], name=name)
     return ConfigDict(values)
+
+
+def split_arguments(arg: str) -> list[tuple[str, str | None]]:
+    """Name and text of each argument behind a config's name; None where a word stands alone.
+
+    >>> split_arguments("pairs=100,smoke")
+    [('pairs', '100'), ('smoke', None)]
+    """
+    parts = [part.partition("=") for part in ARGUMENT.findall(arg)]
+    return [(name, text if given else None) for name, given, text in parts]
 
 
 def with_arguments(spec: str, **values: Any) -> str:
