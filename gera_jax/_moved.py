@@ -18,12 +18,12 @@ MOVED = {
     "cli.layers": "aligners.layers",
     "cli.vectors": "data.vectors",
     "data.grounding": "moments.data",
-    "data.grounding_files": "moments.files",
+    "data.grounding_files": "moments.recordings",
     "data.grounding_sampling": "moments.sampling",
     "data.manifolds": "embedding.manifolds",
     "estimators": "aligners",
     "models.proposal_map": "moments.proposal_map",
-    "models.proposals": "moments.proposals",
+    "models.proposals": "moments.proposal_map",
     "objectives": "training.terms",
     "objectives.schedules": "training.schedules",
     "objectives.term": "training.terms",
@@ -31,6 +31,33 @@ MOVED = {
     "training.grounding": "moments.task",
     "training.preflight": "training.experiment",
 }
+MERGED = {  # module -> those of 0.2 in the same room that are a part of it now
+    "cli.main": "failures",
+    "comparison.scoring": "selection",
+    "comparison.statistics": "chance learning_curve",
+    "config.files": "values",
+    "data.formats.arrays": "faiss_index",
+    "data.formats.base": "ids_files",
+    "data.formats.libraries": "hdf5 torch_file",
+    "data.load": "validation",
+    "data.preprocessing": "features",
+    "data.sampling": "augment",
+    "evaluation.classification": "calibration delta few_shot shift zero_shot",
+    "evaluation.geometry": "diagnostics hypersphere",
+    "evaluation.inputs": "labels",
+    "evaluation.similarity": "layers",
+    "evaluation.split": "chance hubness",
+    "models.heads": "linear residual",
+    "plots.spaces": "layers sphere",
+    "training.alignment": "neighbours",
+    "training.evaluate": "overview",
+    "training.loop": "hooks",
+    "training.processes": "parallel",
+    "training.schedules": "optimizers",
+    "training.step": "buffers",
+    "training.task": "tasks",
+}
+MOVED |= {f"{new.rpartition('.')[0]}.{old}": new for new, words in MERGED.items() for old in words.split()}
 
 
 class Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -49,7 +76,11 @@ class Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         """Nothing of its own: see `exec_module`."""
 
     def exec_module(self, module: Any) -> None:
-        sys.modules[module.__name__] = importlib.import_module(f"gera_jax.{self.new(module.__name__.partition('.')[2])}")
+        found = importlib.import_module(f"gera_jax.{self.new(module.__name__.partition('.')[2])}")
+        found.__dict__.setdefault(
+            "__path__", []
+        )  # what was a room may be a module now, and its modules are looked for all the same
+        sys.modules[module.__name__] = found
 
 
 sys.meta_path.insert(0, Moved())  # first: folders of the old names may still lie there, empty but for caches

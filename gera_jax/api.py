@@ -46,7 +46,7 @@ def use_compilation_cache() -> None:
 
 
 def check(
-    config: Any = "gera",
+    config: Any = "auto",
     *,
     data: Any = None,
     settings: Mapping[str, Any] | None = None,
@@ -119,7 +119,7 @@ def train(
     if opened.method:
         return doors.fit_opened(opened, workdir)
     from gera_jax import training
-    from gera_jax.training.hooks import progress_hook, tensorboard_hook
+    from gera_jax.training.loop import progress_hook, tensorboard_hook
 
     if opened.tables is not None:
         logger.info("%s", opened.tables)
@@ -152,7 +152,7 @@ def fit(
       data: the name of a bundled set, or `Pairs`.
       settings: arguments of the method, or arguments and dotted fields of the config.
       seed: of the split, the draw of pairs and a training.
-      on_data: called before the fit with what it is about (`gera_jax.training.overview`), which is logged too.
+      on_data: called before the fit with what it is about (`gera_jax.training.evaluate`), which is logged too.
       **own: own embeddings and the split, see the top of this module; pairs may be how many. val: validation items of a trained
         method. test: items that are held out of everything, default none; `evaluate` finds them by the folder.
 
@@ -163,7 +163,7 @@ def fit(
     from gera_jax.aligners.aligner import Aligner
     from gera_jax.aligners.methods import find
     from gera_jax.comparison.task import make_task
-    from gera_jax.training.overview import overview_of, overview_text
+    from gera_jax.training.evaluate import overview_of, overview_text
 
     checks.require(
         settings is None or isinstance(settings, Mapping),

@@ -3,7 +3,7 @@
 from gera_jax.aligners.aligner import Aligner
 from gera_jax.aligners.folder import evaluate
 from gera_jax.aligners.methods import Method, method_names, register_method
-from gera_jax.aligners.score import Score
+from gera_jax.aligners.outputs import Score
 
 load = Aligner.load  # the aligner of a folder
 

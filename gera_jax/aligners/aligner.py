@@ -14,8 +14,7 @@ from gera_jax import checks, files
 from gera_jax.aligners import folder as folders
 from gera_jax.aligners.kinds import FittedModel, path_of
 from gera_jax.aligners.methods import Method, find
-from gera_jax.aligners.predict import Predictors
-from gera_jax.aligners.score import Score, score_pairs
+from gera_jax.aligners.outputs import Predictors, Score, score_pairs
 from gera_jax.config import to_json
 from gera_jax.data import Pairs, Preprocessor, Table, as_rows, preprocessing
 from gera_jax.data.alignment import prepare
@@ -96,7 +95,7 @@ class Aligner:
             Preprocessor(**options, name=side)
         if self.validation is not None and not isinstance(self.validation, Pairs):
             number = isinstance(self.validation, int | float | np.number) and not isinstance(self.validation, bool)
-            fine = number and self.validation >= 0 and (self.validation < 1 or float(self.validation).is_integer())
+            fine = number and bool(self.validation >= 0 and (self.validation < 1 or float(self.validation).is_integer()))
             checks.require(fine, "validation", got=self.validation, wanted="a number of items, a share in [0, 1), or Pairs")
         checks.whole(self.seed, "seed")
         method = find(self.method)
@@ -173,7 +172,7 @@ class Aligner:
             predictors=self._predictors,
             held={} if test is None else dict(test=folders.record(test)),
         )
-        model = self._model
+        model: Any = self._model
         if hasattr(model, "workdir"):  # a run read from its folder: the parameters are what is saved
             from gera_jax.training.runs import Model
 
@@ -209,9 +208,10 @@ class Aligner:
         try:
             for word in ("method", "settings", "preprocess", "validation", "seed"):
                 setattr(made, word, stored[word])
-            made.names, made._model, made._predictors = tuple(stored["names"]), stored["model"], stored["predictors"]
-            made.n_features_in_ = made._model.widths[0]
-            made._try([np.zeros((1, width)) for width in made._model.widths])
+            model = stored["model"]
+            made.names, made._model, made._predictors = tuple(stored["names"]), model, stored["predictors"]
+            made.n_features_in_ = model.widths[0]
+            made._try([np.zeros((1, width)) for width in model.widths])
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, np.linalg.LinAlgError) as error:
             checks.fail(
                 str(folder / folders.MODEL_FILE),
@@ -280,7 +280,7 @@ class Aligner:
             wanted="as many rows",
             remedy="Row i of y must be the partner of row i.",
         )
-        return Score.of(self._scores(x, y), names=self.names[:2])
+        return Score.of(self._scores(x, y), names=(self.names[0], self.names[1]))
 
     def _scores(self, x: np.ndarray, y: np.ndarray, sides: tuple[int, int] = (0, 1)) -> np.ndarray | Cosines:
         model = self._fitted()
@@ -368,8 +368,8 @@ def _pairs(x: Any, y: Any, x_unpaired: Any, y_unpaired: Any) -> Pairs:
         return found
     checks.require(y is not None, "y_pairs", got="nothing", wanted="rows beside those of x_pairs, or Pairs alone")
     x, y, *more = as_pairs(x, y, x_unpaired, y_unpaired, names=("x_unpaired", "y_unpaired"))
-    more = {name: rows for name, rows in zip(("x_unpaired", "y_unpaired"), more, strict=True) if len(rows)}
-    return Pairs.from_arrays(x, y, **more)
+    unpaired: dict[str, Any] = {name: rows for name, rows in zip(("x_unpaired", "y_unpaired"), more, strict=True) if len(rows)}
+    return Pairs.from_arrays(x, y, **unpaired)
 
 
 def _not_fitted(name: str, wanted: str) -> checks.InputError:

@@ -17,11 +17,11 @@ from gera_jax import config as config_lib
 from gera_jax.aligners.aligner import Aligner
 from gera_jax.aligners.kinds import Solver, require_two
 from gera_jax.aligners.methods import as_config, find, methods
-from gera_jax.aligners.score import Score
-from gera_jax.config.configdict import ConfigDict
+from gera_jax.aligners.outputs import Score
+from gera_jax.config.files import ConfigDict
 from gera_jax.data import Pairs, load_pairs
 from gera_jax.data.alignment import cut, shapes
-from gera_jax.training.overview import overview_of, overview_text
+from gera_jax.training.evaluate import overview_of, overview_text
 
 logger = logging.getLogger("gera_jax")
 ARGUMENTS = dict(source="clipart", x="", y="", w="", pairs=-1, seed=0)  # of a method that is no config, as configs have them
@@ -89,14 +89,15 @@ def configure(
     own = given(own)
     for name in own:
         checks.require_known(name, (*ROWS, *SPLIT), "argument")
-    rows, listed = {name: own[name] for name in ROWS if name in own}, not (pairs is None or isinstance(pairs, int))
+    rows: dict[str, Any] = {name: own[name] for name in ROWS if name in own}
+    listed = not (pairs is None or isinstance(pairs, int))
     checks.require(data is None or not rows, "data", got=f"both data and own tables ({', '.join(rows)})", wanted="one of them")
     tables = None
     on_disk = all(isinstance(value, str | Path) for value in rows.values()) and (not listed or isinstance(pairs, str | Path))
     if (data is not None and not isinstance(data, str)) or not on_disk:
         tables = load_pairs(data) if data is not None else load_pairs(**rows, pairs=pairs if listed else None, captions=captions)
         rows, data, listed = dict.fromkeys(config_lib.SLOTS[: len(tables.names)], "own"), None, False
-    arguments = {side: str(rows[side]) for side in config_lib.SLOTS if side in rows}
+    arguments: dict[str, Any] = {side: str(rows[side]) for side in config_lib.SLOTS if side in rows}
     fields, settings = dict(overrides or {}), dict(settings or {})
     if data:
         arguments["source"] = data
@@ -105,8 +106,8 @@ def configure(
         top = {name for name, value in config_lib.base().items() if not hasattr(value, "items")}
         fields = {**{name: str(value) for name, value in settings.items() if "." in name or name in top}, **fields}
         settings = {name: value for name, value in settings.items() if name not in fields}
-    if not listed and pairs is not None:
-        arguments["pairs"] = int(pairs)
+    if not listed and isinstance(pairs, int):
+        arguments["pairs"] = pairs
     elif listed or (rows and "pairs" not in named_in(config)):  # own data: every pair that there is
         arguments["pairs"] = 0
     if fitted:
@@ -146,7 +147,7 @@ def configure(
 def named_in(config: Any) -> set[str]:
     """The arguments that stand behind a config's name."""
     text = config_lib.name_and_argument(config)[1] if isinstance(config, str) else ""
-    return {part.partition("=")[0] for part in config_lib.values.ARGUMENT.findall(text)}
+    return {name for name, _ in config_lib.split_arguments(text)}
 
 
 def is_fitted(config: Any) -> bool:
@@ -176,8 +177,8 @@ def _of_config(config: Any, arguments: Mapping[str, Any]) -> ConfigDict:
 
 def _of_method(config: str, arguments: Mapping[str, Any]) -> tuple[ConfigDict, dict[str, Any]]:
     """A config whose data block is that of the method's arguments, and the other arguments, which are its settings."""
-    parts = [part.partition("=") for part in config_lib.values.ARGUMENT.findall(config.partition(":")[2])]
-    behind = {name: config_lib.literal(text) if mark else True for name, mark, text in parts}
+    parts = config_lib.split_arguments(config.partition(":")[2])
+    behind = {name: True if text is None else config_lib.literal(text) for name, text in parts}
     if config.partition(":")[0] not in methods():  # "module:name" has no arguments
         behind = {}
     values = {**ARGUMENTS, **behind, **arguments}

@@ -29,7 +29,10 @@ Settings = Mapping[str, Any]
 class FittedModel(Protocol):
     """What `Kind.fit` gives: raw rows to the shared space."""
 
-    best_step: int | None  # of a trained method: the step that was kept, 0 = its start
+    @property
+    def best_step(self) -> int | None:
+        """Of a trained method: the step that was kept, 0 = its start."""
+        ...
 
     @property
     def widths(self) -> Sequence[int]:
@@ -44,16 +47,6 @@ class FittedModel(Protocol):
     def transform(self, side: int, rows: np.ndarray) -> np.ndarray: ...
 
     def similarity(self, x: np.ndarray, y: np.ndarray) -> np.ndarray: ...
-
-
-class Kind(Protocol):
-    """How aligners of a method are made."""
-
-    def check(self, settings: Settings) -> None: ...
-
-    def fit(self, data: AlignmentData, settings: Settings, **of_training: Any) -> FittedModel: ...
-
-    def fingerprint(self) -> str: ...
 
 
 def path_of(target: Any) -> str:
@@ -240,7 +233,7 @@ class Config:
         if isinstance(self.spec, str | Path):
             word, given = config_lib.name_and_argument(str(self.spec))
             bundled = word in config_lib.names()
-            known = {part.partition("=")[0] for part in given.split(",")} | set(arguments)
+            known = {name for name, _ in config_lib.split_arguments(given)} | set(arguments)
             own = dict(dict.fromkeys(("x", "y", "w")[: len(names)], "own"), pairs=pairs, seed=seed) if bundled else {}
             arguments |= {key: value for key, value in own.items() if key not in known}
         else:
@@ -304,13 +297,16 @@ class Config:
         from gera_jax.training.terms import find_loss
 
         config = config_lib.load(self.spec, dict(self.fields))
-        used = {inspect.getsource(inspect.getmodule(find_loss(term["fn"]))) for term in config.losses.values()}
+        used = {inspect.getsource(sys.modules[find_loss(term["fn"]).__module__]) for term in config.losses.values()}
         rooms = [
             path.read_text()
             for room in (solvers, data, graphs, models, ops, training, transport)
-            for path in sorted(Path(room.__file__).parent.glob("*.py"))
+            for path in sorted(Path(room.__path__[0]).glob("*.py"))
         ]
         return _digest([config_lib.to_json(config), *sorted(used), *rooms])
+
+
+Kind = Solver | Config
 
 
 def merged(own: Mapping[str, Any], door: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,7 +21,7 @@ def select_layers(
     x_ids: str = "",
     y_ids: str = "",
     measure: str = "mutual_knn",
-    k: int | str = "rice",
+    k: int | Literal["rice"] = "rice",
     config: Any = "gera",
     pairs: int | str | None = None,
     max_pairs: int = MAX_PAIRS,
@@ -99,7 +99,9 @@ def _with_files(config: Any, given: dict[str, tuple[str, str]], pairs: int | str
     from gera_jax.aligners.doors import configure
 
     if isinstance(config, str) and not config.endswith(".json"):
-        rows = {side: text for side, (text, _) in given.items()} | {f"{side}_ids": ids for side, (_, ids) in given.items()}
+        rows: dict[str, Any] = {side: text for side, (text, _) in given.items()} | {
+            f"{side}_ids": ids for side, (_, ids) in given.items()
+        }
         return configure(config, pairs=pairs, **rows).config
     c = config_lib.load(config)  # it holds every field already, and takes no arguments
     c.data.source = "files"

@@ -66,8 +66,10 @@ def _solver(name: str, label: str, kind: str, *settings: Settings, published: bo
     return Method(name, label, Solver(f"gera_jax.solvers:{kind}"), ({}, *settings), published)
 
 
-def _config(name: str, label: str, *settings: Settings, published: bool = True, spec: str = "", **fields: str) -> Method:
-    return Method(name, label, Config(spec or name, fields), ({}, *settings), published)
+def _config(
+    name: str, label: str, *settings: Settings, published: bool = True, spec: str = "", fields: Mapping[str, str] | None = None
+) -> Method:
+    return Method(name, label, Config(spec or name, fields or {}), ({}, *settings), published)
 
 
 PLAIN = {f"data.preprocess.{side}.filter.strength": "0.0" for side in ("x", "y")}  # inputs that are not smoothed
@@ -92,7 +94,7 @@ TABLE: dict[str, Method] = {
             dict(dim=20),
         ),
         _solver("sue", "SUE", "SUE", dict(components=60, dim=16), dict(components=100, dim=32), dict(residual=False)),
-        _config("contrastive_linear", "contrastive, linear heads", dict(start="ridge_cca"), STEPS, LR, spec=RANDOM, **PLAIN),
+        _config("contrastive_linear", "contrastive, linear heads", dict(start="ridge_cca"), STEPS, LR, spec=RANDOM, fields=PLAIN),
         _config(
             "contrastive_mlp",
             "contrastive, residual MLP heads",
@@ -100,8 +102,7 @@ TABLE: dict[str, Method] = {
             LR,
             LOW_LR,
             spec=RANDOM,
-            **PLAIN,
-            **{"model.head": "residual_mlp"},
+            fields={**PLAIN, "model.head": "residual_mlp"},
         ),
         _config("fusemix", "FuseMix", dict(start="ridge_cca"), dict(head="linear"), {"total_steps": 100}),
         _config("sotalign", "SOTAlign", dict(teacher_ridge=3.0), dict(teacher_ridge=1.0), dict(teacher_ridge=3.0, transport=0.1)),
@@ -207,15 +208,11 @@ def find(method: Any) -> Method:
         return Method(Path(word).stem, text, Config(text), compared=False)
     if word in config_lib.names() or word in known:
         base = known.get(word)
-        checks.require(
-            base is None or isinstance(base.kind, Config),
-            "method",
-            got=f'"{text}"',
-            wanted=f'"{word}"',
-            remedy="Its arguments are settings: settings=dict(...), or --set NAME=VALUE.",
-        )
         if base is None:
             return Method(text, text, Config(text), compared=False)
+        if not isinstance(base.kind, Config):
+            remedy = "Its arguments are settings: settings=dict(...), or --set NAME=VALUE."
+            checks.fail("method", got=f'"{text}"', wanted=f'"{word}"', remedy=remedy)
         kind = dataclasses.replace(base.kind, spec=_with_argument(base.kind.spec, argument))
         return Method(text, f"{base.label} ({argument})", kind, compared=False)
     if ":" in text:

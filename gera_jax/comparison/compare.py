@@ -26,7 +26,7 @@ from gera_jax.comparison.sweep import Cell, cores, sweep
 from gera_jax.comparison.task import Task
 from gera_jax.config import schema
 from gera_jax.files import DamagedError, one_writer, read_json, write_json
-from gera_jax.training.overview import overview, overview_text
+from gera_jax.training.evaluate import overview, overview_text
 from gera_jax.writers import duration
 
 # What is not given is taken from here; `source` goes to the task. Two seeds give an interval, three one that is worth something.
@@ -81,8 +81,10 @@ def configured(config: Any, beside: Mapping[str, Any]) -> tuple[Any, dict[str, A
     return own.pop("data", None), own, {**rule, "counts": tuple(rule["counts"])}
 
 
-CPU_SECONDS = {False: 1.5, True: 5.0}  # one fit, by needs_validation: means of benchmarks/results/label_efficiency_field.jsonl
-ROWS = 5_000  # up to so many rows they hold; beyond, fits take longer in proportion
+# One fit, by needs_validation: of next to no rows, and of 2,000 to 5,000. It grows with the rows
+# between them, and beyond them in proportion. The latter are means of benchmarks/results/label_efficiency_field.jsonl.
+CPU_SECONDS = {False: (0.0, 1.5), True: (1.0, 5.0)}
+FEW_ROWS, MANY_ROWS = 2_000, 5_000
 
 
 class Progress:
@@ -106,14 +108,13 @@ class Progress:
         seeds: Sequence[int],
         *,
         budget: int,
-        rows: int = 0,
+        rows: int = FEW_ROWS,
         jobs: int = 1,
         stream: TextIO | None = None,
     ):
         self.labels, self.jobs = {m.name: m.label for m in methods}, jobs
         self.order = [(m.name, count) for _ in seeds for count in counts for m in methods]
-        grows = max(1.0, rows / ROWS)
-        self.prior = {m.name: grows * CPU_SECONDS[m.needs_validation] * min(budget, len(m.settings)) for m in methods}
+        self.prior = {m.name: _usual_seconds(m.needs_validation, rows) * min(budget, len(m.settings)) for m in methods}
         self.taken: dict[tuple[str, int], list[float]] = {}
         self.stream = sys.stderr if stream is None else stream
         self.bar: tqdm | None = None
@@ -162,6 +163,11 @@ class Progress:
 
 
 PACKAGES = ("jax", "flax", "optax", "numpy", "scipy")
+
+
+def _usual_seconds(trained: bool, rows: int) -> float:
+    least, usual = CPU_SECONDS[trained]
+    return (least + (usual - least) * min(1.0, rows / FEW_ROWS)) * max(1.0, rows / MANY_ROWS)
 
 
 def run_compare(

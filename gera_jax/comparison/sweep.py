@@ -26,7 +26,7 @@ from gera_jax.comparison.scoring import Trial, choose, trials
 from gera_jax.comparison.task import Task
 from gera_jax.data.alignment import AlignmentData
 from gera_jax.files import json_line, parse_json_line
-from gera_jax.training.overview import guessing, items_of
+from gera_jax.training.evaluate import guessing, items_of
 
 logger = logging.getLogger("gera_jax")
 PROTOCOL = 3  # raised whenever what a cell measures changes, so that older cells are measured anew
@@ -47,7 +47,7 @@ class Cell:
       setting: the chosen trial's.
       trials: [(setting, validation score, CPU seconds)] in the order tried.
       metrics: of the test rows, see `scoring.measure`.
-      chance: what guessing scores on the same rows, see `training.overview.guessing`.
+      chance: what guessing scores on the same rows, see `training.evaluate.guessing`.
       items: how many items the test rows are of.
       best_step: the step whose parameters a trained method kept, 0 = those that it started from; None for closed forms.
       cpu_seconds: of the chosen trial's fit, over all threads.

@@ -29,20 +29,21 @@ from gera_jax.config.blocks import smoke as smoke
 from gera_jax.config.blocks import smoothed_inputs as smoothed_inputs
 from gera_jax.config.blocks import structure as structure
 from gera_jax.config.blocks import views_term as views_term
-from gera_jax.config.configdict import ConfigDict as ConfigDict
-from gera_jax.config.describe import describe
-from gera_jax.config.describe import table as table
+from gera_jax.config.fields import describe
 from gera_jax.config.fields import require_fields as require_fields
+from gera_jax.config.fields import table as table
+from gera_jax.config.files import ConfigDict as ConfigDict
+from gera_jax.config.files import differences as differences
+from gera_jax.config.files import literal as literal
 from gera_jax.config.files import load, names
+from gera_jax.config.files import name_and_argument as name_and_argument
+from gera_jax.config.files import override as override
+from gera_jax.config.files import parse_arg as parse_arg
+from gera_jax.config.files import path_and_key as path_and_key
 from gera_jax.config.files import read as read
+from gera_jax.config.files import split_arguments as split_arguments
 from gera_jax.config.files import title as title
-from gera_jax.config.values import differences as differences
-from gera_jax.config.values import literal as literal
-from gera_jax.config.values import name_and_argument as name_and_argument
-from gera_jax.config.values import override as override
-from gera_jax.config.values import parse_arg as parse_arg
-from gera_jax.config.values import path_and_key as path_and_key
-from gera_jax.config.values import to_json as to_json
-from gera_jax.config.values import with_arguments as with_arguments
+from gera_jax.config.files import to_json as to_json
+from gera_jax.config.files import with_arguments as with_arguments
 
 __all__ = ["base", "comparison", "describe", "embedding_pair", "load", "names"]

@@ -8,10 +8,8 @@ from typing import Any
 
 from gera_jax import checks
 from gera_jax.config import schema
-from gera_jax.config.configdict import ConfigDict
-from gera_jax.config.schema import DURATIONS, SLOTS
-from gera_jax.config.sources import BUNDLED, known_sources
-from gera_jax.config.values import path_and_key
+from gera_jax.config.files import ConfigDict, path_and_key
+from gera_jax.config.schema import BUNDLED, DURATIONS, SLOTS, known_sources
 
 BENCHMARK_SPLIT = dict(val=300.0, test=500.0)  # pairs of every table in docs/results
 

@@ -8,8 +8,7 @@ from typing import Any
 
 from gera_jax.checks import require, require_known
 from gera_jax.config.blocks import sides
-from gera_jax.config.schema import DATA, SLOTS, SPLITS, UNPAIRED, defaults, filled
-from gera_jax.config.sources import known_sources
+from gera_jax.config.schema import DATA, SLOTS, SPLITS, UNPAIRED, defaults, filled, known_sources
 from gera_jax.data import catalog, synthetic
 from gera_jax.data.load import load_pairs
 from gera_jax.data.pairs import Pairs

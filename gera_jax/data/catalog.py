@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gera_jax.checks import require_known
-from gera_jax.config.sources import BUNDLED, Source
+from gera_jax.config.schema import BUNDLED, Source
 from gera_jax.data.formats import NpzSource
 from gera_jax.data.tables import Table
 

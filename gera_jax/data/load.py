@@ -232,7 +232,7 @@ def load_pairs(
 
 def as_table(source: Any, name: str, ids: Any = None) -> Table:
     """A table from a file, a table, a frame or rows, under a modality's name; `ids` as in `load_pairs`."""
-    from gera_jax.config.values import path_and_key
+    from gera_jax.config.files import path_and_key
 
     column = str(ids) if isinstance(ids, str | Path) else ""
     ids_key = column if ids is None or column else ROW_NUMBERS  # a list of ids replaces whatever the source has

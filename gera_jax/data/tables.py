@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gera_jax.checks import require
-from gera_jax.config.values import path_and_key, several
+from gera_jax.config.files import path_and_key, several
 from gera_jax.data.formats import open_source
 from gera_jax.data.ids import check_ids, first_ids
 from gera_jax.data.rows import to_array

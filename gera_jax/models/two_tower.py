@@ -13,8 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gera_jax import checks
-from gera_jax.models.linear import Identity, Linear, affine_start
-from gera_jax.models.residual import LowRankResidual, ProjectionMLP, ResidualMLP
+from gera_jax.models.heads import Identity, Linear, LowRankResidual, ProjectionMLP, ResidualMLP, affine_start
 from gera_jax.ops import safe_normalize
 
 Array = jax.Array

@@ -11,11 +11,11 @@ import numpy as np
 
 from gera_jax.checks import fail, require, require_known
 from gera_jax.config.schema import CLIPS_DATA, defaults, filled
-from gera_jax.moments.files import clip_header
 from gera_jax.moments.recordings import (
     SPLITS,
     Recordings,
     annotations,
+    clip_header,
     count_of_training,
     from_files,
     load_phrases,

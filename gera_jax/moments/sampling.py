@@ -1,4 +1,4 @@
-"""Batches of recordings with their sentences, as a pure function of (seed, step)."""
+"""x"""
 
 from __future__ import annotations
 

@@ -17,13 +17,12 @@ from gera_jax.data import as_rows
 from gera_jax.evaluation import geometry
 from gera_jax.graphs import geodesic_similarity
 from gera_jax.moments.data import GroundingData, build_grounding, inspect_grounding, prepare, span_means
-from gera_jax.moments.proposal_map import HEADS, ProposalMap, moment_mask
-from gera_jax.moments.proposals import Proposals
+from gera_jax.moments.proposal_map import HEADS, ProposalMap, Proposals, moment_mask
 from gera_jax.moments.sampling import GroundingSampler
 from gera_jax.ops.collectives import gather_rows
 from gera_jax.ops.numerics import safe_normalize
 from gera_jax.ops.spans import temporal_iou
-from gera_jax.training.parallel import Parallel
+from gera_jax.training.processes import Parallel
 from gera_jax.training.task import Array, Batch, Evaluate, Preflight, Problem
 from gera_jax.training.terms import Rows
 

@@ -4,7 +4,6 @@ matplotlib is imported inside and pyplot not at all: nothing is shown, leaked or
 """
 
 from gera_jax.plots.basics import joint_space, recall_against_pairs, svg, training_curves
-from gera_jax.plots.layers import layer_heatmap
-from gera_jax.plots.sphere import hypersphere_gap
+from gera_jax.plots.spaces import hypersphere_gap, layer_heatmap
 
 __all__ = ["hypersphere_gap", "joint_space", "layer_heatmap", "recall_against_pairs", "svg", "training_curves"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
@@ -12,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gera_jax import checks, solvers
+from gera_jax import checks, files, graphs, solvers
 from gera_jax import config as config_lib
-from gera_jax.config.configdict import ConfigDict
+from gera_jax.config.files import ConfigDict
 from gera_jax.data import Pairs, Preprocessor, as_rows, build_data
 from gera_jax.data.alignment import AlignmentData, cut, shapes
 from gera_jax.data.sampling import Sampler, check_draw
@@ -23,19 +24,59 @@ from gera_jax.models import TwoTower
 from gera_jax.ops.collectives import gather_rows
 from gera_jax.solvers.several_tables import weigh_tables
 from gera_jax.training.context import alignment_context, alignment_inputs
-from gera_jax.training.evaluate import alignment_metrics, metric_names, projector
-from gera_jax.training.neighbours import neighbour_table
-from gera_jax.training.overview import overview, overview_of, overview_text
-from gera_jax.training.parallel import Parallel
+from gera_jax.training.evaluate import alignment_metrics, metric_names, overview, overview_of, overview_text, projector
+from gera_jax.training.processes import Parallel
 from gera_jax.training.task import Array, Batch, Evaluate, Preflight, Problem
 from gera_jax.training.terms import Rows
+
+logger = logging.getLogger("gera_jax")
+
+
+def neighbour_table(data: AlignmentData, name: str, graph: Mapping, *, seed: int, cache_dir: Path | None) -> np.ndarray:
+    """Rows [N, 1 + knn] of the table of modality `name`: an anchor, then its nearest neighbours among the training rows.
+
+    Args:
+      graph: `on` ("features.<name>"), `knn`, `metric`, `max_rows` (a larger pool is thinned to this many, drawn by `seed`,
+        since an exact search costs N^2 d).
+      cache_dir: folder of the cache, or None.
+    """
+    pool = data.pool[name]
+    if len(pool) > graph["max_rows"]:
+        logger.info("graphs.%s: %d of %d training rows, drawn by the seed", name, graph["max_rows"], len(pool))
+        pool = np.sort(np.random.default_rng([seed, 7]).choice(pool, graph["max_rows"], replace=False))
+    checks.require(
+        graph["knn"] < len(pool),
+        f"graphs.{name}.knn",
+        got=graph["knn"],
+        wanted=f"fewer neighbours than the {len(pool)} training rows of {name}",
+    )
+    rows = data.features[name].take(pool)
+    path = None
+    if cache_dir is not None:
+        key = files.digest(json.dumps([dict(graph), files.digest(rows)], sort_keys=True).encode())
+        path = Path(cache_dir) / "graphs" / f"{key}.npz"
+        try:
+            kept = files.load_npz(path)
+            if kept["key"] != key:
+                files.damaged(path, "it holds the neighbours of other rows")
+            return pool[kept["table"]]
+        except FileNotFoundError:
+            pass
+        except files.DamagedError as error:
+            logger.warning("graphs.%s: %s is %s; its neighbours are computed again", name, error.name, error.got)
+    indices, _ = graphs.knn(rows, k=graph["knn"], metric=graph["metric"])
+    local = np.concatenate([np.arange(len(pool), dtype=np.int32)[:, None], indices], axis=1)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.save_npz(path, {"table": local, "key": np.array(key)})
+    return pool[local]
+
 
 STARTS = {  # for two modalities, for more
     "ridge_cca": (solvers.RidgeCCA, solvers.GeneralizedCCA),
     "procrustes": (solvers.Procrustes, None),
     "random": None,
 }
-logger = logging.getLogger("gera_jax")
 MAX_START_PAIRS = 20_000  # a linear map is known long before; the solvers hold several float64 copies of their rows
 
 

@@ -1,9 +1,10 @@
-"""How good a joint space is, on rows that training has not seen."""
+"""What a run works on, in words before it computes, and how good its joint space is on rows that training has not seen."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -11,8 +12,123 @@ import numpy as np
 
 from gera_jax import checks, evaluation
 from gera_jax.data.alignment import AlignmentData
-from gera_jax.evaluation.split import over_pairs, scores_of, split_metrics
+from gera_jax.data.pairs import Pairs, counted, meeting
+from gera_jax.evaluation.split import chance_level, over_pairs, scores_of, split_metrics
 from gera_jax.models import TwoTower
+
+KS = (1, 5, 10)
+
+
+def overview(data: AlignmentData | SimpleNamespace) -> dict[str, Any]:
+    """Counts of `data` as plain JSON.
+
+    Returns:
+      "rows" and "unpaired" (rows that train without a partner) of each modality; "paired_by" ("id", a "list" of pairs, or
+      "position" where no table has ids); "meet", the items that two modalities have; "pairs" that train, validate and test;
+      "chosen", how they were drawn; "gallery", the test rows of each modality, and "items", how many items they are of;
+      "chance", what guessing scores on them (see `guessing`).
+
+    >>> from gera_jax.data import build_data
+    >>> print(overview_text(overview(build_data(dict(source="emoji", pairs=100, split=dict(val=150, test=400))))))
+    1,646 rows of image, 1,646 rows of text: 1,646 items have rows of both, found by id
+    pairs: 100 train, 150 validate, 400 test; without a partner train 498 rows of image, 498 rows of text
+    random split of 1,646 items by seed 0: 150 validate, 400 test
+    test gallery: 400 rows of image, 400 rows of text of 400 items; chance: R@1 0.25%, R@5 1.2%, R@10 2.5%, FOSCTTM 0.5
+    """
+    test = data.test
+    rows = [np.unique(column[column >= 0]) for column in test.T]
+    return dict(
+        rows={name: len(data.tables[name]) for name in data.names},
+        paired_by=data.report["paired_by"],
+        meet=data.report["meet"],
+        chosen=data.report["chosen"],
+        pairs=dict(train=len(data.pairs), val=len(data.val), test=len(test)),
+        unpaired={name: len(data.unpaired[name]) for name in data.names},
+        gallery=dict(zip(data.names, map(len, rows), strict=True)),
+        items=items_of(data, "test"),
+        chance=guessing(data, "test"),
+    )
+
+
+def overview_of(train: Pairs, val: Pairs, test: Pairs) -> dict[str, Any]:
+    """`overview` of parts whose rows are not preprocessed, or not even read.
+
+    >>> from gera_jax.data.alignment import cut
+    >>> parts = cut(dict(source="emoji", pairs=100, split=dict(val=150, test=400)))
+    >>> overview_of(*parts)["pairs"]
+    {'train': 100, 'val': 150, 'test': 400}
+    """
+    told = train.describe()
+    tables = zip(train.names, train.tables, test.tables, strict=True)
+    return overview(
+        SimpleNamespace(
+            names=train.names,
+            tables={name: range(len(own) + (len(other) if other is not own else 0)) for name, own, other in tables},
+            pairs=train.rows,
+            val=val.rows,
+            test=test.rows,
+            unpaired=dict(zip(train.names, train.unpaired, strict=True)),
+            groups=dict(zip(train.names, test.groups, strict=True)),
+            report=told,
+        )
+    )
+
+
+def items_of(data: AlignmentData | SimpleNamespace, split: str) -> int:
+    """How many items the pairs of "val" or "test" are of."""
+    return len(
+        np.unique(
+            np.concatenate(
+                [data.groups[name][column[column >= 0]] for name, column in zip(data.names, getattr(data, split).T, strict=True)]
+            )
+        )
+    )
+
+
+def guessing(data: AlignmentData | SimpleNamespace, split: str) -> dict[str, float]:
+    """What a random order of the gallery scores on average: "mean/R@k" and so on, and "foscttm"; {} without 2 items.
+
+    Of several right rows the best counts, see `evaluation.chance_level`. Three modalities: the mean over their pairs.
+    """
+    tuples, found = getattr(data, split), []
+    for a, b in itertools.combinations(range(len(data.names)), 2):
+        both = tuples[(tuples[:, a] >= 0) & (tuples[:, b] >= 0)]
+        x, y = (data.groups[data.names[side]][np.unique(both[:, side])] for side in (a, b))
+        if len(np.unique(x)) >= 2:
+            found.append(chance_level(x_groups=x, y_groups=y, ks=KS))
+    keys = [key for key in found[0] if key.startswith("mean/") or key == "foscttm"] if found else []
+    return {key: float(np.mean([one[key] for one in found])) for key in keys}
+
+
+def overview_text(found: dict[str, Any]) -> str:
+    """The lines of an `overview` for people; "paired by position" comes first where it was so."""
+    pairs = found["pairs"]
+    lines = [
+        *meeting(found),
+        f"pairs: {pairs['train']:,} train, {pairs['val']:,} validate, {pairs['test']:,} test; "
+        f"without a partner train {counted(found['unpaired'])}",
+    ]
+    lines += [found["chosen"]] if found.get("chosen") else []
+    return "\n".join([*lines, gallery_text(found)])
+
+
+def gallery_text(found: dict[str, Any]) -> str:
+    """The last line of `overview_text`: what is ranked, and what guessing scores on it."""
+    if not found["chance"]:
+        return "test gallery: none, nothing is measured"
+    recalls = ", ".join(f"R@{k} {_percent(found['chance'][f'mean/R@{k}'])}" for k in KS)
+    gallery = f"test gallery: {counted(found['gallery'])} of {found['items']:,} items"
+    return f"{gallery}; chance: {recalls}, FOSCTTM 0.5"
+
+
+def _percent(share: float) -> str:
+    """Two digits, and never an exponent.
+
+    >>> _percent(0.00025), _percent(0.125), _percent(1.0)
+    ('0.025%', '12%', '100%')
+    """
+    return f"{100 * share:.{2 if share < 0.995 else 3}g}%"
+
 
 BLOCK = 4096
 

@@ -13,13 +13,12 @@ import numpy as np
 
 from gera_jax import checks
 from gera_jax import config as config_lib
-from gera_jax.config.configdict import ConfigDict
+from gera_jax.config.files import ConfigDict
 from gera_jax.data import Pairs
-from gera_jax.training import buffers, tasks
-from gera_jax.training.optimizers import build_optimizer
-from gera_jax.training.parallel import Parallel
-from gera_jax.training.step import TrainState, make_steps
-from gera_jax.training.task import Problem, Task
+from gera_jax.training.processes import Parallel
+from gera_jax.training.schedules import build_optimizer
+from gera_jax.training.step import TrainState, check_buffers, create_queues, make_steps, offer_queues, queue_inputs, queue_shapes
+from gera_jax.training.task import Problem, Task, find_task
 from gera_jax.training.terms import Term, build_terms, describe_terms
 
 
@@ -135,9 +134,9 @@ def plan(
         shapes = jax.eval_shape(
             lambda rows: task.context(config, model, model.init(jax.random.key(0)), rows, wanted=inputs), dict(batch)
         )
-    queue = buffers.shapes(config.buffers, shapes, examples=examples)
-    shapes = {**shapes, **jax.eval_shape(lambda: buffers.offer(buffers.create(queue)))}
-    known = {**inputs, **buffers.inputs(config.buffers)}
+    queue = queue_shapes(config.buffers, shapes, examples=examples)
+    shapes = {**shapes, **jax.eval_shape(lambda: offer_queues(create_queues(queue)))}
+    known = {**inputs, **queue_inputs(config.buffers)}
     terms = build_terms(config.losses.to_dict(), known, total_steps=steps, steps_per_epoch=steps_per_epoch)
 
     def state(params: Any) -> TrainState:
@@ -175,17 +174,17 @@ def initial_state(config: ConfigDict, params: Any, optimizer: Any, queue: Mappin
     """The state of step 0."""
     average = params if config.optimizer.ema else ()
     start = jnp.zeros((), jnp.int32)
-    return TrainState(start, params, optimizer.init(params), ema=average, best=params, buffers=buffers.create(queue))
+    return TrainState(start, params, optimizer.init(params), ema=average, best=params, buffers=create_queues(queue))
 
 
 def check_config(config: ConfigDict) -> Task:
     """Everything about a config that shows without its data; returns its task."""
-    task = tasks.find(config.get("task", "alignment"))
+    task = find_task(config.get("task", "alignment"))
     task.check(config)
     duration(config, examples=1, batch_size=1)
     known = task.inputs(config, masked=())
-    buffers.check(config.buffers, known)
-    build_terms(config.losses.to_dict(), {**known, **buffers.inputs(config.buffers)}, total_steps=1)
+    check_buffers(config.buffers, known)
+    build_terms(config.losses.to_dict(), {**known, **queue_inputs(config.buffers)}, total_steps=1)
     return task
 
 

@@ -1,4 +1,4 @@
-"""The loop: build, restore or start, step, look, save."""
+"""The loop: build, restore or start, step, look, save, and tell the outside."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import logging
 import shlex
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,46 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gera_jax import checks, files
-from gera_jax.config.configdict import ConfigDict
+from gera_jax import checks, files, writers
+from gera_jax import config as config_lib
+from gera_jax.config.files import ConfigDict
 from gera_jax.data import Pairs
 from gera_jax.training import processes, runs
 from gera_jax.training.checkpoints import Checkpoints
 from gera_jax.training.experiment import Experiment, build
 from gera_jax.training.step import TrainState
 from gera_jax.writers import JsonLinesWriter
+
+SWITCH = {"on": True, "off": False, "auto": "auto"}
+
+
+class WriterHook:
+    """A hook that hands metrics on to a writer."""
+
+    def __init__(self, writer: writers.Writer):
+        self._writer = writer
+
+    def __call__(self, step: int, state: Any, metrics: Mapping[str, float]) -> None:
+        del state
+        self._writer.write(step, metrics)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def progress_hook(config: ConfigDict) -> WriterHook | None:
+    """A line on the error stream with the time left; None where the length of the run depends on its data."""
+    given = {name: config[name] for name in config_lib.DURATIONS if config[name]}
+    if list(given) != ["total_steps"]:
+        return None
+    return WriterHook(writers.ProgressWriter(config.total_steps, names=("loss", f"val/{config.evals.metric}")))
+
+
+def tensorboard_hook(config: ConfigDict, workdir: str | Path) -> WriterHook | None:
+    """Event files in `workdir/tensorboard`, as the config's `tensorboard` says."""
+    writer = writers.tensorboard_writer(Path(workdir) / "tensorboard", SWITCH[config.tensorboard])
+    return None if writer is None else WriterHook(writer)
+
 
 logger = logging.getLogger("gera_jax")
 Hook = Callable[[int, TrainState, dict[str, float]], None]

@@ -17,10 +17,10 @@ import numpy as np
 
 from gera_jax import checks, files
 from gera_jax import config as config_lib
-from gera_jax.config.configdict import ConfigDict
+from gera_jax.config.files import ConfigDict
 from gera_jax.evaluation.split import cosines
 from gera_jax.training.checkpoints import newest, saved_steps, to_host
-from gera_jax.training.task import Task
+from gera_jax.training.task import Task, find_task
 
 logger = logging.getLogger("gera_jax")
 
@@ -148,9 +148,7 @@ class Model:
     @functools.cached_property
     def task(self) -> Task:
         """The kind of run."""
-        from gera_jax.training import tasks
-
-        return tasks.find(self.config.task)
+        return find_task(self.config.task)
 
     @functools.cached_property
     def model(self) -> Any:
@@ -263,9 +261,8 @@ def load_run(workdir: str | Path) -> Run:
     Raises:
       InputError: the folder holds no run, no whole checkpoint, or a file that is not what was written.
     """
-    from gera_jax.training import tasks
     from gera_jax.training.experiment import initial_state
-    from gera_jax.training.optimizers import build_optimizer
+    from gera_jax.training.schedules import build_optimizer
 
     workdir = Path(workdir).absolute()
     folder = workdir / CHECKPOINTS
@@ -278,7 +275,7 @@ def load_run(workdir: str | Path) -> Run:
     )
     info, arrays = read_header(workdir)
     config = config_lib.load(workdir / CONFIG)
-    task = tasks.find(config.task)
+    task = find_task(config.task)
     model = task.model(config, info)
     optimizer = build_optimizer(config.optimizer.to_dict(), 1)
     abstract = jax.eval_shape(lambda: initial_state(config, model.init(jax.random.key(0)), optimizer, info["queue"]))

@@ -1,18 +1,113 @@
-"""One step of training as a pure function, the same under jit, pmap and shard_map."""
+"""One step of training as a pure function, the same under jit, pmap and shard_map, and the queues of past rows in its state."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import reduce
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from gera_jax.config.configdict import ConfigDict
-from gera_jax.training import buffers
+from gera_jax import checks
+from gera_jax.config.files import ConfigDict
+from gera_jax.ops.collectives import gather_rows
 from gera_jax.training.task import Array, Batch, Task
 from gera_jax.training.terms import Rows, Term
+
+Buffers = dict[str, Any]
+
+
+def create_queues(shapes: Mapping[str, list[int]]) -> Buffers:
+    """Empty queues: dict of `rows` (key -> [L, d] zeros), `mask` (key -> [L] bool, all False) and `next` (int32 place of the
+    next row); {} for no keys.
+
+    >>> create_queues({"z.image": [4, 2]})["mask"]["z.image"].tolist(), create_queues({})
+    ([False, False, False, False], {})
+    """
+    if not shapes:
+        return {}
+    return {
+        "rows": {key: jnp.zeros(shape, jnp.float32) for key, shape in shapes.items()},
+        "mask": {key: jnp.zeros(shape[0], bool) for key, shape in shapes.items()},
+        "next": jnp.zeros((), jnp.int32),
+    }
+
+
+def push_rows(queues: Buffers, rows: Mapping[str, Array], masks: Mapping[str, Array], *, axis_name: str | None = None) -> Buffers:
+    """The queues with the newest rows of a step in place of the oldest.
+
+    All keys move together: a row that exists in any of them takes one place in each, and a place's mask says in which
+    it exists; a row that exists in none is not pushed, so that padding changes nothing. Places are a ring: their order is
+    not that of age. Of more rows than there are places the last ones stay.
+
+    Args:
+      queues: from `create_queues` or `push_rows`.
+      rows: key -> [n, d] rows of this device.
+      masks: key -> [n] bool; a key that is absent has all its rows.
+      axis_name: rows of all devices are pushed, in order; the queues are the same on each.
+
+    >>> queues = create_queues({"z": [3, 1]})
+    >>> for value in (1.0, 2.0):
+    ...     queues = push_rows(queues, {"z": jnp.full((2, 1), value)}, {})
+    >>> sorted(queues["rows"]["z"][:, 0].tolist()), int(queues["next"])
+    ([1.0, 2.0, 2.0], 1)
+    """
+    rows = {key: gather_rows(jax.lax.stop_gradient(rows[key]), axis_name) for key in queues["rows"]}
+    n, length = (len(next(iter(tree.values()))) for tree in (rows, queues["rows"]))
+    masks = {key: gather_rows(masks[key], axis_name) if key in masks else jnp.ones(n, bool) for key in rows}
+    pushed = reduce(jnp.logical_or, masks.values())
+    order = jnp.cumsum(pushed, dtype=jnp.int32)
+    place = jnp.where(pushed & (order > order[-1] - length), (queues["next"] + order - 1) % length, length)
+
+    def put(old: Array, new: Array) -> Array:
+        return old.at[place].set(new.astype(old.dtype), mode="drop")  # a place outside of the ring is no place
+
+    return {
+        "rows": {key: put(queues["rows"][key], rows[key]) for key in rows},
+        "mask": {key: put(queues["mask"][key], masks[key]) for key in rows},
+        "next": (queues["next"] + order[-1]) % length,
+    }
+
+
+def offer_queues(queues: Buffers) -> dict[str, Array]:
+    """Context keys of the queues: queue.<key> [L, d], queue.mask.<key> [L], and queue.mask, the rows that exist in every key."""
+    if not queues:
+        return {}
+    context = {f"queue.{key}": value for key, value in queues["rows"].items()}
+    context.update({f"queue.mask.{key}": value for key, value in queues["mask"].items()})
+    return {**context, "queue.mask": reduce(jnp.logical_and, queues["mask"].values())}
+
+
+def queue_inputs(block: Mapping) -> dict[str, Rows]:
+    """What a term may name under a `buffers` block; see `offer_queues`."""
+    if not block["length"]:
+        return {}
+    known = {f"queue.{key}": Rows(mask=f"queue.mask.{key}") for key in block["of"]}
+    return {**known, **{row.mask: Rows() for row in known.values()}, "queue.mask": Rows()}
+
+
+def queue_shapes(block: Mapping, context: Mapping[str, jax.ShapeDtypeStruct], *, examples: int) -> dict[str, list[int]]:
+    """Shape [L, d] of each queue, from the shapes of a step's context; a queue longer than the examples would repeat them."""
+    length = min(block["length"], examples)
+    return {key: [length, *context[key].shape[1:]] for key in block["of"]} if length else {}
+
+
+def check_buffers(block: Mapping, known: Mapping[str, Rows]) -> None:
+    """Raise `InputError` unless the block makes sense beside the keys that a step offers."""
+    checks.require(block["length"] >= 0, "buffers.length", got=block["length"], wanted="0 (off) or more")
+    if not block["length"]:
+        return
+    checks.require(
+        len(block["of"]) > 0,
+        "buffers.of",
+        got="no key",
+        wanted='keys to keep, such as ("z.image",)',
+        remedy="Name them, or set length=0.",
+    )
+    for key in block["of"]:
+        checks.require_known(key, [name for name, rows in known.items() if rows.queue], "buffers.of")
 
 
 class TrainState(NamedTuple):
@@ -50,7 +145,7 @@ def make_steps(
     def context_of(params, state, batch, wanted, axis_name):
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
         context = task.context(config, model, params, batch, wanted=wanted, key=key, axis_name=axis_name)
-        return {**context, **buffers.offer(state.buffers)}
+        return {**context, **offer_queues(state.buffers)}
 
     def objective(params, state, batch, axis_name):
         context = context_of(params, state, batch, wanted, axis_name)
@@ -68,7 +163,7 @@ def make_steps(
             updates, opt = optimizer.update(grads, state.opt, state.params)
         params = optax.apply_updates(state.params, updates)
         average = jax.tree.map(lambda a, p: ema * a + (1 - ema) * p, state.ema, params) if ema else state.ema
-        queues = buffers.push(state.buffers, *kept, axis_name=axis_name) if queued else state.buffers
+        queues = push_rows(state.buffers, *kept, axis_name=axis_name) if queued else state.buffers
         metrics = {"loss": loss, "grad_norm": optax.tree.norm(grads)}
         metrics.update({f"loss/{name}": value for name, value in parts.items()})
         state = state._replace(step=state.step + 1, params=params, opt=opt, ema=average, buffers=queues)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gera_jax import Aligner, load_pairs
-from gera_jax.aligners.predict import STRENGTHS, Predictor, _ridge
+from gera_jax.aligners.outputs import STRENGTHS, Predictor, _ridge
 from tests.aligners.guests import LeastSquares
 
 RNG = np.random.default_rng(0)

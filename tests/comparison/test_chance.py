@@ -13,7 +13,7 @@ import gera_jax
 from gera_jax import reports
 from gera_jax.cli import main
 from gera_jax.comparison.statistics import Chance, independent_items
-from gera_jax.training.overview import guessing
+from gera_jax.training.evaluate import guessing
 
 METHODS = ("procrustes", "ridge_cca")
 

@@ -13,7 +13,7 @@ from gera_jax.aligners.doors import configure
 from gera_jax.checks import InputError
 from gera_jax.cli import main
 from gera_jax.data import Table, load_pairs
-from gera_jax.training.overview import overview
+from gera_jax.training.evaluate import overview
 
 RNG = np.random.default_rng(0)
 HIDDEN = RNG.normal(size=(90, 4))

@@ -17,8 +17,8 @@ from gera_jax.cli import main
 from gera_jax.comparison import sweep
 from gera_jax.comparison.task import make_task
 from gera_jax.data import build_data
-from gera_jax.training import tasks
-from gera_jax.training.overview import overview, overview_text
+from gera_jax.training import task as tasks
+from gera_jax.training.evaluate import overview, overview_text
 
 rng = np.random.default_rng(0)
 HIDDEN = rng.normal(size=(60, 4))
@@ -141,7 +141,7 @@ def test_an_overview_of_three_modalities_and_of_train():
 def test_training_says_what_it_works_on_first(caplog):
     config = config_lib.load("contrastive:source=emoji,pairs=30,smoke")
     with caplog.at_level(logging.INFO, "gera_jax"):
-        tasks.find("alignment").load(config, tables=None)
+        tasks.find_task("alignment").load(config, tables=None)
     assert "1,646 items have rows of both, found by id\npairs: 30 train" in caplog.text
 
 

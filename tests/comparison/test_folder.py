@@ -14,7 +14,7 @@ from gera_jax.checks import InputError, RunError
 from gera_jax.cli import main
 from gera_jax.comparison import Comparison, sweep
 from gera_jax.data import sampling
-from gera_jax.training.parallel import Parallel
+from gera_jax.training.processes import Parallel
 from gera_jax.workers import Lost
 
 rng = np.random.default_rng(0)

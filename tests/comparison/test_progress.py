@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import io
 
+import numpy as np
+import pytest
+
+import gera_jax
 from gera_jax.aligners.methods import compared as find
 from gera_jax.comparison.compare import Progress
 from gera_jax.comparison.sweep import Cell
+from gera_jax.data import Pairs
 
 
 def test_the_estimate_knows_size_trials_and_processes():
@@ -17,8 +22,21 @@ def test_the_estimate_knows_size_trials_and_processes():
 
     assert cpu(trained, budget=1) == 6 * 5.0 and cpu(closed, budget=1) == 6 * 1.5
     assert cpu(trained, budget=4) == 4 * cpu(trained, budget=1) == cpu(trained, budget=9)  # it has four settings
-    assert cpu(closed, budget=1, rows=50_000) == 10 * cpu(closed, budget=1) and cpu(closed, budget=1, rows=10) == 9.0
+    assert cpu(closed, budget=1, rows=50_000) == 10 * cpu(closed, budget=1) == 10 * cpu(closed, budget=1, rows=5_000)
+    assert [cpu(field, budget=1, rows=200) for field in (closed, trained)] == pytest.approx([6 * 0.15, 6 * 1.4])
     assert Progress(closed, (20, 50), (0,), budget=1, jobs=2).estimate() == "2 cells, about 2s in 2 processes (3s of CPU time)"
+
+
+def test_the_estimate_of_a_small_set_is_near_what_its_fits_take():
+    rng = np.random.default_rng(0)
+    shared = rng.normal(size=(90, 4))
+    pairs = Pairs.from_arrays(shared @ rng.normal(size=(4, 12)), shared @ rng.normal(size=(4, 8)))
+    methods, counts, seeds = ("ridge_cca", "kernel_cca", "contrastive"), (20, 40), (0, 1)
+    found = gera_jax.compare(pairs, methods=methods, counts=counts, seeds=2, budget=1, jobs=1)
+    spent = sum(cell.cpu_seconds for cell in found.cells)
+    shown = Progress(find(methods), counts, seeds, budget=1, rows=90).left(0)
+    assert spent / 4 < shown < 4 * spent
+    assert Progress(find(methods), counts, seeds, budget=1).left(0) > 4 * spent or spent > 8  # companion: that of 2,000 rows
 
 
 def test_the_time_left_counts_what_the_other_methods_took():

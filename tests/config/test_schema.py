@@ -9,8 +9,7 @@ import pytest
 
 from gera_jax import checks, cli, config
 from gera_jax.config import schema
-from gera_jax.config.describe import table
-from gera_jax.config.fields import KINDS
+from gera_jax.config.fields import KINDS, table
 from gera_jax.config.schema import Field
 
 CONFIGS = config.names()
@@ -86,15 +85,15 @@ def test_the_rules_of_the_schema_are_held(field, value, words):
 
 
 def test_the_words_of_the_schema_are_those_of_the_code():
-    from gera_jax.config.sources import known_sources
+    from gera_jax.config.schema import known_sources
     from gera_jax.data import Preprocessor
     from gera_jax.data.blocks import SYNTHETIC
     from gera_jax.data.catalog import names
     from gera_jax.models.two_tower import HEADS, TwoTower
-    from gera_jax.moments.files import READERS
+    from gera_jax.moments.recordings import READERS
     from gera_jax.moments.task import STARTS as MOMENT_STARTS
     from gera_jax.training.alignment import STARTS
-    from gera_jax.training.parallel import MODES
+    from gera_jax.training.processes import MODES
 
     assert tuple(HEADS) == schema.HEADS and tuple(STARTS) == schema.STARTS and schema.PARALLEL.choices == MODES
     assert tuple(MOMENT_STARTS) == schema.MOMENTS_MODEL["init"].rule.choices

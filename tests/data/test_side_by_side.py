@@ -54,7 +54,9 @@ def test_rows_are_prepared_table_by_table(pca, weights):
     np.testing.assert_array_equal(again(np.concatenate(new, axis=1)), got)
     whole = Preprocessor(pca=pca).fit(np.concatenate(tables, axis=1))(np.concatenate(new, axis=1))  # companion: as one table
     assert whole.shape != got.shape or np.abs(whole - got).max() > 0.1
-    other = Preprocessor(pca=pca, parts=[5, 7], weights=[1.0, 0.5]).fit(np.concatenate(tables, axis=1))  # companion: other weights
+    other = Preprocessor(pca=pca, parts=[5, 7], weights=[1.0, 0.5]).fit(
+        np.concatenate(tables, axis=1)
+    )  # companion: other weights
     assert np.abs(other(np.concatenate(new, axis=1)) - want).max() > 0.05
 
 
@@ -66,14 +68,18 @@ def test_what_a_table_lacks_is_in_no_statistic():
     tables[0][0, 0] = 1.0  # a row of zeros in both is no item; this one is in the first table alone
     holes = Preprocessor(parts=[5, 7]).fit(np.concatenate(tables, axis=1), np.arange(1, 60))
     np.testing.assert_allclose(holes.tables[1].mean, full.tables[1].mean)
-    assert np.abs(holes.tables[0].mean - Preprocessor(parts=[5, 7]).fit(np.concatenate(tables, axis=1)).tables[0].mean).max() > 1e-3
+    assert (
+        np.abs(holes.tables[0].mean - Preprocessor(parts=[5, 7]).fit(np.concatenate(tables, axis=1)).tables[0].mean).max() > 1e-3
+    )
 
 
 def test_tables_are_joined_by_id_as_a_loop_does():
     rng = np.random.default_rng(0)
     ids = [f"i{k}" for k in range(30)]
     own = [list(rng.permutation(ids)[:count]) for count in (25, 20, 30)]
-    tables = [Table(rng.normal(size=(len(names), width)), names, f"t{width}") for names, width in zip(own, (3, 1, 4), strict=True)]
+    tables = [
+        Table(rng.normal(size=(len(names), width)), names, f"t{width}") for names, width in zip(own, (3, 1, 4), strict=True)
+    ]
     joined = side_by_side(tables, "image")
     assert joined.parts == (3, 1, 4) and joined.name == "image" and set(joined.ids) == set(ids) and len(joined) == 30
     for item, row in zip(joined.ids, joined.rows, strict=True):
@@ -93,7 +99,10 @@ def test_tables_of_the_same_ids_may_hold_an_item_often():
     ("tables", "words"),
     [
         ([Table(np.ones((3, 2)), list("abc")), Table(np.ones((3, 2)), list("xyz"))], "whose ids are in no other table"),
-        ([Table(np.ones((3, 2)), list("abc")), Table(np.ones((3, 2)))], "ids in some tables and none in table .2.*Name the array"),
+        (
+            [Table(np.ones((3, 2)), list("abc")), Table(np.ones((3, 2)))],
+            "ids in some tables and none in table .2.*Name the array",
+        ),
         ([Table(np.ones((3, 2))), Table(np.ones((4, 2)))], "tables of 3, 4 rows without ids; wanted equal lengths, or ids"),
         ([Table(np.ones((3, 2)), list("aab")), Table(np.ones((2, 2)), list("ab"))], "1 repeated rows"),
         ([Table(np.ones((3, 2)))] * 65, "got 65 tables; wanted 1 to 64"),
@@ -187,7 +196,9 @@ def test_three_layers_in_memory_are_three_tables():
 def test_a_trained_config_takes_them_too(files, monkeypatch):
     folder, tables, _, _ = files
     monkeypatch.chdir(folder)
-    result = gj.train("contrastive", folder / "run", overrides={"total_steps": "4"}, x="a.npz:rows+b.npz", y="y.npz", test=60, val=20)
+    result = gj.train(
+        "contrastive", folder / "run", overrides={"total_steps": "4"}, x="a.npz:rows+b.npz", y="y.npz", test=60, val=20
+    )
     assert "mean/R@10" in result.evaluate()
     run = gj.load(folder / "run")
     assert run.transform_x([tables[0][:3], tables[1][:3]]).shape[0] == 3

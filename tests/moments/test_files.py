@@ -10,7 +10,7 @@ import pytest
 from gera_jax.checks import InputError
 from gera_jax.moments import build_grounding
 from gera_jax.moments.data import inspect_grounding
-from gera_jax.moments.files import read_annotations, read_clips
+from gera_jax.moments.recordings import read_annotations, read_clips
 
 RNG = np.random.default_rng(0)
 

@@ -17,7 +17,8 @@ from gera_jax.cli.parser import make_parser as parser
 from gera_jax.comparison.outcome import Comparison
 from gera_jax.comparison.sweep import Cell
 from gera_jax.plots import basics
-from gera_jax.reports import figures, words
+from gera_jax.reports import page as figures
+from gera_jax.reports import words
 
 CHANCE = {"mean/R@1": 0.002, "mean/R@10": 0.02, "foscttm": 0.5}
 METHODS = ("auto", "ridge_cca", "asif", "gera", "csa", "sspc", "m3mix", "structure")

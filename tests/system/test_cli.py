@@ -47,7 +47,7 @@ def run(capsys, *argv):
 def test_own_files_from_check_to_embedding(own_files, capsys):
     x, y, folder = own_files
     own = ["--x", x, "--y", y, "--pairs", "0"]
-    code, out, _ = run(capsys, "check", *own, *SMALL)
+    code, out, _ = run(capsys, "check", "--config", "gera", *own, *SMALL)
     assert code == 0 and "x: 70 rows of 9" in out and out.endswith("ok\n")
     workdir = str(folder / "run")
     code, out, err = run(capsys, "train", "--json", *own, *SMALL, "--workdir", workdir)
@@ -83,11 +83,11 @@ def test_a_json_config_takes_no_arguments(tmp_path, capsys):
     [
         (["train", "--config", "gerra", "--workdir", "w"], 'Did you mean "gera"'),
         (["check", "--config", "gera:pears=4"], 'Did you mean "pairs"'),
-        (["check", "--config.losses.contrastive.wieght=2"], 'Did you mean "weight"'),
+        (["check", "--config", "gera", "--config.losses.contrastive.wieght=2"], 'Did you mean "weight"'),
         (["check", "--config", "gera:source=clipper"], 'data.source: got "clipper"'),
         (["check", "--x", "no_such_file.npy", "--y", "neither.npy"], "no_such_file.npy"),
         (["check", "--x", "only.npy"], "x, y: got"),
-        (["check", "--config.total_epochs=4"], "wanted exactly one of"),
+        (["check", "--config", "gera", "--config.total_epochs=4"], "wanted exactly one of"),
         (["evaluate", "nowhere"], "folder: got nowhere without run.json or aligner.npz"),
         (["data", "show", "no_such.npz"], "no_such.npz"),
     ],

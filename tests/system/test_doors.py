@@ -9,13 +9,13 @@ import pytest
 
 import gera_jax as gj
 from gera_jax.aligners import doors
-from gera_jax.aligners.score import Score
+from gera_jax.aligners.outputs import Score
 from gera_jax.checks import InputError
 from gera_jax.cli import main
 from gera_jax.comparison.task import make_task
 from gera_jax.data import build_data
 from gera_jax.data.blocks import complete, open_pairs
-from gera_jax.training.overview import gallery_text, overview_of
+from gera_jax.training.evaluate import gallery_text, overview_of
 
 RNG = np.random.default_rng(0)
 HIDDEN = RNG.normal(size=(90, 4))

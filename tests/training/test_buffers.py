@@ -9,12 +9,12 @@ import pytest
 
 from gera_jax import checks, training
 from gera_jax.ops.collectives import global_sum
-from gera_jax.training import buffers
+from gera_jax.training import step as queues_of
 from gera_jax.training.terms import LOSSES
 from tests.training.helpers import small_config
 from tests.training.test_loop import Stop, assert_same_run, leaves, stop_at
 
-push = jax.jit(buffers.push)
+push = jax.jit(queues_of.push_rows)
 
 
 def repel(x, x_queue, *, x_mask=None, queue_mask=None, axis_name=None):
@@ -37,7 +37,7 @@ def contents(queues, key):
 
 
 def test_a_queue_is_the_last_rows_of_a_simple_one():
-    rng, queues = np.random.default_rng(0), buffers.create({"a": [7, 2], "b": [7, 1]})
+    rng, queues = np.random.default_rng(0), queues_of.create_queues({"a": [7, 2], "b": [7, 1]})
     simple = deque(maxlen=7)
     for _ in range(9):
         a, b = rng.normal(size=(4, 2)).astype(np.float32), rng.normal(size=(4, 1)).astype(np.float32)
@@ -47,24 +47,28 @@ def test_a_queue_is_the_last_rows_of_a_simple_one():
         assert contents(queues, "a") == {tuple(row[0]) for row in simple if row[2]}
         assert contents(queues, "b") == {tuple(row[1]) for row in simple if row[3]}
     together = {(*x, *y) for x, y, *real in simple if all(real)}
-    offered = buffers.offer(queues)
+    offered = queues_of.offer_queues(queues)
     rows = np.concatenate([offered["queue.a"], offered["queue.b"]], 1)[np.asarray(offered["queue.mask"])]
     assert {tuple(row) for row in rows} == together and 0 < len(together) < 7, "keys keep their rows beside each other"
 
 
 def test_more_rows_than_places_leave_the_last():
     rows = np.arange(10, dtype=np.float32)[:, None]
-    queues = push(buffers.create({"a": [4, 1]}), {"a": rows}, {"a": np.arange(10) != 8})
+    queues = push(queues_of.create_queues({"a": [4, 1]}), {"a": rows}, {"a": np.arange(10) != 8})
     assert contents(queues, "a") == {(5.0,), (6.0,), (7.0,), (9.0,)}
 
 
 def test_nothing_is_pushed_from_masked_rows_even_nan():
-    queues = push(buffers.create({"a": [4, 1]}), {"a": np.array([[1.0], [np.nan]], np.float32)}, {"a": np.array([True, False])})
+    queues = push(
+        queues_of.create_queues({"a": [4, 1]}), {"a": np.array([[1.0], [np.nan]], np.float32)}, {"a": np.array([True, False])}
+    )
     assert contents(queues, "a") == {(1.0,)} and np.isfinite(queues["rows"]["a"]).all() and int(queues["next"]) == 1
 
 
 def test_no_gradient_goes_to_what_is_pushed():
-    grads = jax.grad(lambda x: buffers.push(buffers.create({"a": [4, 1]}), {"a": x}, {})["rows"]["a"].sum())(jnp.ones((2, 1)))
+    grads = jax.grad(lambda x: queues_of.push_rows(queues_of.create_queues({"a": [4, 1]}), {"a": x}, {})["rows"]["a"].sum())(
+        jnp.ones((2, 1))
+    )
     assert not grads.any()
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from gera_jax import checks, files, training
 from gera_jax.training import checkpoints, runs
-from gera_jax.training.parallel import Parallel
+from gera_jax.training.processes import Parallel
 from tests.training.helpers import Stop, small_config, stop_at
 
 

@@ -140,9 +140,7 @@ def corrections(
     for fold in folds:
         h = fold.held
         x, y = (
-            np.concatenate(
-                [np.sqrt(np.float32(w)) * z for w, z in zip(weights, side, strict=True) if w > LEAST_WEIGHT], axis=1
-            )
+            np.concatenate([np.sqrt(np.float32(w)) * z for w, z in zip(weights, side, strict=True) if w > LEAST_WEIGHT], axis=1)
             for side in (fold.x, fold.y)
         )
         spread = np.float32(deviation(x[h:], y[h:]))
