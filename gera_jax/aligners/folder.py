@@ -19,6 +19,7 @@ import numpy as np
 from gera_jax import checks, files
 from gera_jax._version import __version__
 from gera_jax.aligners.kinds import path_of
+from gera_jax.aligners.table_pairs import TablePairs
 from gera_jax.data import Pairs, load_pairs
 from gera_jax.solvers.store import from_arrays, to_arrays
 
@@ -78,6 +79,7 @@ def _guest(model: Any) -> str:
       InputError: no other process could import its class.
     """
     held = getattr(model, "model", None)
+    held = held.models[0] if isinstance(held, TablePairs) else held
     if held is None or type(held).__module__.startswith("gera_jax."):
         return ""
     path = path_of(held)

@@ -19,6 +19,7 @@ import numpy as np
 
 from gera_jax import checks
 from gera_jax import config as config_lib
+from gera_jax.aligners.table_pairs import MOST, TablePairs, fit_rows
 from gera_jax.data import Preprocessor
 from gera_jax.data.alignment import AlignmentData
 from gera_jax.data.preprocessing import FILTER, OPTIONS, Features
@@ -159,11 +160,13 @@ class Solver:
                 wanted="rows that differ in direction from the mean of all rows",
                 remedy=f"Where lengths matter, give preprocess=dict({side}=dict(l2=False)).",
             )
-        model = self.make(settings)
-        takes = [
-            p for p in inspect.signature(model.fit).parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)
-        ]
-        model.fit(*paired, *(unpaired if len(takes) >= 4 or any(p.kind is p.VAR_POSITIONAL for p in takes) else ()))
+        model, made = self.make(settings), [data.preprocessors[name] for name in names]
+        widths = [[table.dim for table in own.tables] or [own.dim] for own in made]
+        if hasattr(model, "transform_x") and 1 < len(widths[0]) * len(widths[1]) <= MOST:
+            weights = [own.options["weights"] or [1.0] * len(width) for own, width in zip(made, widths, strict=True)]
+            model = TablePairs(lambda: self.make(settings), widths, weights).fit(paired, unpaired)
+        else:
+            fit_rows(model, paired, unpaired)
         return SolverModel(model, tuple(data.preprocessors[name] for name in names))
 
     def fingerprint(self) -> str:
