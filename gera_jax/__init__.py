@@ -18,23 +18,6 @@ from gera_jax._version import __version__
 
 __all__ = [
     "__version__",
-    "aligners",
-    "checks",
-    "comparison",
-    "config",
-    "data",
-    "embedding",
-    "evaluation",
-    "graphs",
-    "losses",
-    "models",
-    "moments",
-    "ops",
-    "plots",
-    "solvers",
-    "training",
-    "transport",
-    "writers",
     "Aligner",
     "HeatGeodesicEmbedding",
     "Pairs",
@@ -55,26 +38,24 @@ __all__ = [
     "train",
 ]
 
-if TYPE_CHECKING:  # type checkers do not see through `__getattr__`
-    from gera_jax import (
-        aligners,
-        checks,
-        comparison,
-        config,
-        data,
-        embedding,
-        evaluation,
-        graphs,
-        losses,
-        models,
-        moments,
-        ops,
-        plots,
-        solvers,
-        training,
-        transport,
-        writers,
-    )
+if TYPE_CHECKING:  # what loads on first use
+    from gera_jax import aligners as aligners
+    from gera_jax import checks as checks
+    from gera_jax import comparison as comparison
+    from gera_jax import config as config
+    from gera_jax import data as data
+    from gera_jax import embedding as embedding
+    from gera_jax import evaluation as evaluation
+    from gera_jax import graphs as graphs
+    from gera_jax import losses as losses
+    from gera_jax import models as models
+    from gera_jax import moments as moments
+    from gera_jax import ops as ops
+    from gera_jax import plots as plots
+    from gera_jax import solvers as solvers
+    from gera_jax import training as training
+    from gera_jax import transport as transport
+    from gera_jax import writers as writers
     from gera_jax.aligners import Aligner, Score, load, register_method
     from gera_jax.aligners.layers import select_layers
     from gera_jax.api import check, compare, data_list, embed, evaluate, fit, quickstart, train
@@ -83,24 +64,4 @@ if TYPE_CHECKING:  # type checkers do not see through `__getattr__`
     from gera_jax.embedding import HeatGeodesicEmbedding
     from gera_jax.training.terms import register_loss
 else:
-    _HOMES = {  # public name -> the module it lives in; the others are rooms
-        "Aligner": "gera_jax.aligners",
-        "HeatGeodesicEmbedding": "gera_jax.embedding",
-        "Pairs": "gera_jax.data",
-        "Score": "gera_jax.aligners",
-        "check": "gera_jax.api",
-        "compare": "gera_jax.api",
-        "data_list": "gera_jax.api",
-        "embed": "gera_jax.api",
-        "evaluate": "gera_jax.api",
-        "fit": "gera_jax.api",
-        "load": "gera_jax.aligners",
-        "load_pairs": "gera_jax.data",
-        "quickstart": "gera_jax.api",
-        "register_format": "gera_jax.data.formats",
-        "register_loss": "gera_jax.training.terms",
-        "register_method": "gera_jax.aligners",
-        "select_layers": "gera_jax.aligners.layers",
-        "train": "gera_jax.api",
-    }
-    __getattr__, __dir__ = attach(__name__, _HOMES, rooms=set(__all__) - {"__version__", *_HOMES})
+    __getattr__, __dir__ = attach(__name__)

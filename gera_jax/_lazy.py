@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 
-def attach(package: str, homes: Mapping[str, str], rooms: Iterable[str] = ()) -> tuple[Callable[[str], Any], Callable[[], list]]:
+def attach(package: str) -> tuple[Callable[[str], Any], Callable[[], list]]:
     """The module functions `__getattr__` and `__dir__` of a package.
 
-    A package says the same names under `if TYPE_CHECKING:` for type checkers, which cannot see through `__getattr__`.
-
-    Args:
-      package: its `__name__`.
-      homes: public name -> the module it lives in.
-      rooms: modules of the package that load by their own name.
+    The names are those that the package imports under `if TYPE_CHECKING:`, where type checkers find them: each is said once.
     """
-    rooms = tuple(rooms)
+    spec = sys.modules[package].__spec__
+    blocks = [node for node in ast.parse(spec.loader.get_source(package)).body if isinstance(node, ast.If)]  # type: ignore
+    homes = {name.name: line.module for block in blocks for line in block.body for name in line.names}  # type: ignore
 
     def get(name: str) -> Any:
-        if name in rooms:
+        home = homes.get(name)
+        if home == package:  # a room of it
             return importlib.import_module(f"{package}.{name}")
-        if name in homes:
-            value = getattr(importlib.import_module(homes[name]), name)
+        if home is not None:
+            value = getattr(importlib.import_module(home), name)
             setattr(sys.modules[package], name, value)  # the next look-up no longer comes here
             return value
         from gera_jax.checks import did_you_mean
 
-        raise AttributeError(f"module {package!r} has no attribute {name!r}. {did_you_mean(name, [*rooms, *homes])}")
+        raise AttributeError(f"module {package!r} has no attribute {name!r}. {did_you_mean(name, homes)}")
 
-    def names() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *rooms, *homes})
-
-    return get, names
+    return get, lambda: sorted({*vars(sys.modules[package]), *homes})

@@ -99,9 +99,8 @@ def _with_files(config: Any, given: dict[str, tuple[str, str]], pairs: int | str
     from gera_jax.aligners.doors import configure
 
     if isinstance(config, str) and not config.endswith(".json"):
-        rows: dict[str, Any] = {side: text for side, (text, _) in given.items()} | {
-            f"{side}_ids": ids for side, (_, ids) in given.items()
-        }
+        rows: dict[str, Any] = {side: text for side, (text, _) in given.items()}
+        rows |= {f"{side}_ids": ids for side, (_, ids) in given.items()}
         return configure(config, pairs=pairs, **rows).config
     c = config_lib.load(config)  # it holds every field already, and takes no arguments
     c.data.source = "files"

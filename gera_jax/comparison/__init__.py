@@ -2,6 +2,6 @@
 
 from gera_jax.aligners.methods import methods
 from gera_jax.comparison.outcome import Comparison
-from gera_jax.comparison.statistics import LearningCurve
+from gera_jax.comparison.statistics import LearningCurve as LearningCurve
 
-__all__ = ["Comparison", "LearningCurve", "methods"]
+__all__ = ["Comparison", "methods"]

@@ -12,8 +12,10 @@ from gera_jax.config import schema as schema
 from gera_jax.config.blocks import DURATIONS as DURATIONS
 from gera_jax.config.blocks import SLOTS as SLOTS
 from gera_jax.config.blocks import adamw as adamw
-from gera_jax.config.blocks import base, comparison, embedding_pair
+from gera_jax.config.blocks import base
+from gera_jax.config.blocks import comparison as comparison
 from gera_jax.config.blocks import each_pair as each_pair
+from gera_jax.config.blocks import embedding_pair as embedding_pair
 from gera_jax.config.blocks import geometry as geometry
 from gera_jax.config.blocks import graph as graph
 from gera_jax.config.blocks import graph_filter as graph_filter
@@ -29,7 +31,7 @@ from gera_jax.config.blocks import smoke as smoke
 from gera_jax.config.blocks import smoothed_inputs as smoothed_inputs
 from gera_jax.config.blocks import structure as structure
 from gera_jax.config.blocks import views_term as views_term
-from gera_jax.config.fields import describe
+from gera_jax.config.fields import describe as describe
 from gera_jax.config.fields import require_fields as require_fields
 from gera_jax.config.fields import table as table
 from gera_jax.config.files import ConfigDict as ConfigDict
@@ -46,4 +48,4 @@ from gera_jax.config.files import title as title
 from gera_jax.config.files import to_json as to_json
 from gera_jax.config.files import with_arguments as with_arguments
 
-__all__ = ["base", "comparison", "describe", "embedding_pair", "load", "names"]
+__all__ = ["base", "load", "names"]

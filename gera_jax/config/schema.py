@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from gera_jax import checks
 
-SLOTS = ("x", "y", "w")
+SLOTS: tuple[str, ...] = ("x", "y", "w")
 DURATIONS = ("total_steps", "total_epochs", "total_examples")
 MOST = 2**31 - 1  # what a step counter, an index or a seed on a device can hold
 

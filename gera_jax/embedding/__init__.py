@@ -1,6 +1,11 @@
 """Points of a manifold in a plane: metric multidimensional scaling, and the embedding of heat-geodesic distances."""
 
 from gera_jax.embedding.heat import HeatGeodesicEmbedding
-from gera_jax.embedding.mds import Embedding, classical_mds, metric_mds, place, sgd_mds, smacof
+from gera_jax.embedding.mds import Embedding as Embedding
+from gera_jax.embedding.mds import classical_mds as classical_mds
+from gera_jax.embedding.mds import metric_mds as metric_mds
+from gera_jax.embedding.mds import place as place
+from gera_jax.embedding.mds import sgd_mds as sgd_mds
+from gera_jax.embedding.mds import smacof as smacof
 
-__all__ = ["Embedding", "HeatGeodesicEmbedding", "classical_mds", "metric_mds", "place", "sgd_mds", "smacof"]
+__all__ = ["HeatGeodesicEmbedding"]

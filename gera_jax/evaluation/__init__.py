@@ -57,7 +57,7 @@ __all__ = [
     "zero_shot_accuracy",
 ]
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # these need JAX, and load on first use
     from gera_jax.evaluation.geometry import (
         alignment,
         effective_rank,
@@ -71,20 +71,4 @@ if TYPE_CHECKING:
     from gera_jax.evaluation.shapley import sampled_shapley_values, shapley_interactions, shapley_values
     from gera_jax.ops import temporal_iou
 else:
-    _ON_USE = {  # name -> module: these need JAX
-        "alignment": "gera_jax.evaluation.geometry",
-        "effective_rank": "gera_jax.evaluation.geometry",
-        "fuse_scores": "gera_jax.evaluation.grounding",
-        "grounding_recall": "gera_jax.evaluation.grounding",
-        "mean_cosine": "gera_jax.evaluation.geometry",
-        "modality_gap": "gera_jax.evaluation.geometry",
-        "relative_alignment": "gera_jax.evaluation.geometry",
-        "sampled_shapley_values": "gera_jax.evaluation.shapley",
-        "set_uniformity": "gera_jax.evaluation.geometry",
-        "shapley_interactions": "gera_jax.evaluation.shapley",
-        "shapley_values": "gera_jax.evaluation.shapley",
-        "temporal_iou": "gera_jax.ops",
-        "temporal_nms": "gera_jax.evaluation.grounding",
-        "uniformity": "gera_jax.evaluation.geometry",
-    }
-    __getattr__, __dir__ = attach(__name__, _ON_USE)
+    __getattr__, __dir__ = attach(__name__)

@@ -3,7 +3,8 @@
 matplotlib is imported inside and pyplot not at all: nothing is shown, leaked or needs a display.
 """
 
-from gera_jax.plots.basics import joint_space, recall_against_pairs, svg, training_curves
+from gera_jax.plots.basics import joint_space, recall_against_pairs, training_curves
+from gera_jax.plots.basics import svg as svg
 from gera_jax.plots.spaces import hypersphere_gap, layer_heatmap
 
-__all__ = ["hypersphere_gap", "joint_space", "layer_heatmap", "recall_against_pairs", "svg", "training_curves"]
+__all__ = ["hypersphere_gap", "joint_space", "layer_heatmap", "recall_against_pairs", "training_curves"]

@@ -1,6 +1,7 @@
 """Pages and texts of results: one look for all, made from a `Comparison` or its `results.json` alone."""
 
 from gera_jax.reports.page import write
-from gera_jax.reports.words import next_steps, text
+from gera_jax.reports.words import next_steps as next_steps
+from gera_jax.reports.words import text
 
-__all__ = ["next_steps", "text", "write"]
+__all__ = ["text", "write"]
