@@ -18,6 +18,7 @@ from gera_jax.aligners.outputs import Predictors, Score, score_pairs
 from gera_jax.config import to_json
 from gera_jax.data import Pairs, Preprocessor, Table, as_rows, preprocessing
 from gera_jax.data.alignment import prepare
+from gera_jax.data.pairs import require_held_out
 from gera_jax.data.side_by_side import is_several, joined_rows
 from gera_jax.data.splits import size_by_share
 from gera_jax.evaluation.split import MOST_ENTRIES, Cosines, scores_of
@@ -135,7 +136,7 @@ class Aligner:
     def _hold(self, pairs: Pairs) -> tuple[Pairs, Pairs]:
         """The pairs that train, and those by which the best step is chosen."""
         if isinstance(self.validation, Pairs):
-            _require_held_out(self.validation, pairs)
+            require_held_out(self.validation, pairs)
             return pairs, self.validation
         count = len(np.unique(pairs.item_of))
         size = "auto" if self.validation is None else self.validation
@@ -237,6 +238,17 @@ class Aligner:
         """Unit rows (float32) of the shared space for raw rows of the modality of that name."""
         checks.require_known(name, self.names, "modality")
         return np.asarray(self._transform(self.names.index(name), rows, name), np.float32)
+
+    @property
+    def table_weights(self) -> dict[str, list[float]]:
+        """Of each modality of several tables their weights, see `solvers.several_tables`; empty where they are equal by rule.
+
+        >>> rng = np.random.default_rng(0); z = rng.normal(size=(200, 3))
+        >>> tables, y = [z @ rng.normal(size=(3, 6)), rng.normal(size=(200, 6))], z @ rng.normal(size=(3, 4))
+        >>> Aligner("ridge_cca").fit(tables, y).table_weights["x"][1] < 0.2
+        True
+        """
+        return {name: own for name, own in zip(self.names, self._fitted().weights, strict=True) if own}
 
     def similarity(self, x: Any, y: Any) -> np.ndarray:
         """Scores [n, m] of raw rows [n, dx] and [m, dy]; higher = closer."""
@@ -385,14 +397,3 @@ def _not_fitted(name: str, wanted: str) -> checks.InputError:
 def _require_names(value: Any, word: str) -> None:
     remedy = f"Give a dictionary: {word}=dict(...)."
     checks.require(isinstance(value, Mapping), word, got=repr(value), wanted="names with values", remedy=remedy)
-
-
-def _require_held_out(validation: Pairs, training: Pairs) -> None:
-    """Refuse validation pairs of other tables, and rows that train too."""
-    same = validation.tables is training.tables or validation.fingerprints == training.fingerprints
-    remedy = "Cut both from one Pairs: train, val, _ = pairs.split(val=..., test=...)."
-    checks.require(
-        same, "validation", got="pairs of other tables", wanted="pairs of the tables that are fitted on", remedy=remedy
-    )
-    shared = sum(len(np.intersect1d(rows, pool)) for rows, pool in zip(validation.rows.T, training.pool, strict=True))
-    checks.require(shared == 0, "validation", got=f"{shared} rows that are fitted on too", wanted="none of them", remedy=remedy)

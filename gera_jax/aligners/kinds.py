@@ -45,6 +45,11 @@ class FittedModel(Protocol):
         """Widths of the tables of each modality that stand side by side; empty of a modality of one table."""
         ...
 
+    @property
+    def weights(self) -> Sequence[Sequence[float]]:
+        """Weights of these tables; empty where they are equal by rule."""
+        ...
+
     def transform(self, side: int, rows: np.ndarray) -> np.ndarray: ...
 
     def similarity(self, x: np.ndarray, y: np.ndarray) -> np.ndarray: ...
@@ -79,6 +84,11 @@ class SolverModel:
     def parts(self) -> tuple[list[int], ...]:
         """Widths of the tables of each modality that stand side by side."""
         return tuple(made.options["parts"] for made in self.preprocessors)
+
+    @property
+    def weights(self) -> tuple[list[float], ...]:
+        """Weights of these tables."""
+        return tuple(made.options["weights"] for made in self.preprocessors)
 
     def transform(self, side: int, rows: np.ndarray) -> np.ndarray:
         """Raw rows to rows of the shared space."""

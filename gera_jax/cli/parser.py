@@ -309,6 +309,15 @@ def _method(made: argparse.ArgumentParser, default: str) -> None:
     )
 
 
+class _Beside(argparse.Action):
+    """Files that stand side by side: an option that comes again adds one."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        del parser, option_string
+        before = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, f"{before}+{values}" if before else values)
+
+
 def _data(
     made: argparse.ArgumentParser,
     *,
@@ -325,10 +334,11 @@ def _data(
     if bundled:
         group.add_argument("--data", metavar="SET", help=_sets())
     for side in sides:
-        help_text = f"{what} of {SIDES[side]}, e.g. images.npz:rows"
-        group.add_argument(f"--{side}", metavar="FILE[:KEY]", help=help_text, required=required)
+        help_text = f"{what} of {SIDES[side]}, e.g. images.npz:rows; again for another encoder's table of it"
+        group.add_argument(f"--{side}", action=_Beside, metavar="FILE[:KEY]", help=help_text, required=required)
     for side in sides if unpaired else ():
-        group.add_argument(f"--{side}-unpaired", metavar="FILE[:KEY]", help=f"further rows of {side} without a partner")
+        help_text = f"further rows of {side} without a partner"
+        group.add_argument(f"--{side}-unpaired", action=_Beside, metavar="FILE[:KEY]", help=help_text)
     for name in [side + kind for kind in ("", "-unpaired") for side in sides if unpaired or not kind]:
         group.add_argument(f"--{name}-ids", metavar="NAME|FILE", help="its ids: a column, an array or a file, e.g. image_id")
     if pairs:

@@ -357,3 +357,12 @@ def _words(start: str, n: int, split: Split, sizes: Mapping[str, Any], seed: int
         rule = f" ({rules[part]})" if sizes.get(part, 0) in (None, "auto") else ""
         said += [f"{len(getattr(split, part)):,} {does}{rule}"] * (len(getattr(split, part)) > 0)
     return f"{start} of {n:,} items{f' by seed {seed}' if sizes else ''}: {', '.join(said)}" if said else ""
+
+
+def require_held_out(validation: Pairs, training: Pairs) -> None:
+    """Refuse validation pairs of other tables, and rows that train too."""
+    same = validation.tables is training.tables or validation.fingerprints == training.fingerprints
+    remedy = "Cut both from one Pairs: train, val, _ = pairs.split(val=..., test=...)."
+    require(same, "validation", got="pairs of other tables", wanted="pairs of the tables that are fitted on", remedy=remedy)
+    shared = sum(len(np.intersect1d(rows, pool)) for rows, pool in zip(validation.rows.T, training.pool, strict=True))
+    require(shared == 0, "validation", got=f"{shared} rows that are fitted on too", wanted="none of them", remedy=remedy)

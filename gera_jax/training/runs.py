@@ -172,8 +172,16 @@ class Model:
     @property
     def parts(self) -> tuple[list[int], ...]:
         """Widths of the tables of each modality that stand side by side."""
+        return self._of_tables("parts")
+
+    @property
+    def weights(self) -> tuple[list[float], ...]:
+        """Weights of these tables."""
+        return self._of_tables("weights")
+
+    def _of_tables(self, word: str) -> tuple[list[Any], ...]:
         heads = [self.arrays.get(f"{name}/header") for name in self.names]  # of a grounding run there are none
-        return tuple([] if head is None else json.loads(str(head[()]))["options"]["parts"] for head in heads)
+        return tuple([] if head is None else json.loads(str(head[()]))["options"][word] for head in heads)
 
     @property
     def best_step(self) -> int:

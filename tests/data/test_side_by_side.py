@@ -164,7 +164,7 @@ def test_every_door_gives_the_same_number(files, monkeypatch, capsys):
     """A fit from files on the command line, a fit in memory, and a comparison's cell."""
     folder, tables, y, ids = files
     monkeypatch.chdir(folder)
-    argv = ["--x", "a.npz:rows+b.npz", "--y", "y.npz", "--test", "60"]
+    argv = ["--x", "a.npz:rows", "--x", "b.npz", "--y", "y.npz", "--test", "60"]
     assert main(["fit", "--method", "ridge_cca", *argv, "--output", "model"]) == 0
     model = gj.load("model")
     assert gj.evaluate("model")["mean/R@10"] == pytest.approx(float(model.score(held(folder)[1])), abs=0)
