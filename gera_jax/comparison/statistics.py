@@ -181,15 +181,10 @@ class LearningCurve:
         """
         require(0 < confidence < 1, "confidence", got=confidence, wanted="a number in (0, 1)")
         require(pairs >= 1, "pairs", got=pairs, wanted="at least 1")
-        u, count = self.log_pairs, len(self.log_pairs)
-        line = np.stack([np.ones(count), u])
-        noise = self.overdispersion * _binomial(self.center, self.gallery) / self.seeds
-        system = np.zeros((count + 2, count + 2))
-        system[:count, :count] = self._covariance(u[:, None] - u) + np.diag(noise)
-        system[:count, count:], system[count:, :count] = line.T, line
-        target = np.r_[self._covariance(np.log(pairs) - u), 1.0, np.log(pairs)]
-        solution = np.linalg.solve(system, target)
-        weights = solution[:count]
+        u, noise = self.log_pairs, self._noise()
+        target = self._target(np.log(pairs))
+        solution = np.linalg.solve(self._system(), target)
+        weights = solution[: len(u)]
         common, known = self.curvature / 2 * (u - np.log(pairs)) ** 2, float(weights**2 @ noise)
         middle = float(weights @ (self.center - common))
         bend = max(0.0, float(-solution @ target) - known)
@@ -207,11 +202,33 @@ class LearningCurve:
         >>> round(curve.pairs_for(0.3))
         50
         """
+        origin = self.log_pairs[-1]
+        straight = self.center - self.curvature / 2 * (self.log_pairs - origin) ** 2
+        dual = np.linalg.solve(
+            self._system(), np.r_[straight, 0.0, 0.0]
+        )  # of `predict`, turned round: one solution for all counts
+        wanted = float(_link(np.clip(value, 0.5 / self.gallery, 1 - 0.5 / self.gallery)))
         low, high = 0.0, float(self.log_pairs.max() + np.log(FURTHEST))
         for _ in range(40):
             middle = (low + high) / 2
-            low, high = (middle, high) if self.predict(math.exp(middle)).mean < value else (low, middle)
+            below = float(self._target(middle) @ dual) + self.curvature / 2 * (middle - origin) ** 2 < wanted
+            low, high = (middle, high) if below else (low, middle)
         return math.exp(high)
+
+    def _system(self) -> np.ndarray:
+        """The matrix of universal kriging: covariances of the counts, and the line's two functions."""
+        u, count = self.log_pairs, len(self.log_pairs)
+        line = np.stack([np.ones(count), u])
+        system = np.zeros((count + 2, count + 2))
+        system[:count, :count] = self._covariance(u[:, None] - u) + np.diag(self._noise())
+        system[:count, count:], system[count:, :count] = line.T, line
+        return system
+
+    def _target(self, log_pairs: float) -> np.ndarray:
+        return np.r_[self._covariance(log_pairs - self.log_pairs), 1.0, log_pairs]
+
+    def _noise(self) -> np.ndarray:
+        return self.overdispersion * _binomial(self.center, self.gallery) / self.seeds
 
     def _covariance(self, distance: np.ndarray) -> np.ndarray:
         return self.roughness**2 * np.abs(distance) ** 3 / 12

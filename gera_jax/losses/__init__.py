@@ -15,6 +15,9 @@ reduction: "mean" is sum(w l) / sum(w) and "sum" is sum(w l), both over the rows
   device's rows [n], 0 where masked. With "none" the loss returns [n] and not a scalar.
 axis_name: name of the mapped axis over which the rows are spread, None for one device. The value is that of the whole batch on
   every device; average the gradients over the axis (`lax.pmean`).
+block_size: where a loss has it, the rows of the tiles in which it computes the matrix of all pairs, instead of storing it; None
+  chooses by the size of that matrix. Value and gradient stay the same to rounding. A gradient in tiles computes every tile anew
+  (four matrix products, not three), goes round the devices of `axis_name` in a ring, and has no forward mode (`jax.jvp`).
 
 Every loss computes in float32, or in float64 where an input is float64, and returns that type. Wrong ranks, widths, row counts,
 shapes of masks, unknown words, and numbers out of range raise `InputError`, a `ValueError`, when the loss is traced; the value of

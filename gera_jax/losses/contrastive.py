@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import numbers
+from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
 from gera_jax import checks
 from gera_jax.losses.inputs import check_mask, check_pair, check_same_rows, clean_rows, keep_logits, keep_rows, scalar
-from gera_jax.losses.positives import (
-    Matching,
-    Positives,
-    check_matching,
-    find_positives,
-    keep_candidates,
-    positive_cells,
-    positive_mean,
-)
+from gera_jax.losses.positives import Matching, check_matching, positive_mass, row_numbers
 from gera_jax.losses.reduction import REDUCTIONS, Reduction, reduce_rows, row_weights
-from gera_jax.ops.collectives import gather_rows, row_offset
+from gera_jax.losses.tiles import Folds, Side, check_block_size, fold
+from gera_jax.ops.collectives import global_sum
 
 
 def info_nce(
@@ -37,6 +30,7 @@ def info_nce(
     y_mask: Array | None = None,
     weights: Array | None = None,
     reduction: Reduction = "mean",
+    block_size: int | None = None,
     axis_name: str | None = None,
 ) -> Array:
     """Cross-entropy of finding each query's positive: l_i = logsumexp_j S_ij - sum_j targets_ij S_ij, S = logit_scale x y^T.
@@ -62,7 +56,7 @@ def info_nce(
       x_mask, y_mask: a query with no positive left counts as masked.
 
     Returns:
-      >= 0; log m when all candidates score alike. O(n m d) time, O(n m) memory.
+      >= 0; log m when all candidates score alike. O(n m d) time, O(n m) memory, in tiles O((n + m) d).
 
     Raises:
       InputError: targets together with groups, or one group without the other.
@@ -71,8 +65,8 @@ def info_nce(
     as in Ilharco et al. 2019 (masked margin softmax), arXiv 1909.08782.
     """
     matching = Matching(targets, x_groups, y_groups, x_mask, y_mask, axis_name)
-    x, y, scale = _prepare(x, y, logit_scale, matching, weights, reduction)
-    valid, losses = _losses(_logits(x, gather_rows(y, axis_name), scale), _lead(margin, scale), matching)
+    x, y, scale = _prepare(x, y, logit_scale, matching, weights, reduction, block_size)
+    ((valid, losses),) = _ways(x, y, scale, margin, matching, False, block_size)
     return reduce_rows(losses, row_weights(valid, weights, len(x), x.dtype), reduction, axis_name)
 
 
@@ -89,6 +83,7 @@ def symmetric_info_nce(
     y_mask: Array | None = None,
     weights: Array | None = None,
     reduction: Reduction = "mean",
+    block_size: int | None = None,
     axis_name: str | None = None,
 ) -> Array:
     """Mean of both directions: (info_nce(x, y) + info_nce(y, x)) / 2, from one product x y^T.
@@ -113,7 +108,7 @@ def symmetric_info_nce(
       reduction: "mean" or "sum" in each direction, then the mean of the two; "none" is the mean of row i's two terms (so m = n).
 
     Returns:
-      >= 0; log n when all pairs score alike. O(n m d) time, O(n m) memory.
+      >= 0; log n when all pairs score alike. O(n m d) time, O(n m) memory, in tiles O((n + m) d).
 
     Raises:
       InputError: as `info_nce`; also for targets under `axis_name`, and for weights or "none" where m != n.
@@ -123,18 +118,14 @@ def symmetric_info_nce(
     matching = Matching(targets, x_groups, y_groups, x_mask, y_mask, axis_name)
     n, m = len(x), len(y)
     fine, name = n == m or (weights is None and reduction != "none"), "reduction" if weights is None else "weights"
-    x, y, scale = _prepare(x, y, logit_scale, matching, weights, reduction)
+    x, y, scale = _prepare(x, y, logit_scale, matching, weights, reduction, block_size)
     remedy = "Use info_nce for each direction."
     checks.require(fine, name, got=f"{n} rows of x and {m} of y", wanted="as many rows of y as of x", remedy=remedy)
     got, remedy = f'targets under axis_name="{axis_name}"', "Pass groups: no device holds the columns of all targets."
     checks.require(targets is None or axis_name is None, "targets", got=got, wanted="x_groups and y_groups there", remedy=remedy)
-    logits = back_logits = _logits(x, gather_rows(y, axis_name), scale)
-    if axis_name is not None:  # each way needs its own gathered candidates; one device reads the same product down its columns
-        back_logits = _logits(y, gather_rows(x, axis_name), scale)
-    lead, back_axis = _lead(margin, scale), int(axis_name is not None)
-    ways = (n, *_losses(logits, lead, matching)), (m, *_losses(back_logits, lead, matching.turned(), back_axis))
     first, second = (
-        reduce_rows(losses, row_weights(valid, weights, rows, x.dtype), reduction, axis_name) for rows, valid, losses in ways
+        reduce_rows(losses, row_weights(valid, weights, len(losses), x.dtype), reduction, axis_name)
+        for valid, losses in _ways(x, y, scale, margin, matching, True, block_size)
     )
     return (first + second) / 2
 
@@ -147,6 +138,7 @@ def nt_xent(
     mask: Array | None = None,
     weights: Array | None = None,
     reduction: Reduction = "mean",
+    block_size: int | None = None,
     axis_name: str | None = None,
 ) -> Array:
     """Each of 2n views finds its partner among the 2n - 1 others: l_i = logsumexp_{j != i} S_ij - S_i,partner, z = [x; y].
@@ -163,11 +155,12 @@ def nt_xent(
       logit_scale: 1 / temperature, a positive scalar.
 
     Returns:
-      >= 0; log(2n - 1) when all views score alike; 0 for n = 1. O(n^2 d) time, O(n^2) memory.
+      >= 0; log(2n - 1) when all views score alike; 0 for n = 1. O(n^2 d) time, O(n^2) memory, in tiles O(n d).
 
     Source: Chen et al. 2020 (SimCLR), arXiv 2002.05709, equation 1.
     """
     checks.require_known(reduction, REDUCTIONS, "reduction")
+    check_block_size(block_size)
     check_pair(x, y)
     check_same_rows(x, y, "y")
     n = len(x)
@@ -175,45 +168,68 @@ def nt_xent(
     checks.require_shape(weights, (n,), "weights", remedy="One weight per pair.")
     x, y = clean_rows((x, y), (mask, mask))
     scale = scalar(logit_scale, x.dtype, "logit_scale", positive=True)
-    candidates = jnp.concatenate([gather_rows(x, axis_name), gather_rows(y, axis_name)])
-    exists = None if mask is None else jnp.tile(gather_rows(mask, axis_name), 2)[None, :]
-    first = row_offset(n, axis_name) + jnp.arange(n, dtype=jnp.int32)
-    second = first + candidates.shape[0] // 2
-    own, partner = jnp.concatenate([first, second]), jnp.concatenate([second, first])
-    logits = _logits(jnp.concatenate([x, y]), candidates, scale)
-    logits = keep_logits(logits, own[:, None] != jnp.arange(candidates.shape[0], dtype=jnp.int32)[None, :])
-    logits = keep_logits(logits, exists)
-    losses = _cross_entropy(logits, Positives(partner, None, None if mask is None else jnp.tile(mask, 2)))
+    views, numbers_of_pairs = jnp.concatenate([x, y]), row_numbers(n, axis_name)
+    second = numbers_of_pairs + global_sum(jnp.int32(n), axis_name)
+    own, partner = jnp.concatenate([numbers_of_pairs, second]), jnp.concatenate([second, numbers_of_pairs])
+    exists = None if mask is None else jnp.tile(mask, 2)
+    row, column = Side(views * scale, (own, partner), exists), Side(views, own, exists)
+    folds = fold(_other_views, row, column, block_size=block_size, axis_name=axis_name)
+    losses = keep_rows(folds.row_lse[0] - folds.row_sum[0], exists)
     pairs = (losses[:n] + losses[n:]) / 2
     return reduce_rows(pairs, row_weights(mask, weights, n, x.dtype), reduction, axis_name)
 
 
-def _prepare(x, y, logit_scale, matching, weights, reduction) -> tuple[Array, Array, Array]:
+def _prepare(x, y, logit_scale, matching, weights, reduction, block_size) -> tuple[Array, Array, Array]:
     checks.require_known(reduction, REDUCTIONS, "reduction")
+    check_block_size(block_size)
     check_matching(x, y, matching, weights)
     x, y = clean_rows((x, y), (matching.x_mask, matching.y_mask))
     return x, y, scalar(logit_scale, x.dtype, "logit_scale", positive=True)
 
 
-def _lead(margin: ArrayLike, scale: Array) -> Array | None:
-    """The margin in units of the logits; None for no margin, which then costs nothing."""
-    if isinstance(margin, numbers.Real) and margin == 0:
-        return None
-    return scale * scalar(margin, scale.dtype, "margin", positive=False)
-
-
-def _losses(logits: Array, lead: Array | None, matching: Matching, axis: int = 1) -> tuple[Array | None, Array]:
-    """Which queries count and their losses; the candidates of all devices lie along `axis` of `logits`."""
-    positives = find_positives(logits.shape[1 - axis], matching, logits.dtype)
-    if lead is not None:
-        logits = logits - jnp.where(positive_cells(positives, logits.shape, axis), lead, jnp.zeros((), lead.dtype))
-    return positives.valid, _cross_entropy(keep_candidates(logits, matching, axis), positives, axis)
-
-
-def _logits(x: Array, y: Array, scale: Array) -> Array:
+def _ways(x, y, scale, margin, matching, both, block_size) -> list[tuple[Array | None, Array]]:
+    """Which queries count, and their losses, for x -> y and, where `both`, y -> x."""
     # The scale goes onto the rows: n d products instead of n m, and its gradient needs no second n m array.
-    return (x * scale) @ y.T
+    values = dict(rows=x * scale)
+    if not (isinstance(margin, numbers.Real) and margin == 0):  # no margin costs nothing
+        values["lead"] = jnp.broadcast_to(scale * scalar(margin, x.dtype, "margin", positive=False), len(x))
+    x_items, y_items = matching.items(len(x), len(y))
+    row, column = Side(values, x_items, matching.x_mask), Side(y, y_items, matching.y_mask)
+    cells = _Candidates(both, counted=not matching.alone())
+    folds = fold(cells, row, column, grid=matching.shares(x.dtype), block_size=block_size, axis_name=matching.axis_name)
+    ways = [(matching.x_mask, folds.row_lse, folds.row_sum), (matching.y_mask, folds.column_lse, folds.column_sum)]
+    return [_cross_entropy(matching, *way) for way in ways[: 1 + both]]
 
 
-def _cross_entropy(logits: Array, positives: Positives, axis: int = 1) -> Array:
-    return keep_rows(jax.nn.logsumexp(logits, axis=axis) - positive_mean(logits, positives, axis), positives.valid)
+@dataclass(frozen=True)
+class _Candidates:
+    """Logits of every query and candidate, those of the positives, and, where `counted`, how many positives there are."""
+
+    both: bool
+    counted: bool
+
+    def __call__(self, row: Side, column: Side, shares: Array | None) -> Folds:
+        logits = row.values["rows"] @ column.values.T
+        mass, positive = positive_mass(row.marks, column.marks, shares)
+        if "lead" in row.values:
+            logits = logits - jnp.where(positive, row.values["lead"][:, None], jnp.zeros((), logits.dtype))
+        found = jnp.where(positive, logits, jnp.zeros((), logits.dtype)) if shares is None else mass * logits
+        sums = (found, mass.astype(logits.dtype)) if self.counted else (found,)
+        return Folds((logits,), (logits,), sums, sums) if self.both else Folds(row_lse=(logits,), row_sum=sums)
+
+
+def _other_views(row: Side, column: Side, _: None) -> Folds:
+    """Logits of every two views but a view and itself, and those of the partners."""
+    logits, (own, partner) = row.values @ column.values.T, row.marks
+    found = jnp.where(partner[:, None] == column.marks[None, :], logits, jnp.zeros((), logits.dtype))
+    return Folds(row_lse=(keep_logits(logits, own[:, None] != column.marks[None, :]),), row_sum=(found,))
+
+
+def _cross_entropy(
+    matching: Matching, mask: Array | None, lse: tuple[Array], sums: tuple[Array, ...]
+) -> tuple[Array | None, Array]:
+    """Which queries of one way count, and their losses."""
+    found, *mass = sums
+    valid = matching.counted(mask, *mass or (None,))
+    mean = found / jnp.where(mass[0] == 0, jnp.ones_like(found), mass[0]) if mass else found
+    return valid, keep_rows(lse[0] - mean, valid)

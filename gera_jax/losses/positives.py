@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 
 from gera_jax import checks
-from gera_jax.losses.inputs import check_mask, check_pair, check_rank, check_same_rows, keep_logits, not_negative
+from gera_jax.losses.inputs import check_mask, check_pair, check_rank, check_same_rows, not_negative
 from gera_jax.ops.collectives import gather_rows, row_offset
 from gera_jax.ops.known import known
 
@@ -27,83 +27,50 @@ class Matching(NamedTuple):
     y_mask: Array | None
     axis_name: str | None
 
-    def turned(self) -> Matching:
-        """The same for y -> x."""
-        targets = None if self.targets is None else jnp.asarray(self.targets).T
-        return Matching(targets, self.y_groups, self.x_groups, self.y_mask, self.x_mask, self.axis_name)
+    def alone(self) -> bool:
+        """Whether each row has one match, the row of its number."""
+        return self.targets is None and self.x_groups is None
 
-    def candidates(self) -> Array | None:
-        """[m of all devices] bool, which candidates exist; None for all."""
-        return None if self.y_mask is None else gather_rows(self.y_mask, self.axis_name)
+    def items(self, n: int, m: int) -> tuple[Array | None, Array | None]:
+        """Numbers of the n rows and the m columns that are equal where they match; None where targets say it."""
+        if self.targets is not None:
+            return None, None
+        if self.x_groups is None:
+            return row_numbers(n, self.axis_name), row_numbers(m, self.axis_name)
+        return _one_type(self.x_groups, self.y_groups)
 
+    def counted(self, mask: Array | None, mass: Array | None) -> Array | None:
+        """[n] bool, the rows that count: they are unmasked and have a match; None for all.
 
-class Positives(NamedTuple):
-    """Weighted positives of n queries among m candidates.
+        Args:
+          mask: of the rows.
+          mass: sum of each row's positives that exist; not needed where each row is `alone`.
+        """
+        if self.alone():
+            return self.x_mask if self.y_mask is None else self.y_mask if self.x_mask is None else self.x_mask & self.y_mask
+        some = mass != 0  # a row with NaN counts, and spoils the loss
+        return some if mask is None else some & mask
 
-    `columns [n]` (one positive each) or `mass [n, m]` (bool or non-negative), never both; `valid [n]` says which queries
-    count, None for all.
-    """
-
-    columns: Array | None
-    mass: Array | None
-    valid: Array | None
-
-
-def find_positives(n: int, matching: Matching, dtype: jnp.dtype) -> Positives:
-    """Positives of this device's n queries; a query counts if it is unmasked and at least one of its positives exists."""
-    targets, x_groups, y_groups, x_mask, y_mask, axis_name = matching
-    exists = matching.candidates()
-    if x_groups is None and targets is None:
-        # Row i matches row i, so both masks are local here.
-        valid = x_mask if y_mask is None else y_mask if x_mask is None else x_mask & y_mask
-        return Positives(row_offset(n, axis_name) + jnp.arange(n, dtype=jnp.int32), None, valid)
-    if targets is None:
-        x_groups, y_groups = _one_type(x_groups, y_groups)
-        mass = x_groups[:, None] == gather_rows(y_groups, axis_name)[None, :]
-        if exists is not None:
-            mass &= exists[None, :]
-        valid = mass.any(1)
-    else:
-        mass = not_negative(targets, "targets", _cells(targets, x_mask, exists)).astype(dtype)
-        if exists is not None:
-            mass = jnp.where(exists[None, :], mass, jnp.zeros((), dtype))
-        if x_mask is not None:
-            mass = jnp.where(x_mask[:, None], mass, jnp.zeros((), dtype))
-        valid = mass.sum(1) != 0  # a row with NaN counts, and spoils the loss
-    return Positives(None, mass, valid if x_mask is None else valid & x_mask)
+    def shares(self, dtype: jnp.dtype) -> Array | None:
+        """Targets in the type of the computation; known ones below 0 raise."""
+        if self.targets is None:
+            return None
+        columns = None if self.y_mask is None else gather_rows(self.y_mask, self.axis_name)
+        not_negative(self.targets, "targets", _cells(self.targets, self.x_mask, columns))
+        return jnp.asarray(self.targets).astype(dtype)
 
 
-def positive_mean(values: Array, positives: Positives, axis: int = 1) -> Array:
-    """Mean of `values` over each query's positives; 0 for a query without any.
-
-    `values` is [n, m], or [m, n] with axis=0: the candidates lie along `axis`.
-    """
-    if positives.columns is not None:
-        columns = jnp.expand_dims(positives.columns, axis)
-        return jnp.take_along_axis(values, columns, axis=axis, mode="clip").squeeze(axis)
-    mass = positives.mass if axis == 1 else positives.mass.T
-    zero = jnp.zeros((), values.dtype)
-    if mass.dtype == jnp.bool_:
-        total, count = jnp.where(mass, values, zero).sum(axis), mass.sum(axis).astype(values.dtype)
-    else:
-        total, count = (mass * values).sum(axis), mass.sum(axis)
-    none = count == 0
-    return jnp.where(none, zero, total) / jnp.where(none, jnp.ones_like(count), count)
+def row_numbers(n: int, axis_name: str | None) -> Array:
+    """[n] numbers of this device's rows among those of all devices."""
+    return row_offset(n, axis_name) + jnp.arange(n, dtype=jnp.int32)
 
 
-def positive_cells(positives: Positives, shape: tuple[int, int], axis: int = 1) -> Array:
-    """Which cells hold a positive, bool of `shape`: [n, m], or [m, n] with axis=0."""
-    if positives.columns is None:
-        mass = positives.mass if positives.mass.dtype == jnp.bool_ else positives.mass > 0
-        return mass if axis == 1 else mass.T
-    candidates = jnp.arange(shape[axis], dtype=jnp.int32)
-    return jnp.expand_dims(positives.columns, axis) == jnp.expand_dims(candidates, 1 - axis)
-
-
-def keep_candidates(logits: Array, matching: Matching, axis: int = 1) -> Array:
-    """Logits with the lowest value for candidates, along `axis`, that do not exist."""
-    exists = matching.candidates()
-    return logits if exists is None else keep_logits(logits, jnp.expand_dims(exists, 1 - axis))
+def positive_mass(row_items: Array | None, column_items: Array | None, shares: Array | None) -> tuple[Array, Array]:
+    """How much each cell is a positive, and which ones are: where items are equal, or where shares are above 0."""
+    if shares is None:
+        same = row_items[:, None] == column_items[None, :]
+        return same, same
+    return not_negative(shares, "targets"), shares > 0
 
 
 def check_matching(x: Array, y: Array, matching: Matching, weights: Array | None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -9,9 +11,9 @@ from jax.typing import ArrayLike
 
 from gera_jax import checks
 from gera_jax.losses.inputs import clean_rows, keep_rows, scalar
-from gera_jax.losses.positives import Matching, check_matching, find_positives, positive_cells
+from gera_jax.losses.positives import Matching, check_matching
 from gera_jax.losses.reduction import REDUCTIONS, Reduction, reduce_rows, row_weights
-from gera_jax.ops.collectives import gather_rows
+from gera_jax.losses.tiles import Folds, Side, check_block_size, fold
 
 
 def sigmoid_contrastive(
@@ -26,6 +28,7 @@ def sigmoid_contrastive(
     y_mask: Array | None = None,
     weights: Array | None = None,
     reduction: Reduction = "mean",
+    block_size: int | None = None,
     axis_name: str | None = None,
 ) -> Array:
     """Binary cross-entropy of every (query, candidate) cell, summed over the candidates.
@@ -49,7 +52,7 @@ def sigmoid_contrastive(
       x_mask, y_mask: a query with no positive left counts as masked.
 
     Returns:
-      >= 0; m log 2 when every logit is 0. O(n m d) time, O(n m) memory.
+      >= 0; m log 2 when every logit is 0. O(n m d) time, O(n m) memory, in tiles O((n + m) d).
 
     Raises:
       InputError: one group without the other.
@@ -57,17 +60,30 @@ def sigmoid_contrastive(
     Source: Zhai et al. 2023 (SigLIP), arXiv 2303.15343, equation 1.
     """
     checks.require_known(reduction, REDUCTIONS, "reduction")
+    check_block_size(block_size)
     matching = Matching(None, x_groups, y_groups, x_mask, y_mask, axis_name)
     check_matching(x, y, matching, weights)
     x, y = clean_rows((x, y), (x_mask, y_mask))
     scale = scalar(logit_scale, x.dtype, "logit_scale", positive=True)
     bias = scalar(logit_bias, x.dtype, "logit_bias", positive=False)
-    y, positives = gather_rows(y, axis_name), find_positives(len(x), matching, x.dtype)
-    logits = (x * scale) @ y.T + bias
-    # The sign goes inside softplus: softplus(l) - l would lose all digits of a confident match.
-    cells = jax.nn.softplus(jnp.where(positive_cells(positives, logits.shape), -logits, logits))
-    exists = matching.candidates()
-    if exists is not None:
-        cells = jnp.where(exists[None, :], cells, jnp.zeros((), x.dtype))
-    losses = keep_rows(cells.sum(1), positives.valid)
-    return reduce_rows(losses, row_weights(positives.valid, weights, len(x), x.dtype), reduction, axis_name)
+    x_items, y_items = matching.items(len(x), len(y))
+    row = Side((x * scale, jnp.broadcast_to(bias, len(x))), x_items, x_mask)
+    column = Side(y, y_items, y_mask)
+    folds = fold(_Questions(counted=not matching.alone()), row, column, block_size=block_size, axis_name=axis_name)
+    losses, *mass = folds.row_sum
+    valid = matching.counted(x_mask, *mass or (None,))
+    return reduce_rows(keep_rows(losses, valid), row_weights(valid, weights, len(x), x.dtype), reduction, axis_name)
+
+
+@dataclass(frozen=True)
+class _Questions:
+    """Cross-entropies of all cells and, where `counted`, how many positives a row has."""
+
+    counted: bool
+
+    def __call__(self, row: Side, column: Side, _: None) -> Folds:
+        rows, bias = row.values
+        logits, positive = rows @ column.values.T + bias[:, None], row.marks[:, None] == column.marks[None, :]
+        # The sign goes inside softplus: softplus(l) - l would lose all digits of a confident match.
+        cells = jax.nn.softplus(jnp.where(positive, -logits, logits))
+        return Folds(row_sum=(cells, positive.astype(cells.dtype)) if self.counted else (cells,))

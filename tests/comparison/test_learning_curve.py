@@ -182,6 +182,13 @@ def test_a_method_that_saves_half_of_the_pairs_is_worth_two():
     assert label_efficiency(COUNTS, other, own, gallery=100_000)[0].factor == pytest.approx(0.5, rel=1e-3)
 
 
+def test_the_pairs_for_a_score_are_those_that_predict_it():
+    made = LearningCurve.fit(COUNTS, draws(np.random.default_rng(5), curve(COUNTS)), gallery=500)
+    for pairs in (15.0, 70.0, 500.0, 1900.0):
+        assert made.pairs_for(made.predict(pairs).mean) == pytest.approx(pairs, rel=1e-6)
+    assert made.pairs_for(0.0) == pytest.approx(1.0) and made.pairs_for(1.0) == pytest.approx(FURTHEST * 500)
+
+
 def test_the_interval_of_a_factor_holds_as_often_as_it_says():
     rng, held = np.random.default_rng(1), []
     for _ in range(60):

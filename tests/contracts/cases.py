@@ -122,7 +122,28 @@ def _contrastive() -> list[Case]:
         ),
         Case("nt_xent", "nt_xent", **ntx),
         Case("nt_xent-mask", "nt_xent", **ntx, arrays=dict(mask=MASK, weights=WEIGHTS)),
+        tiled("info_nce-tiles", "info_nce", 3, **nce, arrays=dict(x_mask=MASK, y_mask=other, weights=WEIGHTS)),
+        tiled("info_nce-targets-tiles", "info_nce", 2, **nce, arrays=dict(targets=soft_targets(), x_mask=MASK)),
+        tiled(
+            "symmetric-margin-groups-tiles",
+            "symmetric_info_nce",
+            3,
+            **sym | dict(static=dict(logit_scale=7.0, margin=0.2)),
+            swappable=True,
+            arrays=dict(**groups, **both, weights=WEIGHTS),
+        ),
+        tiled("sigmoid-groups-tiles", "sigmoid_contrastive", 5, **sig, arrays=dict(**groups, **both, weights=WEIGHTS)),
+        tiled("nt_xent-mask-tiles", "nt_xent", 3, **ntx, arrays=dict(mask=MASK, weights=WEIGHTS)),
     ]
+
+
+def tiled(name: str, loss: str, block_size: int, *, oracle, static, **options) -> Case:
+    """The same in tiles, of which the oracle knows nothing."""
+
+    def whole(x, y, *, block_size, **arguments):
+        return oracle(x, y, **arguments)
+
+    return Case(name, loss, whole, static=dict(static, block_size=block_size), **options)
 
 
 def _diffusion() -> list[Case]:

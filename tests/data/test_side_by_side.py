@@ -197,7 +197,13 @@ def test_a_trained_config_takes_them_too(files, monkeypatch):
     folder, tables, _, _ = files
     monkeypatch.chdir(folder)
     result = gj.train(
-        "contrastive", folder / "run", overrides={"total_steps": "4"}, x="a.npz:rows+b.npz", y="y.npz", test=60, val=20
+        "contrastive",
+        folder / "run",
+        overrides={"total_steps": "2", "log_every_steps": "0"},
+        x="a.npz:rows+b.npz",
+        y="y.npz",
+        test=60,
+        val=20,
     )
     assert "mean/R@10" in result.evaluate()
     run = gj.load(folder / "run")
