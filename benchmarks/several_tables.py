@@ -1,11 +1,12 @@
 """What several tables of a modality are worth to `auto`: all side by side against the best single pair of them.
 
-    python -m benchmarks.several_tables --views FOLDER --seeds 0 1 2 3 4     # adds the rows that the file lacks
+    python -m benchmarks.several_tables --views FOLDER --seeds 0 1 2 3 4     # adds the cells that the file lacks
+    python -m benchmarks.several_tables --views FOLDER --controls            # and the controls, at 100 pairs
     python -m benchmarks.several_tables --table                             # the tables of docs/results/several_tables.md
 
 FOLDER holds layers and second encoders of the bundled sets (clipart_lite0_stages.npz and its like), with the ids of these sets.
 
-Arms (the last three at 100 pairs), each with the same pairs, unpaired rows and test items:
+Arms (the last three with --controls), each with the same pairs, unpaired rows and test items:
   single      the best pair of one table a side, picked on the validation rows of each run
   first       the first table of each side, as bundled
   all, equal  every pair of tables, with equal weights
@@ -65,7 +66,7 @@ def tables_of(name: str, views: Path) -> list[list[Table]]:
     return found
 
 
-def arms(tables: list[list[Table]], count: int) -> Iterator[tuple[str, list[Table], list[Table], list | None]]:
+def arms(tables: list[list[Table]], count: int, controls: bool) -> Iterator[tuple[str, list[Table], list[Table], list | None]]:
     """Name, tables of x, tables of y, and the weights of x where they are given."""
     xs, ys = tables
     for i, x in enumerate(xs):
@@ -75,7 +76,7 @@ def arms(tables: list[list[Table]], count: int) -> Iterator[tuple[str, list[Tabl
     yield "all, equal", xs, ys, [1.0] * len(xs)
     if count >= 100:
         yield "all", xs, ys, None
-    if count != CONTROLS_AT:
+    if not controls:
         return
     order = rng.permutation(xs[0].dim)
     halves = [Table(xs[0].rows[:, np.sort(own)], xs[0].ids, "half") for own in np.array_split(order, 2)]
@@ -86,9 +87,11 @@ def arms(tables: list[list[Table]], count: int) -> Iterator[tuple[str, list[Tabl
     yield "other's rows", [*xs, other], ys, None
 
 
-def run(name: str, count: int, seed: int, views: Path) -> Iterator[dict]:
+def run(name: str, count: int, seed: int, views: Path, done: set[str], controls: bool) -> Iterator[dict]:
     tables = tables_of(name, views)
-    for arm, xs, ys, weights in arms(tables, count):
+    for arm, xs, ys, weights in arms(tables, count, controls):
+        if arm in done:
+            continue
         pairs = gj.Pairs.from_arrays(xs, ys, names=("x", "y"))
         train, val, test = Task(pairs, **SETS[FIELD[name][0]]).parts(count, seed)
         options = (
@@ -145,7 +148,7 @@ def table(rows: list[dict], seeds: list[int], key: str = "mean/R@10") -> str:
 
             gains.setdefault(count, []).append(float((value("all") - value("single")).mean()))
             pairs_of = [("all", "first"), ("all, equal", "single"), ("all", "single")]
-            if count == CONTROLS_AT:
+            if all("other's rows" in arms for arms in cells):
                 pairs_of += [("halves", "first"), ("noise", "all"), ("other's rows", "all")]
             numbers = [f"{value('first').mean():.1f}", f"{value('single').mean():.1f}", *(minus(a, b) for a, b in pairs_of)]
             lines.append(f"| {name} | {count} | {' | '.join([*numbers, '', '', ''][:8])} |")
@@ -159,6 +162,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=list(FIELD), choices=list(FIELD))
     parser.add_argument("--pairs", type=int, nargs="+", default=list(COUNTS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--controls", action="store_true", help=f"also halves and poisoned tables, at {CONTROLS_AT} pairs")
     parser.add_argument("--rows", type=Path, default=ROWS)
     parser.add_argument("--table", action="store_true", help="run nothing, print the tables of --rows")
     args = parser.parse_args()
@@ -168,15 +172,15 @@ def main() -> None:
         return
     if args.views is None:
         parser.error("--views FOLDER is needed to run")
-    there = {(row["set"], row["pairs"], row["seed"]) for row in read(args.rows)}
     for seed in args.seeds:
         for name in args.sets:
             for count in args.pairs:
-                if (name, count, seed) not in there:
-                    lines = "".join(json.dumps(row) + "\n" for row in run(name, count, seed, args.views))
-                    with args.rows.open("a") as file:  # a cell's arms at once: a killed run leaves whole cells
-                        file.write(lines)
-                    print(name, count, seed, flush=True)
+                cell = (name, count, seed)
+                done = {row["arm"] for row in read(args.rows) if (row["set"], row["pairs"], row["seed"]) == cell}
+                for row in run(*cell, args.views, done, args.controls and count == CONTROLS_AT):
+                    with args.rows.open("a") as file:
+                        file.write(json.dumps(row) + "\n")
+                print(*cell, flush=True)
 
 
 if __name__ == "__main__":
