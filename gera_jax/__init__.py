@@ -34,6 +34,7 @@ __all__ = [
     "register_format",
     "register_loss",
     "register_method",
+    "search",
     "select_layers",
     "train",
 ]
@@ -58,6 +59,7 @@ if TYPE_CHECKING:  # what loads on first use
     from gera_jax import writers as writers
     from gera_jax.aligners import Aligner, Score, load, register_method
     from gera_jax.aligners.layers import select_layers
+    from gera_jax.aligners.search import search
     from gera_jax.api import check, compare, data_list, embed, evaluate, fit, quickstart, train
     from gera_jax.data import Pairs, load_pairs
     from gera_jax.data.formats import register_format

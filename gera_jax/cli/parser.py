@@ -13,6 +13,7 @@ from typing import Any
 from gera_jax import api, checks
 from gera_jax import config as config_lib
 from gera_jax._version import __version__
+from gera_jax.cli import kinds, search
 from gera_jax.config.schema import BUNDLED, UNPAIRED
 
 Overrides = Mapping[str, str]
@@ -230,6 +231,11 @@ def make_parser() -> argparse.ArgumentParser:
     _split(made)
     _folder(made, "folder of the run")
 
+    made = _command(sub, "search", search.search, "find the nearest rows of the other modality")
+    _model(made)
+    _data(made, sides="xy", bundled=False, unpaired=False, pairs="", what="rows", required=True)
+    search.add_options(made)
+
     made = _command(sub, "config", config, "print every field of a config with its meaning; without a name, all configs")
     made.add_argument("name", nargs="?", default="", metavar="NAME[:ARG]|FILE", help="e.g. gera:pairs=100 or runs/a/config.json")
 
@@ -245,7 +251,7 @@ def make_parser() -> argparse.ArgumentParser:
     made.add_argument("--methods", default="", metavar="NAME,...", help="e.g. auto,ridge_cca,gera (default: all)")
     made.add_argument("--method", action="append", default=[], metavar="NAME[:ARG]|FILE", help="one more; may come often")
     _data(made, sides="xy", pairs="FILE|N,N,...", more="; N,... = how many to look at, e.g. 20,50,100")
-    made.add_argument("--counts", type=_numbers, default=(), metavar="N,...", help="numbers of known pairs, beside a FILE")
+    made.add_argument("--counts", type=kinds.numbers, default=(), metavar="N,...", help="numbers of known pairs, beside a FILE")
     _split(made, seed=False)
     made.add_argument("--seeds", type=int, metavar="N", help="splits, draws of pairs and starts (default 5)")
     made.add_argument("--budget", type=int, metavar="N", help="settings that each method may try (default 4)")
@@ -309,15 +315,6 @@ def _method(made: argparse.ArgumentParser, default: str) -> None:
     )
 
 
-class _Beside(argparse.Action):
-    """Files that stand side by side: an option that comes again adds one."""
-
-    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
-        del parser, option_string
-        before = getattr(namespace, self.dest)
-        setattr(namespace, self.dest, f"{before}+{values}" if before else values)
-
-
 def _data(
     made: argparse.ArgumentParser,
     *,
@@ -335,14 +332,14 @@ def _data(
         group.add_argument("--data", metavar="SET", help=_sets())
     for side in sides:
         help_text = f"{what} of {SIDES[side]}, e.g. images.npz:rows; again for another encoder's table of it"
-        group.add_argument(f"--{side}", action=_Beside, metavar="FILE[:KEY]", help=help_text, required=required)
+        group.add_argument(f"--{side}", action=kinds.Beside, metavar="FILE[:KEY]", help=help_text, required=required)
     for side in sides if unpaired else ():
         help_text = f"further rows of {side} without a partner"
-        group.add_argument(f"--{side}-unpaired", action=_Beside, metavar="FILE[:KEY]", help=help_text)
+        group.add_argument(f"--{side}-unpaired", action=kinds.Beside, metavar="FILE[:KEY]", help=help_text)
     for name in [side + kind for kind in ("", "-unpaired") for side in sides if unpaired or not kind]:
         group.add_argument(f"--{name}-ids", metavar="NAME|FILE", help="its ids: a column, an array or a file, e.g. image_id")
     if pairs:
-        group.add_argument("--pairs", type=_pairs, metavar=pairs, help=f"known pairs: a FILE.csv of two ids a line{more}")
+        group.add_argument("--pairs", type=kinds.pairs, metavar=pairs, help=f"known pairs: a FILE.csv of two ids a line{more}")
         group.add_argument("--captions", action="store_true", help="an id may come many times: several rows of one item")
 
 
@@ -350,9 +347,9 @@ def _split(made: argparse.ArgumentParser, test: str = "; default: a quarter, at 
     """Which rows are held out."""
     group = made.add_argument_group("split")
     group.add_argument(
-        "--val", type=_size, metavar="N", help="validation items, or a share, e.g. 0.1 (default: a tenth, at most 300)"
+        "--val", type=kinds.size, metavar="N", help="validation items, or a share, e.g. 0.1 (default: a tenth, at most 300)"
     )
-    group.add_argument("--test", type=_size, metavar="N", help=f"test items, or a share such as 0.25{test}")
+    group.add_argument("--test", type=kinds.size, metavar="N", help=f"test items, or a share such as 0.25{test}")
     group.add_argument("--split", choices=("random", "group"), help="group: look-alikes stay in one part (default: random)")
     group.add_argument("--group-key", metavar="NAME", help="field of the meta that look-alikes share, e.g. concept")
     group.add_argument("--unpaired", choices=UNPAIRED, help="which other rows are given too (default: independent)")
@@ -374,26 +371,3 @@ def _model(made: argparse.ArgumentParser) -> None:
 
 def _sets() -> str:
     return f"a bundled set: {', '.join(BUNDLED)}"
-
-
-def _pairs(text: str) -> Any:
-    """How many pairs, numbers of pairs, or a file of them."""
-    if re.fullmatch(r"\s*-?\d{1,18}\s*", text, re.ASCII):
-        return int(text)
-    if re.fullmatch(r"[ ,]*\d{1,18}([ ,]+\d{1,18})*[ ,]*", text, re.ASCII):
-        return _numbers(text.replace(" ", ","))
-    return text
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(",") if part)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f'got "{text}"; wanted whole numbers such as 20,50,100') from None
-
-
-def _size(text: str) -> int | float:
-    found = config_lib.literal(text)
-    if isinstance(found, bool) or not isinstance(found, int | float) or not (isinstance(found, int) or 0 <= found < 1):
-        raise argparse.ArgumentTypeError(f'got "{text}"; wanted a number of items such as 300, or a share such as 0.1')
-    return found
