@@ -92,10 +92,8 @@ def main() -> None:
                 seconds = found["seconds"]
                 alone = seconds * (4 if loss == "nt_xent" else 1) if form == "products" else alone
                 share = "-" if alone is None else f"{seconds / alone:.2f}"
-                print(
-                    f"{loss:<22}{rows:>8}  {form:<10}{seconds:>9.3f}{share:>13}{found['peak_mib']:>8.0f}{found['planned_mib']:>9.0f}",
-                    flush=True,
-                )
+                memory = f"{found['peak_mib']:>8.0f}{found['planned_mib']:>9.0f}"
+                print(f"{loss:<22}{rows:>8}  {form:<10}{seconds:>9.3f}{share:>13}{memory}", flush=True)
 
 
 if __name__ == "__main__":
