@@ -1,7 +1,8 @@
-"""Sinkhorn's algorithm in the log domain."""
+"""Entropic transport: the plan with given sums that fits scores best."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -13,6 +14,7 @@ from jax.typing import ArrayLike
 from gera_jax import checks
 from gera_jax.ops.known import known
 from gera_jax.ops.numerics import at_least_float32
+from gera_jax.transport.scaling import Problem, advance, begin, potentials
 
 
 class Sinkhorn(NamedTuple):
@@ -43,11 +45,12 @@ def sinkhorn(
     [['0.3655', '0.1345'], ['0.1345', '0.3655']]
 
     Rows, then columns are scaled in turn, as potentials: f_i = epsilon (log row_mass_i - logsumexp_j (g_j + scores_ij) /
-    epsilon), and g alike. Column sums hold to rounding at every epsilon, row sums up to `row_error`. Entries have a relative
-    error of about |scores| / epsilon roundings: an epsilon below one rounding of the scores, where the plan no longer tells near
-    scores apart, is refused where the numbers are known. With tolerance = 0 gradients reach scores,
-    epsilon and the masses through all iterations (each recomputed: memory n m + iterations (n + m)); with a tolerance the number
-    of iterations depends on the values, and the result is a constant.
+    epsilon), and g alike; as factors of a kernel wherever those stay in range, which is several times faster and takes the same
+    steps. Column sums hold to rounding at every epsilon, row sums up to `row_error`. Entries have a relative error of about
+    |scores| / epsilon roundings: an epsilon below one rounding of the scores, where the plan tells near scores apart no more, is
+    refused where the numbers are known. With tolerance = 0 gradients reach scores, epsilon and the masses through all iterations,
+    in reverse mode (`jax.jvp` raises), from the potentials of each: memory n m + iterations (n + m). With a tolerance the number
+    of iterations depends on the values, and the result is a constant. `jax.vmap` computes both forms of every step.
 
     Args:
       scores: [n, m] similarities (for costs pass their negative); -inf is a cell that gets nothing. A row or column of -inf alone
@@ -85,27 +88,10 @@ def sinkhorn(
     scaled = jnp.where(cells, jnp.where(cells, scores, zero) / epsilon, floor)
     log_a, log_b = (jnp.log(jnp.where(keep, mass, jnp.ones_like(mass))) for mass, keep in ((a, x_mask), (b, y_mask)))
 
-    def rows(v):
-        return jnp.where(x_mask, log_a - jax.nn.logsumexp(scaled + v[None, :], axis=1), zero)
-
-    def columns(u):
-        return jnp.where(y_mask, log_b - jax.nn.logsumexp(scaled + u[:, None], axis=0), zero)
-
-    def sweep(potentials):
-        u = rows(potentials[1])
-        return u, columns(u)
-
-    def error(potentials):
-        u, v = potentials
-        # sum_j P_ij = exp(u_i + logsumexp_j (s_ij + v_j)), and the latter is log_a_i minus the next u_i
-        return jnp.abs(jnp.where(x_mask, jnp.exp(log_a + u - rows(v)), zero) - jnp.where(x_there, a, zero)).sum()
-
-    start = (jnp.zeros_like(scaled[:, 0]), jnp.zeros_like(scaled[0]))
     if tolerance:
-        scaled, log_a, log_b, a = (lax.stop_gradient(value) for value in (scaled, log_a, log_b, a))
-        u, v = _until(sweep, error, start, iterations, tolerance)
-    else:
-        (u, v), _ = lax.scan(lambda potentials, _: (jax.checkpoint(sweep)(potentials), None), start, length=iterations)
+        scaled, log_a, log_b, a = lax.stop_gradient((scaled, log_a, log_b, a))
+    problem = Problem(scaled, log_a, log_b, x_mask, y_mask)
+    u, v = _until(problem, a, x_there, int(iterations), float(tolerance)) if tolerance else potentials(problem, int(iterations))
     some = x_mask.any() & y_mask.any()
     # The last columns as shares: they sum up whatever rounding the potentials have.
     log_plan = jnp.where(cells, jax.nn.log_softmax(scaled + u[:, None], axis=0) + log_b[None, :], floor)
@@ -115,15 +101,22 @@ def sinkhorn(
     return Sinkhorn(log_plan, scale * u, scale * v, row_error)
 
 
-def _until(sweep, error, start, iterations: int, tolerance: float):
-    def several(state):
-        count, potentials, _ = state
-        rounds = jnp.minimum(iterations - count, 10)
-        potentials = lax.fori_loop(0, rounds, lambda _, p: sweep(p), potentials)
-        return count + rounds, potentials, error(potentials)
+@partial(jax.jit, static_argnums=(3, 4))
+def _until(problem: Problem, mass: Array, there: Array, iterations: int, tolerance: float) -> tuple[Array, Array]:
+    """Potentials once the rows' sums are near their masses."""
 
-    state = several((jnp.zeros((), jnp.int32), start, error(start)))
-    return lax.while_loop(lambda s: (s[0] < iterations) & (s[2] > tolerance), several, state)[1]
+    def error(state):
+        # sum_j P_ij = exp(u_i + logsumexp_j (s_ij + v_j)), and the latter is log_a_i minus the next u_i
+        sums = jnp.exp(problem.log_a + state.u - problem.rows(state.v))
+        zero = jnp.zeros_like(mass)
+        return jnp.abs(jnp.where(problem.x_mask, sums, zero) - jnp.where(there, mass, zero)).sum()
+
+    def several(state):
+        return advance(problem, state, jnp.minimum(state.count + 10, iterations))
+
+    return lax.while_loop(
+        lambda state: (state.count < iterations) & ((state.count == 0) | (error(state) > tolerance)), several, begin(problem)
+    )[1:3]
 
 
 def _masses(mass: Array | None, mask: Array | None, n: int, dtype) -> tuple[Array, Array]:

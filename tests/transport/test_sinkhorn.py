@@ -109,6 +109,83 @@ def test_columns_sum_up_at_any_epsilon():
         sinkhorn(scores, epsilon=1e-8)
 
 
+def in_logs(scores, epsilon, a, b, iterations):
+    """The sweeps as log-sum-exps alone, by NumPy or JAX; a mass of 0 is a row of -inf."""
+    xp = jnp if isinstance(scores, jax.Array) else np
+
+    def lse(values, axis):
+        top = jax.lax.stop_gradient(values.max(axis, keepdims=True)) if xp is jnp else values.max(axis, keepdims=True)
+        return (xp.log(xp.exp(values - top).sum(axis, keepdims=True)) + top).squeeze(axis)
+
+    u, v = xp.zeros_like(scores[:, 0]), xp.zeros_like(scores[0])
+    for _ in range(iterations):
+        u = xp.log(a) - lse(scores / epsilon + v[None, :], 1)
+        v = xp.log(b) - lse(scores / epsilon + u[:, None], 0)
+    return scores / epsilon + u[:, None] + v[None, :], u, v
+
+
+HARD = {  # scores, epsilon: in range of a kernel at once, at times, and never
+    "mild": (lambda rng: rng.uniform(-1, 1, (30, 20)), 0.1),
+    "small epsilon": (lambda rng: rng.uniform(-1, 1, (30, 20)), 1e-3),
+    "costs of 1e4": (lambda rng: -1e4 * rng.uniform(0, 1, (30, 20)), 20.0),
+    "costs of 1e4, small epsilon": (lambda rng: -1e4 * rng.uniform(0, 1, (30, 20)), 0.1),
+    "rows far apart": (lambda rng: rng.normal(size=(30, 20)) + 300 * rng.normal(size=(30, 1)) - 1e3 * rng.normal(size=20), 0.3),
+    "one row far from all": (lambda rng: np.where(np.arange(30)[:, None] == 3, -500.0, 1.0) * rng.uniform(0, 1, (30, 20)), 0.5),
+}
+
+
+def hard(name):
+    rng = np.random.default_rng(1)
+    make, epsilon = HARD[name]
+    a, b = rng.uniform(0.5, 2, 30) * np.geomspace(1e-3, 1, 30), rng.uniform(0.5, 2, 20)
+    return make(rng), epsilon, a / a.sum(), b / b.sum()
+
+
+@pytest.mark.parametrize("iterations", [1, 2, 40])
+@pytest.mark.parametrize("name", HARD)
+def test_kernels_take_the_steps_of_log_sum_exps(name, iterations):
+    """Step by step, before anything has converged; and the slope in scores and masses, which passes all steps."""
+    scores, epsilon, a, b = hard(name)
+    weight = np.random.default_rng(2).normal(size=scores.shape)
+    with jax.enable_x64(True):
+
+        def number(log_plan, f, g):
+            return jnp.sum(weight * jnp.exp(log_plan)) + (jnp.vdot(weight[:, 0], f) + jnp.vdot(weight[0], g)) / 100
+
+        def ours(s, a, b):
+            found = sinkhorn(s, epsilon=epsilon, row_mass=a, column_mass=b, iterations=iterations)
+            return number(found.log_plan, found.f, found.g), found.log_plan
+
+        def theirs(s, a, b):
+            log_plan, u, v = in_logs(s, epsilon, a, b, iterations)
+            return number(log_plan, epsilon * u, epsilon * v)
+
+        inputs = [jnp.asarray(v) for v in (scores, a, b)]
+        (_, log_plan), slopes = jax.jit(jax.value_and_grad(ours, argnums=(0, 1, 2), has_aux=True))(*inputs)
+        want = jax.jit(jax.grad(theirs, argnums=(0, 1, 2)))(*inputs)
+    plan, later, other = (
+        in_logs(scores, width, a, b, count)[0]
+        for width, count in ((epsilon, iterations), (epsilon, iterations + 1), (1.001 * epsilon, iterations))
+    )
+    assert matches(log_plan, plan, 1e-11) and matches(np.exp(log_plan), np.exp(plan), 1e-8)
+    assert not matches(log_plan, other, 1e-8)
+    assert not matches(log_plan, later, 1e-8) or iterations == 40  # when it may have converged
+    for got, slope in zip(slopes, want, strict=True):
+        assert matches(got, slope, 1e-7) and not matches(1.001 * np.asarray(got), slope, 1e-7)
+
+
+@pytest.mark.parametrize("name", [name for name in HARD if name != "small epsilon"])
+def test_kernels_in_float32(name):
+    """No further from float64 than log-sum-exps in float32 are."""
+    scores, epsilon, a, b = hard(name)
+    low = [v.astype(np.float32) for v in (scores, a, b)]
+    want = np.exp(in_logs(*(np.float64(v) for v in (low[0], epsilon, *low[1:])), 40)[0])
+    got = plan(low[0], epsilon=epsilon, row_mass=low[1], column_mass=low[2], iterations=40)
+    logs = np.exp(in_logs(low[0], np.float32(epsilon), low[1], low[2], 40)[0])
+    assert np.abs(got - want).sum() < 2 * np.abs(logs - want).sum() + 1e-5
+    assert np.abs(got.sum(0) - low[2]).max() < 1e-6
+
+
 @pytest.mark.parametrize("axis", [0, 1])
 def test_nothing_fits_a_row_or_column(axis):
     """An error where it is known; traced, the others keep their plan and the missed mass is in the error."""
