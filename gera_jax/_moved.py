@@ -25,7 +25,7 @@ MOVED = {
     "models.proposal_map": "moments.proposal_map",
     "models.proposals": "moments.proposal_map",
     "objectives": "training.terms",
-    "objectives.schedules": "training.schedules",
+    "objectives.schedules": "training.terms",
     "objectives.term": "training.terms",
     "plots.grounding": "moments.plots",
     "training.grounding": "moments.task",
@@ -33,9 +33,10 @@ MOVED = {
 }
 MERGED = {  # module -> those of 0.2 in the same room that are a part of it now
     "cli.main": "failures",
-    "comparison.scoring": "selection",
     "comparison.statistics": "chance learning_curve",
+    "comparison.task": "scoring selection",
     "config.files": "values",
+    "data.alignment": "blocks",
     "data.formats.arrays": "faiss_index",
     "data.formats.base": "ids_files",
     "data.formats.libraries": "hdf5 torch_file",
@@ -47,15 +48,17 @@ MERGED = {  # module -> those of 0.2 in the same room that are a part of it now
     "evaluation.inputs": "labels",
     "evaluation.similarity": "layers",
     "evaluation.split": "chance hubness",
-    "models.heads": "linear residual",
+    "models.two_tower": "linear residual",
+    "graphs.knn": "filter",
+    "graphs.operators": "affinity",
     "plots.spaces": "layers sphere",
     "training.alignment": "neighbours",
+    "training.experiment": "tasks",
     "training.evaluate": "overview",
     "training.loop": "hooks",
     "training.processes": "parallel",
-    "training.schedules": "optimizers",
     "training.step": "buffers",
-    "training.task": "tasks",
+    "training.terms": "optimizers schedules",
 }
 MOVED |= {f"{new.rpartition('.')[0]}.{old}": new for new, words in MERGED.items() for old in words.split()}
 
