@@ -195,9 +195,6 @@ def run_compare(
       jobs: processes; None = one for each core.
       progress: what is compared, an estimate of the time, then a bar, on the error stream.
       preset: the name of what the rest was taken from; the report then says how to compare all methods.
-
-    Raises:
-      InputError: whatever is wrong with the arguments, the data or the folder, before the first fit.
     """
     began = time.monotonic()
     seeds, budget = checks.whole(seeds, "seeds", least=1), checks.whole(budget, "budget", least=1)

@@ -33,9 +33,6 @@ class Task:
         where nothing is chosen or nothing reported.
       group_key: the field of the meta that look-alikes share.
 
-    Raises:
-      InputError: whatever is wrong with them, in words.
-
     >>> data = Task(load_pairs("emoji"), val=150, test=400).data(100, seed=0)
     >>> len(data.pairs), len(data.val), len(data.test), len(data.unpaired["text"])
     (100, 150, 400, 498)
@@ -86,11 +83,7 @@ class Task:
         return list(self.pairs.fingerprints)
 
     def counts(self, asked: Sequence[int], seeds: Sequence[int]) -> tuple[int, ...]:
-        """The pair counts to look at: those asked for, else the usual ones that there are pairs for (own data: and all).
-
-        Raises:
-          InputError: a count below 2, or above the training pairs that every seed has.
-        """
+        """The pair counts to look at: those asked for, else the usual ones that there are pairs for (own data: and all)."""
         differ = self.split == "group" or self.pairs.captions  # else every seed trains on as many pairs
         most = min(len(self.parts(0, seed)[0]) for seed in (seeds if differ else seeds[:1]))
         require(

@@ -16,7 +16,7 @@ from gera_jax.data.ids import first_ids
 from gera_jax.data.load import load_pairs
 from gera_jax.data.pairs import Pairs
 from gera_jax.data.preprocessing import Features, Preprocessor
-from gera_jax.data.tables import Table, load_table, outline_table
+from gera_jax.data.tables import Table, load_table
 
 SYNTHETIC = {"sphere": synthetic.sphere, "swiss_roll": synthetic.swiss_roll_pair, "gaussian_mixture": synthetic.gaussian_mixture}
 SYNTHETIC_ROWS = 2_000
@@ -24,9 +24,6 @@ SYNTHETIC_ROWS = 2_000
 
 def complete(config: Mapping, tables: Pairs | tuple[Table, ...] | None = None) -> dict[str, Any]:
     """The block with every field: those given, then the catalog's recommendation, then the defaults.
-
-    Raises:
-      InputError: an unknown field, source or mode (with the nearest known one), or a value of another kind.
 
     >>> block = complete(dict(source="emoji_speech"))
     >>> block["x"]["name"], block["preprocess"]["x"]["standardize"], block["split"]["group_key"]
@@ -125,8 +122,7 @@ def _open_file(file: Mapping, at: str, name: str, rows: bool) -> Table:
         wanted="a file of embeddings",
         remedy=f"Set --config.{at}.path=..., or choose a bundled data.source: {', '.join(catalog.names())}.",
     )
-    act = load_table if rows else outline_table
-    return act(file["path"], key=file["key"], ids_key=file["ids"], name=name, layer=file["layer"])
+    return load_table(file["path"], key=file["key"], ids_key=file["ids"], name=name, layer=file["layer"], rows=rows)
 
 
 def _check(block: Mapping) -> None:
@@ -199,10 +195,6 @@ def build_data(config: Mapping, *, tables: Pairs | tuple[Table, ...] | None = No
         may share an id; all rows of an item are on one side of the split, sizes of the split count items, and `pairs` counts
         pairs of rows.
       tables: (x, y) or (x, y, w) in memory, or `Pairs`, for `source="arrays"`.
-
-    Raises:
-      InputError: an unknown field or source, faults in the tables, ids that do not meet, parts that are too large, or more
-        known pairs than there are.
 
     >>> data = build_data(dict(source="emoji", pairs=100, split=dict(val=150, test=400)))
     >>> data.pairs.shape, len(data.val), len(data.test), {name: len(rows) for name, rows in data.pool.items()}

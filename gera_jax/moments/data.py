@@ -182,9 +182,6 @@ def validate(raw: Recordings, *, outside: str = "error", seconds_per_clip: float
     Args:
       outside: what to do with spans that stand over the ends of their recording: "error", or "cut".
       seconds_per_clip: where it is known (> 0), T clips must last as long as the annotation says, to within one clip.
-
-    Raises:
-      InputError: with counts and the first names.
     """
     require_known(outside, ("error", "cut"), "data.outside")
     width = next((clips.shape[1] for clips in raw.clips if clips.ndim == 2), 0)

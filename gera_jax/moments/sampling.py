@@ -26,9 +26,6 @@ class GroundingSampler:
       batch_size: recordings B of the global batch; more than there are gives all of them in every batch.
       sentences: most sentences S of a recording in a batch, drawn anew each time where it has more; 0 = all.
       shards, local_shards: number of shards of the global batch, and which of them this process makes.
-
-    Raises:
-      InputError: sizes below their minimum.
     """
 
     def __init__(

@@ -218,11 +218,7 @@ TASKS: dict[str, str | Task] = {  # name -> a task, or the "module:class" of one
 
 
 def find_task(name: str) -> Task:
-    """The task of a name.
-
-    Raises:
-      InputError: an unknown name, with the nearest known one.
-    """
+    """The task of a name."""
     checks.require_known(name, TASKS, "task")
     task = TASKS[name]
     return _load(task) if isinstance(task, str) else task

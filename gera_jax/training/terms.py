@@ -41,9 +41,6 @@ def schedule(value: Any, *, name: str, total_steps: int, steps_per_epoch: int = 
       total_steps: length of the run.
       steps_per_epoch: length of an epoch, for "inverse_epoch".
 
-    Raises:
-      InputError: an unknown field or kind, a number below 0, a warm-up given twice.
-
     >>> weight = schedule({"kind": "linear", "start": 0.0, "end": 2.0, "steps": 10}, name="weight", total_steps=100)
     >>> float(weight(5)), float(weight(50))
     (1.0, 2.0)
@@ -252,10 +249,6 @@ def build_terms(
       losses: term name -> dict(fn=, inputs=, weight=, kwargs=).
       available: keys that the batch and the model offer ("z.image", "neighbours.image", ...).
       total_steps, steps_per_epoch: length of the run and of an epoch, for weights that are schedules.
-
-    Raises:
-      InputError: for an unknown loss, field, input or argument (with the nearest known name), a missing argument, or a
-        negative weight.
     """
     checks.require(len(losses) > 0, "losses", got="no term", wanted="at least one")
     return [_build_term(name, spec, available, total_steps, steps_per_epoch) for name, spec in losses.items()]
@@ -335,9 +328,6 @@ def describe_terms(terms: list[Term], shapes: Mapping[str, jax.ShapeDtypeStruct]
 
     Every term is evaluated on shapes alone, so that faults show in a second. A weight that changes during the run is shown by
     its first, highest and last value.
-
-    Raises:
-      InputError: a loss that does not take the shapes of its inputs; the message names the term.
     """
     rows = [("term", "loss", "weight", "inputs")]
     for term in terms:

@@ -8,7 +8,8 @@ import pytest
 from gera_jax.checks import InputError
 from gera_jax.data.ids import number_items
 from gera_jax.data.pairs import Pairs
-from gera_jax.data.tables import Table, choose_layer, first_ids, inspect_table, load_table
+from gera_jax.data.tables import Table, choose_layer, first_ids, load_table
+from tests.extras import inspect_table
 
 
 def rows(n, d=3, dtype=np.float32):
