@@ -192,7 +192,7 @@ def test_a_full_disk_has_its_number_when_rows_are_written(tmp_path, monkeypatch)
     """NumPy's own writing into a file loses it: "1600000 requested and 1073120 written"."""
     import errno
 
-    from gera_jax.data import vectors
+    from gera_jax.data import builder as vectors
 
     def full(*args):
         raise OSError(errno.ENOSPC, "No space left on device")
