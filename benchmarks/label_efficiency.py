@@ -30,10 +30,9 @@ from benchmarks._sweep import SETS, possible
 from gera_jax.aligners.methods import compared as find
 from gera_jax.api import use_compilation_cache
 from gera_jax.comparison.outcome import POINTS, Comparison, Interval
-from gera_jax.comparison.scoring import METRIC
 from gera_jax.comparison.statistics import coverage, label_efficiency
 from gera_jax.comparison.sweep import Cell, cores, sweep
-from gera_jax.comparison.task import COUNTS, make_task
+from gera_jax.comparison.task import COUNTS, METRIC, make_task
 
 GALLERY = 500  # test items of these sets, 400 of the smaller ones
 SMOKE = dict(sets=["emoji_speech"], methods="ridge_cca,asif", pairs="20,50,100,200", seeds=2, budget=1)

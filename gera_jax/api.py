@@ -311,11 +311,11 @@ def embed(folder: str | Path, modality: str, source: Any, *, ids: Any = None, ou
     Raises:
       InputError: rows of another width, NaN or infinite rows (how many, and the first), or a suffix that cannot be written.
     """
-    from gera_jax.data import as_rows, vectors
+    from gera_jax.data import as_rows, builder
     from gera_jax.data.load import as_table
 
     if output is not None:
-        vectors.require_writable(output)
+        builder.require_writable(output)
     use_compilation_cache()
     from gera_jax.aligners import load
 
@@ -325,7 +325,7 @@ def embed(folder: str | Path, modality: str, source: Any, *, ids: Any = None, ou
     table = as_table(source, name, ids)
     z = model.embed(name, as_rows(table.rows, f"rows of {name}"))
     if output is not None:
-        vectors.write(output, z, None if table.numbered else table.ids)
+        builder.write(output, z, None if table.numbered else table.ids)
     return z
 
 

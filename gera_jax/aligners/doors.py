@@ -80,9 +80,6 @@ def configure(
       seed: of the split, the batches and the start.
       **own: x, y, w and what else `load_pairs` takes; val, test, split, group_key and unpaired.
 
-    Raises:
-      InputError: a config that takes no such data, and whatever is wrong with its fields.
-
     >>> configure("gera", data="emoji", pairs=50, val=0.1).config.data.split.val
     0.1
     """

@@ -55,9 +55,6 @@ def read(folder: Path) -> dict[str, Any]:
     """What `write` wrote.
 
     A method from outside of gera_jax is imported by the name that stands in the file: read only folders that you trust.
-
-    Raises:
-      InputError: the file is damaged or of another version.
     """
     path = folder / MODEL_FILE
     arrays = files.load_npz(path)
@@ -73,11 +70,7 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def _guest(model: Any) -> str:
-    """ "module:Class" of a fitted object from outside of gera_jax, or "".
-
-    Raises:
-      InputError: no other process could import its class.
-    """
+    """ "module:Class" of a fitted object from outside of gera_jax, or ""."""
     held = getattr(model, "model", None)
     held = held.models[0] if isinstance(held, TablePairs) else held
     if held is None or type(held).__module__.startswith("gera_jax."):
@@ -112,11 +105,7 @@ def record(test: Pairs) -> dict[str, Any]:
 
 
 def held_out(stored: Mapping[str, Any], folder: Path) -> Pairs:
-    """The pairs of a `record`, from the files that it names.
-
-    Raises:
-      InputError: they were arrays in memory, or the files are not there or hold other rows.
-    """
+    """The pairs of a `record`, from the files that it names."""
     wanted = "the files that the model was fitted on"
     with checks.refusing("data", got=" ".join(stored["source"]), wanted=wanted, remedy=_give_rows(folder)):
         try:

@@ -174,9 +174,6 @@ def method_names() -> list[str]:
 def find(method: Any) -> Method:
     """The method of a name, a config, "module:name", a class or an object.
 
-    Raises:
-      InputError: a name that is no method's, with the nearest known one.
-
     >>> find("gera:geometry=3").label, find("ridge_cca").needs_validation
     ('GeRA (geometry=3)', False)
     >>> find("ridge_ca")

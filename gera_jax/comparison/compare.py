@@ -20,10 +20,9 @@ from gera_jax import config as config_lib
 from gera_jax._version import __version__
 from gera_jax.aligners.methods import Method, compared, find
 from gera_jax.checks import require, require_known
-from gera_jax.comparison import scoring
 from gera_jax.comparison.outcome import Comparison
 from gera_jax.comparison.sweep import Cell, cores, sweep
-from gera_jax.comparison.task import Task
+from gera_jax.comparison.task import BUDGET, METRIC, Task, require_metric, rule
 from gera_jax.config import schema
 from gera_jax.files import DamagedError, one_writer, read_json, write_json
 from gera_jax.training.evaluate import overview, overview_text
@@ -176,8 +175,8 @@ def run_compare(
     methods: Sequence[str] = (),
     counts: Sequence[int] = (),
     seeds: int = 5,
-    budget: int = scoring.BUDGET,
-    metric: str = scoring.METRIC,
+    budget: int = BUDGET,
+    metric: str = METRIC,
     output: str | os.PathLike | None = None,
     jobs: int | None = None,
     progress: bool = False,
@@ -196,9 +195,6 @@ def run_compare(
       jobs: processes; None = one for each core.
       progress: what is compared, an estimate of the time, then a bar, on the error stream.
       preset: the name of what the rest was taken from; the report then says how to compare all methods.
-
-    Raises:
-      InputError: whatever is wrong with the arguments, the data or the folder, before the first fit.
     """
     began = time.monotonic()
     seeds, budget = checks.whole(seeds, "seeds", least=1), checks.whole(budget, "budget", least=1)
@@ -213,7 +209,7 @@ def run_compare(
         asked = tuple(counts)
     counts = task.counts(asked, numbers)
     data = task.data(counts[-1], 0)
-    scoring.require_metric(metric, data.names[:2])
+    require_metric(metric, data.names[:2])
     folder = None if output is None else Path(output)
     seen = overview(data)
     show = Progress(field, counts, numbers, budget=budget, rows=max(seen["rows"].values()), jobs=jobs) if progress else None
@@ -252,7 +248,7 @@ def run_compare(
             look=task.look,
             test=list(seen["gallery"].values()),
             pool={name: len(rows) for name, rows in data.pool.items()},
-            rule=scoring.rule(budget, metric),
+            rule=rule(budget, metric),
             budget=budget,
             versions={"gera_jax": __version__, **{name: metadata.version(name) for name in PACKAGES}},
             seconds=round(time.monotonic() - began, 1),
@@ -312,7 +308,7 @@ def compare_command(task: Task, methods: Sequence[Method], counts: Sequence[int]
     words = ["gera-jax compare", task.flags, task.options, f"--seeds {seeds} --budget {budget}"]
     words += [f"--methods {shlex.quote(','.join(method_word(m) or m.name for m in methods))}"] if methods else []
     words += [f"--counts {','.join(map(str, counts))}"] if counts else []
-    words += [f"--metric {metric}"] if metric != scoring.METRIC else []
+    words += [f"--metric {metric}"] if metric != METRIC else []
     return " ".join(words)
 
 

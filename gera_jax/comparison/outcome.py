@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gera_jax.checks import require, require_known
-from gera_jax.comparison import scoring
 from gera_jax.comparison.statistics import (
     Chance,
     Hidden,
@@ -25,6 +24,7 @@ from gera_jax.comparison.statistics import (
     label_efficiency,
 )
 from gera_jax.comparison.sweep import Cell
+from gera_jax.comparison.task import goodness
 
 POINTS = ("mean/R@1", "mean/R@10", "foscttm")  # what differences are taken of
 YARDSTICK = "ridge_cca"  # whose pairs are counted where it was compared
@@ -149,7 +149,7 @@ class Comparison:
 
     def validation(self, pairs: int) -> dict[str, list[float]]:
         """Validation scores of the methods that have every seed at a count, a number a seed, higher is better."""
-        return {m: [scoring.goodness(c.validation, self.metric) for c in self.at(m, pairs)] for m in self.methods(pairs)}
+        return {m: [goodness(c.validation, self.metric) for c in self.at(m, pairs)] for m in self.methods(pairs)}
 
     def best(self, pairs: int, among: Sequence[str] | None = None) -> str:
         """The method of the best mean score on the validation rows at a count, so that no test row has a say; "" if none."""

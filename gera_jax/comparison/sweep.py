@@ -21,9 +21,7 @@ from gera_jax import checks, workers
 from gera_jax._version import __version__
 from gera_jax.aligners.kinds import Settings
 from gera_jax.aligners.methods import Method
-from gera_jax.comparison import scoring
-from gera_jax.comparison.scoring import Trial, choose, trials
-from gera_jax.comparison.task import Task
+from gera_jax.comparison.task import Task, Trial, choose, draw, measure, scores_of, trials, validation_metrics
 from gera_jax.data.alignment import AlignmentData
 from gera_jax.files import json_line, parse_json_line
 from gera_jax.training.evaluate import guessing, items_of
@@ -46,12 +44,12 @@ class Cell:
       validation: the chosen trial's score on the validation rows.
       setting: the chosen trial's.
       trials: [(setting, validation score, CPU seconds)] in the order tried.
-      metrics: of the test rows, see `scoring.measure`.
+      metrics: of the test rows, see `measure`.
       chance: what guessing scores on the same rows, see `training.evaluate.guessing`.
       items: how many items the test rows are of.
       best_step: the step whose parameters a trained method kept, 0 = those that it started from; None for closed forms.
       cpu_seconds: of the chosen trial's fit, over all threads.
-      examples: a few test queries and what was found for them, in words, see `scoring.draw`.
+      examples: a few test queries and what was found for them, in words, see `draw`.
       error: in words, where the method could not be fitted; then `metrics` is empty.
     """
 
@@ -97,22 +95,22 @@ def run_cell(task: Task, data: AlignmentData, method: Method, seed: int, *, budg
             began = time.process_time()
             made = method.fit(data, setting, seed=seed)
             seconds = time.process_time() - began
-            found = scoring.validation_metrics(data, scoring.scores_of(data, made))
+            found = validation_metrics(data, scores_of(data, made))
             tried.append(Trial(dict(setting), found[metric], seconds))
             fitted.append(made)
         best = choose(tried, metric)
-        scores = scoring.scores_of(data, fitted[best])
+        scores = scores_of(data, fitted[best])
         return Cell(
             **where,
             validation=tried[best].score,
             setting=tried[best].setting,
             trials=tried,
             cpu_seconds=tried[best].cpu_seconds,
-            metrics=scoring.measure(data, scores),
+            metrics=measure(data, scores),
             chance=guessing(data, "test"),
             items=items_of(data, "test"),
             best_step=fitted[best].best_step,
-            examples=scoring.draw(data, scores, seed=seed),
+            examples=draw(data, scores, seed=seed),
         )
     except (checks.InputError, checks.RunError, np.linalg.LinAlgError) as error:  # this method cannot work here; others can
         return Cell(**where, trials=tried, error=str(error))

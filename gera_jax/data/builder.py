@@ -1,4 +1,4 @@
-"""TFDS data sets of embeddings, in array_record files: written from tables and read back exactly, without TensorFlow.
+"""Rows written to files: in the format that a suffix says, and as TFDS data sets in array_record files, read without TensorFlow.
 
 The parquet writer of TFDS loses rows and its tfrecord files need TensorFlow, so both are refused. TFDS stores rows in a
 hashed order: each row carries its id and its position, and reading sorts by position.
@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import os
+import types
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,56 @@ from typing import Any
 import numpy as np
 
 from gera_jax import files
-from gera_jax.checks import did_you_mean, fail, require
+from gera_jax.checks import did_you_mean, fail, require, require_place
+from gera_jax.data.formats.arrow import library
 from gera_jax.data.formats.base import WRITE_AGAIN, Header, Loaded, Source, choose_key, near_names, reading
 from gera_jax.data.tables import Table, load_table
+
+
+def _write_npy(path: Path, z: np.ndarray, ids: np.ndarray | None) -> None:
+    """Ids go into `<name>.ids.npy`, where every command looks for them. A kill may leave rows without ids, never with others."""
+    beside = path.with_name(f"{path.stem}.ids.npy")
+    beside.unlink(missing_ok=True)
+    _save(path, z)
+    if ids is not None:
+        _save(beside, ids)
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    """`np.save`, but through `write`: into a file itself NumPy writes by C, and its error on a full disk has no number."""
+    with files.replacing(path) as partial, partial.open("wb") as file:
+        np.save(types.SimpleNamespace(write=file.write), array)
+
+
+def _write_npz(path: Path, z: np.ndarray, ids: np.ndarray | None) -> None:
+    with files.replacing(path) as partial:
+        np.savez(partial, z=z, **({} if ids is None else {"ids": ids}))
+
+
+def _write_parquet(path: Path, z: np.ndarray, ids: np.ndarray | None) -> None:
+    pyarrow = library()
+    columns = {} if ids is None else {"ids": pyarrow.array(ids.tolist())}
+    columns["z"] = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(z.reshape(-1)), z.shape[1])
+    with files.replacing(path) as partial:
+        pyarrow.parquet.write_table(pyarrow.table(columns), partial)
+
+
+WRITERS = {".npy": _write_npy, ".npz": _write_npz, ".parquet": _write_parquet}
+
+
+def require_writable(path: str | Path) -> None:
+    """Refuse a file that could not be written, before anything is computed."""
+    path = Path(path)
+    require(path.suffix in WRITERS, "output", got=f'"{path.name}"', wanted=f"a name that ends in {', '.join(WRITERS)}")
+    require_place(path, "output")
+    if path.suffix == ".parquet":
+        library()
+
+
+def write(path: str | Path, z: np.ndarray, ids: np.ndarray | None) -> None:
+    """Write rows [n, dim] and their ids, whole or not at all."""
+    WRITERS[Path(path).suffix](Path(path), z, ids)
+
 
 DIGESTS = "digests.json"  # file -> digest, sealed
 POSITION, META = "position", "meta_json"

@@ -32,9 +32,6 @@ def read_pairs(source: Any) -> np.ndarray:
       source: a file of two columns (`.csv`; `.tsv`, in which quotes are letters like any other; `.txt` with blanks or tabs;
         `.jsonl`, `.parquet`), rows of two ids, a frame of two columns, or a dictionary of an id to one id or to several.
 
-    Raises:
-      InputError: no such file, another encoding than UTF-8 or UTF-16 with its mark, or lines that are no two ids.
-
     >>> read_pairs([("a", 1), (b"b", 2**63 + 1)]).tolist(), read_pairs({"a": ["1", "2"]}).tolist()
     ([['a', '1'], ['b', '9223372036854775809']], [['a', '1'], ['a', '2']])
     """
@@ -145,9 +142,6 @@ def link(x: Table, y: Table, pairs: np.ndarray) -> Linked:
     Args:
       x, y: tables of unique ids.
       pairs: [p, 2] ids, as `read_pairs` gives them; a first line such as `x_id,y_id` whose words are no ids is left out.
-
-    Raises:
-      InputError: ids that no table has, a pair given twice, or an item whose rows imply more pairs than were listed.
 
     >>> x, y = Table(np.eye(3), ["a", "b", "c"], "image"), Table(np.eye(3), ["1", "2", "3"], "text")
     >>> made = link(x, y, read_pairs([("c", "1"), ("a", "2")]))

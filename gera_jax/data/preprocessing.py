@@ -355,11 +355,7 @@ class Features:
         return self.preprocessor.dim
 
     def take(self, index: Any) -> np.ndarray:
-        """Features [..., d] at the row numbers `index` [...], float32, a fresh array.
-
-        Raises:
-          InputError: a row number outside of the table.
-        """
+        """Features [..., d] at the row numbers `index` [...], float32, a fresh array."""
         index = np.asarray(index, dtype=np.int64)
         inside = index.size == 0 or (index.min() >= 0 and index.max() < len(self))
         require(inside, "row numbers", got=f"values outside of 0 to {len(self) - 1}", wanted="rows of the table")

@@ -21,9 +21,6 @@ DRAWS = {"beta": ("alpha", "beta")}  # kind -> its parameters, all above 0
 def check_draw(spec: Mapping[str, Any], at: str) -> dict[str, Any]:
     """A draw's spec with every field: `kind` and the parameters of the kind, each 1 unless given.
 
-    Raises:
-      InputError: an unknown kind or field, or a parameter that is not above 0.
-
     >>> check_draw({"kind": "beta", "alpha": 2.0}, "draws.mix")
     {'kind': 'beta', 'alpha': 2.0, 'beta': 1.0}
     """
@@ -117,10 +114,6 @@ class Sampler:
       shards, local_shards: number of shards of the global batch, and which of them this process makes.
       draws: name -> distribution of a number drawn each step; see `check_draw`.
       mixed: distribution of the share that a pair keeps of itself when it is mixed with its partner, or None (off).
-
-    Raises:
-      InputError: sizes below their minimum or not divisible by the shards, no unpaired rows, or neighbours outside of the
-        training rows.
     """
 
     def __init__(

@@ -36,9 +36,6 @@ def split_at_random(n: int, *, val: Size = None, test: Size = None, seed: int = 
       val, test: a number of items, a share of `n` below 1, or None for the one rule of `part_sizes`. The test part does not
         depend on `val`.
 
-    Raises:
-      InputError: the two leave no item for training.
-
     >>> [len(part) for part in split_at_random(100, val=10, test=0.2)]
     [70, 10, 20]
     """
@@ -53,9 +50,6 @@ def split_by_ids(ids: np.ndarray, *, val_ids: Sequence, test_ids: Sequence) -> S
     Args:
       ids: [n] id of each item.
       val_ids, test_ids: ids in any order; those that no item has are passed over.
-
-    Raises:
-      InputError: an id is in both lists, none of a list is known, or nothing is left to train on.
 
     >>> split_by_ids(np.array(["a", "b", "c", "d"]), val_ids=["c"], test_ids=["a"]).train.tolist()
     [1, 3]
@@ -98,9 +92,6 @@ def split_by_group(groups: np.ndarray, *, val: Size = None, test: Size = None, s
     Args:
       groups: [n] label of each item, strings or whole numbers.
 
-    Raises:
-      InputError: the parts leave nothing to train on, or no group is small enough for one of them.
-
     >>> split = split_by_group(np.repeat(np.arange(20), 5), val=10, test=10)
     >>> [len(part) for part in split], set(split.train // 5) & set(split.test // 5)
     ([80, 10, 10], set())
@@ -139,11 +130,7 @@ def nested_order(n: int, *, seed: int = 0) -> np.ndarray:
 
 
 def read_ids(source: str | Path | Iterable | None, name: str) -> np.ndarray:
-    """Ids from a file (.txt one a line, .json list, .npy), or a list of them as it is.
-
-    Raises:
-      InputError: no such file, another suffix, or contents that are no list of ids.
-    """
+    """Ids from a file (.txt one a line, .json list, .npy), or a list of them as it is."""
     if source is None or (isinstance(source, str | Path) and not str(source)):
         return np.zeros(0, str)
     if not isinstance(source, str | Path):
@@ -184,9 +171,6 @@ def part_sizes(n: int, val: Size = None, test: Size = None) -> tuple[int, int]:
 
     By that rule at most 300 items validate and at most 500 test, and at least 2.
 
-    Raises:
-      InputError: no number or share, or nothing is left to train on.
-
     >>> part_sizes(100, 10, 0.2), part_sizes(90), part_sizes(20_000)
     ((10, 20), (9, 22), (300, 500))
     """
@@ -221,9 +205,6 @@ def group_labels(key: str, tables: Sequence[Table], groups: Sequence[np.ndarray]
       key: a field of the tables' meta.
       groups: item number of each row of each table.
       items: the id of each item.
-
-    Raises:
-      InputError: no such field, or rows of one item with different labels.
     """
     fields = sorted({word for table in tables if table.meta for word in table.meta[0]})
     require(

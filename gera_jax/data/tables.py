@@ -204,7 +204,9 @@ def choose_layer(name: str, shape: tuple[int, ...], layer: int | str | None) -> 
     return number % count
 
 
-def load_table(path: str | Path, *, key: str = "", ids_key: str = "", name: str = "", layer: int | str | None = None) -> Table:
+def load_table(
+    path: str | Path, *, key: str = "", ids_key: str = "", name: str = "", layer: int | str | None = None, rows: bool = True
+) -> Table:
     """Load embeddings and their ids from a file or a folder.
 
     Args:
@@ -220,6 +222,7 @@ def load_table(path: str | Path, *, key: str = "", ids_key: str = "", name: str 
       name: the modality; the key or the file's stem by default.
         Several files side by side are "a.npz+b.npz:key", see `side_by_side`.
       layer: which layer of an array [n, layers, d]; None or "" = all, side by side.
+      rows: False = zeros stand in place of the rows, which are not read: to see what pairs and splits would come of a file.
 
     Raises:
       InputError: no such file or key, a damaged or pickled file, whole numbers, or ids that do not fit or are not named.
@@ -231,19 +234,13 @@ def load_table(path: str | Path, *, key: str = "", ids_key: str = "", name: str 
     ...     load_table(f"{folder}/a.npz", key="image")
     Table(image: 2 x 4 float32, ids cat ... dog)
     """
-    return _load_each(path, key, ids_key, name, layer)
-
-
-def _load_each(path: str | Path, key: str, ids_key: str, name: str, layer: int | str | None, *, rows: bool = True) -> Table:
-    """The table of a file, or of several side by side."""
-    from gera_jax.data.side_by_side import side_by_side
-
     names = several(path)
     if len(names) == 1:
         return _load(open_source(Path(path)), key, ids_key, name, layer, rows=rows)
-    require(
-        not key, name or str(path), got=f'the key "{key}" beside several files', wanted="a key behind each: a.npz:image+b.npz"
-    )
+    from gera_jax.data.side_by_side import side_by_side
+
+    wanted = "a key behind each: a.npz:image+b.npz"
+    require(not key, name or str(path), got=f'the key "{key}" beside several files', wanted=wanted)
     parts = [path_and_key(one) for one in names]
     name = name or Path(parts[0][0]).name.split(".")[0]
     tables = [_load(open_source(Path(file)), word, ids_key, name, layer, rows=rows) for file, word in parts]
@@ -266,24 +263,8 @@ def _load(source: Source, key: str, ids_key: str, name: str, layer: int | str | 
     return Table(np.broadcast_to(np.zeros((), dtype), flat), ids, name, meta, parts=parts)
 
 
-def outline_table(path: str | Path, *, key: str = "", ids_key: str = "", name: str = "", layer: int | str | None = None) -> Table:
-    """As `load_table`, with zeros in place of the rows, which are not read: to see what pairs and splits would come of a file.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     np.savez(f"{folder}/a.npz", rows=np.ones((2, 4), np.float32), ids=["p", "q"])
-    ...     outline_table(f"{folder}/a.npz", name="image")
-    Table(image: 2 x 4 float32, ids p ... q)
-    """
-    return _load_each(path, key, ids_key, name, layer, rows=False)
-
-
 def load_layers(path: str | Path, *, key: str = "", ids_key: str = "", name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
-    """All layers [n, layers, d] of a file and their ids [n], or None where it has none; a memory map stays on disk.
-
-    Raises:
-      InputError: as `load_table`, and for an array without a layer axis.
-    """
+    """All layers [n, layers, d] of a file and their ids [n], or None where it has none; a memory map stays on disk."""
     source = open_source(Path(path))
     key = source.choose(key)
     name = name or key or source.path.name.split(".")[0]
@@ -298,24 +279,6 @@ def load_layers(path: str | Path, *, key: str = "", ids_key: str = "", name: str
     check_shape(f"{name} ({source.path.name})", (shape[0], shape[1] * shape[2]), dtype)
     rows, ids, _ = source.read(key, ids_key)
     return rows, None if ids is None else check_ids(name, ids, len(rows))
-
-
-def inspect_table(path: str | Path, key: str = "", layer: int | str | None = None) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and dtype of a table (of one layer of it) from the file's header, in milliseconds; the data is not read.
-
-    Raises:
-      InputError: as `load_table`, as far as the header shows it.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     np.save(f"{folder}/a.npy", np.ones((2, 4), np.float32))
-    ...     inspect_table(f"{folder}/a.npy")
-    ((2, 4), dtype('float32'))
-    """
-    source = open_source(Path(path))
-    shape, dtype = source.inspect(source.choose(key))
-    number = choose_layer(Path(path).name, shape, layer)
-    return (shape if number is None else (shape[0], shape[2])), dtype
 
 
 def fingerprint(table: Table, ids: np.ndarray | None = None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import numbers
 import warnings
@@ -28,6 +29,7 @@ WEIGHTS = (None, "heat", "inverse")
 STEPS = ("graph", "Laplacian", "time", "heat", "distances", "embedding", "places")
 
 
+@dataclasses.dataclass(repr=False, eq=False)
 class HeatGeodesicEmbedding(Estimator):
     """Embeds points by metric scaling of d_ij^2 = 4 t (-log H_ij + sigma log((H_ii + H_jj) / 2)), H = exp(-t L) on their graph.
 
@@ -87,56 +89,30 @@ class HeatGeodesicEmbedding(Estimator):
     ((30, 2), (2, 2))
     """
 
-    def __init__(
-        self,
-        n_components: int = 2,
-        *,
-        n_neighbors: int | None = None,
-        graph: str = "alpha_decay",
-        decay: float = 40.0,
-        lengths: str = "global",
-        metric: str = "euclidean",
-        laplacian: str = "combinatorial",
-        t: Any = "spread",
-        spread: float = 0.95,
-        sigma: float = 1.0,
-        rho: float = 0.0,
-        paths: float | None = None,
-        denoise: float = 0.0,
-        denoise_neighbors: int | None = None,
-        kernel: str = "exact",
-        tolerance: float = 1e-12,
-        steps: int = 10,
-        rank: int = 100,
-        mds: str = "sgd",
-        weights: str | None = None,
-        landmarks: Any = "auto",
-        random_state: Any = None,
-        verbose: bool = False,
-    ):
-        self.n_components = n_components
-        self.n_neighbors = n_neighbors
-        self.graph = graph
-        self.decay = decay
-        self.lengths = lengths
-        self.metric = metric
-        self.laplacian = laplacian
-        self.t = t
-        self.spread = spread
-        self.sigma = sigma
-        self.rho = rho
-        self.paths = paths
-        self.denoise = denoise
-        self.denoise_neighbors = denoise_neighbors
-        self.kernel = kernel
-        self.tolerance = tolerance
-        self.steps = steps
-        self.rank = rank
-        self.mds = mds
-        self.weights = weights
-        self.landmarks = landmarks
-        self.random_state = random_state
-        self.verbose = verbose
+    n_components: int = 2
+    _: dataclasses.KW_ONLY
+    n_neighbors: int | None = None
+    graph: str = "alpha_decay"
+    decay: float = 40.0
+    lengths: str = "global"
+    metric: str = "euclidean"
+    laplacian: str = "combinatorial"
+    t: Any = "spread"
+    spread: float = 0.95
+    sigma: float = 1.0
+    rho: float = 0.0
+    paths: float | None = None
+    denoise: float = 0.0
+    denoise_neighbors: int | None = None
+    kernel: str = "exact"
+    tolerance: float = 1e-12
+    steps: int = 10
+    rank: int = 100
+    mds: str = "sgd"
+    weights: str | None = None
+    landmarks: Any = "auto"
+    random_state: Any = None
+    verbose: bool = False
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the places of the rows of X [n, d]; y is ignored."""

@@ -99,9 +99,6 @@ def label_codes(*labels: Any, names: tuple[str, ...]) -> list[np.ndarray]:
 
     Returns:
       int64 arrays of the shapes of `labels`.
-
-    Raises:
-      InputError: a label that is missing (None, NaN), numbers beside strings, floats so large that they may have merged.
     """
     plain = [_plain(values, name) for values, name in zip(labels, names, strict=True)]
     kinds = [{"U": "strings", "S": "bytes"}.get(values.dtype.kind, "numbers") for values in plain]

@@ -226,9 +226,6 @@ def split_metrics(
       scores: [n, m], higher = closer; rounded to 9 digits before they are compared. `Cosines` where n m is too much.
       x_groups, y_groups: [n], [m] item numbers; None = row i belongs to row i.
       names: of the modalities, for the keys.
-
-    Raises:
-      InputError: no rows, unequal rows without groups, a query without a right row or, where `full`, without a wrong one.
     """
     (n, m), flipped = scores.shape, (names[1], names[0])
     for rows, name in zip((n, m), names, strict=True):

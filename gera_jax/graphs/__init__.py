@@ -4,14 +4,12 @@ Wrong shapes, unknown words, and numbers out of range raise `InputError` in ever
 beyond that.
 """
 
-from gera_jax.graphs.affinity import affinity
-from gera_jax.graphs.filter import diffusion_filter
 from gera_jax.graphs.geodesic import geodesic_similarity
 from gera_jax.graphs.heat import heat_kernel
 from gera_jax.graphs.heat_distance import heat_entropy, heat_geodesic_distance, knee, von_neumann_entropy
 from gera_jax.graphs.heat_sparse import largest_eigenvalue
-from gera_jax.graphs.knn import FAISS_ROWS, knn
-from gera_jax.graphs.operators import diffusion_operator, laplacian
+from gera_jax.graphs.knn import FAISS_ROWS, diffusion_filter, knn
+from gera_jax.graphs.operators import affinity, diffusion_operator, laplacian
 from gera_jax.graphs.sparse import component_count, neighbour_graph, sparse_laplacian
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Exact nearest neighbours of rows on the host: NumPy (or a memory map) in, NumPy out."""
+"""Nearest neighbours of rows, and the filter that mixes a row with them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from gera_jax.checks import require, require_known
-from gera_jax.graphs.screens import View, faiss_screen, jax_screen, search_again, tree_screen
+from gera_jax.graphs.screens import View, faiss_screen, jax_screen, search_again, tree_screen, unit_rows
 
 # `python -m benchmarks.knn --rows 5000 20000` (dim 256, k 32, 2 busy cores): jax 0.48 and 10.7 s, faiss 1.25 and 12.1 s. The lead
 # shrinks with the rows, so faiss takes over well above the largest measured size; both are exact, it is a matter of time only.
@@ -161,3 +161,53 @@ def _check(x: np.ndarray, pool: np.ndarray, k: int, excluded: np.ndarray, block_
     wanted = f"1 to {len(pool) - leaves_out}, for {len(pool)} rows" + (" without the row itself" if leaves_out else "")
     remedy = "Lower k or give more rows."
     require(1 <= k <= len(pool) - leaves_out, "k", got=k, wanted=wanted, remedy=remedy)
+
+
+def diffusion_filter(
+    x: Any,
+    pool: Any,
+    *,
+    k: int = 10,
+    temperature: float = 0.1,
+    strength: float = 0.5,
+    exclude_self: Any = False,
+    block_size: int = 1024,
+) -> np.ndarray:
+    """l2((1 - strength) x_i + strength sum_j P_ij pool_j), P = row-normalised exp((cos(x_i, pool_j) - 1) / temperature).
+
+    >>> import numpy as np
+    >>> pool = np.array([[1.0, 0.0], [0.0, 1.0]])
+    >>> diffusion_filter(pool, pool, k=1, strength=0.5, exclude_self=np.arange(2))
+    array([[0.70710677, 0.70710677],
+           [0.70710677, 0.70710677]], dtype=float32)
+
+    The sum runs over the k nearest rows of the pool by cosine. A new row looks at pool rows only, so nothing is refitted.
+
+    Args:
+      x: [n, d] array or memory map; unit rows make `strength` a fraction.
+      pool: [N, d], for example the training rows.
+      k: number of pool rows to average.
+      temperature: of the weights, > 0; small = the nearest row only.
+      strength: 0 (x itself, normalised) to 1 (the average alone).
+      exclude_self: False, or an int array [n] with the pool position of each row (-1 = not in the pool): a row is then
+        left out of its own average, as every new row is.
+      block_size: rows per block. Memory block_size * k * d beside that of `knn`.
+
+    Returns:
+      float32 [n, d] of unit rows (a zero row stays 0). NumPy in, NumPy out; no gradient.
+    """
+    require(temperature > 0, "temperature", got=temperature, wanted="a number above 0")
+    require(0 <= strength <= 1, "strength", got=strength, wanted="a number from 0 to 1")
+    x, pool = (a if isinstance(a, np.ndarray) else np.asarray(a) for a in (x, pool))
+    if strength == 0:
+        return np.concatenate([unit_rows(x[start : start + block_size]) for start in range(0, len(x), block_size)])
+    indices, distances = knn(x, pool, k=k, metric="cosine", exclude_self=exclude_self, block_size=block_size)
+    out = np.empty(x.shape, np.float32)
+    for start in range(0, len(x), block_size):
+        rows = slice(start, start + block_size)
+        # Distances are sorted, so subtracting the first one keeps the largest weight at 1 for any temperature.
+        weights = np.exp((distances[rows, :1] - distances[rows]) / temperature)
+        weights /= weights.sum(axis=1, keepdims=True)
+        average = np.einsum("nk,nkd->nd", weights, np.asarray(pool[indices[rows]], np.float64))
+        out[rows] = unit_rows((1.0 - strength) * np.asarray(x[rows], np.float64) + strength * average)
+    return out

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gera_jax import checks
-from gera_jax.models.heads import affine_start
+from gera_jax.models.two_tower import affine_start
 from gera_jax.ops.numerics import sanitize
 
 

@@ -50,9 +50,6 @@ def read_annotations(path: str | Path, format: str, *, durations: str | Path | M
         [[start, end], ...]).
       durations: id -> seconds, or a file of it: JSON, or CSV with columns `id` and `length`. "charades" needs it; elsewhere
         it overrides the file.
-
-    Raises:
-      InputError: no such file, an unknown format, fields that are missing, no duration, as many spans as sentences not given.
     """
     require_known(format, READERS, "data.annotations.format")
     path = Path(path)
@@ -303,11 +300,7 @@ class Recordings:
 
 
 def load_phrases(name: str = "phrases") -> Recordings:
-    """A bundled set of recordings; "phrases" is real speech features with the spans of spoken phrases.
-
-    Raises:
-      InputError: an unknown name.
-    """
+    """A bundled set of recordings; "phrases" is real speech features with the spans of spoken phrases."""
     require_known(name, catalog.GROUNDING, "data.source")
     source = NpzSource(catalog.FILES / catalog.GROUNDING[name].file)
     clips, meta = source.array("clips"), json.loads(str(source.array("meta")))

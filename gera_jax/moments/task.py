@@ -16,9 +16,8 @@ from gera_jax import config as config_lib
 from gera_jax.data import as_rows
 from gera_jax.evaluation import geometry
 from gera_jax.graphs import geodesic_similarity
-from gera_jax.moments.data import GroundingData, build_grounding, inspect_grounding, prepare, span_means
+from gera_jax.moments.data import GroundingData, GroundingSampler, build_grounding, inspect_grounding, prepare, span_means
 from gera_jax.moments.proposal_map import HEADS, ProposalMap, Proposals, moment_mask
-from gera_jax.moments.sampling import GroundingSampler
 from gera_jax.ops.collectives import gather_rows
 from gera_jax.ops.numerics import safe_normalize
 from gera_jax.ops.spans import temporal_iou

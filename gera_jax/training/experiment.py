@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import importlib
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,10 +18,9 @@ from gera_jax import config as config_lib
 from gera_jax.config.files import ConfigDict
 from gera_jax.data import Pairs
 from gera_jax.training.processes import Parallel
-from gera_jax.training.schedules import build_optimizer
 from gera_jax.training.step import TrainState, check_buffers, create_queues, make_steps, offer_queues, queue_inputs, queue_shapes
-from gera_jax.training.task import Problem, Task, find_task
-from gera_jax.training.terms import Term, build_terms, describe_terms
+from gera_jax.training.task import Problem, Task
+from gera_jax.training.terms import Term, build_optimizer, build_terms, describe_terms
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,3 +209,22 @@ def duration(config: ConfigDict, *, examples: int, batch_size: int) -> int:
     }[name]()
     checks.require(steps < 2**31, name, got=f"{value}, which is {steps} steps", wanted="fewer than 2^31 steps")
     return steps
+
+
+TASKS: dict[str, str | Task] = {  # name -> a task, or the "module:class" of one, loaded when it is asked for
+    "alignment": "gera_jax.training.alignment:AlignmentTask",
+    "grounding": "gera_jax.moments.task:GroundingTask",
+}
+
+
+def find_task(name: str) -> Task:
+    """The task of a name."""
+    checks.require_known(name, TASKS, "task")
+    task = TASKS[name]
+    return _load(task) if isinstance(task, str) else task
+
+
+@functools.cache
+def _load(path: str) -> Task:
+    module, _, kind = path.partition(":")
+    return getattr(importlib.import_module(module), kind)()

@@ -20,7 +20,8 @@ from gera_jax import config as config_lib
 from gera_jax.config.files import ConfigDict
 from gera_jax.evaluation.split import cosines
 from gera_jax.training.checkpoints import newest, saved_steps, to_host
-from gera_jax.training.task import Task, find_task
+from gera_jax.training.experiment import find_task, initial_state
+from gera_jax.training.task import Task
 
 logger = logging.getLogger("gera_jax")
 
@@ -269,8 +270,7 @@ def load_run(workdir: str | Path) -> Run:
     Raises:
       InputError: the folder holds no run, no whole checkpoint, or a file that is not what was written.
     """
-    from gera_jax.training.experiment import initial_state
-    from gera_jax.training.schedules import build_optimizer
+    from gera_jax.training.terms import build_optimizer
 
     workdir = Path(workdir).absolute()
     folder = workdir / CHECKPOINTS

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import importlib
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +10,6 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from gera_jax import checks
 from gera_jax.config.files import ConfigDict
 from gera_jax.data import Pairs
 from gera_jax.training.processes import Parallel
@@ -97,7 +94,7 @@ class Preflight:
 class Task(Protocol):
     """A kind of run, chosen by `config.task`. It holds no state: what it makes of a config and data is a `Problem`.
 
-    A new task is one file with these methods and a line in `TASKS`; the loop, the step, checkpoints, parallelism, the
+    A new task is one file with these methods and a line in `experiment.TASKS`; the loop, the step, checkpoints, parallelism, the
     optimiser, terms and their schedules are shared, and know of the task only what stands here. They read these fields of a
     config: `task`, `seed`, `losses`, `buffers`, `optimizer`, the durations, `evals`, `checkpoint`, `log_every_steps`,
     `tensorboard` and `parallel`; all others (`data`, `model`, `batch`, ...) are the task's own.
@@ -179,26 +176,3 @@ class Task(Protocol):
     def preflight(self, config: ConfigDict, *, tables: tuple | Pairs | None = None) -> Preflight:
         """Shapes from the headers of the files, or of `tables` as in `load`."""
         ...
-
-
-TASKS: dict[str, str | Task] = {  # name -> a task, or the "module:class" of one, loaded when it is asked for
-    "alignment": "gera_jax.training.alignment:AlignmentTask",
-    "grounding": "gera_jax.moments.task:GroundingTask",
-}
-
-
-def find_task(name: str) -> Task:
-    """The task of a name.
-
-    Raises:
-      InputError: an unknown name, with the nearest known one.
-    """
-    checks.require_known(name, TASKS, "task")
-    task = TASKS[name]
-    return _load(task) if isinstance(task, str) else task
-
-
-@functools.cache
-def _load(path: str) -> Task:
-    module, _, kind = path.partition(":")
-    return getattr(importlib.import_module(module), kind)()

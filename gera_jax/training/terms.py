@@ -1,8 +1,9 @@
-"""Terms of the objective: each is a loss with a name, its inputs and its weight."""
+"""Terms of the objective: each is a loss with a name, its inputs and its weight; and numbers that change with the step."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from functools import reduce
@@ -10,9 +11,140 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from gera_jax import checks, losses
-from gera_jax.training.schedules import schedule
+
+KINDS = {
+    "constant": lambda start, end, steps, epoch: optax.constant_schedule(end),
+    "linear": lambda start, end, steps, epoch: optax.linear_schedule(start, end, steps),
+    "cosine": lambda start, end, steps, epoch: optax.cosine_decay_schedule(start, steps, alpha=end / start if start else 0.0),
+    "step": lambda start, end, steps, epoch: optax.join_schedules(
+        [optax.constant_schedule(start), optax.constant_schedule(end)], [steps]
+    ),
+    "inverse_epoch": lambda start, end, steps, epoch: _inverse_epoch(start, epoch),
+}
+FIELDS = {"kind", "start", "end", "steps", "warmup_steps", "warmup_percent"}
+STARTS = {"linear": 0.0, "step": 0.0}  # the others start at 1
+ENDS = {"cosine": 0.0}  # the others end at 1
+
+
+def schedule(value: Any, *, name: str, total_steps: int, steps_per_epoch: int = 1) -> Callable[[Any], Any]:
+    """A function of the step from a config's value.
+
+    Args:
+      value: a number >= 0, or a dict of `kind`, `start`, `end`, `steps` (default: the whole run) and one of `warmup_steps` and
+        `warmup_percent` (of the run, 0 to 100): a linear rise from 0, before which nothing of the kind's own course is
+        spent. Kinds: "constant" (`end`), "linear" and "cosine" (`start` to `end` over `steps`), "step" (`start`, 0 unless
+        given, before `steps`, which it needs; then `end`) and "inverse_epoch" (`start` / (1 + epoch), epochs from 0).
+      name: what errors call it.
+      total_steps: length of the run.
+      steps_per_epoch: length of an epoch, for "inverse_epoch".
+
+    >>> weight = schedule({"kind": "linear", "start": 0.0, "end": 2.0, "steps": 10}, name="weight", total_steps=100)
+    >>> float(weight(5)), float(weight(50))
+    (1.0, 2.0)
+    >>> halves = schedule({"kind": "inverse_epoch"}, name="weight", total_steps=100, steps_per_epoch=10)
+    >>> float(halves(9)), float(halves(10))
+    (1.0, 0.5)
+    """
+    if not isinstance(value, Mapping):
+        _require_number(value, name)
+        return optax.constant_schedule(float(value))
+    for field in value:
+        checks.require_known(field, FIELDS, f"field of {name}")
+    kind = value.get("kind", "constant")
+    checks.require_known(kind, KINDS, f"{name}.kind")
+    start, end = value.get("start", STARTS.get(kind, 1.0)), value.get("end", ENDS.get(kind, 1.0))
+    _require_number(start, f"{name}.start")
+    _require_number(end, f"{name}.end")
+    checks.require(
+        kind != "cosine" or start > 0,
+        f"{name}.start",
+        got=start,
+        wanted="above 0 for a cosine",
+        remedy='A rise is kind="linear".',
+    )
+    _require_number(value.get("steps", 0), f"{name}.steps")
+    checks.require(
+        kind != "step" or value.get("steps", 0) > 0,
+        f"{name}.steps",
+        got=value.get("steps", 0),
+        wanted="the step from which the weight is `end`",
+    )
+    warmup = _warmup(value, name, total_steps)
+    steps = int(value.get("steps", 0)) or max(1, total_steps - warmup)
+    main = KINDS[kind](float(start), float(end), steps, steps_per_epoch)
+    if not warmup:
+        return main
+    return optax.join_schedules([optax.linear_schedule(0.0, float(main(0)), warmup), main], [warmup])
+
+
+def _inverse_epoch(start: float, steps_per_epoch: int) -> Callable[[Any], Any]:
+    def weight(step: Any) -> Any:
+        epoch = jnp.asarray(step) // steps_per_epoch
+        return jnp.asarray(start, jnp.float32) / (1 + epoch).astype(jnp.float32)
+
+    return weight
+
+
+def _warmup(value: Mapping, name: str, total_steps: int) -> int:
+    """Steps of the linear rise, from the one of two fields that is set."""
+    steps, percent = value.get("warmup_steps", 0), value.get("warmup_percent", 0)
+    _require_number(steps, f"{name}.warmup_steps")
+    _require_number(percent, f"{name}.warmup_percent")
+    checks.require(
+        not (steps and percent), f"{name}.warmup_steps", got=f"{steps} beside warmup_percent={percent}", wanted="one of the two"
+    )
+    checks.require(percent <= 100, f"{name}.warmup_percent", got=percent, wanted="a percentage of the run, 0 to 100")
+    return int(steps) or round(total_steps * percent / 100)
+
+
+def _require_number(value: Any, name: str) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    negative = number and value < 0
+    checks.require(
+        number and 0 <= value < 1e38,
+        name,
+        got=repr(value),
+        wanted="a number of at least 0 that float32 holds",
+        remedy="A term that should push the other way is another loss, not a negative weight." if negative else "",
+    )
+
+
+def build_optimizer(config: Mapping, total_steps: int, *, steps_per_epoch: int = 1) -> optax.GradientTransformation:
+    """Gradient clipping by global norm, then any optimiser of optax, its rate following the schedule.
+
+    Args:
+      config: the `optimizer` block (`name`, `lr`, `schedule`, `warmup_steps`, `clip_norm`, `options`).
+      total_steps, steps_per_epoch: length of the run and of an epoch.
+    """
+    checks.require_known(config["name"], optimizers(), "optimizer.name")
+    make = getattr(optax, config["name"])
+    kind = config["schedule"]
+    spec = dict(
+        kind=kind, start=config["lr"], end=config["lr"] if kind == "constant" else 0.0, warmup_steps=config["warmup_steps"]
+    )
+    rate = schedule(spec, name="optimizer.lr", total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+    options = config["options"]
+    with checks.refusing("optimizer.options", got=options, wanted=f"arguments of optax.{config['name']}"):
+        main = make(learning_rate=rate, **options)
+    asks_for = checks.refusing("optimizer", got=f"{config['name']} with {options}", wanted="one of gradients and parameters")
+    with asks_for, jax.numpy_dtype_promotion("standard"):
+        jax.eval_shape(lambda x: main.update(x, main.init(x), x), {"x": jnp.zeros((2, 2))})
+    return optax.chain(optax.clip_by_global_norm(config["clip_norm"]), main) if config["clip_norm"] else main
+
+
+@functools.cache
+def optimizers() -> tuple[str, ...]:
+    """Names of the optimisers of optax: what takes a learning rate."""
+    found = {name: getattr(optax, name) for name in dir(optax) if name.islower() and not name.startswith("_")}
+    return tuple(
+        name
+        for name, make in found.items()
+        if callable(make) and not inspect.isclass(make) and "learning_rate" in inspect.signature(make).parameters
+    )
+
 
 Context = Mapping[str, Any]
 LOSSES: dict[str, Callable] = {name: getattr(losses, name) for name in losses.__all__}  # what `losses.<term>.fn` may name
@@ -117,10 +249,6 @@ def build_terms(
       losses: term name -> dict(fn=, inputs=, weight=, kwargs=).
       available: keys that the batch and the model offer ("z.image", "neighbours.image", ...).
       total_steps, steps_per_epoch: length of the run and of an epoch, for weights that are schedules.
-
-    Raises:
-      InputError: for an unknown loss, field, input or argument (with the nearest known name), a missing argument, or a
-        negative weight.
     """
     checks.require(len(losses) > 0, "losses", got="no term", wanted="at least one")
     return [_build_term(name, spec, available, total_steps, steps_per_epoch) for name, spec in losses.items()]
@@ -200,9 +328,6 @@ def describe_terms(terms: list[Term], shapes: Mapping[str, jax.ShapeDtypeStruct]
 
     Every term is evaluated on shapes alone, so that faults show in a second. A weight that changes during the run is shown by
     its first, highest and last value.
-
-    Raises:
-      InputError: a loss that does not take the shapes of its inputs; the message names the term.
     """
     rows = [("term", "loss", "weight", "inputs")]
     for term in terms:

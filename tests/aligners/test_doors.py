@@ -12,7 +12,7 @@ from gera_jax import Aligner, load_pairs
 from gera_jax.aligners.methods import find
 from gera_jax.checks import InputError
 from gera_jax.cli import main
-from gera_jax.comparison import scoring
+from gera_jax.comparison import task as scoring
 from gera_jax.comparison.task import Task
 
 RNG = np.random.default_rng(0)

@@ -17,10 +17,10 @@ from gera_jax import config as config_lib
 from gera_jax.aligners.methods import compared as find
 from gera_jax.checks import InputError
 from gera_jax.cli import main
-from gera_jax.comparison import scoring, sweep
+from gera_jax.comparison import sweep
+from gera_jax.comparison import task as scoring
 from gera_jax.comparison.compare import train_command
-from gera_jax.comparison.scoring import Trial
-from gera_jax.comparison.task import make_task
+from gera_jax.comparison.task import Trial, make_task
 from gera_jax.data import Table
 from gera_jax.evaluation.split import CORRECTIONS
 from gera_jax.files import parse_json_line

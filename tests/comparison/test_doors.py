@@ -17,7 +17,7 @@ from gera_jax.cli import main
 from gera_jax.comparison import sweep
 from gera_jax.comparison.task import make_task
 from gera_jax.data import build_data
-from gera_jax.training import task as tasks
+from gera_jax.training import experiment as tasks
 from gera_jax.training.evaluate import overview, overview_text
 
 rng = np.random.default_rng(0)

@@ -87,7 +87,7 @@ def test_the_rules_of_the_schema_are_held(field, value, words):
 def test_the_words_of_the_schema_are_those_of_the_code():
     from gera_jax.config.schema import known_sources
     from gera_jax.data import Preprocessor
-    from gera_jax.data.blocks import SYNTHETIC
+    from gera_jax.data.alignment import SYNTHETIC
     from gera_jax.data.catalog import names
     from gera_jax.models.two_tower import HEADS, TwoTower
     from gera_jax.moments.recordings import READERS

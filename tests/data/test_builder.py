@@ -12,8 +12,9 @@ import pytest
 
 from gera_jax.checks import InputError
 from gera_jax.data.builder import build_dataset
-from gera_jax.data.tables import Table, inspect_table, load_table
+from gera_jax.data.tables import Table, load_table
 from gera_jax.files import HOST
+from tests.extras import inspect_table
 
 
 def table(n=300, dtype=np.float32, text=True):

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from gera_jax.checks import InputError
-from gera_jax.data.tables import inspect_table, load_table
+from gera_jax.data.tables import load_table
 from tests import extras
 from tests.data.test_formats import lists, parquet, write_h5
+from tests.extras import inspect_table
 
 ROWS = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
 IDS = ["id5", "007", "id3", "zwölf", '"', "id2"]

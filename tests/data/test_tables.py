@@ -8,7 +8,8 @@ import pytest
 from gera_jax.checks import InputError
 from gera_jax.data.ids import number_items
 from gera_jax.data.pairs import Pairs
-from gera_jax.data.tables import Table, choose_layer, first_ids, inspect_table, load_table
+from gera_jax.data.tables import Table, choose_layer, first_ids, load_table
+from tests.extras import inspect_table
 
 
 def rows(n, d=3, dtype=np.float32):
@@ -191,7 +192,7 @@ def test_a_full_disk_has_its_number_when_rows_are_written(tmp_path, monkeypatch)
     """NumPy's own writing into a file loses it: "1600000 requested and 1073120 written"."""
     import errno
 
-    from gera_jax.data import vectors
+    from gera_jax.data import builder as vectors
 
     def full(*args):
         raise OSError(errno.ENOSPC, "No space left on device")

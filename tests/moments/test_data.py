@@ -9,9 +9,8 @@ import pytest
 
 from gera_jax.checks import InputError
 from gera_jax.moments import build_grounding
-from gera_jax.moments.data import average_clips, span_means, validate
+from gera_jax.moments.data import GroundingSampler, average_clips, span_means, validate
 from gera_jax.moments.recordings import Recordings
-from gera_jax.moments.sampling import GroundingSampler
 
 RNG = np.random.default_rng(0)
 

@@ -14,7 +14,7 @@ from gera_jax.checks import InputError
 from gera_jax.cli import main
 from gera_jax.comparison.task import make_task
 from gera_jax.data import build_data
-from gera_jax.data.blocks import complete, open_pairs
+from gera_jax.data.alignment import complete, open_pairs
 from gera_jax.training.evaluate import gallery_text, overview_of
 
 RNG = np.random.default_rng(0)

@@ -16,7 +16,8 @@ from gera_jax.aligners.doors import configure
 from gera_jax.cli import main
 from gera_jax.cli.main import split_overrides
 from gera_jax.cli.parser import make_parser
-from gera_jax.data import load_table, vectors
+from gera_jax.data import builder as vectors
+from gera_jax.data import load_table
 
 NAMES = ["a,b.npz", "10:30.npz", "two words.npz", "it's.npz", 'say "x".npz', "a=b,c=d.npz", "\udcff.npz", "back\\slash.npz"]
 SMALL = ["--config.data.split.val=0.1", "--config.data.split.test=0.2", "--config.graphs.x.knn=4", "--config.graphs.y.knn=4"]

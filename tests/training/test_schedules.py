@@ -3,7 +3,7 @@
 import pytest
 
 from gera_jax.checks import InputError
-from gera_jax.training.schedules import schedule
+from gera_jax.training.terms import schedule
 
 
 def values(spec, steps, total=100, **kwargs):

@@ -8,7 +8,7 @@ import pytest
 from gera_jax import checks, training
 from gera_jax import config as config_lib
 from gera_jax.ops.collectives import gather_rows, global_sum
-from gera_jax.training import task as tasks
+from gera_jax.training import experiment as tasks
 from gera_jax.training.experiment import preflight
 from gera_jax.training.task import Preflight, Problem
 from gera_jax.training.terms import LOSSES, Rows

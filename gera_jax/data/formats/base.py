@@ -33,11 +33,7 @@ TEXT_RATIO = 100  # numbers in words pack to no less than a tenth
 
 
 def read_bytes(path: Path) -> bytes:
-    """A file's bytes, unpacked where it is a .gz.
-
-    Raises:
-      InputError: a damaged .gz, or one that unpacks to far more than it holds.
-    """
+    """A file's bytes, unpacked where it is a .gz."""
     if path.suffix.lower() != ".gz":
         return path.read_bytes()
     limit = max(2**26, TEXT_RATIO * path.stat().st_size)
@@ -57,11 +53,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path, name: str) -> str:
-    """Text in UTF-8, or in UTF-16 or UTF-32 with a byte-order mark; line ends become those of Python.
-
-    Raises:
-      InputError: another encoding; the message names `name`, the file and the first byte that does not fit.
-    """
+    """Text in UTF-8, or in UTF-16 or UTF-32 with a byte-order mark; line ends become those of Python."""
     data = read_bytes(path)
     encoding = next((encoding for mark, encoding in MARKS if data.startswith(mark)), "utf-8")
     try:
@@ -191,12 +183,7 @@ class Source(abc.ABC):
         return rows, self.find_ids(key, ids_key, len(rows)), self.meta(key)
 
     def find_ids(self, key: str, ids_key: str, n: int) -> Any:
-        """Ids of the n rows of `key`, or None where nothing in the file or beside it is like an id.
-
-        Raises:
-          InputError: `ids_key` names nothing, or something looks like ids without being called so: row numbers in its place
-            would pair the wrong rows.
-        """
+        """Ids of the n rows of `key`, or None where nothing in the file or beside it is like an id."""
         if ids_key == ROW_NUMBERS:
             return None
         names = self.id_names(key)
