@@ -27,6 +27,7 @@ __all__ = [
     "data_list",
     "embed",
     "evaluate",
+    "export",
     "fit",
     "load",
     "load_pairs",
@@ -58,6 +59,7 @@ if TYPE_CHECKING:  # what loads on first use
     from gera_jax import transport as transport
     from gera_jax import writers as writers
     from gera_jax.aligners import Aligner, Score, load, register_method
+    from gera_jax.aligners.export import export
     from gera_jax.aligners.layers import select_layers
     from gera_jax.aligners.search import search
     from gera_jax.api import check, compare, data_list, embed, evaluate, fit, quickstart, train

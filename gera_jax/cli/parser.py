@@ -13,7 +13,7 @@ from typing import Any
 from gera_jax import api, checks
 from gera_jax import config as config_lib
 from gera_jax._version import __version__
-from gera_jax.cli import kinds, search
+from gera_jax.cli import kinds, uses
 from gera_jax.config.schema import BUNDLED, UNPAIRED
 
 Overrides = Mapping[str, str]
@@ -231,10 +231,14 @@ def make_parser() -> argparse.ArgumentParser:
     _split(made)
     _folder(made, "folder of the run")
 
-    made = _command(sub, "search", search.search, "find the nearest rows of the other modality")
+    made = _command(sub, "search", uses.search, "find the nearest rows of the other modality")
     _model(made)
     _data(made, sides="xy", bundled=False, unpaired=False, pairs="", what="rows", required=True)
-    search.add_options(made)
+    uses.add_options(made)
+
+    made = _command(sub, "export", uses.export, "write a model's maps for use without gera_jax: safetensors and a NumPy loader")
+    _model(made)
+    made.add_argument("--output", required=True, metavar="FOLDER", help="an empty folder, e.g. maps")
 
     made = _command(sub, "config", config, "print every field of a config with its meaning; without a name, all configs")
     made.add_argument("name", nargs="?", default="", metavar="NAME[:ARG]|FILE", help="e.g. gera:pairs=100 or runs/a/config.json")

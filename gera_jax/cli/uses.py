@@ -1,4 +1,4 @@
-"""`gera-jax search`: the nearest rows of the other modality."""
+"""What becomes of a model: `gera-jax search` and `gera-jax export`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,15 @@ def search(args: argparse.Namespace, overrides: Any) -> tuple[Any, str]:
     options = dict(query=args.query, rows=args.row, top=args.top, where=where)
     found = search(folder(args), args.x, args.y, **options, x_ids=args.x_ids, y_ids=args.y_ids)
     return found.to_dict(), str(found)
+
+
+def export(args: argparse.Namespace, overrides: Any) -> tuple[Any, str]:
+    """What was written as plain data and as text."""
+    from gera_jax.aligners.export import export
+    from gera_jax.cli.parser import folder
+
+    found = export(folder(args), args.output)
+    return dict(folder=str(found.folder), maps=found.maps, left_out=found.left_out), str(found)
 
 
 def add_options(made: argparse.ArgumentParser) -> None:
