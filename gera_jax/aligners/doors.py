@@ -68,17 +68,9 @@ def configure(
     seed: int | None = None,
     **own: Any,
 ) -> Opened:
-    """A config with the caller's data, split and settings in it.
+    """A config with the caller's data, split and settings in it; the arguments are those of `gera_jax.train`.
 
-    Args:
-      config: name, `name:arg=value,...`, path of a `.py` or `.json`, or a ConfigDict; or the name of any other method.
-      overrides: dotted field -> text of the value.
-      data: the name of a bundled set, or `Pairs`.
-      settings: arguments and dotted fields of the config, or arguments of the method.
-      pairs: known pairs to use: how many (0 = all), or a list or file of them. None = all of own data, else as the config says.
-      captions: whether an id may come many times.
-      seed: of the split, the batches and the start.
-      **own: x, y, w and what else `load_pairs` takes; val, test, split, group_key and unpaired.
+    `pairs` is how many known pairs to use (0 = all), or a list or file of them; None = all of own data, else as the config says.
 
     >>> configure("gera", data="emoji", pairs=50, val=0.1).config.data.split.val
     0.1

@@ -182,19 +182,10 @@ def run_compare(
     progress: bool = False,
     preset: str = "",
 ) -> Comparison:
-    """Methods x pair counts x seeds on one task.
+    """Methods x pair counts x seeds on one task; see `gera_jax.compare`, which fills in what is not given.
 
-    Args:
-      task: of `make_task`.
-      methods: names of `methods()`; () = all.
-      counts: numbers of known pairs; () = the usual ones that there are pairs for.
-      seeds: how many; a seed is a split, a draw of pairs and a start.
-      budget: settings that a method may try.
-      metric: by which they are chosen, on validation rows.
-      output: folder of `cells.jsonl` (a killed sweep goes on there), `results.json` and `report.html`; None = nothing is written.
-      jobs: processes; None = one for each core.
-      progress: what is compared, an estimate of the time, then a bar, on the error stream.
-      preset: the name of what the rest was taken from; the report then says how to compare all methods.
+    A folder `output` gets cells.jsonl, by which a killed sweep goes on, results.json and report.html. `preset` names what the
+    rest was taken from: the report then says how to compare all methods.
     """
     began = time.monotonic()
     seeds, budget = checks.whole(seeds, "seeds", least=1), checks.whole(budget, "budget", least=1)

@@ -47,31 +47,20 @@ class Report:
         return not self.errors
 
 
-def validate_table(
-    table: Table,
-    *,
-    dim: int | None = None,
-    captions: bool = False,
-    minimum_rows: int = 2,
-    raise_errors: bool = True,
-    block_rows: int = BLOCK_ROWS,
-) -> Report:
+def validate_table(table: Table, *, captions: bool = False, raise_errors: bool = True) -> Report:
     """Check every row of a table, in blocks, so that a memory-mapped table is never loaded whole.
 
     Args:
-      dim: the width d that is wanted (that of the training table, say); None takes any.
       captions: repeated ids are many rows of one item, not a fault.
-      minimum_rows: fewer rows are a fault.
       raise_errors: raise the faults; False returns them in the report.
-      block_rows: rows a block; memory is O(block_rows * d).
 
     Returns:
       `Report` with counts of rows, dim, nonfinite, zero_rows, duplicate_ids, constant_columns. Constant columns are a
       warning: they say nothing, and standardising must not divide by their zero.
 
     Raises:
-      InputError: NaN or infinite rows, zero rows, rows that are all equal, repeated ids, another width, or too few rows; the
-        first fault in words, and the number of the others.
+      InputError: NaN or infinite rows, zero rows, rows that are all equal, repeated ids, or too few rows; the first
+        fault in words, and the number of the others.
 
     >>> table = Table(np.array([[1., 2.], [np.nan, 1.], [0., 0.]]), ["id7", "id8", "id9"], "image")
     >>> validate_table(table)
@@ -79,12 +68,11 @@ def validate_table(
     ...
     gera_jax.checks.InputError: image: got 1 of 3 rows with NaN or infinite values (first: id8); ...
     """
-    require(block_rows >= 1, "block_rows", got=block_rows, wanted="at least 1")
     n, d = table.rows.shape
     finite, nonzero = np.ones(n, bool), np.ones(n, bool)
     low, high = np.full(d, np.inf), np.full(d, -np.inf)
-    for start in range(0, n, block_rows):
-        own = table.rows[start : start + block_rows]
+    for start in range(0, n, BLOCK_ROWS):
+        own = table.rows[start : start + BLOCK_ROWS]
         block = to_float32(own)
         here = slice(start, start + len(block))
         finite[here] = np.isfinite(block).all(axis=1)
@@ -102,14 +90,8 @@ def validate_table(
     def fault(got: str, wanted: str, remedy: str) -> None:
         errors.append(InputError(table.name, got=got, wanted=wanted, remedy=remedy))
 
-    if dim is not None and d != dim:
-        fault(f"width {d}", f"width {dim}", "Embed both files with the same encoder.")
-    if n < minimum_rows:
-        fault(
-            f"{n} row{'s' if n != 1 else ''}",
-            f"at least {minimum_rows} rows",
-            "One row has no neighbours and no geometry: give more rows.",
-        )
+    if n < 2:
+        fault("1 row", "at least 2 rows", "One row has no neighbours and no geometry: give more rows.")
     drop = "Embed those rows again, or drop them: table.without(validate_table(table, raise_errors=False).bad_rows)."
     if len(bad):
         fault(

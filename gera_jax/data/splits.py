@@ -29,12 +29,7 @@ class Split(NamedTuple):
 
 
 def split_at_random(n: int, *, val: Size = None, test: Size = None, seed: int = 0) -> Split:
-    """Draw `test` items, then `val` of what is left; the rest trains.
-
-    Args:
-      n: number of items.
-      val, test: a number of items, a share of `n` below 1, or None for the one rule of `part_sizes`. The test part does not
-        depend on `val`.
+    """Draw `test` of n items, then `val` of what is left, by the sizes of `part_sizes`; the rest trains.
 
     >>> [len(part) for part in split_at_random(100, val=10, test=0.2)]
     [70, 10, 20]
@@ -46,10 +41,6 @@ def split_at_random(n: int, *, val: Size = None, test: Size = None, seed: int = 
 
 def split_by_ids(ids: np.ndarray, *, val_ids: Sequence, test_ids: Sequence) -> Split:
     """The items whose id is in `val_ids` validate, those in `test_ids` test, the others train.
-
-    Args:
-      ids: [n] id of each item.
-      val_ids, test_ids: ids in any order; those that no item has are passed over.
 
     >>> split_by_ids(np.array(["a", "b", "c", "d"]), val_ids=["c"], test_ids=["a"]).train.tolist()
     [1, 3]
@@ -88,9 +79,6 @@ def split_by_group(groups: np.ndarray, *, val: Size = None, test: Size = None, s
 
     Groups come in random order and are taken where they still fit, so a part may stay a little under its size when all
     groups are large.
-
-    Args:
-      groups: [n] label of each item, strings or whole numbers.
 
     >>> split = split_by_group(np.repeat(np.arange(20), 5), val=10, test=10)
     >>> [len(part) for part in split], set(split.train // 5) & set(split.test // 5)
@@ -199,13 +187,7 @@ def part_sizes(n: int, val: Size = None, test: Size = None) -> tuple[int, int]:
 
 
 def group_labels(key: str, tables: Sequence[Table], groups: Sequence[np.ndarray], items: np.ndarray) -> np.ndarray:
-    """Group [items] of each item as a whole number; an item that no table has a label for is a group of its own.
-
-    Args:
-      key: a field of the tables' meta.
-      groups: item number of each row of each table.
-      items: the id of each item.
-    """
+    """Group of each item by a field of the tables' meta, as a whole number; an item without a label is a group of its own."""
     fields = sorted({word for table in tables if table.meta for word in table.meta[0]})
     require(
         bool(key), "split.group_key", got="nothing", wanted="a field of the tables' meta", remedy='Name it, or split by "random".'

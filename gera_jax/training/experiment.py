@@ -57,17 +57,7 @@ class Experiment:
 def build(
     config: ConfigDict, *, tables: tuple | Pairs | None = None, data: Any = None, cache_dir: Path | None = None
 ) -> Experiment:
-    """Check a config, load its data and build the run.
-
-    Args:
-      config: see `gera_jax.config.base`.
-      tables: the `gera_jax.data.Table`s when `data.source` is "arrays".
-      data: the task's data, already loaded, in place of what the `data` block describes.
-      cache_dir: where neighbour tables are kept by the hash of what they were made from.
-
-    Raises:
-      InputError: for anything in the config or the data that cannot work.
-    """
+    """Check a config, load its data and build the run; the arguments are those of `training.train`."""
     task = check_config(config)
     parallel = Parallel.choose(config.parallel)
     data = task.load(config, tables=tables) if data is None else data
