@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from gera_jax import plots
 from gera_jax._version import __version__
 from gera_jax.comparison.outcome import DEFAULT, Comparison, Interval
 from gera_jax.comparison.statistics import coverage
@@ -39,7 +38,7 @@ class Picture(NamedTuple):
 
     @property
     def svg(self) -> str:
-        return plots.svg(self.figure, self.name, self.alt)
+        return basics.svg(self.figure, self.name, self.alt)
 
 
 def named(found: Comparison) -> list[str]:
@@ -67,7 +66,7 @@ def quality(found: Comparison, key: str = "mean/R@10") -> Picture | None:
     others = {label: values for label, values in points.items() if label not in coloured}
     one, several = len(found.counts) == 1, len(found.seeds) > 2
     chance = found.chance(found.counts[-1], key)
-    figure = plots.recall_against_pairs(
+    figure = basics.recall_against_pairs(
         {label: points[label] for label in coloured},
         others=others,
         half=_half if several else None,
