@@ -30,6 +30,7 @@ from benchmarks._sweep import SETS
 from gera_jax.comparison.outcome import Interval
 from gera_jax.comparison.task import Task
 from gera_jax.data import Table
+from gera_jax.solvers.several_tables import ENOUGH_PAIRS
 
 ROWS = Path("benchmarks/results/several_tables.jsonl")
 COUNTS = (20, 100, 500)
@@ -74,7 +75,7 @@ def arms(tables: list[list[Table]], count: int, controls: bool) -> Iterator[tupl
             yield f"single {i} {j}", [x], [y], None
     rng = np.random.default_rng(0)
     yield "all, equal", xs, ys, [1.0] * len(xs)
-    if count >= 100:
+    if count >= ENOUGH_PAIRS:
         yield "all", xs, ys, None
     if not controls:
         return
@@ -132,6 +133,7 @@ def table(rows: list[dict], seeds: list[int], key: str = "mean/R@10") -> str:
     for name in FIELD:
         for count in COUNTS:
             cells = [arms for (of, pairs, _), arms in sorted(by.items()) if (of, pairs) == (name, count)]
+            cells = [arms for arms in cells if "all, equal" in arms and ("all" in arms or count < ENOUGH_PAIRS)]  # whole ones
             if not cells:
                 continue
             for arms in cells:
