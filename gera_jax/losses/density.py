@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
 
 from gera_jax import checks
-from gera_jax.losses.inputs import check_sets, clean_rows, on_every_device, row_count, scalar
-from gera_jax.ops.collectives import gather_rows, global_sum, meets_itself
-from gera_jax.ops.distances import squared_distances
+from gera_jax.losses.inputs import check_sets, clean_rows, keep_logits, on_every_device, row_count, scalar
+from gera_jax.losses.positives import row_numbers
+from gera_jax.losses.tiles import Folds, Side, check_block_size, fold
+from gera_jax.ops.collectives import gather_rows, global_sum
+from gera_jax.ops.distances import without_cancellation
 from gera_jax.ops.numerics import sanitize
-from gera_jax.ops.symmetric import self_squared_distances
 
 FORMS = ("leave_one_out", "released")
 # A set that is this much tighter than both sets together counts as this wide: its densities elsewhere would leave float32.
@@ -30,6 +31,7 @@ def semantic_density(
     bandwidth: ArrayLike = 0.5,
     x_mask: Array | None = None,
     y_mask: Array | None = None,
+    block_size: int | None = None,
     axis_name: str | None = None,
 ) -> Array:
     """(J(X, Y) + J(Y, X)) (1 / R_X + 1 / R_Y), J(X, Y) = mean_i (p_i - q_i)(log p_i - log q_i): two densities at X's points.
@@ -56,13 +58,15 @@ def semantic_density(
     Returns:
       >= 0; it scales like 1 / length^2. 0 for equal sets in "released" (in "leave_one_out" those differ by the row that is left
       out), and where a set has fewer than two rows or no extent. Two draws of one distribution give nearly 0 in "leave_one_out",
-      a floor from p_i's own row in "released". O((n + m)^2 k) time, O((n + m)^2) memory.
+      a floor from p_i's own row in "released". O((n + m)^2 k) time, O((n + m)^2) memory, in tiles
+      O((n + m) k).
 
     Source: Gentle-CLIP / Set-CLIP, arXiv 2406.05766 ("semantic density distribution"), from the authors' code: "released" is its
     formula for sets of any two sizes; "leave_one_out" is ours. Sets more than a million times tighter than both together are
     taken to be that wide.
     """
     checks.require_known(form, FORMS, "form")
+    check_block_size(block_size)
     check_sets(x, y, x_mask, y_mask)
     x, y = clean_rows((x, y), (x_mask, y_mask))
     dtype = x.dtype
@@ -83,14 +87,15 @@ def semantic_density(
     x_exists, y_exists = (None if v is None else gather_rows(v, axis_name) for v in (x_mask, y_mask))
     x_rate, y_rate = (_rate(v, e, count, whole, h) for v, e, count in ((all_x, x_exists, n), (all_y, y_exists, m)))
     x_spread, y_spread = _spread(all_x, x_exists), _spread(all_y, y_exists)
-    x_to_x, y_to_y = _within(x, axis_name), _within(y, axis_name)
-    x_to_y = squared_distances(x, all_y)
-    # On one device the same block is summed down its columns: XLA transposes slowly on a CPU.
-    y_to_x, over = (x_to_y, 0) if axis_name is None else (squared_distances(y, all_x), 1)
-
     alone = form == "leave_one_out"
-    at_x = _log_sum(x_to_x, x_rate, x_exists, alone, axis_name), _log_sum(x_to_y, y_rate, y_exists, False, axis_name)
-    at_y = _log_sum(y_to_y, y_rate, y_exists, alone, axis_name), _log_sum(y_to_x, x_rate, x_exists, False, axis_name, over)
+    rates = [jnp.broadcast_to(rate, len(x)) for rate in (x_rate, y_rate)]
+    options = dict(block_size=block_size, axis_name=axis_name)
+    own_x = fold(_Within(alone), *_one_set(x, rates[0], x_mask, axis_name), **options).row_lse
+    own_y = fold(_Within(alone), *_one_set(y, jnp.broadcast_to(y_rate, len(y)), y_mask, axis_name), **options).row_lse
+    other = fold(_between, Side((x, *rates), mask=x_mask), Side(y, mask=y_mask), **options)
+    # A point without any other is far from all, but so that products with it stay finite.
+    least = jnp.asarray(jnp.finfo(dtype).min / 4, dtype)
+    at_x, at_y = ([jnp.maximum(v, least) for v in pair] for pair in ((*own_x, *other.row_lse), (*own_y, *other.column_lse)))
     counts = [jnp.log(jnp.maximum(v, 1)) for v in (n - 1, m, m - 1, n)]
     shift = counts if alone else [jnp.log(32 * math.pi * h**2 / 3)] * 4  # the released factor is 3 / (16 * 2 pi h^2)
     there = _divergence(at_x[0] - shift[0], at_x[1] - shift[1], x_mask, n, alone, axis_name)
@@ -123,23 +128,39 @@ def _spread(rows: Array, exists: Array | None) -> Array:
     return (side * side).sum()
 
 
-def _within(rows: Array, axis_name: str | None) -> Array:
-    if axis_name is None:
-        return self_squared_distances(rows)
-    squared = squared_distances(rows, gather_rows(rows, axis_name))
-    return jnp.where(meets_itself(squared.shape, axis_name), jnp.zeros((), rows.dtype), squared)
+def _one_set(rows: Array, rate: Array, mask: Array | None, axis_name: str | None) -> tuple[Side, Side]:
+    """Both sides of a set that meets itself."""
+    numbers = row_numbers(len(rows), axis_name)
+    return Side((rows, rate), numbers, mask), Side(rows, numbers, mask)
 
 
-def _log_sum(squared: Array, rate: Array, exists: Array | None, alone: bool, axis_name: str | None, axis: int = 1) -> Array:
-    """log sum_j exp(-rate d2_ij) over the rows that exist, without the point itself if `alone`."""
-    exponents = -rate * squared
-    keep = None if exists is None else jnp.expand_dims(exists, 1 - axis)
-    if alone:
-        others = ~meets_itself(squared.shape, axis_name)
-        keep = others if keep is None else keep & others
-    if keep is not None:
-        exponents = jnp.where(keep, exponents, jnp.asarray(jnp.finfo(squared.dtype).min / 4, squared.dtype))
-    return jax.nn.logsumexp(exponents, axis=axis)
+@dataclass(frozen=True)
+class _Within:
+    """Logs of a set's kernels at its own points, without the point itself if `alone`."""
+
+    alone: bool
+
+    def __call__(self, row: Side, column: Side, _: None) -> Folds:
+        rows, rate = row.values
+        same = row.marks[:, None] == column.marks[None, :]
+        exponents = -rate[:, None] * _squared(rows, column.values, same)
+        return Folds(row_lse=(keep_logits(exponents, ~same) if self.alone else exponents,))
+
+
+def _between(row: Side, column: Side, _: None) -> Folds:
+    """Logs of the columns' kernels at the rows, and of the rows' at the columns."""
+    rows, x_rate, y_rate = row.values
+    squared = _squared(rows, column.values, None)
+    return Folds(row_lse=(-y_rate[:, None] * squared,), column_lse=(-x_rate[:, None] * squared,))
+
+
+def _squared(x: Array, y: Array, same: Array | None) -> Array:
+    """Squared distances; 0, without a gradient, where a row meets itself."""
+    middle = lax.stop_gradient(y.mean(0))
+    a, b = x - middle, y - middle
+    lengths = (a * a).sum(1)[:, None] + (b * b).sum(1)[None, :]
+    products = jnp.matmul(a, b.T, precision=lax.Precision.HIGHEST)
+    return without_cancellation(lengths - 2.0 * products, lengths, jnp.ones((1, 1), x.dtype), x, y, same)
 
 
 def _divergence(p: Array, q: Array, mask: Array | None, count: Array, alone: bool, axis_name: str | None) -> Array:

@@ -138,12 +138,7 @@ def _contrastive() -> list[Case]:
 
 
 def tiled(name: str, loss: str, block_size: int, *, oracle, static, **options) -> Case:
-    """The same in tiles, of which the oracle knows nothing."""
-
-    def whole(x, y, *, block_size, **arguments):
-        return oracle(x, y, **arguments)
-
-    return Case(name, loss, whole, static=dict(static, block_size=block_size), **options)
+    return Case(name, loss, cases_density.untiled(oracle), static=dict(static, block_size=block_size), **options)
 
 
 def _diffusion() -> list[Case]:

@@ -21,6 +21,15 @@ def held_scale(case, x, y) -> dict:
     return dict(scale=density.pooled_scale(x, y, bandwidths=kind, **case.arrays)) if kind in ("mean", "median") else {}
 
 
+def untiled(oracle):
+    """The oracle, which knows nothing of tiles."""
+
+    def whole(x, y, *, block_size=None, **arguments):
+        return oracle(x, y, **arguments)
+
+    return whole
+
+
 def cases(case, *, mask: np.ndarray) -> list:
     """`case` is the class of the table."""
     masked = dict(x_mask=mask, y_mask=LONG)
@@ -31,7 +40,7 @@ def cases(case, *, mask: np.ndarray) -> list:
         return case(
             name,
             loss,
-            getattr(density, loss),
+            untiled(getattr(density, loss)),
             two_sets,
             static=static,
             arrays=arrays or {},
@@ -43,6 +52,8 @@ def cases(case, *, mask: np.ndarray) -> list:
     return [
         one("density", "semantic_density", None, released, dict(bandwidth=0.55)),
         one("density-masks", "semantic_density", masked, released),
+        one("density-masks-tiles", "semantic_density", masked, released, block_size=3),
+        one("density-released-tiles", "semantic_density", None, dict(form="leave_one_out"), **released, block_size=5),
         one("density-released", "semantic_density", None, dict(form="leave_one_out"), **released),
         one("density-released-masks", "semantic_density", masked, dict(bandwidth=0.5), bandwidth=0.8, **released),
         one("mmd", "mmd", None, dict(bandwidth=1.25), unbiased, bandwidth=1.2),

@@ -18,6 +18,7 @@ from tests.contracts.tools import matches
 from tests.oracles import contrastive
 
 LOSSES = ("info_nce", "symmetric_info_nce", "sigmoid_contrastive", "nt_xent")
+DENSITY = ("semantic_density",)
 each_loss = pytest.mark.parametrize("name", LOSSES)
 RTOL = 1e-11
 
@@ -123,7 +124,7 @@ def test_float32_to_rounding(name):
             assert matches(a, b, 2e-6) and not matches(np.asarray(a) * (1 + 1e-5), b, 2e-6)
 
 
-@each_loss
+@pytest.mark.parametrize("name", LOSSES + DENSITY)
 def test_bad_sizes_are_refused(name):
     x = jnp.zeros((4, 3))
     for wrong in (0, -1, 2.5, True, "64"):
@@ -140,7 +141,7 @@ def test_empty_batches(name):
     assert getattr(losses, name)(x, x, block_size=2) == getattr(losses, name)(x, x) == 0
 
 
-@each_loss
+@pytest.mark.parametrize("name", LOSSES + DENSITY)
 def test_automatic_above_a_size(name, monkeypatch):
     """Shapes alone decide; what is stored then does not grow with the square of the rows."""
 
