@@ -116,7 +116,10 @@ def test_fit_then_evaluate_and_embed_by_slot_or_name(files, tmp_path, capsys):
         ),
         (["compare", "--data", "emoji", "--w", "a.npy"], 'option of compare: got "--w"'),  # and not --workdir
         (["compare", "--data", "emoji", "--seed", "3"], 'Did you mean "--seeds"'),
-        (["check", "--x", "a.npy", "--y", "b.npy", "--w", "c.npy"], "got x, y and w; wanted two, as this config aligns two sets"),
+        (
+            ["check", "--method", "gera", "--x", "a.npy", "--y", "b.npy", "--w", "c.npy"],
+            "got x, y and w; wanted two, as this config aligns two sets",
+        ),
         (["check", "--method", "auto", "--data", "emoji3"], "modalities: got 3 (image, text, speech); wanted two, as auto"),
         (["fit", "--data", "emoji3", "--output", "m"], "modalities: got 3 (image, text, speech); wanted two"),
     ],

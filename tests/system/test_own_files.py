@@ -50,7 +50,22 @@ def test_any_name_of_a_file_works(name, table):
 
 def test_check_with_hostile_names_and_ids(table, capsys):
     path = table("a, 10:30 'b'.npz")
-    argv = ["check", "--x", f"{path}:x", "--x-ids", "key", "--y", f"{path}:y", "--y-ids", "key", "--pairs", "0", *SMALL]
+    argv = [
+        "check",
+        "--method",
+        "gera",
+        "--x",
+        f"{path}:x",
+        "--x-ids",
+        "key",
+        "--y",
+        f"{path}:y",
+        "--y-ids",
+        "key",
+        "--pairs",
+        "0",
+        *SMALL,
+    ]
     assert main(argv) == 0
     assert capsys.readouterr().out.endswith("ok\n")
     assert configure("gera", x=f"{path}:x", y=f"{path}:y", x_ids="key", pairs=0).config.data.x.ids == "key"
@@ -149,7 +164,19 @@ def test_printed_commands_are_commands(table, tmp_path, capsys):
 )
 def test_advice_can_be_followed(argv, follow, table, capsys):
     path = table("t.npz")
-    base = ["check", "--x", f"{path}:x", "--y", f"{path}:y", "--pairs", "0", "--config.graphs.x.knn=4", "--config.graphs.y.knn=4"]
+    base = [
+        "check",
+        "--method",
+        "gera",
+        "--x",
+        f"{path}:x",
+        "--y",
+        f"{path}:y",
+        "--pairs",
+        "0",
+        "--config.graphs.x.knn=4",
+        "--config.graphs.y.knn=4",
+    ]
     assert main([*base, *argv]) == 2
     said = capsys.readouterr().err
     if follow is not None:
