@@ -26,7 +26,7 @@ ALLOWED = {  # room -> rooms it may import (itself always; checks is free for al
     "data": {"checks", "config", "files", "graphs"},  # graphs: in the diffusion filter alone
     "models": LEFT,
     "evaluation": LEFT | {"_lazy"},
-    "solvers": LEFT | {"data"},
+    "solvers": LEFT | {"data", "losses", "models"},  # losses and models: in the recipe's trained view alone
     "embedding": LEFT | {"data"},
     "config": {"checks", "files"},  # files: to read a config.json with its digest
     "writers": {"checks", "files", "_version"},
@@ -48,7 +48,7 @@ PLAIN = {"config", "data"}  # rooms without jax
 OWNERS = {  # package -> where alone it may be imported (a room, or a file)
     "flax": ("models/", "moments/proposal_map.py"),
     "orbax": ("training/checkpoints.py",),
-    "optax": ("training/",),
+    "optax": ("training/", "solvers/auto/trained.py"),
 }
 OPTIONAL = {
     "tensorflow",

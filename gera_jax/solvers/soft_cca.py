@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,11 @@ class Heads(NamedTuple):
 
     weights: tuple[Array, Array]  # [fx, r], [fy, r]
     scale: float  # 1 / sqrt(deviation of pool x pool cosines)
+
+    @property
+    def width(self) -> int:
+        """r."""
+        return self.weights[0].shape[1]
 
     def apply(self, features: Array, side: int) -> Array:
         """[n, r] of features [n, f]: unit rows times `scale`."""
@@ -65,34 +71,48 @@ def moments(x: Any, y: Any, rows: Array) -> Moments:
     )
 
 
-def fit_heads(
-    x: Any,
-    y: Any,
-    known: Moments,
-    ridge: float | tuple[float, float],
-    p: int = 0,
-    soft: tuple[Any, Any] | None = None,
-    weight: float = 0.0,
-) -> Heads:
-    """Ridge CCA weighted by its correlations on the known pairs, with soft partners of the other rows at `weight`.
+class Ridge:
+    """Learns the heads of one view: ridge CCA weighted by its correlations.
 
     Args:
-      x: features [n, fx] of mean about 0: an array, or what gives rows by `x[...]`, which are then worked on in blocks.
+      x: features [n, fx] of mean about 0, known pairs first: an array, or what gives rows by `x[...]` and is worked on in blocks.
       y: [m, fy].
-      known: moments of the known pairs.
+      p: known pairs.
       ridge: one number, or one for each side.
-      p: the first p rows are the known pairs, which have no soft partners.
-      soft: sparse weights [n - p, m] and [m - p, n]: the soft partner of each unpaired row is that mean of the other's rows.
-      weight: of the soft pairs against the known ones.
     """
-    sxx, syy, sxy = known.covariances()
-    if soft is not None:
-        pseudo = _soft_cross(x, y, p, soft[0]) + _soft_cross(y, x, p, soft[1]).T
-        length = np.linalg.norm(pseudo)
-        pseudo *= np.linalg.norm(sxy) / (length if length > 0 else 1)
-        sxx, syy = ((1 - weight) * s + weight * _second_moment(rows) for s, rows in ((sxx, x), (syy, y)))
-        sxy = (1 - weight) * sxy + weight * pseudo
-    return scaled_heads(x, y, head_weights(sxx, syy, sxy, ridge))
+
+    def __init__(self, x: Any, y: Any, p: int, ridge: float | tuple[float, float]):
+        self._x, self._y, self._p, self._ridge = x, y, p, ridge
+        self._known: Moments | None = None
+
+    def without(self, held: Sequence[Array]) -> list[Heads]:
+        """Heads of scale 1 that have not seen the pairs of each part.
+
+        The moments of a fit are those of all pairs less those of the part, so the features are read once for all parts.
+        """
+        own = [moments(self._x, self._y, part) for part in held]
+        left = np.setdiff1d(np.arange(self._p), np.concatenate(held))
+        self._known = functools.reduce(Moments.__add__, own + ([moments(self._x, self._y, left)] if len(left) else []))
+        return [Heads(head_weights(*(self._known - part).covariances(), self._ridge), 1.0) for part in own]
+
+    def fit(self, soft: tuple[Any, Any] | None = None, weight: float = 0.0) -> Heads:
+        """Heads of all pairs, with soft partners of the other rows at `weight`.
+
+        Args:
+          soft: sparse weights [n - p, m] and [m - p, n]: the soft partner of each unpaired row is that mean of the other's rows.
+          weight: of the soft pairs against the known ones.
+        """
+        x, y, p = self._x, self._y, self._p
+        if self._known is None:
+            self._known = moments(x, y, np.arange(p))
+        sxx, syy, sxy = self._known.covariances()
+        if soft is not None:
+            pseudo = _soft_cross(x, y, p, soft[0]) + _soft_cross(y, x, p, soft[1]).T
+            length = np.linalg.norm(pseudo)
+            pseudo *= np.linalg.norm(sxy) / (length if length > 0 else 1)
+            sxx, syy = ((1 - weight) * s + weight * _second_moment(rows) for s, rows in ((sxx, x), (syy, y)))
+            sxy = (1 - weight) * sxy + weight * pseudo
+        return scaled(Heads(head_weights(sxx, syy, sxy, self._ridge), 1.0), x, y)
 
 
 def head_weights(sxx: Array, syy: Array, sxy: Array, ridge: float | tuple[float, float]) -> tuple[Array, Array]:
@@ -103,10 +123,10 @@ def head_weights(sxx: Array, syy: Array, sxy: Array, ridge: float | tuple[float,
     return _solved(x_factor, u * rho, trans=1), _solved(y_factor, v * rho, trans=1)
 
 
-def scaled_heads(x: Any, y: Any, weights: tuple[Array, Array]) -> Heads:
-    """Heads of weights [fx, r], [fy, r] with the scale that the pools' features x [n, fx], y [m, fy] give."""
-    outputs = [unit_rows(rows[even(len(rows), SAMPLE)] @ own) for rows, own in zip((x, y), weights, strict=True)]
-    return Heads(weights, unit_scale(*outputs))
+def scaled(heads: Any, x: Any, y: Any) -> Any:
+    """Heads of scale 1 with the scale that the pools' features x [n, fx], y [m, fy] give."""
+    outputs = [heads.apply(rows[even(len(rows), SAMPLE)], side) for side, rows in enumerate((x, y))]
+    return heads._replace(scale=unit_scale(*outputs))
 
 
 def unit_scale(x: Array, y: Array) -> float:

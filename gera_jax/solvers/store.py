@@ -113,3 +113,28 @@ def _find(name: str, rooms: Sequence[str]) -> type:
     if not isinstance(kind, type) or kind.__module__ != module:
         fail("model", got=f'"{name}"', wanted=f"a class of {' or '.join(rooms)}")
     return kind
+
+
+def size_bytes(value: Any, seen: set[int] | None = None) -> int:
+    """Bytes of the arrays inside an object, each counted once.
+
+    >>> rows = np.zeros((2, 3))
+    >>> size_bytes({"a": rows, "b": [rows, rows[:1]]})
+    48
+    """
+    seen = set() if seen is None else seen
+    if id(value) in seen:
+        return 0
+    seen.add(id(value))
+    if isinstance(value, np.ndarray):
+        return value.nbytes if value.base is None else size_bytes(value.base, seen)
+    inside = (
+        value.values()
+        if isinstance(value, dict)
+        else value
+        if isinstance(value, list | tuple)
+        else vars(value).values()
+        if hasattr(value, "__dict__")
+        else ()
+    )
+    return sum(size_bytes(item, seen) for item in inside)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from gera_jax.solvers.auto.search import HUB, best_of, soft_weights
 from gera_jax.solvers.linear import even, unit_rows
-from gera_jax.solvers.soft_cca import Moments, deviation, head_weights, moments, unit_scale
+from gera_jax.solvers.soft_cca import deviation, unit_scale
 
 Array = np.ndarray
 ONE_FOLD = 2000  # pairs from which on one fold is enough
@@ -49,33 +48,27 @@ def parts(p: int) -> list[Array]:
     return [np.arange(part, p, count) for part in range(count)]
 
 
-def out_of_fold(views: Sequence[tuple[Array, Array]], p: int, ridges: Sequence[Any]) -> tuple[list[Fold], list[Moments]]:
-    """Every view fitted once without each of `parts(p)`, and the moments of all p pairs in every view.
-
-    The moments of a fit are those of all pairs less those of the held-out ones.
+def out_of_fold(learners: Sequence[Any], views: Sequence[tuple[Array, Array]], p: int) -> list[Fold]:
+    """Every view's heads without each of `parts(p)`.
 
     Args:
+      learners: of each view, an object whose `without(parts)` gives heads.
       views: features of the pools, known pairs first, ([n, fx], [m, fy]) each.
       p: known pairs.
-      ridges: of each view, one number or one for each side.
     """
-    every, held, folds, known = np.arange(p), parts(p), [], []
+    held, folds = parts(p), []
     for part in held:
-        scored, seen = part[: max(1, MOST_HELD // len(held))], np.setdiff1d(every, part)
+        scored, seen = part[: max(1, MOST_HELD // len(held))], np.setdiff1d(np.arange(p), part)
         rest = [p + np.arange(len(rows) - p)[even(len(rows) - p, MOST_OTHERS)] for rows in views[0]]
         order = tuple(np.concatenate([scored, r, seen[even(len(seen), MOST_OTHERS)]]) for r in rest)
         folds.append(Fold(len(scored), [], [], order, tuple(len(scored) + len(r) for r in rest)))
-    for (x, y), ridge in zip(views, ridges, strict=True):
-        own = [moments(x, y, part) for part in held]
-        left = np.setdiff1d(every, np.concatenate(held))
-        known.append(functools.reduce(Moments.__add__, own + ([moments(x, y, left)] if len(left) else [])))
-        for fold, part in zip(folds, own, strict=True):
-            weights = head_weights(*(known[-1] - part).covariances(), ridge)
-            units = [unit_rows(rows[order] @ w) for rows, order, w in zip((x, y), fold.order, weights, strict=True)]
+    for learner, view in zip(learners, views, strict=True):
+        for fold, heads in zip(folds, learner.without(held), strict=True):
+            units = [heads.apply(view[side][fold.order[side]], side) for side in (0, 1)]
             scale = np.float32(unit_scale(*(z[fold.held :] for z in units)))
             fold.x.append(scale * units[0])
             fold.y.append(scale * units[1])
-    return folds, known
+    return folds
 
 
 def mixture(folds: Sequence[Fold], shrink: float, p: int) -> Array:

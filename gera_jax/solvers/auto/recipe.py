@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from typing import Any, Literal
 
 import numpy as np
@@ -9,15 +11,18 @@ import numpy as np
 from gera_jax.checks import require, require_known
 from gera_jax.solvers.auto.choice import LEAST_WEIGHT, corrections, mixture, out_of_fold
 from gera_jax.solvers.auto.search import EXACT, HUB, corrected, density, nearest_both, neighbour_mean, soft_weights
+from gera_jax.solvers.auto.trained import Trained
 from gera_jax.solvers.auto.trust import trusted
-from gera_jax.solvers.auto.views import Kernel, Narrow, Plain, Pool, Smoothed, blocks
+from gera_jax.solvers.auto.views import Kernel, Leading, Narrow, Plain, Pool, Smoothed, blocks
 from gera_jax.solvers.linear import ONE_DIRECTION, SharedSpace, checked_pairs, even, narrowing, unit_rows
 from gera_jax.solvers.ridge_cca import regularization_rule
 from gera_jax.solvers.settings import check_auto, check_count, check_number, is_number
-from gera_jax.solvers.soft_cca import SAMPLE, Heads, deviation, fit_heads, moments, scaled_heads
+from gera_jax.solvers.soft_cca import SAMPLE, Heads, Ridge, deviation, scaled
+from gera_jax.solvers.store import size_bytes
 from gera_jax.solvers.wasserstein_procrustes import WassersteinProcrustes
 
 Array = np.ndarray
+logger = logging.getLogger("gera_jax")
 ENOUGH_UNPAIRED = 400  # rows a modality from which on the unpaired rows have their full weight
 NARROWING = 2000  # pool rows of each modality, at even steps, from which a narrower space is estimated
 BASIS = 512  # dimensions in which the scores of pools of more than EXACT rows are formed
@@ -30,9 +35,16 @@ FEWEST_PAIRS = 20  # up to which the matching has its full weight
 # two matchings end in different local maxima, and their mean is better than either: one starts at the pairs' rotation, one at
 # matched cluster centres
 MATCHINGS = (dict(pair_mass=5.0, restarts=0), dict(pair_mass=5.0))
-NEEDS_PAIRS = {"narrow"}  # views that are left out below ENOUGH_PAIRS: so few rows have no close neighbour
+FROM_PAIRS = {"narrow": ENOUGH_PAIRS, "trained": 2000}  # views that are left out below: fewer rows have no close neighbour, or
+# teach a network no more than ridge CCA knows
 NEEDS_UNPAIRED = {"smoothed"}  # views that weigh less below ENOUGH_PAIRS where unpaired rows are few
-VIEWS = {"plain": Plain, "smoothed": Smoothed, "kernel": Kernel, "narrow": Narrow}
+VIEWS = {  # features, and what learns heads on them
+    "plain": (Plain, Ridge),
+    "smoothed": (Smoothed, Ridge),
+    "kernel": (Kernel, Ridge),
+    "narrow": (Narrow, Ridge),
+    "trained": (Leading, Trained),
+}
 
 
 class CotrainedHeads(SharedSpace):
@@ -50,16 +62,17 @@ class CotrainedHeads(SharedSpace):
 
     1. Views of a row: the row itself; the row beside its diffusion over the pool's neighbour graph; features of a wide kernel;
        and from 100 pairs on features of a narrow kernel. Landmarks of the kernels are all pairs up to 2,000; unpaired rows fill
-       them up to 400.
-    2. Ridge CCA is fitted on each view. The score is the weighted sum of the views' cosines, each divided by its deviation on
-       the pool. From 100 pairs on the weights are estimated from held-out pairs, in 5 or 3 folds of the known pairs, and
+       them up to 400. From 2,000 pairs on "trained" is a view too: its heads are residual MLPs (`auto.trained`).
+    2. Ridge CCA is fitted on each other view. The score is the weighted sum of the views' cosines, each divided by its deviation
+       on the pool. From 100 pairs on the weights are estimated from held-out pairs, in 5, 3 or 1 folds of the known pairs, and
        `shrink` draws them towards equal weights. Below 100 pairs the weights are equal; where the modalities have on average
        fewer than 400 unpaired rows, that of "smoothed" shrinks in proportion.
        Below 100 pairs the scores of two `WassersteinProcrustes` join the sum, because the shape of the unpaired rows then says
        more than so few pairs. Their mean score is scaled to a deviation of matching * min(1, 20 / p) times that of the sum.
     3. Co-training, `rounds` times: the hubness-corrected score of step 2 gives each unpaired row a soft partner among the rows
        of the other pool. Every view is then refitted on pairs and soft pairs. The cross-covariance of the soft pairs has weight
-       pseudo_weight * min(1, 100 / p). The heads from before co-training stay in the sum, at weight 1/2.
+       pseudo_weight * min(1, 100 / p); up to 0.02 this step is left out. The heads from before co-training stay in the sum, at
+       weight 1/2.
     4. Expansion: a row also carries the mean of its 15 best pool rows of the other modality. This mean is compared with rows in
        that modality's own space, at weight expansion * min(1, 200 / p). Where the modalities have on average fewer than 400
        unpaired rows, the weights of the matching, of step 3 and of step 4 shrink in proportion.
@@ -71,7 +84,7 @@ class CotrainedHeads(SharedSpace):
     constant times that score. A new row is embedded by itself: only the stored pool enters, never the gallery.
 
     Args:
-      views: which features, of "plain", "smoothed", "kernel", "narrow".
+      views: which features, of "plain", "smoothed", "kernel", "narrow", "trained". The last two join from 100 and 2,000 pairs on.
       rounds: of co-training, 0 = none.
       pseudo_weight: in [0, 1), weight of the soft pairs at 100 pairs or fewer.
       matching: >= 0, weight of the matching at 20 pairs or fewer, 0 = none. It needs the view "plain" and unpaired rows of both.
@@ -90,7 +103,8 @@ class CotrainedHeads(SharedSpace):
         pairs and 20,000 unpaired rows of each, 1024 and 768 wide, a fit takes 49 CPU seconds and 1.2 GiB (`benchmarks.fits`).
 
     Attributes after fit:
-      mixture: weight of each view; hubness_used, expansion_used: what was chosen; matching_used: the weight it had.
+      views_used: the views that joined; mixture: weight of each.
+      hubness_used, expansion_used: what was chosen; matching_used: the weight it had.
       foreign_share: estimated shares of foreign rows among the unpaired rows of x and of y; 0 where none were left out.
       pool_rows: stored rows of x and of y; size_bytes: memory of all that transforms need.
 
@@ -105,7 +119,7 @@ class CotrainedHeads(SharedSpace):
     def __init__(
         self,
         *,
-        views: tuple[str, ...] = ("plain", "smoothed", "kernel", "narrow"),
+        views: tuple[str, ...] = tuple(VIEWS),
         rounds: int = 1,
         pseudo_weight: float = 0.4,
         matching: float = 0.5,
@@ -139,9 +153,16 @@ class CotrainedHeads(SharedSpace):
     def fit(self, x_pairs: Any, y_pairs: Any, x: Any = None, y: Any = None) -> CotrainedHeads:
         """Fit on pairs [p, dx], [p, dy] (row i belongs to row i) and unpaired rows x [n, dx], y [m, dy].
 
+        The logger "gera_jax" has a line a stage, with the seconds so far.
+
         Raises:
           InputError: the pairs of a side lie in one direction from the mean.
         """
+        began = time.monotonic()
+
+        def reached(stage: str) -> None:
+            logger.info("auto: %s after %.1f s", stage, time.monotonic() - began)
+
         x_pairs, y_pairs, x, y = checked_pairs(x_pairs, y_pairs, x, y)
         self._widths = (x_pairs.shape[1], y_pairs.shape[1])
         x, y, self.foreign_share = trusted(x_pairs, y_pairs, x, y)
@@ -150,24 +171,35 @@ class CotrainedHeads(SharedSpace):
             got, wanted = "rows of one direction from the mean of all rows", "rows that differ in direction"
             remedy = "Has the modality more than one column that varies?"
             require(np.ptp(pool.rows[: pool.pairs], axis=0).max() > ONE_DIRECTION, name, got=got, wanted=wanted, remedy=remedy)
-        self._views = [(VIEWS[name](self._pools[0]), VIEWS[name](self._pools[1])) for name in self.views]
-        p, ridge = len(x_pairs), self.regularization * regularization_rule(len(x_pairs))
+        p = len(x_pairs)
+        self.views_used = [name for name in self.views if p >= FROM_PAIRS.get(name, 0)] or list(self.views)
+        kinds = [VIEWS[name] for name in self.views_used]
+        self._views = [(view(self._pools[0]), view(self._pools[1])) for view, _ in kinds]
+        ridge = self.regularization * regularization_rule(len(x_pairs))
         # A ridge is relative to the mean variance of a direction, and few rows have few directions of more variance each.
         lack = tuple(
             min(1.0, (len(pool) - 1) / min(self.dim, width)) for pool, width in zip(self._pools, self._widths, strict=True)
         )
         linear, kernel = tuple(ridge * share for share in lack), (min(1.0, ridge),) * 2
-        self._ridges = [kernel if issubclass(VIEWS[name], Kernel) else linear for name in self.views]
+        self._learners = [
+            learner(x.pool, y.pool, p, kernel if issubclass(view, Kernel) else linear)
+            for (view, learner), (x, y) in zip(kinds, self._views, strict=True)
+        ]
+        reached(f"views {', '.join(self.views_used)} of {len(self._pools[0])} and {len(self._pools[1])} rows")
         # Soft partners and neighbours among few unpaired rows are far away, so these rows get less weight.
         self._trust = min(1.0, (sum(map(len, self._pools)) / 2 - p) / ENOUGH_UNPAIRED)
         self._choose(p)
+        reached(f"weights {np.round(self.mixture, 2).tolist()}")
         weight = self.pseudo_weight * min(1.0, 100 / p) * self._trust
-        first, matched = self._fit_views(None), self._match(p)
+        first, matched = [learner.fit() for learner in self._learners], self._match(p)
         self._sum(matched, (1.0, first))
-        for _ in range(self.rounds if weight > 0 else 0):
+        reached(f"heads of {p} pairs")
+        for _ in range(self.rounds if weight > LEAST_WEIGHT else 0):
             soft = self._soft_partners(*self._of_pools())
-            self._sum(matched, (1.0, self._fit_views(soft, weight)), (0.5, first))
+            self._sum(matched, (1.0, [learner.fit(soft, weight) for learner in self._learners]), (0.5, first))
+            reached("co-training")
         self._finish(p)
+        reached("densities of the pools")
         return self
 
     def transform_x(self, x: Any) -> Array:
@@ -186,7 +218,7 @@ class CotrainedHeads(SharedSpace):
     @property
     def size_bytes(self) -> int:
         """Bytes of the arrays that the fitted object holds."""
-        return _size(self.__dict__, set())
+        return size_bytes(self.__dict__)
 
     def _spread(self, rows: Array, p: int) -> Array:
         """Unpaired rows at even steps, so that pairs and they fit into `max_pool`."""
@@ -196,13 +228,12 @@ class CotrainedHeads(SharedSpace):
         """Mixture, hubness and expansion: as asked for, or by pairs that are held out, and then only views that count."""
         asked = (self.hubness, self.expansion)
         used = [f if a == "auto" else a for a, f in zip(asked, FEW_PAIRS, strict=True)]
-        few = {**dict.fromkeys(NEEDS_PAIRS, 0.0), **dict.fromkeys(NEEDS_UNPAIRED, self._trust)}
-        equal = np.array([1.0 if p >= ENOUGH_PAIRS else few.get(name, 1.0) for name in self.views])
+        lean = p < ENOUGH_PAIRS
+        equal = np.array([self._trust if lean and name in NEEDS_UNPAIRED else 1.0 for name in self.views_used])
         self.mixture = len(equal) * equal / equal.sum() if equal.any() else np.ones(len(equal))
-        self._known: list[Any] = [None] * len(equal)
         mixing = len(self._views) > 1 and np.isfinite(self.shrink)
         if p >= ENOUGH_PAIRS and (mixing or "auto" in asked):
-            folds, self._known = out_of_fold([(x.pool, y.pool) for x, y in self._views], p, self._ridges)
+            folds = out_of_fold(self._learners, [(x.pool, y.pool) for x, y in self._views], p)
             if mixing:
                 self.mixture = mixture(folds, self.shrink, p)
             if "auto" in asked:
@@ -210,21 +241,11 @@ class CotrainedHeads(SharedSpace):
                 used = corrections(folds, self.mixture, (self._pools[0].rows, self._pools[1].rows), *offers, self.shrink, p)
         self.hubness_used, self.expansion_used = (float(value) for value in used)
         self._active = [i for i, weight in enumerate(self.mixture) if weight > LEAST_WEIGHT]
-        self._views, self._ridges, self._known = (
-            [items[i] for i in self._active] for items in (self._views, self._ridges, self._known)
-        )
-
-    def _fit_views(self, soft: tuple[Any, Any] | None, weight: float = 0.0) -> list[Heads]:
-        p = self._pools[0].pairs
-        self._known = [
-            known or moments(x.pool, y.pool, np.arange(p)) for known, (x, y) in zip(self._known, self._views, strict=True)
-        ]
-        sides = zip(self._views, self._known, self._ridges, strict=True)
-        return [fit_heads(x.pool, y.pool, known, ridge, p, soft, weight) for (x, y), known, ridge in sides]
+        self._views, self._learners = ([items[i] for i in self._active] for items in (self._views, self._learners))
 
     def _match(self, p: int) -> tuple[int, Heads] | None:
         """The plain view's number and its heads by matching, where pairs are few and both sides have rows to match."""
-        names = [self.views[i] for i in self._active]
+        names = [self.views_used[i] for i in self._active]
         wanted = p < ENOUGH_PAIRS and "plain" in names and min(map(len, self._pools)) >= p + 2
         self.matching_used = self.matching * min(1.0, FEWEST_PAIRS / p) * self._trust if wanted else 0.0
         if not self.matching_used:
@@ -236,7 +257,7 @@ class CotrainedHeads(SharedSpace):
             np.concatenate([getattr(model, side) for model in found], axis=1).astype(np.float32)
             for side in ("x_weights", "y_weights")
         ]
-        return names.index("plain"), scaled_heads(x, y, tuple(weights))
+        return names.index("plain"), scaled(Heads(tuple(weights), 1.0), x, y)
 
     def _sum(self, matched: tuple[int, Heads] | None, *stages: tuple[float, list[Heads]]) -> None:
         """`_heads`: weight in the score, view and heads of every term, from the views' heads at each stage and the matching."""
@@ -252,7 +273,7 @@ class CotrainedHeads(SharedSpace):
 
     def _joint_basis(self) -> tuple[Array, Array] | None:
         """`narrowing` of both sides' heads to BASIS dimensions; None where these or the rows are few enough."""
-        width = sum(heads.weights[0].shape[1] for _, _, heads in self._heads)
+        width = sum(heads.width for _, _, heads in self._heads)
         if min(map(len, self._pools)) <= EXACT or width <= BASIS:
             return None
         return narrowing(*self._sampled(NARROWING), BASIS)
@@ -293,11 +314,10 @@ class CotrainedHeads(SharedSpace):
             return self._concatenated(features, side)
         found, first = np.zeros((len(features[0]), self._basis[side].shape[1]), np.float32), 0
         for weight, view, heads in self._heads:
-            rows = features[view] @ heads.weights[side]
-            length = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-            share = np.float32(heads.scale * np.sqrt(weight)) / np.where(length == 0, 1, length)
-            found += share[:, None] * (rows @ self._basis[side][first : first + rows.shape[1]])
-            first += rows.shape[1]
+            found += heads.apply(features[view], side) @ (
+                np.float32(np.sqrt(weight)) * self._basis[side][first : first + heads.width]
+            )
+            first += heads.width
         return found
 
     def _of_pools(self) -> tuple[Array, Array]:
@@ -331,7 +351,7 @@ class CotrainedHeads(SharedSpace):
             self._narrow()
         for view in (view for sides in self._views for view in sides):
             del view.pool  # only the fit needs it
-        del self._known
+        del self._learners
 
     def _expand(self, heads: Array, side: int) -> Array:
         """Unit rows: where the best pool rows of the other modality lie in its own space."""
@@ -366,22 +386,3 @@ class CotrainedHeads(SharedSpace):
         rest = np.sqrt(np.maximum(self._length - np.sum(z * z, axis=1, keepdims=True), 0))
         rest = [rest, np.zeros_like(rest)] if side == 0 else [np.zeros_like(rest), rest]
         return unit_rows(np.concatenate([z, *rest], axis=1))
-
-
-def _size(value: Any, seen: set[int]) -> int:
-    """Bytes of the arrays inside, each counted once."""
-    if id(value) in seen:
-        return 0
-    seen.add(id(value))
-    if isinstance(value, np.ndarray):
-        return value.nbytes if value.base is None else _size(value.base, seen)
-    inside = (
-        value.values()
-        if isinstance(value, dict)
-        else value
-        if isinstance(value, list | tuple)
-        else vars(value).values()
-        if hasattr(value, "__dict__")
-        else ()
-    )
-    return sum(_size(item, seen) for item in inside)

@@ -12,6 +12,7 @@ from gera_jax.solvers.linear import ROWS, from_mean, mean_row, unit_rows
 
 Array = np.ndarray
 KEPT = 6e7  # entries of one view's features of a pool that are kept while the heads are fitted
+LEADING = 256  # coordinates that trained heads see
 NUGGET = 1e-6  # on the diagonal of a kernel of n rows, times n, which no eigenvalue exceeds: directions below are rounding
 
 
@@ -88,6 +89,17 @@ class Plain:
 
     def __call__(self, rows: Array) -> Array:
         return rows - self._mean
+
+
+class Leading:
+    """The LEADING coordinates, the principal ones of the pool."""
+
+    def __init__(self, pool: Pool):
+        self._mean = pool.rows[:, :LEADING].mean(axis=0)
+        self.pool = features(lambda index: self(pool.rows[index]), len(pool), len(self._mean))
+
+    def __call__(self, rows: Array) -> Array:
+        return rows[:, : len(self._mean)] - self._mean
 
 
 class Smoothed:
