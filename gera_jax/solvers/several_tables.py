@@ -12,6 +12,7 @@ from gera_jax.data.preprocessing import Features, Preprocessor
 from gera_jax.solvers.auto.choice import Fold, mixture, out_of_fold
 from gera_jax.solvers.linear import even
 from gera_jax.solvers.ridge_cca import regularization_rule
+from gera_jax.solvers.soft_cca import Ridge
 
 ENOUGH_PAIRS = 100  # from which on they choose the weights; so few of less say nothing
 MOST_PAIRS = 4000  # known pairs that are looked at
@@ -66,7 +67,8 @@ def table_weights(data: AlignmentData) -> dict[str, TableWeights]:
         if name in open_ones:
             tables = np.split(rows[side], np.cumsum(_dims(data.preprocessors[name]))[:-1], axis=1)
             views = [(own, rows[1]) if side == 0 else (rows[0], own) for own in tables]
-            folds, _ = out_of_fold(views, len(pairs), [regularization_rule(len(pairs))] * len(views))
+            learners = [Ridge(*view, len(pairs), regularization_rule(len(pairs))) for view in views]
+            folds = out_of_fold(learners, views, len(pairs))
             weights = mixture(folds, SHRINK, len(pairs))
             found[name] = TableWeights(weights.tolist(), [_reciprocal_rank(folds, i) for i in range(len(views))])
     return found
