@@ -248,7 +248,7 @@ class Aligner:
         >>> Aligner("ridge_cca").fit(tables, y).table_weights["x"][1] < 0.2
         True
         """
-        return {name: own for name, own in zip(self.names, self._fitted().weights, strict=True) if own}
+        return {name: list(own) for name, own in zip(self.names, self._fitted().weights, strict=True) if own}
 
     def similarity(self, x: Any, y: Any) -> np.ndarray:
         """Scores [n, m] of raw rows [n, dx] and [m, dy]; higher = closer."""
@@ -374,7 +374,8 @@ def _pairs(x: Any, y: Any, x_unpaired: Any, y_unpaired: Any) -> Pairs:
         checks.require(not beside, "fit", got=f"Pairs and {', '.join(beside)}", wanted="Pairs alone, which hold all of these")
         checks.require(len(x) >= 2, "pairs", got=f"{len(x)} pairs", wanted="at least 2 pairs")
         return x
-    if (isinstance(x, Table) and isinstance(y, Table)) or any(is_several(rows) or np.ndim(rows) == 3 for rows in (x, y)):
+    several = any(is_several(rows) or getattr(rows, "ndim", 0) == 3 for rows in (x, y))
+    if several or (isinstance(x, Table) and isinstance(y, Table)):
         found = Pairs.from_arrays(x, y, x_unpaired=x_unpaired, y_unpaired=y_unpaired)
         checks.require(len(found) >= 2, "pairs", got=f"{len(found)} pairs", wanted="at least 2 pairs")
         return found

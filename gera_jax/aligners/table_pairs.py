@@ -87,7 +87,8 @@ class TablePairs:
         for pair, model, share in zip(self.pairs, self.models, self._shares, strict=True):
             cut = self._cut(rows, side, pair[side])
             z = (model.transform_y if side else model.transform_x)(cut)
-            found.append(np.where(cut.any(axis=1)[:, None], np.float32(share) * z, np.float32(0)))
+            there = np.asarray(cut.any(axis=1))
+            found.append(np.where(there[:, None], np.float32(share) * z, np.float32(0)))
         joined = np.concatenate(found, axis=1)
         length = np.linalg.norm(joined, axis=1, keepdims=True)
         return joined / np.where(length > 0, length, 1)

@@ -89,7 +89,8 @@ class Preprocessor:
         )
         check_parts(at, parts, weights)
         each = dict(center=bool(center), standardize=bool(standardize), pca=int(pca), l2=bool(l2))
-        self.options = dict(**each, filter=options, parts=[int(part) for part in parts], weights=[float(w) for w in weights])
+        widths, shares = [int(part) for part in parts], [float(weight) for weight in weights]
+        self.options: dict[str, Any] = dict(**each, filter=options, parts=widths, weights=shares)
         each["pca"] = each["pca"] or PART_PCA
         self.tables = [Preprocessor(**each, name=f"{name}, table {i + 1}") for i in range(len(parts))]
         self.name = name

@@ -27,8 +27,8 @@ class Problem(NamedTuple):
     scaled: Array  # [n, m]
     log_a: Array  # [n]
     log_b: Array  # [m]
-    x_mask: Array
-    y_mask: Array
+    x_mask: Any  # [n]; None in a cotangent, which masks have none of
+    y_mask: Any
 
     def rows(self, v: Array) -> Array:
         return jnp.where(self.x_mask, self.log_a - jax.nn.logsumexp(self.scaled + v[None, :], axis=1), jnp.zeros_like(self.log_a))
@@ -96,8 +96,8 @@ def advance(problem: Problem, state: Sweeps, count: Array) -> Sweeps:
             for total, mask in ((sums, problem.x_mask), (back, problem.y_mask)):
                 safe &= jnp.where(mask, total, jnp.ones_like(total)).min() > LEAST
             new = state.after(u + log_a, v + log_b, safe)
-            kept = jax.tree.map(partial(jnp.where, safe), new[:3], state[:3])
-            return Sweeps(*kept, safe, new.seen), jnp.where(safe, b, factors), safe
+            swept, to_u, to_v = jax.tree.map(partial(jnp.where, safe), new[:3], state[:3])
+            return Sweeps(swept, to_u, to_v, safe, new.seen), jnp.where(safe, b, factors), safe
 
         def going_on(carry):
             return (carry[0].count < count) & carry[2]
