@@ -122,8 +122,7 @@ def _contrastive() -> list[Case]:
         ),
         Case("nt_xent", "nt_xent", **ntx),
         Case("nt_xent-mask", "nt_xent", **ntx, arrays=dict(mask=MASK, weights=WEIGHTS)),
-        tiled("info_nce-tiles", "info_nce", 3, **nce, arrays=dict(x_mask=MASK, y_mask=other, weights=WEIGHTS)),
-        tiled("info_nce-targets-tiles", "info_nce", 2, **nce, arrays=dict(targets=soft_targets(), x_mask=MASK)),
+        tiled("info_nce-targets-tiles", "info_nce", 2, **nce, arrays=dict(targets=soft_targets(), x_mask=MASK, weights=WEIGHTS)),
         tiled(
             "symmetric-margin-groups-tiles",
             "symmetric_info_nce",

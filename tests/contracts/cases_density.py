@@ -53,7 +53,6 @@ def cases(case, *, mask: np.ndarray) -> list:
         one("density", "semantic_density", None, released, dict(bandwidth=0.55)),
         one("density-masks", "semantic_density", masked, released),
         one("density-masks-tiles", "semantic_density", masked, released, block_size=3),
-        one("density-released-tiles", "semantic_density", None, dict(form="leave_one_out"), **released, block_size=5),
         one("density-released", "semantic_density", None, dict(form="leave_one_out"), **released),
         one("density-released-masks", "semantic_density", masked, dict(bandwidth=0.5), bandwidth=0.8, **released),
         one("mmd", "mmd", None, dict(bandwidth=1.25), unbiased, bandwidth=1.2),
