@@ -10,27 +10,23 @@ The Shapley term: 15 sentences, 14 moments each, value and gradient; the loop ev
 
 from __future__ import annotations
 
-import os
+from benchmarks import _one_thread  # noqa: F401
 
-for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ[name] = "1"
-os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-os.environ["JAX_PLATFORMS"] = "cpu"
+# isort: split
+import json
+import statistics
+import time
 
-import json  # noqa: E402
-import statistics  # noqa: E402
-import time  # noqa: E402
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse
+from scipy.sparse.csgraph import dijkstra
 
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-import scipy.sparse  # noqa: E402
-from scipy.sparse.csgraph import dijkstra  # noqa: E402
-
-from gera_jax.graphs import geodesic_similarity  # noqa: E402
-from gera_jax.losses import shapley_interaction  # noqa: E402
-from gera_jax.moments import Proposals, build_grounding  # noqa: E402
-from gera_jax.moments.proposal_map import mean_moments  # noqa: E402
+from gera_jax.graphs import geodesic_similarity
+from gera_jax.losses import shapley_interaction
+from gera_jax.moments import Proposals, build_grounding
+from gera_jax.moments.proposal_map import mean_moments
 
 K, CUTOFF, SENTENCES, RECORDINGS, REPEATS = 5, 0.5, 15, 8, 15
 

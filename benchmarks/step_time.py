@@ -1,6 +1,6 @@
 """Time of one GeRA step beside an idiomatic PyTorch version, CPU time of one thread, both in one run.
 
-    python benchmarks/step_time.py            # needs torch
+    python -m benchmarks.step_time            # needs torch
 
 1024 pairs, 256 anchors of 17 points a modality, heads 1280/384 -> 256, AdamW; the clip-art set, all training rows.
 The PyTorch step is what one writes: cat(pairs, neighbourhoods) through nn.Linear, cdist, median, the operator, autograd.
@@ -9,25 +9,19 @@ The PyTorch step is what one writes: cat(pairs, neighbourhoods) through nn.Linea
 
 from __future__ import annotations
 
-import os
+from benchmarks import _one_thread  # noqa: F401
 
-for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ[name] = "1"
-os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-os.environ["JAX_PLATFORMS"] = "cpu"
-if hasattr(os, "sched_setaffinity"):
-    os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[0]})
+# isort: split
+import json
+import statistics
+import time
 
-import json  # noqa: E402
-import statistics  # noqa: E402
-import time  # noqa: E402
+import jax
+import numpy as np
+import torch
 
-import jax  # noqa: E402
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-
-from gera_jax import config, training  # noqa: E402
-from gera_jax.data import Table  # noqa: E402
+from gera_jax import config, training
+from gera_jax.data import Table
 
 PAIRS, ANCHORS, KNN, DIM, REPEATS = 1024, 256, 16, 256, 15
 

@@ -189,6 +189,24 @@ def test_imports_follow_the_table():
     assert [fault for path, file in PACKAGE.items() for fault in import_faults(path, file.read_text())] == []
 
 
+def old_names(source: str) -> list[str]:
+    """Modules that are imported by a name of before version 0.3, which is for users' code alone."""
+    return [name for name, _ in imports(source) if name.startswith("gera_jax.") and is_old(name.removeprefix("gera_jax."))]
+
+
+def is_old(name: str) -> bool:
+    from gera_jax._moved import MOVED
+
+    return any(name == old or name.startswith(f"{old}.") for old in MOVED)
+
+
+def test_nobody_here_uses_an_old_name():
+    found = {str(file.relative_to(ROOT)): old_names(file.read_text()) for file in everything()}
+    assert {path: names for path, names in found.items() if names and not path.endswith("test_packaging.py")} == {}
+    assert old_names("from gera_jax.models.residual import ResidualMLP") == ["gera_jax.models.residual.ResidualMLP"]
+    assert old_names("from gera_jax.models.two_tower import ResidualMLP") == []
+
+
 def test_no_branch_on_a_systems_name():
     assert [fault for path, file in PACKAGE.items() for fault in branch_faults(path, file.read_text())] == []
 

@@ -12,43 +12,15 @@ import numpy as np
 
 from gera_jax import checks, files
 from gera_jax._version import __version__
+from gera_jax.aligners import load_maps
 from gera_jax.aligners.aligner import Aligner
 from gera_jax.aligners.folder import require_free
 from gera_jax.data import Preprocessor
 from gera_jax.solvers.linear import LinearHeads
 
-ARRAYS, CARD, LOADER = "maps.safetensors", "card.json", "load_maps.py"
+ARRAYS, CARD, LOADER = "maps.safetensors", "card.json", Path(load_maps.__file__).name
 TOLERANCE = 1e-5  # largest difference of an exported map's rows from the model's, relative to the largest entry
 TRIED = 64  # rows on which they are compared
-SOURCE = '''"""Maps that gera_jax exported: numpy and safetensors are all that they need.
-
-    from load_maps import load
-    maps = load("FOLDER")
-    maps["predict_y"](rows)        # [n, dy] for rows [n, dx]; see card.json for the names
-"""
-
-import json
-from pathlib import Path
-
-import numpy as np
-from safetensors.numpy import load_file
-
-
-def load(folder):
-    card, arrays = json.loads((Path(folder) / "card.json").read_text()), load_file(Path(folder) / "maps.safetensors")
-
-    def apply(steps, rows):
-        rows = np.asarray(rows, np.float64)
-        for step in steps:
-            if step["op"] == "affine":  # (rows - mean) @ weights + offset
-                rows = (rows - arrays[step["mean"]]) @ arrays[step["weights"]] + arrays[step["offset"]]
-            else:  # unit: rows of length 1
-                length = np.linalg.norm(rows, axis=1, keepdims=True)
-                rows = rows / np.where(length > 0, length, 1)
-        return rows.astype(np.float32)
-
-    return {name: lambda rows, steps=found["steps"]: apply(steps, rows) for name, found in card["maps"].items()}
-'''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,10 +73,9 @@ def export(model: Aligner | str | Path, folder: str | Path) -> Exported:
         except _NotLinearError as reason:
             left_out[name] = str(reason)
             continue
-        maps[name] = dict(
-            input_width=aligner._fitted().widths[side], input=aligner.names[side], steps=_stored(steps, name, arrays)
-        )
-        _check(steps, getattr(aligner, name), maps[name]["input_width"], name)
+        stored, width = _stored(steps, name, arrays), aligner._fitted().widths[side]
+        _check(stored, arrays, getattr(aligner, name), width, name)
+        maps[name] = dict(input=aligner.names[side], input_width=width, steps=stored)
     why = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
     checks.require(bool(maps), "export", got=f"a model of which nothing can be exported ({why})", wanted="a map of it")
     card = dict(made_by=f"gera_jax {__version__}", method=str(aligner._stored_method())[:200], modalities=list(aligner.names))
@@ -112,7 +83,7 @@ def export(model: Aligner | str | Path, folder: str | Path) -> Exported:
         folder.mkdir(parents=True, exist_ok=True)
         with files.replacing(folder / ARRAYS) as partial:
             save_file(arrays, partial)
-        files.write_text(folder / LOADER, SOURCE)
+        files.write_text(folder / LOADER, Path(load_maps.__file__).read_text())
         files.write_text(folder / CARD, json.dumps(dict(card, maps=maps, left_out=left_out), indent=2))
     return Exported(folder, list(maps), left_out)
 
@@ -168,24 +139,20 @@ def _stored(steps: list[Step], name: str, arrays: dict[str, np.ndarray]) -> list
 
 def _compact(step: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[np.ndarray, ...]:
     """Mean and offset in float64, where a large common offset needs its digits, and the weights in float32."""
-    return tuple(
-        np.ascontiguousarray(array, kind) for array, kind in zip(step, (np.float64, np.float32, np.float64), strict=True)
+    mean, weights, offset = step
+    return (
+        np.ascontiguousarray(mean, np.float64),
+        np.ascontiguousarray(weights, np.float32),
+        np.ascontiguousarray(offset, np.float64),
     )
 
 
-def _check(steps: list[Step], own: Callable[[np.ndarray], np.ndarray], width: int, name: str) -> None:
-    """Refuse an export whose float32 arrays give other rows than the model."""
-    mean = np.zeros(width) if steps[0] is None else steps[0][0]
-    spread = 1.0 if steps[0] is None else max(1e-6, float(np.abs(mean).mean()))
-    rows = mean + spread * np.random.default_rng(0).normal(size=(TRIED, width))
-    got = rows
-    for step in steps:
-        if step is None:
-            length = np.linalg.norm(got, axis=1, keepdims=True)
-            got = got / np.where(length > 0, length, 1)
-        else:
-            mean, weights, offset = _compact(step)
-            got = (got - mean) @ weights + offset
-    want = own(rows)
+def _check(
+    steps: list[dict[str, str]], arrays: dict[str, np.ndarray], own: Callable[[np.ndarray], np.ndarray], width: int, name: str
+) -> None:
+    """Refuse an export whose arrays give other rows than the model."""
+    mean = arrays[steps[0]["mean"]]
+    rows = mean + max(1e-6, float(np.abs(mean).mean())) * np.random.default_rng(0).normal(size=(TRIED, width))
+    got, want = load_maps.apply(steps, arrays, rows), own(rows)
     worst = float(np.abs(got - want).max() / max(float(np.abs(want).max()), 1e-30))
-    checks.require(worst <= TOLERANCE, name, got=f"rows that differ by {worst:.1e} in float32", wanted=f"at most {TOLERANCE:g}")
+    checks.require(worst <= TOLERANCE, name, got=f"rows that differ by {worst:.1e}", wanted=f"at most {TOLERANCE:g}")

@@ -45,7 +45,7 @@ class Found:
 
     def to_dict(self) -> list[dict[str, Any]]:
         """Plain data for JSON."""
-        plain = [[dict(id=_plain(hit.id), score=hit.score, **hit.words) for hit in hits] for hits in self.hits]
+        plain = [[dict(id=_plain(hit.id), score=hit.score, words=hit.words) for hit in hits] for hits in self.hits]
         return [dict(query=_plain(query), hits=hits) for query, hits in zip(self.queries, plain, strict=True)]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gera_jax.checks import require
+from gera_jax.solvers.soft_cca import deviation
 
 MOST = 16  # pairs of tables; more are too many fits, and one wide row is taken
 LEAST_WEIGHT = 0.05  # a table below it is left out
@@ -68,7 +69,7 @@ class TablePairs:
             more = [rows[rows.any(axis=1)] for rows in more]
             fit_rows(model, [rows[both] for rows in cut], more)
             sample = [np.concatenate([rows[both], alone])[:SAMPLE] for rows, alone in zip(cut, more, strict=True)]
-            self._shares[at] /= float(np.sqrt(_deviation(model.transform_x(sample[0]), model.transform_y(sample[1]))))
+            self._shares[at] /= float(np.sqrt(deviation(model.transform_x(sample[0]), model.transform_y(sample[1]))))
         return self
 
     def transform_x(self, x: np.ndarray) -> np.ndarray:
@@ -92,10 +93,3 @@ class TablePairs:
         joined = np.concatenate(found, axis=1)
         length = np.linalg.norm(joined, axis=1, keepdims=True)
         return joined / np.where(length > 0, length, 1)
-
-
-def _deviation(x: np.ndarray, y: np.ndarray) -> float:
-    """Standard deviation of the entries of x y', by Gram matrices."""
-    mean = float(x.mean(axis=0) @ y.mean(axis=0))
-    square = float(np.sum((x.T @ x) * (y.T @ y))) / (len(x) * len(y)) if x.shape[1] < len(x) else float(np.mean((x @ y.T) ** 2))
-    return float(np.sqrt(max(square - mean**2, 1e-12)))

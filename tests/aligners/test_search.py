@@ -25,7 +25,7 @@ def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("search")
     gj.Aligner("ridge_cca").fit(x[:60], y[:60]).save(folder / "model")
     np.savez(folder / "x.npz", rows=x, ids=names)
-    words = [dict(kind="even" if i % 2 == 0 else "odd") for i in range(150)]
+    words = [dict(kind="even" if i % 2 == 0 else "odd", id="its own") for i in range(150)]
     np.savez(folder / "y.npz", rows=y, ids=names, meta=np.array(json.dumps(words)))
     return folder, x, y, names
 
@@ -66,7 +66,7 @@ def test_both_directions_and_a_small_gallery(world):
 def test_a_filter_leaves_other_rows_out(world):
     folder, *_ = world
     odd = gj.search(folder / "model", folder / "x.npz", folder / "y.npz", where=dict(kind="odd"), top=200).hits[3]
-    assert len(odd) == 75 and all(hit.words == dict(kind="odd") for hit in odd)
+    assert len(odd) == 75 and all(hit.words["kind"] == "odd" for hit in odd)
 
 
 @pytest.mark.parametrize(
@@ -103,6 +103,7 @@ def test_the_command(world, capsys, monkeypatch):
     assert found["query"] == "item 7" and [hit["id"] for hit in found["hits"]] == [
         f"item {j}" for j in loop(folder, x, y, [7], 3)[0]
     ]
+    assert found["hits"][0]["words"]["id"] == "its own"  # a word of the gallery hides no id of ours
     assert main([*argv, "--where", "kind=odd"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("item 7\n") and "kind: odd" in out

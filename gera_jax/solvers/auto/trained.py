@@ -20,7 +20,7 @@ TEMPERATURE = 0.1  # at the start; it is learned
 
 
 class TrainedHeads(NamedTuple):
-    """Residual MLP heads of `models.residual.ResidualMLP`, applied in NumPy: `apply(rows, side)` as that of `Heads`."""
+    """Residual MLP heads of `models.two_tower.ResidualMLP`, applied in NumPy: `apply(rows, side)` as that of `Heads`."""
 
     params: tuple[Mapping[str, Any], Mapping[str, Any]]  # of x and of y, in flax's names
     scale: float
@@ -100,7 +100,7 @@ def _training() -> Callable:
     import optax
 
     from gera_jax.losses import symmetric_info_nce
-    from gera_jax.models.residual import ResidualMLP
+    from gera_jax.models.two_tower import ResidualMLP
     from gera_jax.ops import safe_normalize
 
     head = ResidualMLP(dim=DIM, hidden=HIDDEN)
