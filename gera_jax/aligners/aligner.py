@@ -368,9 +368,8 @@ class Aligner:
 def _pairs(x: Any, y: Any, x_unpaired: Any, y_unpaired: Any) -> Pairs:
     """What `fit` was given, as `Pairs`."""
     if isinstance(x, Pairs):
-        beside = [
-            name for name, rows in dict(y_pairs=y, x_unpaired=x_unpaired, y_unpaired=y_unpaired).items() if rows is not None
-        ]
+        others = dict(y_pairs=y, x_unpaired=x_unpaired, y_unpaired=y_unpaired)
+        beside = [name for name, rows in others.items() if rows is not None]
         checks.require(not beside, "fit", got=f"Pairs and {', '.join(beside)}", wanted="Pairs alone, which hold all of these")
         checks.require(len(x) >= 2, "pairs", got=f"{len(x)} pairs", wanted="at least 2 pairs")
         return x

@@ -11,7 +11,7 @@ import pytest
 
 import gera_jax
 from gera_jax.aligners.aligner import Aligner
-from gera_jax.models.residual import ResidualMLP
+from gera_jax.models.two_tower import ResidualMLP
 from gera_jax.solvers import CotrainedHeads
 from gera_jax.solvers.auto import recipe, trained
 from gera_jax.solvers.auto.trained import Trained, TrainedHeads
