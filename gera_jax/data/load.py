@@ -70,6 +70,8 @@ def validate_table(table: Table, *, captions: bool = False, raise_errors: bool =
     """
     n, d = table.rows.shape
     finite, nonzero = np.ones(n, bool), np.ones(n, bool)
+    ends = np.cumsum(table.parts, dtype=np.int64)
+    lacks = np.zeros(len(ends), np.int64)  # rows without an entry in each of several tables
     low, high = np.full(d, np.inf), np.full(d, -np.inf)
     for start in range(0, n, BLOCK_ROWS):
         own = table.rows[start : start + BLOCK_ROWS]
@@ -77,6 +79,8 @@ def validate_table(table: Table, *, captions: bool = False, raise_errors: bool =
         here = slice(start, start + len(block))
         finite[here] = np.isfinite(block).all(axis=1)
         nonzero[here] = block.any(axis=1)
+        for part, (end, width) in enumerate(zip(ends, table.parts, strict=True)):
+            lacks[part] += np.sum(~block[:, end - width : end].any(axis=1))
         # fmin and fmax pass over NaN: one broken row must not hide a constant column
         # as exact as they are stored: in float32 a column of time stamps seems constant
         exact = own if own.dtype.itemsize > 4 else block
@@ -124,6 +128,7 @@ def validate_table(table: Table, *, captions: bool = False, raise_errors: bool =
             f"{table.name}: {len(constant)} of {d} columns are constant ({first_ids(constant)}); they say "
             "nothing, and standardising leaves them at 0."
         )
+    warnings += [f"{table.name}: {count:,} of {n:,} rows are not in table {i + 1}." for i, count in enumerate(lacks) if count]
     counts = dict(
         rows=n, dim=d, nonfinite=len(bad), zero_rows=len(zero), duplicate_ids=len(repeated), constant_columns=len(constant)
     )

@@ -17,9 +17,7 @@ import numpy as np
 
 from gera_jax.checks import fail, require
 from gera_jax.data.ids import check_unique, first_ids
-from gera_jax.data.tables import Table
-
-MOST = 64  # tables of a modality
+from gera_jax.data.tables import MOST_PARTS, Table
 
 
 class Columns:
@@ -60,7 +58,9 @@ def side_by_side(tables: Sequence[Table], name: str) -> Table:
       InputError: more than 64 tables, tables with ids beside tables without, ids that a table shares with no other, repeated ids
         (unless all tables have the same ids in the same order), or tables without ids of unequal length.
     """
-    require(1 <= len(tables) <= MOST, name, got=f"{len(tables)} tables", wanted=f"1 to {MOST}, one an encoder or a layer")
+    require(
+        1 <= len(tables) <= MOST_PARTS, name, got=f"{len(tables)} tables", wanted=f"1 to {MOST_PARTS}, one an encoder or a layer"
+    )
     if len(tables) == 1:
         return tables[0]
     first, parts = tables[0], tuple(part for table in tables for part in (table.parts or (table.dim,)))

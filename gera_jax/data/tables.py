@@ -18,6 +18,7 @@ from gera_jax.data.rows import to_array
 if TYPE_CHECKING:
     from gera_jax.data.formats.base import Source
 
+MOST_PARTS = 64  # tables of a modality that stand side by side
 FINGERPRINT_BYTES = 2**28
 REMEDY_INT = "Whole numbers are labels or token ids, not embeddings; if they are meant, save rows.astype('float32')."
 
@@ -63,6 +64,8 @@ class Table:
         check_shape(self.name, rows.shape, rows.dtype)
         numbered = self.numbered or self.ids is None
         ids = np.arange(len(rows)) if self.ids is None else check_ids(self.name, self.ids, len(rows))
+        remedy = "Pool over time or patches first: these are the tables of encoders, or the layers of one."
+        require(len(self.parts) <= MOST_PARTS, f"{self.name} parts", got=len(self.parts), wanted="at most 64", remedy=remedy)
         wide = not self.parts or sum(self.parts) == rows.shape[1]
         require(wide, f"{self.name} parts", got=self.parts, wanted=f"widths whose sum is {rows.shape[1]}")
         if self.meta is not None:

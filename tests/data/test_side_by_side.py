@@ -208,3 +208,17 @@ def test_a_trained_config_takes_them_too(files, monkeypatch):
     assert "mean/R@10" in result.evaluate()
     run = gj.load(folder / "run")
     assert run.transform_x([tables[0][:3], tables[1][:3]]).shape[0] == 3
+
+
+def test_items_that_a_table_lacks_are_counted():
+    first, second = Table(np.ones((3, 2)) * [[1], [2], [3]], list("abc")), Table(np.ones((2, 2)) * [[1], [2]], list("bd"))
+    y = Table(np.arange(8.0).reshape(4, 2) + 1, list("abcd"), "y")
+    warnings = gj.load_pairs([first, second], y).warnings
+    assert "x: 1 of 4 rows are not in table 1." in warnings and "x: 2 of 4 rows are not in table 2." in warnings
+    whole = gj.load_pairs([first, Table(first.rows, list("abc"))], y.subset([0, 1, 2])).warnings
+    assert not any("not in table" in line for line in whole)
+
+
+def test_steps_of_time_are_no_tables():
+    with pytest.raises(InputError, match="x parts: got 65; wanted at most 64. Pool over time"):
+        Pairs.from_arrays(np.ones((4, 65, 2)), np.ones((4, 3)))
