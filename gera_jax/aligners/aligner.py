@@ -26,7 +26,6 @@ from gera_jax.solvers.linear import as_pairs
 from gera_jax.solvers.several_tables import weigh_tables
 
 PARAMETERS = ("method", "settings", "preprocess", "validation", "seed", "folder")
-OLD_NAMES = dict(overrides="settings", workdir="folder")  # of arguments before version 0.3
 SIDES = ("x", "y", "w")
 
 
@@ -69,15 +68,10 @@ class Aligner:
         validation: Any = None,
         seed: int = 0,
         folder: str | Path | None = None,
-        **old: Any,
     ):
         # `clone` of scikit-learn asks that arguments are stored as they are given, and that nothing else is
         self.method, self.settings, self.preprocess = method, settings, preprocess
         self.validation, self.seed, self.folder = validation, seed, folder
-        for name, value in old.items():  # the names before version 0.3
-            checks.require_known(name, (*PARAMETERS, *OLD_NAMES), "argument of Aligner")
-            if value is not None:
-                setattr(self, OLD_NAMES[name], {**(settings or {}), **value} if name == "overrides" else value)
         self._check()
 
     def __repr__(self) -> str:
@@ -138,7 +132,7 @@ class Aligner:
         if isinstance(self.validation, Pairs):
             require_held_out(self.validation, pairs)
             return pairs, self.validation
-        count = len(np.unique(pairs.item_of))
+        count = pairs.item_count
         size = "auto" if self.validation is None else self.validation
         if isinstance(size, float) and 0 < size < 1:
             size = size_by_share(size, count)

@@ -21,7 +21,7 @@ from gera_jax.aligners.outputs import Score
 from gera_jax.config.files import ConfigDict
 from gera_jax.data import Pairs, load_pairs
 from gera_jax.data.alignment import cut, shapes
-from gera_jax.training.evaluate import overview_of, overview_text
+from gera_jax.training.evaluate import overview, overview_text
 
 logger = logging.getLogger("gera_jax")
 ARGUMENTS = dict(source="clipart", x="", y="", w="", pairs=-1, seed=0)  # of a method that is no config, as configs have them
@@ -262,7 +262,7 @@ class FitResult:
     @property
     def overview(self) -> dict[str, Any]:
         """What was fitted on, in counts."""
-        return overview_of(**self.parts)
+        return overview(**self.parts)
 
     def __str__(self) -> str:
         return f"fitted in {self.seconds:.1f} s"
@@ -296,7 +296,7 @@ def fit_opened(opened: Opened, folder: str | Path | None = None) -> FitResult:
     block = opened.config.data.to_dict()
     aligner = _aligner(opened)
     train, val, test = cut(block, tables=opened.tables)
-    logger.info("%s", overview_text(overview_of(train, val, test)))
+    logger.info("%s", overview_text(overview(train, val, test)))
     began = time.monotonic()
     aligner.fit(train)
     seconds = time.monotonic() - began
@@ -311,7 +311,7 @@ def check_opened(opened: Opened) -> dict[str, Any]:
     _aligner(opened)
     train, val, test = cut(opened.config.data.to_dict(), tables=opened.tables, rows=False)
     require_two(train.names, opened.method)
-    logger.info("%s", overview_text(overview_of(train, val, test)))
+    logger.info("%s", overview_text(overview(train, val, test)))
     tables = {name: list(shape) for name, shape in shapes(train, val, test).items()}
     return dict(tables=tables, steps=0, terms=f"{opened.method}: no training")
 

@@ -187,8 +187,8 @@ def evaluate(folder: str | Path, *, split: str = "test", **own: Any) -> Mapping[
 def _measured(aligner: Any, pairs: Pairs) -> Mapping[str, float]:
     """The score on some pairs, after what they are has been said."""
     from gera_jax.data.pairs import meeting
-    from gera_jax.training.evaluate import gallery_text, overview_of
+    from gera_jax.training.evaluate import gallery_text, overview
 
-    found = overview_of(pairs.take([]), pairs.take([]), pairs)
+    found = overview(pairs.take([]), pairs.take([]), pairs)
     logger.info("%s", "\n".join([*meeting(found), gallery_text(found)]))
     return aligner.score(pairs)

@@ -338,39 +338,19 @@ def merged(own: Mapping[str, Any], door: Mapping[str, Any], given: Mapping[str, 
 
 def _renamed(data: AlignmentData, names: Sequence[str], options: Mapping[str, Mapping[str, Any]], *, seed: int) -> AlignmentData:
     """`data` with the modalities called `names`, and prepared by `options` of each modality's old name."""
-    new = dict(zip(data.names, names, strict=True))
-    tables, preprocessors, features = {}, {}, {}
-    for old, name in new.items():
-        table = copy.copy(data.tables[old])
-        object.__setattr__(table, "name", name)
-        if options[old] == data.preprocessors[old].options and old == name:
-            tables[name], preprocessors[name], features[name] = table, data.preprocessors[old], data.features[old]
+    train = data.train.named(names)
+    val, test = (dataclasses.replace(part.named(names), tables=train.tables) for part in (data.val, data.test))
+    preprocessors, features = {}, {}
+    for old, table, pool in zip(data.names, train.tables, train.pool, strict=True):
+        if options[old] == data.preprocessors[old].options and old == table.name:
+            preprocessors[old], features[old] = data.preprocessors[old], data.features[old]
             continue
-        preprocessor = Preprocessor(**options[old], name=name).fit(table.rows, data.pool[old], seed=seed)
-        tables[name], preprocessors[name], features[name] = table, preprocessor, Features(table, preprocessor)
-    report = {_word(key, new): value for key, value in data.report.items()}
+        made = Preprocessor(**options[old], name=table.name).fit(table.rows, pool, seed=seed)
+        preprocessors[table.name], features[table.name] = made, Features(table, made)
     cut = hashlib.blake2b(digest_size=12)
-    for rows in (data.pairs, data.val, *data.unpaired.values()):
+    for rows in (train.rows, val.rows, *train.unpaired):
         cut.update(np.ascontiguousarray(rows, np.int64).tobytes())
-    prints = {new[name]: value for name, value in data.fingerprints.items() if name in new}
-    return dataclasses.replace(
-        data,
-        names=tuple(names),
-        tables=tables,
-        features=features,
-        preprocessors=preprocessors,
-        report=report,
-        fingerprints={**prints, "pairs": cut.hexdigest()},
-        **{
-            word: {new[name]: value for name, value in getattr(data, word).items()}
-            for word in ("pool", "unpaired", "groups", "meta")
-        },
-    )
-
-
-def _word(key: str, new: Mapping[str, str]) -> str:
-    old, slash, rest = key.partition("/")
-    return f"{new.get(old, old)}{slash}{rest}" if slash else key
+    return AlignmentData(train, val, test, preprocessors, features, drawn=cut.hexdigest())
 
 
 def _digest(parts: Sequence[str]) -> str:

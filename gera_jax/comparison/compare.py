@@ -202,7 +202,7 @@ def run_compare(
     data = task.data(counts[-1], 0)
     require_metric(metric, data.names[:2])
     folder = None if output is None else Path(output)
-    seen = overview(data)
+    seen = overview(data.train, data.val, data.test)
     show = Progress(field, counts, numbers, budget=budget, rows=max(seen["rows"].values()), jobs=jobs) if progress else None
     if show:
         known = f"known pairs: {', '.join(f'{c:,}' for c in counts)}; {len(field)} methods, {seeds} seeds"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from gera_jax.checks import fail, require, require_known, whole
+from gera_jax.checks import require, require_known, whole
 from gera_jax.config.schema import SPLITS, UNPAIRED
 from gera_jax.data import catalog
 from gera_jax.data.ids import check_can_meet, check_meets, check_unique, first_ids, number_items, outer_join
@@ -154,6 +155,27 @@ class Pairs:
         """[p] item number of each pair."""
         return np.max([np.where(r >= 0, g[r], -1) for g, r in zip(self.groups, self.rows.T, strict=True)], axis=0, initial=-1)
 
+    @property
+    def item_count(self) -> int:
+        """How many items the pairs are of."""
+        return len(np.unique(self.item_of))
+
+    @property
+    def gallery(self) -> tuple[np.ndarray, ...]:
+        """Sorted distinct rows of each modality that are in a pair."""
+        return tuple(np.unique(own[own >= 0]) for own in self.rows.T)
+
+    def couples(self) -> Iterator[tuple[tuple[int, int], list[np.ndarray], list[np.ndarray]]]:
+        """Of each two modalities: their numbers, the sorted distinct rows of the pairs that have both, and the rows' items.
+
+        Of three modalities, two that fewer than two pairs have are left out.
+        """
+        for a, b in itertools.combinations(range(len(self.tables)), 2):
+            both = self.rows[(self.rows[:, [a, b]] >= 0).all(1)]
+            if len(self.tables) == 2 or len(both) > 1:
+                rows = [np.unique(both[:, side]) for side in (a, b)]
+                yield (a, b), rows, [self.groups[side][own] for side, own in zip((a, b), rows, strict=True)]
+
     @functools.cached_property
     def has(self) -> np.ndarray:
         """[items, M] whether an item has a row of a modality."""
@@ -190,6 +212,14 @@ class Pairs:
     y_unpaired = property(lambda self: self.alone(1), doc="Raw rows of y without a partner.")
     w_unpaired = property(lambda self: self.alone(2), doc="Raw rows of w without a partner.")
 
+    def named(self, names: Sequence[str]) -> Pairs:
+        """The same pairs under other names of the modalities."""
+        if self.names == tuple(names):
+            return self
+        tables = tuple(dataclasses.replace(table, name=name) for table, name in zip(self.tables, names, strict=True))
+        preprocess = {new: self.preprocess.get(old, {}) for old, new in zip(self.names, names, strict=True)}
+        return self._kept(dataclasses.replace(self, tables=tables, preprocess=preprocess))
+
     def take(self, index: Any) -> Pairs:
         """The pairs at `index`, and no unpaired rows."""
         return self._part(self.rows[index], tuple(rows[:0] for rows in self.unpaired), self.chosen)
@@ -220,7 +250,7 @@ class Pairs:
         >>> print(test.describe()["chosen"])
         random split of 1,646 items by seed 0: 164 validate (a tenth, at most 300), 400 test
         """
-        by = SPLITS.get(by) or fail("split", got=f'"{by}"', wanted='"random", "group" or "ids"')
+        require(by in SPLITS, "split", got=f'"{by}"', wanted='"random", "group" or "ids"')
         seed = whole(seed, "seed")
         train, valid, tests, lonely, chosen, notes = self._cut(by, val, test, group_key, seed)
         item, none = self.item_of, tuple(rows[:0] for rows in self.unpaired)
@@ -287,11 +317,12 @@ class Pairs:
         return f"Pairs({' x '.join(self.names)}: {len(self):,} pairs, {counted(self.describe()['unpaired'])} without a partner)"
 
     def _part(self, rows: np.ndarray, unpaired: tuple[np.ndarray, ...], chosen: str, notes: tuple[str, ...] = ()) -> Pairs:
-        part = dataclasses.replace(self, rows=rows, unpaired=unpaired, chosen=chosen, warnings=self.warnings + notes)
-        for kept in ("has", "fingerprints"):  # of the tables, which are the same
-            if kept in self.__dict__:
-                part.__dict__[kept] = self.__dict__[kept]
-        return part
+        return self._kept(dataclasses.replace(self, rows=rows, unpaired=unpaired, chosen=chosen, warnings=self.warnings + notes))
+
+    def _kept(self, made: Pairs) -> Pairs:
+        """`made` of the same tables, with what is known of these."""
+        made.__dict__.update({name: self.__dict__[name] for name in ("has", "fingerprints") if name in self.__dict__})
+        return made
 
     def _cut(self, by: str, val: Any, test: Any, group_key: str, seed: int) -> tuple[Any, ...]:
         """Items that train, validate and test, the unpaired rows that may train, what was chosen in words, and warnings."""

@@ -24,7 +24,7 @@ from gera_jax.models import TwoTower
 from gera_jax.ops.collectives import gather_rows
 from gera_jax.solvers.several_tables import weigh_tables
 from gera_jax.training.context import alignment_context, alignment_inputs
-from gera_jax.training.evaluate import alignment_metrics, metric_names, overview, overview_of, overview_text, projector
+from gera_jax.training.evaluate import alignment_metrics, metric_names, overview, overview_text, projector
 from gera_jax.training.processes import Parallel
 from gera_jax.training.task import Array, Batch, Evaluate, Preflight, Problem
 from gera_jax.training.terms import Rows
@@ -147,7 +147,7 @@ class AlignmentTask:
     def load(self, config: ConfigDict, *, tables: tuple | Pairs | None) -> AlignmentData:
         data = weigh_tables(build_data(config.data.to_dict(), tables=tables))
         if tables is None:  # who gives tables knows more of where they come from, and says it
-            logger.info("%s", overview_text(overview(data)))
+            logger.info("%s", overview_text(overview(data.train, data.val, data.test)))
         return data
 
     def open(self, config: ConfigDict, data: AlignmentData, *, parallel: Parallel, cache_dir: Path | None) -> Problem:
@@ -175,7 +175,7 @@ class AlignmentTask:
             pairs=len(data.pairs),
             val=len(data.val),
             test=len(data.test),
-            overview=overview(data),
+            overview=overview(data.train, data.val, data.test),
             pool={name: len(rows) for name, rows in data.pool.items()},
             raw_widths={name: int(data.tables[name].rows.shape[1]) for name in data.names},
         )
@@ -257,7 +257,7 @@ class AlignmentTask:
 
     def preflight(self, config: ConfigDict, *, tables: Any = None) -> Preflight:
         parts = cut(config.data.to_dict(), tables=tables, rows=False)
-        logger.info("%s", overview_text(overview_of(*parts)))
+        logger.info("%s", overview_text(overview(*parts)))
         tables = shapes(*parts)
         names = config_lib.modalities(config)
         widths = {
