@@ -86,25 +86,15 @@ class Task:
         """The pair counts to look at: those asked for, else the usual ones that there are pairs for (own data: and all)."""
         differ = self.split == "group" or self.pairs.captions  # else every seed trains on as many pairs
         most = min(len(self.parts(0, seed)[0]) for seed in (seeds if differ else seeds[:1]))
-        require(
-            most >= 2,
-            "pairs",
-            got=f"{most} training pairs beside validation and test",
-            wanted="at least 2 pairs",
-            remedy="Give more pairs, or lower --val and --test.",
-        )
+        got = f"{most} training pairs beside validation and test"
+        require(most >= 2, "pairs", got=got, wanted="at least 2 pairs", remedy="Give more pairs, or lower --val and --test.")
         if not asked:
             usual = [count for count in COUNTS if count <= most]
             return tuple(usual if self.pairs.bundled else sorted({*usual, most}))
         counts = sorted({whole(count, "pairs", least=2) for count in asked})
         for count in counts:
-            require(
-                count <= most,
-                "pairs",
-                got=count,
-                wanted=f"at most {most}, the pairs that train (validation and test take {self.val} and {self.test} items)",
-                remedy="Lower it, or --val and --test.",
-            )
+            wanted = f"at most {most}, the pairs that train (validation and test take {self.val} and {self.test} items)"
+            require(count <= most, "pairs", got=count, wanted=wanted, remedy="Lower it, or --val and --test.")
         return tuple(counts)
 
     @property

@@ -11,7 +11,8 @@ import numpy as np
 
 from gera_jax.checks import fail, require, require_known
 from gera_jax.config.blocks import sides
-from gera_jax.config.schema import DATA, SLOTS, SPLITS, UNPAIRED, defaults, filled, known_sources
+from gera_jax.config.fields import require_fields
+from gera_jax.config.schema import DATA, SLOTS, defaults, filled, known_sources
 from gera_jax.data import catalog, synthetic
 from gera_jax.data.ids import first_ids
 from gera_jax.data.load import load_pairs
@@ -55,24 +56,17 @@ def complete(config: Mapping, tables: Pairs | tuple[Table, ...] | None = None) -
     for side, name in zip(SLOTS, names, strict=False):
         block[side]["name"] = block[side]["name"] or name
     third = block["w"]["name"]
-    require(
-        not third or len(names) == 3 or source == "files",
-        "data.w.name",
-        got=f'"{third}"',
-        wanted=f'"", as {source} has two modalities',
-        remedy='Leave it empty, or choose a source of three such as "emoji3".',
-    )
+    wanted, remedy = f'"", as {source} has two modalities', 'Leave it empty, or choose a source of three such as "emoji3".'
+    require(not third or len(names) == 3 or source == "files", "data.w.name", got=f'"{third}"', wanted=wanted, remedy=remedy)
     split = block["split"]
     split["group_key"] = split["group_key"] or known["split"]["group_key"]
-    require_known(split["by"], SPLITS, "data.split.by")
-    _check(block)
-    require(
-        (tables is not None) == (source == "arrays"),
-        "data.source",
-        got=f'"{source}"' + (" with tables in memory" if tables is not None else " without tables"),
-        wanted='"arrays" together with tables=(x, y) or (x, y, w)',
-        remedy='Pass the tables, or set source="files" and x.path, y.path.',
+    require_fields(block, DATA, "data")
+    got = f'"{source}"' + (" with tables in memory" if tables is not None else " without tables")
+    wanted, remedy = (
+        '"arrays" together with tables=(x, y) or (x, y, w)',
+        'Pass the tables, or set source="files" and x.path, y.path.',
     )
+    require((tables is not None) == (source == "arrays"), "data.source", got=got, wanted=wanted, remedy=remedy)
     return block
 
 
@@ -101,12 +95,8 @@ def open_test(block: Mapping, *, rows: bool = True) -> Pairs | None:
     used = sides(block)
     given = [side for side in used if block["test"][side]["path"]]
     everything = ", ".join(f"test.{side}.path" for side in used[:-1]) + f" and test.{used[-1]}.path"
-    require(
-        len(given) in (0, len(used)),
-        "data.test",
-        got=f"a path of {' and '.join(given)} only",
-        wanted=f"{everything}, or {'neither' if len(used) == 2 else 'none'}",
-    )
+    wanted = f"{everything}, or {'neither' if len(used) == 2 else 'none'}"
+    require(len(given) in (0, len(used)), "data.test", got=f"a path of {' and '.join(given)} only", wanted=wanted)
     if not given:
         return None
     tables = (_open_file(block["test"][side], f"data.test.{side}", block[side]["name"], rows) for side in used)
@@ -114,36 +104,9 @@ def open_test(block: Mapping, *, rows: bool = True) -> Pairs | None:
 
 
 def _open_file(file: Mapping, at: str, name: str, rows: bool) -> Table:
-    require(
-        bool(file["path"]),
-        f"{at}.path",
-        got="nothing",
-        wanted="a file of embeddings",
-        remedy=f"Set --config.{at}.path=..., or choose a bundled data.source: {', '.join(catalog.names())}.",
-    )
+    remedy = f"Set --config.{at}.path=..., or choose a bundled data.source: {', '.join(catalog.names())}."
+    require(bool(file["path"]), f"{at}.path", got="nothing", wanted="a file of embeddings", remedy=remedy)
     return load_table(file["path"], key=file["key"], ids_key=file["ids"], name=name, layer=file["layer"], rows=rows)
-
-
-def _check(block: Mapping) -> None:
-    require_known(block["unpaired"], UNPAIRED, "data.unpaired")
-    names = [block[side]["name"] for side in sides(block)]
-    twice = [name for name in names if names.count(name) > 1]
-    require(
-        not twice,
-        " and ".join(f"data.{side}.name" for side in sides(block)),
-        got=f'"{twice[0] if twice else ""}" twice',
-        wanted=f"{'two' if len(names) == 2 else 'three'} names",
-        remedy="Name each modality, such as x.name=image, y.name=text.",
-    )
-    pairs = block["pairs"]
-    require(
-        isinstance(pairs, int) and not isinstance(pairs, bool) and pairs >= 0,
-        "data.pairs",
-        got=pairs,
-        wanted="a number of known pairs, or 0 for all",
-    )
-    seed = block["split"]["seed"]
-    require(isinstance(seed, int) and seed >= 0, "data.split.seed", got=seed, wanted="a whole number, at least 0")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -250,21 +213,13 @@ def _parts(block: Mapping, tables: Pairs | tuple[Table, ...] | None, *, rows: bo
         cut["val"] = "auto"
     train, val, test = pairs.split(**cut, by=split["by"], group_key=split["group_key"], seed=split["seed"])
     if block["pairs"] > len(train):
-        fail(
-            "data.pairs",
-            got=block["pairs"],
-            wanted=f"at most {len(train)}: there are {len(pairs)} pairs, of which {len(val)} validate and {len(test)} test",
-            remedy=f"Set pairs={len(train)} or 0 (all), or lower split.val and split.test.",
-        )
+        wanted = f"at most {len(train)}: there are {len(pairs)} pairs, of which {len(val)} validate and {len(test)} test"
+        remedy = f"Set pairs={len(train)} or 0 (all), or lower split.val and split.test."
+        fail("data.pairs", got=block["pairs"], wanted=wanted, remedy=remedy)
     train = train.head(block["pairs"] or None, block["unpaired"])
     for name, pool in zip(train.names, train.pool, strict=True):
-        require(
-            len(pool) > 0,
-            name,
-            got="no training row",
-            wanted="at least one",
-            remedy="Raise data.pairs, lower split.val and split.test, or leave this modality out.",
-        )
+        remedy = "Raise data.pairs, lower split.val and split.test, or leave this modality out."
+        require(len(pool) > 0, name, got="no training row", wanted="at least one", remedy=remedy)
     return train, val, test if own_test is None else _apart(block, train, own_test)
 
 
@@ -293,22 +248,13 @@ def _apart(block: Mapping, train: Pairs, test: Pairs) -> Pairs:
     """Pairs of own test files, as wide as the training files and of other items."""
     notes = [f"test files: {line}" for line in test.warnings]
     for side, table, own in zip(sides(block), train.tables, test.tables, strict=True):
-        require(
-            own.dim == table.dim,
-            f"data.test.{side}",
-            got=f"width {own.dim}",
-            wanted=f"width {table.dim}, as in the training file",
-            remedy="Embed both files with the same encoder.",
-        )
+        wanted, remedy = f"width {table.dim}, as in the training file", "Embed both files with the same encoder."
+        require(own.dim == table.dim, f"data.test.{side}", got=f"width {own.dim}", wanted=wanted, remedy=remedy)
         if table.numbered or own.numbered:
             notes.append(f"test files: {table.name} has no stored ids, so rows that are also in training would not be seen.")
             continue
         shared = np.intersect1d(table.ids.astype(str), own.ids.astype(str))
-        require(
-            len(shared) == 0,
-            f"data.test.{side}",
-            got=f"{len(shared)} ids that are in the training file too ({first_ids(shared)})",
-            wanted="items that training does not see",
-            remedy="Remove them from one of the files.",
-        )
+        got = f"{len(shared)} ids that are in the training file too ({first_ids(shared)})"
+        wanted, remedy = "items that training does not see", "Remove them from one of the files."
+        require(len(shared) == 0, f"data.test.{side}", got=got, wanted=wanted, remedy=remedy)
     return dataclasses.replace(test, warnings=tuple(notes))

@@ -12,18 +12,8 @@ import numpy as np
 
 from gera_jax.checks import require, require_known, whole
 from gera_jax.config.schema import SPLITS, UNPAIRED
-from gera_jax.data import catalog
+from gera_jax.data import catalog, splits
 from gera_jax.data.ids import check_can_meet, check_meets, check_unique, first_ids, number_items, outer_join
-from gera_jax.data.splits import (
-    MOST,
-    Split,
-    group_labels,
-    nested_order,
-    read_ids,
-    split_at_random,
-    split_by_group,
-    split_by_ids,
-)
 from gera_jax.data.tables import Table, fingerprint
 
 
@@ -83,15 +73,7 @@ class Pairs:
         """
         tables = tuple(tables)
         require(len(tables) in (2, 3), "tables", got=f"{len(tables)} tables", wanted="two or three")
-        names = [table.name for table in tables]
-        twice = [name for name in names if names.count(name) > 1]
-        require(
-            not twice,
-            "names of the modalities",
-            got=f'"{"".join(twice[:1])}" twice',
-            wanted=f"{'two' if len(names) == 2 else 'three'} names",
-            remedy="Name each modality, such as image and text.",
-        )
+        _require_own_names([table.name for table in tables])
         by = "list"
         if labels is None:
             check_can_meet(tables)
@@ -216,6 +198,7 @@ class Pairs:
         """The same pairs under other names of the modalities."""
         if self.names == tuple(names):
             return self
+        _require_own_names(names)
         tables = tuple(dataclasses.replace(table, name=name) for table, name in zip(self.tables, names, strict=True))
         preprocess = {new: self.preprocess.get(old, {}) for old, new in zip(self.names, names, strict=True)}
         return self._kept(dataclasses.replace(self, tables=tables, preprocess=preprocess))
@@ -255,7 +238,7 @@ class Pairs:
         train, valid, tests, lonely, chosen, notes = self._cut(by, val, test, group_key, seed)
         item, none = self.item_of, tuple(rows[:0] for rows in self.unpaired)
         rank = np.full(len(self.items), -1, np.int64)
-        rank[train[nested_order(len(train), seed=seed)]] = np.arange(len(train))
+        rank[train[splits.nested_order(len(train), seed=seed)]] = np.arange(len(train))
         mine = np.flatnonzero(rank[item] >= 0)
         mine = mine[np.argsort(rank[item[mine]], kind="stable")]
         parts = [self._part(self.rows[mine], lonely, chosen, notes)]
@@ -331,21 +314,21 @@ class Pairs:
         lonely = [group[rows] for group, rows in zip(self.groups, self.unpaired, strict=True)]
         stay = [np.ones(len(items), bool) for items in lonely]
         if by == "ids":
-            lists = dict(val_ids=read_ids(val, "split.val_ids"), test_ids=read_ids(test, "split.test_ids"))
+            lists = dict(val_ids=splits.read_ids(val, "split.val_ids"), test_ids=splits.read_ids(test, "split.test_ids"))
             require(sum(map(len, lists.values())) > 0, 'split by "ids"', got="no ids", wanted="ids that validate or test")
             text, named = self.items[paired].astype(str), np.concatenate(list(lists.values()))
-            split, words = split_by_ids(text, **lists), 'split by "ids"'
+            split, words = splits.split_by_ids(text, **lists), 'split by "ids"'
             missing = named[~np.isin(named, text)]
             notes = (f"split: {len(missing)} ids of the lists are no pair ({first_ids(missing)}).",) if len(missing) else ()
             stay = [~np.isin(self.items[items].astype(str), named) for items in lonely]
         elif by == "group":
             group_key = group_key or self.group_key
-            labels = group_labels(group_key, self.tables, self.groups, self.items)
-            split = split_by_group(labels[paired], **sizes, seed=seed)
+            labels = splits.group_labels(group_key, self.tables, self.groups, self.items)
+            split = splits.split_by_group(labels[paired], **sizes, seed=seed)
             held = labels[paired[np.concatenate([split.val, split.test])]]
             stay, words = [~np.isin(labels[items], held) for items in lonely], f'split by "{group_key}"'
         else:
-            split, words = split_at_random(len(paired), **sizes, seed=seed), "random split"
+            split, words = splits.split_at_random(len(paired), **sizes, seed=seed), "random split"
         free = tuple(rows[keep] for rows, keep in zip(self.unpaired, stay, strict=True))
         return (
             *(paired[part] for part in split),
@@ -353,6 +336,12 @@ class Pairs:
             _words(words, len(paired), split, {} if by == "ids" else sizes, seed),
             notes,
         )
+
+
+def _require_own_names(names: Sequence[str]) -> None:
+    twice = [name for name in names if list(names).count(name) > 1]
+    got, wanted = f'"{"".join(twice[:1])}" twice', f"{'two' if len(names) == 2 else 'three'} names"
+    require(not twice, "names of the modalities", got=got, wanted=wanted, remedy="Name each modality, such as image and text.")
 
 
 def counted(counts: Mapping[str, int]) -> str:
@@ -380,9 +369,9 @@ def _alone_in_words(tables: Sequence[Table], side: int, rows: np.ndarray) -> str
     )
 
 
-def _words(start: str, n: int, split: Split, sizes: Mapping[str, Any], seed: int) -> str:
+def _words(start: str, n: int, split: splits.Split, sizes: Mapping[str, Any], seed: int) -> str:
     """What a split chose, and by which rule where nobody asked for a size."""
-    rules = dict(val=f"a tenth, at most {MOST['val']}", test=f"a quarter, at most {MOST['test']}")
+    rules = dict(val=f"a tenth, at most {splits.MOST['val']}", test=f"a quarter, at most {splits.MOST['test']}")
     said = []
     for part, does in (("val", "validate"), ("test", "test")):
         rule = f" ({rules[part]})" if sizes.get(part, 0) in (None, "auto") else ""

@@ -14,7 +14,6 @@ import numpy as np
 from gera_jax.checks import require
 from gera_jax.evaluation import ranks
 from gera_jax.evaluation.inputs import counts, real, rows_of, whole
-from gera_jax.evaluation.retrieval import _closer, _recalls
 
 
 def chance_level(
@@ -227,15 +226,15 @@ def split_metrics(
       x_groups, y_groups: [n], [m] item numbers; None = row i belongs to row i.
       names: of the modalities, for the keys.
     """
-    (n, m), flipped = scores.shape, (names[1], names[0])
+    n, m = scores.shape
     for rows, name in zip((n, m), names, strict=True):
         require(rows > 0, name, got="no row", wanted="at least one row of each modality")
-    forward, backward = ranks.positives(n, m, x_groups, y_groups, names), ranks.positives(m, n, y_groups, x_groups, flipped)
-    found = ranks.both_ways(
-        names, _recalls(_blocks(scores), forward, n, KS, 0.0), _recalls(_blocks(scores.T), backward, m, KS, 0.0)
-    )
+    forward, backward = ranks.positives_both_ways(n, m, x_groups, y_groups, names)
+    recalls = ranks.recalls(_blocks(scores), forward, n, KS, 0.0), ranks.recalls(_blocks(scores.T), backward, m, KS, 0.0)
+    found = ranks.both_ways(names, *recalls)
     if full:
-        found["foscttm"] = (_closer(_blocks(scores), forward, m, 0.0) + _closer(_blocks(scores.T), backward, n, 0.0)) / 2
+        closer = ranks.closer(_blocks(scores), forward, m, 0.0), ranks.closer(_blocks(scores.T), backward, n, 0.0)
+        found["foscttm"] = sum(closer) / 2
     return found
 
 

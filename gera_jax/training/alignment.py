@@ -18,7 +18,7 @@ from gera_jax import config as config_lib
 from gera_jax.config.files import ConfigDict
 from gera_jax.data import Pairs, Preprocessor, as_rows, build_data
 from gera_jax.data.alignment import AlignmentData, cut, shapes
-from gera_jax.data.sampling import Sampler, check_draw
+from gera_jax.data.sampling import Sampler, check_draw, require_shared
 from gera_jax.evaluation import geometry
 from gera_jax.models import TwoTower
 from gera_jax.ops.collectives import gather_rows
@@ -44,12 +44,8 @@ def neighbour_table(data: AlignmentData, name: str, graph: Mapping, *, seed: int
     if len(pool) > graph["max_rows"]:
         logger.info("graphs.%s: %d of %d training rows, drawn by the seed", name, graph["max_rows"], len(pool))
         pool = np.sort(np.random.default_rng([seed, 7]).choice(pool, graph["max_rows"], replace=False))
-    checks.require(
-        graph["knn"] < len(pool),
-        f"graphs.{name}.knn",
-        got=graph["knn"],
-        wanted=f"fewer neighbours than the {len(pool)} training rows of {name}",
-    )
+    wanted = f"fewer neighbours than the {len(pool)} training rows of {name}"
+    checks.require(graph["knn"] < len(pool), f"graphs.{name}.knn", got=graph["knn"], wanted=wanted)
     rows = data.features[name].take(pool)
     path = None
     if cache_dir is not None:
@@ -87,59 +83,37 @@ class AlignmentTask:
         config_lib.require_fields(config.to_dict())
         names = config_lib.modalities(config)
         solvers = STARTS[config.model.init]
-        checks.require(
-            len(names) == 2 or solvers is None or solvers[1] is not None,
-            "model.init",
-            got=f'"{config.model.init}" with {len(names)} modalities',
-            wanted="a start for any number of them",
-            remedy='Use init="ridge_cca" (generalised CCA of all of them) or "random".',
-        )
-        checks.require(
-            solvers is not None or not config.model.teacher,
-            "model.teacher",
-            got='True with init="random"',
-            wanted="a closed-form start, which is the teacher",
-            remedy='Set model.init="ridge_cca".',
-        )
+        fine = len(names) == 2 or solvers is None or solvers[1] is not None
+        got = f'"{config.model.init}" with {len(names)} modalities'
+        wanted, remedy = "a start for any number of them", 'Use init="ridge_cca" (generalised CCA of all of them) or "random".'
+        checks.require(fine, "model.init", got=got, wanted=wanted, remedy=remedy)
+        got, wanted = 'True with init="random"', "a closed-form start, which is the teacher"
+        remedy = 'Set model.init="ridge_cca".'
+        checks.require(solvers is not None or not config.model.teacher, "model.teacher", got=got, wanted=wanted, remedy=remedy)
         if solvers is not None:
-            with checks.refusing(
-                "model.init_options", got=config.model.init_options.to_dict(), wanted=f'arguments of init="{config.model.init}"'
-            ):
-                solvers[len(names) > 2](**config.model.init_options)
+            options, wanted = config.model.init_options.to_dict(), f'arguments of init="{config.model.init}"'
+            with checks.refusing("model.init_options", got=options, wanted=wanted):
+                solvers[len(names) > 2](**options)
         for side, name in zip(config_lib.sides(config.data), names, strict=True):
             Preprocessor(**config.data.preprocess[side].to_dict(), name=name)
         for name, graph in config.graphs.to_dict().items():
             checks.require_known(name, names, "modality of graphs")
-            wanted = f"features.{name}"
-            checks.require(graph["on"] == wanted, f"graphs.{name}.on", got=f'"{graph["on"]}"', wanted=f'"{wanted}"')
+            on = f"features.{name}"
+            checks.require(graph["on"] == on, f"graphs.{name}.on", got=f'"{graph["on"]}"', wanted=f'"{on}"')
         draws(config)
         checks.require_known(config.evals.metric, metric_names(names), "evals.metric")
-        checks.require(
-            not config.batch.unpaired or config.data.unpaired != "none",
-            "batch.unpaired",
-            got=config.batch.unpaired,
-            wanted='0 beside data.unpaired="none"',
-            remedy='Set it to 0, or set data.unpaired="independent".',
-        )
+        unpaired, remedy = config.batch.unpaired, 'Set it to 0, or set data.unpaired="independent".'
+        fine, wanted = not unpaired or config.data.unpaired != "none", '0 beside data.unpaired="none"'
+        checks.require(fine, "batch.unpaired", got=unpaired, wanted=wanted, remedy=remedy)
         shards = Parallel.choose(config.parallel).shards
-        for field in ("anchors", "unpaired"):
-            checks.require(
-                config.batch[field] % shards == 0,
-                f"batch.{field}",
-                got=config.batch[field],
-                wanted=f"a multiple of the {shards} devices",
-                remedy=f"Set it to {config.batch[field] // shards * shards or shards}.",
-            )
+        require_shared(shards, anchors=config.batch.anchors, unpaired=config.batch.unpaired)
         terms = [term for term in config.losses.to_dict().values() if isinstance(term, Mapping)]
         used = [key for term in terms if isinstance(term.get("inputs"), Mapping) for key in term["inputs"].values()]
         same = not (config.views.noise or config.views.feature_dropout or config.model.options.get("dropout", 0.0))
-        checks.require(
-            not same or not any(str(key).startswith("z.view.") for key in used),
-            "views",
-            got="a term on z.view.*, with noise=0, feature_dropout=0 and no dropout in the head",
-            wanted="views that differ",
-            remedy="Set views.noise=0.1, or model.options.dropout.",
-        )
+        fine = not same or not any(str(key).startswith("z.view.") for key in used)
+        got = "a term on z.view.*, with noise=0, feature_dropout=0 and no dropout in the head"
+        remedy = "Set views.noise=0.1, or model.options.dropout."
+        checks.require(fine, "views", got=got, wanted="views that differ", remedy=remedy)
 
     def inputs(self, config: ConfigDict, *, masked: Collection[str]) -> dict[str, Rows]:
         return alignment_inputs(config, config_lib.modalities(config), masked=masked)

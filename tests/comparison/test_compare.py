@@ -193,10 +193,8 @@ def test_the_page_stands_alone_and_tells_the_winner(found):
 def test_hub_corrections_find_what_a_hub_hides():
     """One row of y is near every x: it is the first answer to all, until its density is taken off."""
     data = make_task("emoji", val=20, test=30).data(20, 0)
-    groups = (
-        data.groups["image"][np.unique(data.test.rows[:, 0])][:, None]
-        == data.groups["text"][np.unique(data.test.rows[:, 1])][None]
-    )
+    ((_, _, (x_items, y_items)),) = data.test.couples()
+    groups = x_items[:, None] == y_items[None]
 
     def scores(i, j):
         if len(i) == len(j) == 30:
