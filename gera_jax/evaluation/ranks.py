@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from gera_jax.checks import require
 from gera_jax.evaluation.inputs import label_codes, rows_of, whole
 
 BLOCK_ENTRIES = 1 << 25  # at most this many scores live at once (128 MiB of float32)
+TILE_COLUMNS = 2048  # candidates of a tile: its scores are still in the cache when they are counted
 
 
 class Positives(NamedTuple):
@@ -19,11 +21,10 @@ class Positives(NamedTuple):
     start: np.ndarray  # [n + 1]
     columns: np.ndarray  # [total]
 
-    def rows(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Positives of queries first..last: (offset of each query, row in the block, column), flat."""
+    def rows(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+        """Positives of queries first..last: (row in the block, column), flat."""
         start = self.start[first : last + 1]
-        row = np.repeat(np.arange(last - first), np.diff(start))
-        return start[:-1] - start[0], row, self.columns[start[0] : start[-1]]
+        return np.repeat(np.arange(last - first), np.diff(start)), self.columns[start[0] : start[-1]]
 
 
 def positives(n: int, m: int, query_groups: Any, candidate_groups: Any, names: tuple[str, str]) -> Positives:
@@ -95,45 +96,146 @@ def tie_width(dtype: Any) -> float:
     return 4 * float(np.finfo(dtype).eps)
 
 
-def best_rank(scores: np.ndarray, right: Positives, first: int, last: int, tie: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Rank (1 = best) of each query's best right row, and whether the query failed outright (NaN).
+class Product:
+    """Cosines of unit rows, a tile of their product at a time."""
 
-    rank = 1 + #{wrong: s > best} + #{wrong: s = best} / 2; right rows never compete with each other.
-    A right row with NaN ranks last; a query with no other right row is `failed`, and is no success at any k.
+    def __init__(self, x: np.ndarray, y: np.ndarray):
+        self._x, self._y, self.shape = x, y, (len(x), len(y))
+
+    def tile(self, rows: slice, columns: slice) -> np.ndarray:
+        """Scores of some queries with some candidates, an array of its own."""
+        with np.errstate(invalid="ignore"):
+            return self._x[rows] @ self._y[columns].T
+
+
+class Matrix:
+    """Scores that lie in memory."""
+
+    def __init__(self, scores: np.ndarray):
+        self._scores, self.shape = scores, scores.shape
+
+    def tile(self, rows: slice, columns: slice) -> np.ndarray:
+        return self._scores[rows, columns].copy()
+
+
+class Tally:
+    """How many wrong candidates beat, and how many reach, the right ones of each query.
+
+    First `read` sees every tile with a right candidate, then `count` sees all tiles.
+
+    Args:
+      right: the right candidates.
+      tie: scores nearer than this are one.
+      every: whether each right candidate is counted for, or the best of each query alone.
     """
-    offset, row, column = right.rows(first, last)
-    own = scores[row, column]
-    best = np.fmax.reduceat(own, offset)  # fmax: a number wins over NaN
-    failed = np.isnan(best)
-    above = np.count_nonzero(scores > (best + tie)[:, None], axis=1)
-    reach = np.count_nonzero(scores >= (best - tie)[:, None], axis=1)
-    own_reach = np.add.reduceat((own >= (best - tie)[row]).astype(np.int64), offset)
-    rank = 1 + above + (reach - above - own_reach) / 2
-    return np.where(failed, scores.shape[1], rank), failed
+
+    def __init__(self, right: Positives, tie: float, *, every: bool):
+        self._right, self._tie, self._every = right, tie, every
+        self._own = np.full(len(right.columns), np.nan)
+        self._turns: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def pairs(self, first: int, last: int, left: int, right: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The right pairs inside a tile: their numbers, and their rows and columns in the tile."""
+        row, column = self._right.rows(first, last)
+        here = np.flatnonzero((column >= left) & (column < right))
+        return self._right.start[first] + here, row[here], column[here] - left
+
+    def read(self, scores: np.ndarray, first: int, left: int) -> None:
+        number, row, column = self.pairs(first, first + len(scores), left, left + scores.shape[1])
+        self._own[number] = scores[row, column]
+
+    def begin(self, dtype: Any) -> None:
+        """Between reading and counting."""
+        self._own = self._own.astype(dtype, copy=False)
+        start, sizes = self._right.start[:-1], np.diff(self._right.start)
+        query = np.repeat(np.arange(len(start)), sizes)
+        best = np.fmax.reduceat(self._own, start)  # fmax: a number wins over NaN
+        self._failed, self._best = np.isnan(best), start.copy()
+        is_best = np.flatnonzero(self._own == best[query])[::-1]
+        self._best[query[is_best]] = is_best
+        # Each turn counts for one right candidate of every query that has so many.
+        turns = [start[sizes > turn] + turn for turn in range(int(sizes.max()))] if self._every else [self._best]
+        self._turns = [(query[at], at) for at in turns]
+        self._above, self._reach = np.zeros(len(query), np.int64), np.zeros(len(query), np.int64)
+
+    def count(self, scores: np.ndarray, first: int) -> None:
+        """Adds a tile [queries from `first` on, some candidates], NaN where a candidate is a right one."""
+        for query, at in self._turns:
+            low, high = np.searchsorted(query, (first, first + len(scores)))
+            query, at = query[low:high] - first, at[low:high]
+            block = scores if len(query) == len(scores) else scores[query]
+            own = self._own[at][:, None]
+            self._above[at] += np.count_nonzero(block > own + self._tie, axis=1)
+            self._reach[at] += np.count_nonzero(block >= own - self._tie, axis=1)
+
+    def ranks(self, candidates: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rank (1 = best) of each query's best right row, and whether the query failed outright (NaN).
+
+        rank = 1 + #{wrong: s > best} + #{wrong: s = best} / 2; right rows never compete with each other.
+        A right row with NaN ranks last; a query with no other right row is `failed`, and is no success at any k.
+        """
+        rank = 1 + (self._above[self._best] + self._reach[self._best]) / 2
+        return np.where(self._failed, candidates, rank), self._failed
+
+    def closer(self, candidates: int) -> np.ndarray:
+        """For each query the share of wrong rows above a right row (ties half, NaN 1), averaged over its right rows."""
+        sizes = np.diff(self._right.start)
+        share = (self._above + self._reach) / 2 / np.repeat(candidates - sizes, sizes)
+        return np.add.reduceat(np.where(np.isnan(self._own), 1.0, share), self._right.start[:-1]) / sizes
 
 
-def fraction_closer(scores: np.ndarray, right: Positives, first: int, last: int, tie: float = 0.0) -> np.ndarray:
-    """For each query the share of wrong rows above a right row (ties half, NaN 1), averaged over its right rows."""
-    offset, row, column = right.rows(first, last)
-    own = scores[row, column]
-    count = np.diff(right.start[first : last + 1])
-    wrong = scores.shape[1] - count
-    total = np.zeros(last - first)
-    for turn in range(int(count.max())):  # turn-th right row of every query that has so many
-        have = np.flatnonzero(count > turn)
-        at = offset[have] + turn
-        block = scores if have.size == last - first else scores[have]
-        mine = own[at]
-        above = np.count_nonzero(block > (mine + tie)[:, None], axis=1)
-        reach = np.count_nonzero(block >= (mine - tie)[:, None], axis=1)
-        beaten_by_right = np.zeros(have.size)
-        for other in range(int(count.max())):  # right rows are no competitors: take them out of both counts
-            there = count[have] > other
-            theirs = own[np.where(there, offset[have] + other, 0)]
-            beaten_by_right += there * (0.5 * (theirs > mine + tie) + 0.5 * (theirs >= mine - tie))
-        share = ((above + reach) / 2 - beaten_by_right) / wrong[have]
-        total[have] += np.where(np.isnan(mine), 1.0, share)
-    return total / count
+def _parts(n: int, size: int) -> list[tuple[int, int]]:
+    """Even parts of at most `size`: products of much smaller matrices round otherwise, and equal rows would not tie."""
+    count = -(-n // size)
+    edges = [n * i // count for i in range(count + 1)]
+    return list(pairwise(edges))
+
+
+def tally(
+    scores: Any,
+    forward: Positives,
+    backward: Positives | None = None,
+    *,
+    tie: float = 0.0,
+    every: bool = False,
+    block_size: int = 1024,
+) -> list[Tally]:
+    """Counts of both directions, from tiles of the scores that both share.
+
+    Tiles with a right pair are computed twice, since equal rows tie only where both come from the same product; of a gallery
+    whose scores fit into a block, all are computed once.
+
+    Args:
+      scores: a `Product`, a `Matrix` or another with their `shape` and `tile`.
+      forward: the right columns of each row.
+      backward: the right rows of each column; without it, rows alone are queries.
+      tie, every: of `Tally`.
+      block_size: queries at once.
+    """
+    n, m = scores.shape
+    block_size = whole(block_size, "block_size")
+    if n * m <= BLOCK_ENTRIES:
+        scores = Matrix(scores.tile(slice(0, n), slice(0, m)))
+    sides = [Tally(right, tie, every=every) for right in (forward, backward) if right is not None]
+    columns = _parts(m, TILE_COLUMNS)
+    rows = _parts(n, max(1, min(block_size, BLOCK_ENTRIES // min(m, TILE_COLUMNS))))
+    grid = [(first, last, left, right) for first, last in rows for left, right in columns]
+    dtype = None
+    for first, last, left, right in grid:
+        if len(sides[0].pairs(first, last, left, right)[0]):
+            tile = scores.tile(slice(first, last), slice(left, right))
+            dtype = tile.dtype
+            for side, block, at in zip(sides, (tile, tile.T), ((first, left), (left, first)), strict=False):
+                side.read(block, *at)
+    for side in sides:
+        side.begin(dtype)
+    for first, last, left, right in grid:
+        tile = scores.tile(slice(first, last), slice(left, right))
+        _, row, column = sides[0].pairs(first, last, left, right)
+        tile[row, column] = np.nan
+        for side, block, begin in zip(sides, (tile, tile.T), (first, left), strict=False):
+            side.count(block, begin)
+    return sides
 
 
 def both_ways(names: tuple[str, str], forward: dict[str, float], backward: dict[str, float]) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,24 +35,23 @@ def retrieval_metrics(
       x_groups: [n] item numbers. A query is right when any row of its item ranks in the top k.
       y_groups: [m] item numbers, the same numbers as in `x_groups`.
       ks: the k of R@k.
-      block_size: rows of scores at once; a block is cut further to stay under 128 MiB.
+      block_size: queries at once; 2,048 candidates of them at a time.
       names: words for the keys.
 
     Returns:
       "x_to_y/R@1" ... in [0, 1] (chance k / m); "x_to_y/median_rank", "x_to_y/mean_rank" (1 = best, chance
       (m + 1) / 2; `chance_level` for several right rows); the same under "y_to_x/" and, averaged, "mean/". Rows tied with the
       right one cost half a rank each. A NaN score ranks last and is never a success, so a model of NaN gets R@k = 0.
-      O(n m d) twice. Memory: one block.
+      O(n m d): one product gives both directions. Memory: one tile.
 
     Raises:
       InputError: unequal rows without groups, groups on one side only, a query with no right row.
     """
     ks = counts(ks)
     x, y = ranks.unit_pair(x, y, names)
-    tie = ranks.tie_width(x.dtype)
-    forward, backward = ranks.positives_both_ways(len(x), len(y), x_groups, y_groups, names)
-    x_to_y = _recalls(_product(x, y, block_size), forward, len(x), ks, tie)
-    return ranks.both_ways(names, x_to_y, _recalls(_product(y, x, block_size), backward, len(y), ks, tie))
+    right = ranks.positives_both_ways(len(x), len(y), x_groups, y_groups, names)
+    found = ranks.tally(ranks.Product(x, y), *right, tie=ranks.tie_width(x.dtype), block_size=block_size)
+    return _recalls_both_ways(found, (len(x), len(y)), ks, names)
 
 
 def retrieval_metrics_from_scores(
@@ -75,10 +74,8 @@ def retrieval_metrics_from_scores(
     """
     ks = counts(ks)
     scores = scores_of(scores, "scores")
-    n, m = scores.shape
-    forward, backward = ranks.positives_both_ways(n, m, x_groups, y_groups, names)
-    x_to_y = _recalls(_given(scores, block_size), forward, n, ks, 0.0)
-    return ranks.both_ways(names, x_to_y, _recalls(_given(scores.T, block_size), backward, m, ks, 0.0))
+    right = ranks.positives_both_ways(*scores.shape, x_groups, y_groups, names)
+    return _recalls_both_ways(ranks.tally(ranks.Matrix(scores), *right, block_size=block_size), scores.shape, ks, names)
 
 
 def foscttm(x: Any, y: Any, *, x_groups: Any = None, y_groups: Any = None, block_size: int = 1024) -> float:
@@ -98,7 +95,7 @@ def foscttm(x: Any, y: Any, *, x_groups: Any = None, y_groups: Any = None, block
 
     Returns:
       In [0, 1]: 0 perfect, 1/2 chance, 1 reversed. Ties count half, a NaN score counts 1.
-      O(n m d) twice, plus O(n m g) with g right rows to a query.
+      O(n m d) for both directions, plus O(n m g) with g right rows to a query.
 
     Raises:
       InputError: as `retrieval_metrics`; also where a query has no wrong row to be compared with.
@@ -106,10 +103,10 @@ def foscttm(x: Any, y: Any, *, x_groups: Any = None, y_groups: Any = None, block
     Source: Liu et al., "Jointly embedding multiple single-cell omics measurements" (2019).
     """
     x, y = ranks.unit_pair(x, y, ("x", "y"))
-    tie = ranks.tie_width(x.dtype)
-    forward, backward = ranks.positives_both_ways(len(x), len(y), x_groups, y_groups)
-    x_to_y = _closer(_product(x, y, block_size), forward, len(y), tie)
-    return (x_to_y + _closer(_product(y, x, block_size), backward, len(x), tie)) / 2
+    right = ranks.positives_both_ways(len(x), len(y), x_groups, y_groups)
+    _require_wrong_rows(right, (len(x), len(y)))
+    found = ranks.tally(ranks.Product(x, y), *right, tie=ranks.tie_width(x.dtype), every=True, block_size=block_size)
+    return _closer_both_ways(found, (len(x), len(y)))
 
 
 def foscttm_from_scores(scores: Any, *, x_groups: Any = None, y_groups: Any = None, block_size: int = 1024) -> float:
@@ -120,38 +117,39 @@ def foscttm_from_scores(scores: Any, *, x_groups: Any = None, y_groups: Any = No
     (1.0, 0.5)
     """
     scores = scores_of(scores, "scores")
-    n, m = scores.shape
-    forward, backward = ranks.positives_both_ways(n, m, x_groups, y_groups)
-    return (_closer(_given(scores, block_size), forward, m, 0.0) + _closer(_given(scores.T, block_size), backward, n, 0.0)) / 2
+    right = ranks.positives_both_ways(*scores.shape, x_groups, y_groups)
+    _require_wrong_rows(right, scores.shape)
+    return _closer_both_ways(ranks.tally(ranks.Matrix(scores), *right, every=True, block_size=block_size), scores.shape)
 
 
-_Blocks = Iterator[tuple[int, int, np.ndarray]]
+def both_metrics(
+    scores: Any, right: tuple[ranks.Positives, ranks.Positives], ks: tuple[int, ...], names: tuple[str, str], *, full: bool
+) -> dict[str, float]:
+    """Retrieval both ways and, where `full`, FOSCTTM, from one pass over the scores of `ranks.tally`."""
+    if full:
+        _require_wrong_rows(right, scores.shape)
+    found = ranks.tally(scores, *right, every=full)
+    metrics = _recalls_both_ways(found, scores.shape, ks, names)
+    return metrics | ({"foscttm": _closer_both_ways(found, scores.shape)} if full else {})
 
 
-def _product(x: np.ndarray, y: np.ndarray, block_size: int) -> _Blocks:
-    for first, last in ranks.blocks(len(x), len(y), block_size):
-        with np.errstate(invalid="ignore"):
-            yield first, last, x[first:last] @ y.T
+def _recalls_both_ways(
+    found: list[ranks.Tally], shape: tuple[int, int], ks: tuple[int, ...], names: tuple[str, str]
+) -> dict[str, float]:
+    sides = []
+    for tally, candidates in zip(found, shape[::-1], strict=True):
+        rank, failed = tally.ranks(candidates)
+        recalls = {f"R@{k}": float(np.mean((rank <= k) & ~failed)) for k in ks}
+        sides.append(recalls | {"median_rank": float(np.median(rank)), "mean_rank": float(np.mean(rank))})
+    return ranks.both_ways(names, *sides)
 
 
-def _given(scores: np.ndarray, block_size: int) -> _Blocks:
-    for first, last in ranks.blocks(scores.shape[0], scores.shape[1], block_size):
-        yield first, last, scores[first:last]
+def _closer_both_ways(found: list[ranks.Tally], shape: tuple[int, int]) -> float:
+    return sum(float(np.mean(tally.closer(candidates))) for tally, candidates in zip(found, shape[::-1], strict=True)) / 2
 
 
-def _recalls(score_blocks: _Blocks, right: ranks.Positives, n: int, ks: tuple[int, ...], tie: float) -> dict[str, float]:
-    rank, failed = np.zeros(n), np.zeros(n, bool)
-    for first, last, scores in score_blocks:
-        rank[first:last], failed[first:last] = ranks.best_rank(scores, right, first, last, tie)
-    result = {f"R@{k}": float(np.mean((rank <= k) & ~failed)) for k in ks}
-    return result | {"median_rank": float(np.median(rank)), "mean_rank": float(np.mean(rank))}
-
-
-def _closer(score_blocks: _Blocks, right: ranks.Positives, m: int, tie: float) -> float:
+def _require_wrong_rows(right: tuple[ranks.Positives, ranks.Positives], shape: tuple[int, int]) -> None:
     got, wanted = "a query to which every row is a right answer", "at least one wrong row for each query"
     remedy = "Evaluate on two items or more."
-    require(int(np.diff(right.start).max()) < m, "foscttm", got=got, wanted=wanted, remedy=remedy)
-    total = 0.0
-    for first, last, scores in score_blocks:
-        total += float(np.sum(ranks.fraction_closer(scores, right, first, last, tie)))
-    return total / (len(right.start) - 1)
+    fine = all(int(np.diff(side.start).max()) < candidates for side, candidates in zip(right, shape[::-1], strict=True))
+    require(fine, "foscttm", got=got, wanted=wanted, remedy=remedy)
