@@ -11,7 +11,7 @@
 # Another environment: make test VENV=.venv312 PYTHON=python3.12
 
 VENV ?= .venv
-PYTEST_ARGS ?= -n 2 --dist loadfile
+PYTEST_ARGS ?= -n 2 --dist loadfile --max-worker-restart 1
 ARGS ?=
 
 # A python3.12 on the path may be a shim that exists and fails, so every candidate must really run.

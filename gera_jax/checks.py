@@ -93,7 +93,7 @@ def require_width(got: int, width: int, name: str, of: str) -> None:
     require(got == width, name, got=f"width {got}", wanted=f"the width {width} of {of}", remedy=remedy)
 
 
-def whole(value: Any, name: str, *, least: int = 0) -> int:
+def whole(value: Any, name: str, *, least: int = 0, most: int | None = None) -> int:
     """A whole number of Python or NumPy as an int.
 
     >>> whole(2.5, "seeds", least=1)
@@ -102,7 +102,8 @@ def whole(value: Any, name: str, *, least: int = 0) -> int:
     gera_jax.checks.InputError: seeds: got 2.5; wanted a whole number, at least 1.
     """
     fine = isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least
-    require(fine, name, got=value, wanted=f"a whole number, at least {least}")
+    limits = f"at least {least}" if most is None else f"from {least} to {most}"
+    require(fine and (most is None or int(value) <= most), name, got=value, wanted=f"a whole number, {limits}")
     return int(value)
 
 

@@ -16,7 +16,7 @@ from gera_jax.evaluation.classification import (
     shift_robustness,
     zero_shot_accuracy,
 )
-from gera_jax.evaluation.ranks import foscttm, foscttm_from_scores, retrieval_metrics, retrieval_metrics_from_scores
+from gera_jax.evaluation.retrieval import foscttm, foscttm_from_scores, retrieval_metrics, retrieval_metrics_from_scores
 from gera_jax.evaluation.similarity import cknna, layer_scores, linear_cka, mutual_knn, neighbour_count, unbiased_cka
 from gera_jax.evaluation.split import chance_level, csls, inverted_softmax, local_density, log_density
 

@@ -59,11 +59,8 @@ def zero_shot_accuracy(
     np.add.at(classes, inverse, prompts)
     classes = ranks.unit_rows(classes)  # the sum points where the mean does
     right = ranks.Positives(np.arange(len(x) + 1), np.searchsorted(names, codes))
-    rank, failed = np.zeros(len(x)), np.zeros(len(x), bool)
-    for first, last in ranks.blocks(len(x), len(classes), block_size):
-        with np.errstate(invalid="ignore"):
-            scores = x[first:last] @ classes.T
-        rank[first:last], failed[first:last] = ranks.best_rank(scores, right, first, last, ranks.tie_width(x.dtype))
+    (found,) = ranks.tally(ranks.Product(x, classes), right, tie=ranks.tie_width(x.dtype), block_size=block_size)
+    rank, failed = found.ranks(len(classes))
     result = {}
     size = np.bincount(right.columns, minlength=len(names))
     for k in ks:

@@ -1,16 +1,18 @@
-"""Ranks of the right answer, by counting: retrieval and FOSCTTM both ways, in blocks, and what zero-shot accuracy stands on."""
+"""Ranks of the right answer, by counting: the one idea under retrieval, FOSCTTM and zero-shot accuracy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gera_jax.checks import require
-from gera_jax.evaluation.inputs import counts, label_codes, rows_of, scores_of, whole
+from gera_jax.evaluation.inputs import label_codes, rows_of, whole
 
 BLOCK_ENTRIES = 1 << 25  # at most this many scores live at once (128 MiB of float32)
+TILE_COLUMNS = 2048  # candidates of a tile: its scores are still in the cache when they are counted
 
 
 class Positives(NamedTuple):
@@ -19,11 +21,10 @@ class Positives(NamedTuple):
     start: np.ndarray  # [n + 1]
     columns: np.ndarray  # [total]
 
-    def rows(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Positives of queries first..last: (offset of each query, row in the block, column), flat."""
+    def rows(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+        """Positives of queries first..last: (row in the block, column), flat."""
         start = self.start[first : last + 1]
-        row = np.repeat(np.arange(last - first), np.diff(start))
-        return start[:-1] - start[0], row, self.columns[start[0] : start[-1]]
+        return np.repeat(np.arange(last - first), np.diff(start)), self.columns[start[0] : start[-1]]
 
 
 def positives(n: int, m: int, query_groups: Any, candidate_groups: Any, names: tuple[str, str]) -> Positives:
@@ -95,45 +96,146 @@ def tie_width(dtype: Any) -> float:
     return 4 * float(np.finfo(dtype).eps)
 
 
-def best_rank(scores: np.ndarray, right: Positives, first: int, last: int, tie: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Rank (1 = best) of each query's best right row, and whether the query failed outright (NaN).
+class Product:
+    """Cosines of unit rows, a tile of their product at a time."""
 
-    rank = 1 + #{wrong: s > best} + #{wrong: s = best} / 2; right rows never compete with each other.
-    A right row with NaN ranks last; a query with no other right row is `failed`, and is no success at any k.
+    def __init__(self, x: np.ndarray, y: np.ndarray):
+        self._x, self._y, self.shape = x, y, (len(x), len(y))
+
+    def tile(self, rows: slice, columns: slice) -> np.ndarray:
+        """Scores of some queries with some candidates, an array of its own."""
+        with np.errstate(invalid="ignore"):
+            return self._x[rows] @ self._y[columns].T
+
+
+class Matrix:
+    """Scores that lie in memory."""
+
+    def __init__(self, scores: np.ndarray):
+        self._scores, self.shape = scores, scores.shape
+
+    def tile(self, rows: slice, columns: slice) -> np.ndarray:
+        return self._scores[rows, columns].copy()
+
+
+class Tally:
+    """How many wrong candidates beat, and how many reach, the right ones of each query.
+
+    First `read` sees every tile with a right candidate, then `count` sees all tiles.
+
+    Args:
+      right: the right candidates.
+      tie: scores nearer than this are one.
+      every: whether each right candidate is counted for, or the best of each query alone.
     """
-    offset, row, column = right.rows(first, last)
-    own = scores[row, column]
-    best = np.fmax.reduceat(own, offset)  # fmax: a number wins over NaN
-    failed = np.isnan(best)
-    above = np.count_nonzero(scores > (best + tie)[:, None], axis=1)
-    reach = np.count_nonzero(scores >= (best - tie)[:, None], axis=1)
-    own_reach = np.add.reduceat((own >= (best - tie)[row]).astype(np.int64), offset)
-    rank = 1 + above + (reach - above - own_reach) / 2
-    return np.where(failed, scores.shape[1], rank), failed
+
+    def __init__(self, right: Positives, tie: float, *, every: bool):
+        self._right, self._tie, self._every = right, tie, every
+        self._own = np.full(len(right.columns), np.nan)
+        self._turns: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def pairs(self, first: int, last: int, left: int, right: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The right pairs inside a tile: their numbers, and their rows and columns in the tile."""
+        row, column = self._right.rows(first, last)
+        here = np.flatnonzero((column >= left) & (column < right))
+        return self._right.start[first] + here, row[here], column[here] - left
+
+    def read(self, scores: np.ndarray, first: int, left: int) -> None:
+        number, row, column = self.pairs(first, first + len(scores), left, left + scores.shape[1])
+        self._own[number] = scores[row, column]
+
+    def begin(self, dtype: Any) -> None:
+        """Between reading and counting."""
+        self._own = self._own.astype(dtype, copy=False)
+        start, sizes = self._right.start[:-1], np.diff(self._right.start)
+        query = np.repeat(np.arange(len(start)), sizes)
+        best = np.fmax.reduceat(self._own, start)  # fmax: a number wins over NaN
+        self._failed, self._best = np.isnan(best), start.copy()
+        is_best = np.flatnonzero(self._own == best[query])[::-1]
+        self._best[query[is_best]] = is_best
+        # Each turn counts for one right candidate of every query that has so many.
+        turns = [start[sizes > turn] + turn for turn in range(int(sizes.max()))] if self._every else [self._best]
+        self._turns = [(query[at], at) for at in turns]
+        self._above, self._reach = np.zeros(len(query), np.int64), np.zeros(len(query), np.int64)
+
+    def count(self, scores: np.ndarray, first: int) -> None:
+        """Adds a tile [queries from `first` on, some candidates], NaN where a candidate is a right one."""
+        for query, at in self._turns:
+            low, high = np.searchsorted(query, (first, first + len(scores)))
+            query, at = query[low:high] - first, at[low:high]
+            block = scores if len(query) == len(scores) else scores[query]
+            own = self._own[at][:, None]
+            self._above[at] += np.count_nonzero(block > own + self._tie, axis=1)
+            self._reach[at] += np.count_nonzero(block >= own - self._tie, axis=1)
+
+    def ranks(self, candidates: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rank (1 = best) of each query's best right row, and whether the query failed outright (NaN).
+
+        rank = 1 + #{wrong: s > best} + #{wrong: s = best} / 2; right rows never compete with each other.
+        A right row with NaN ranks last; a query with no other right row is `failed`, and is no success at any k.
+        """
+        rank = 1 + (self._above[self._best] + self._reach[self._best]) / 2
+        return np.where(self._failed, candidates, rank), self._failed
+
+    def closer(self, candidates: int) -> np.ndarray:
+        """For each query the share of wrong rows above a right row (ties half, NaN 1), averaged over its right rows."""
+        sizes = np.diff(self._right.start)
+        share = (self._above + self._reach) / 2 / np.repeat(candidates - sizes, sizes)
+        return np.add.reduceat(np.where(np.isnan(self._own), 1.0, share), self._right.start[:-1]) / sizes
 
 
-def fraction_closer(scores: np.ndarray, right: Positives, first: int, last: int, tie: float = 0.0) -> np.ndarray:
-    """For each query the share of wrong rows above a right row (ties half, NaN 1), averaged over its right rows."""
-    offset, row, column = right.rows(first, last)
-    own = scores[row, column]
-    count = np.diff(right.start[first : last + 1])
-    wrong = scores.shape[1] - count
-    total = np.zeros(last - first)
-    for turn in range(int(count.max())):  # turn-th right row of every query that has so many
-        have = np.flatnonzero(count > turn)
-        at = offset[have] + turn
-        block = scores if have.size == last - first else scores[have]
-        mine = own[at]
-        above = np.count_nonzero(block > (mine + tie)[:, None], axis=1)
-        reach = np.count_nonzero(block >= (mine - tie)[:, None], axis=1)
-        beaten_by_right = np.zeros(have.size)
-        for other in range(int(count.max())):  # right rows are no competitors: take them out of both counts
-            there = count[have] > other
-            theirs = own[np.where(there, offset[have] + other, 0)]
-            beaten_by_right += there * (0.5 * (theirs > mine + tie) + 0.5 * (theirs >= mine - tie))
-        share = ((above + reach) / 2 - beaten_by_right) / wrong[have]
-        total[have] += np.where(np.isnan(mine), 1.0, share)
-    return total / count
+def _parts(n: int, size: int) -> list[tuple[int, int]]:
+    """Even parts of at most `size`: products of much smaller matrices round otherwise, and equal rows would not tie."""
+    count = -(-n // size)
+    edges = [n * i // count for i in range(count + 1)]
+    return list(pairwise(edges))
+
+
+def tally(
+    scores: Any,
+    forward: Positives,
+    backward: Positives | None = None,
+    *,
+    tie: float = 0.0,
+    every: bool = False,
+    block_size: int = 1024,
+) -> list[Tally]:
+    """Counts of both directions, from tiles of the scores that both share.
+
+    Tiles with a right pair are computed twice, since equal rows tie only where both come from the same product; of a gallery
+    whose scores fit into a block, all are computed once.
+
+    Args:
+      scores: a `Product`, a `Matrix` or another with their `shape` and `tile`.
+      forward: the right columns of each row.
+      backward: the right rows of each column; without it, rows alone are queries.
+      tie, every: of `Tally`.
+      block_size: queries at once.
+    """
+    n, m = scores.shape
+    block_size = whole(block_size, "block_size")
+    if n * m <= BLOCK_ENTRIES:
+        scores = Matrix(scores.tile(slice(0, n), slice(0, m)))
+    sides = [Tally(right, tie, every=every) for right in (forward, backward) if right is not None]
+    columns = _parts(m, TILE_COLUMNS)
+    rows = _parts(n, max(1, min(block_size, BLOCK_ENTRIES // min(m, TILE_COLUMNS))))
+    grid = [(first, last, left, right) for first, last in rows for left, right in columns]
+    dtype = None
+    for first, last, left, right in grid:
+        if len(sides[0].pairs(first, last, left, right)[0]):
+            tile = scores.tile(slice(first, last), slice(left, right))
+            dtype = tile.dtype
+            for side, block, at in zip(sides, (tile, tile.T), ((first, left), (left, first)), strict=False):
+                side.read(block, *at)
+    for side in sides:
+        side.begin(dtype)
+    for first, last, left, right in grid:
+        tile = scores.tile(slice(first, last), slice(left, right))
+        _, row, column = sides[0].pairs(first, last, left, right)
+        tile[row, column] = np.nan
+        for side, block, begin in zip(sides, (tile, tile.T), (first, left), strict=False):
+            side.count(block, begin)
+    return sides
 
 
 def both_ways(names: tuple[str, str], forward: dict[str, float], backward: dict[str, float]) -> dict[str, float]:
@@ -141,148 +243,3 @@ def both_ways(names: tuple[str, str], forward: dict[str, float], backward: dict[
     result = {f"{names[0]}_to_{names[1]}/{key}": value for key, value in forward.items()}
     result |= {f"{names[1]}_to_{names[0]}/{key}": value for key, value in backward.items()}
     return result | {f"mean/{key}": (forward[key] + backward[key]) / 2 for key in forward}
-
-
-def retrieval_metrics(
-    x: Any,
-    y: Any,
-    *,
-    x_groups: Any = None,
-    y_groups: Any = None,
-    ks: Sequence[int] = (1, 5, 10),
-    block_size: int = 1024,
-    names: tuple[str, str] = ("x", "y"),
-) -> dict[str, float]:
-    """Recall at k, median rank and mean rank of cosine retrieval, both ways and averaged.
-
-    >>> import numpy as np
-    >>> metrics = retrieval_metrics(np.eye(4), np.eye(4)[[0, 1, 3, 2]], ks=(1, 2))
-    >>> metrics["x_to_y/R@1"], metrics["mean/mean_rank"]
-    (0.5, 2.0)
-
-    Args:
-      x: [n, d] rows in the shared space; any float type. Need not have unit length: scores are cosines.
-      y: [m, d]; row i matches row i of x unless groups are given.
-      x_groups: [n] item numbers. A query is right when any row of its item ranks in the top k.
-      y_groups: [m] item numbers, the same numbers as in `x_groups`.
-      ks: the k of R@k.
-      block_size: rows of scores at once; a block is cut further to stay under 128 MiB.
-      names: words for the keys.
-
-    Returns:
-      "x_to_y/R@1" ... in [0, 1] (chance k / m); "x_to_y/median_rank", "x_to_y/mean_rank" (1 = best, chance
-      (m + 1) / 2; `chance_level` for several right rows); the same under "y_to_x/" and, averaged, "mean/". Rows tied with the
-      right one cost half a rank each. A NaN score ranks last and is never a success, so a model of NaN gets R@k = 0.
-      O(n m d) twice. Memory: one block.
-
-    Raises:
-      InputError: unequal rows without groups, groups on one side only, a query with no right row.
-    """
-    ks = counts(ks)
-    x, y = unit_pair(x, y, names)
-    tie = tie_width(x.dtype)
-    forward, backward = positives_both_ways(len(x), len(y), x_groups, y_groups, names)
-    x_to_y = recalls(_product(x, y, block_size), forward, len(x), ks, tie)
-    return both_ways(names, x_to_y, recalls(_product(y, x, block_size), backward, len(y), ks, tie))
-
-
-def retrieval_metrics_from_scores(
-    scores: Any,
-    *,
-    x_groups: Any = None,
-    y_groups: Any = None,
-    ks: Sequence[int] = (1, 5, 10),
-    block_size: int = 1024,
-    names: tuple[str, str] = ("x", "y"),
-) -> dict[str, float]:
-    """`retrieval_metrics` of a score matrix [n, m] that you have already (higher = closer).
-
-    >>> import numpy as np
-    >>> retrieval_metrics_from_scores(np.full((3, 3), np.nan))["mean/R@1"]
-    0.0
-
-    Only exactly equal scores are ties here, in whatever type they come (64-bit integers and long doubles are not rounded). Same
-    keys, same rules for NaN.
-    """
-    ks = counts(ks)
-    scores = scores_of(scores, "scores")
-    n, m = scores.shape
-    forward, backward = positives_both_ways(n, m, x_groups, y_groups, names)
-    x_to_y = recalls(_given(scores, block_size), forward, n, ks, 0.0)
-    return both_ways(names, x_to_y, recalls(_given(scores.T, block_size), backward, m, ks, 0.0))
-
-
-def foscttm(x: Any, y: Any, *, x_groups: Any = None, y_groups: Any = None, block_size: int = 1024) -> float:
-    """Fraction of samples closer than the true match, by cosine, mean over both directions.
-
-    >>> import numpy as np
-    >>> foscttm(np.eye(4), np.eye(4))
-    0.0
-
-    Args:
-      x: [n, d] rows in the shared space; any float type, any length.
-      y: [m, d]; row i matches row i unless groups are given.
-      x_groups: [n] item numbers; a query with several right rows counts each of them, and right rows do not
-        compete with each other, so chance stays 1/2.
-      y_groups: [m].
-      block_size: rows of scores at once.
-
-    Returns:
-      In [0, 1]: 0 perfect, 1/2 chance, 1 reversed. Ties count half, a NaN score counts 1.
-      O(n m d) twice, plus O(n m g) with g right rows to a query.
-
-    Raises:
-      InputError: as `retrieval_metrics`; also where a query has no wrong row to be compared with.
-
-    Source: Liu et al., "Jointly embedding multiple single-cell omics measurements" (2019).
-    """
-    x, y = unit_pair(x, y, ("x", "y"))
-    tie = tie_width(x.dtype)
-    forward, backward = positives_both_ways(len(x), len(y), x_groups, y_groups)
-    x_to_y = closer(_product(x, y, block_size), forward, len(y), tie)
-    return (x_to_y + closer(_product(y, x, block_size), backward, len(x), tie)) / 2
-
-
-def foscttm_from_scores(scores: Any, *, x_groups: Any = None, y_groups: Any = None, block_size: int = 1024) -> float:
-    """`foscttm` of a score matrix [n, m] that you have already (higher = closer).
-
-    >>> import numpy as np
-    >>> foscttm_from_scores(-np.eye(3)), foscttm_from_scores(np.zeros((3, 3)))
-    (1.0, 0.5)
-    """
-    scores = scores_of(scores, "scores")
-    n, m = scores.shape
-    forward, backward = positives_both_ways(n, m, x_groups, y_groups)
-    return (closer(_given(scores, block_size), forward, m, 0.0) + closer(_given(scores.T, block_size), backward, n, 0.0)) / 2
-
-
-_Blocks = Iterator[tuple[int, int, np.ndarray]]
-
-
-def _product(x: np.ndarray, y: np.ndarray, block_size: int) -> _Blocks:
-    for first, last in blocks(len(x), len(y), block_size):
-        with np.errstate(invalid="ignore"):
-            yield first, last, x[first:last] @ y.T
-
-
-def _given(scores: np.ndarray, block_size: int) -> _Blocks:
-    for first, last in blocks(scores.shape[0], scores.shape[1], block_size):
-        yield first, last, scores[first:last]
-
-
-def recalls(score_blocks: _Blocks, right: Positives, n: int, ks: tuple[int, ...], tie: float) -> dict[str, float]:
-    rank, failed = np.zeros(n), np.zeros(n, bool)
-    for first, last, scores in score_blocks:
-        rank[first:last], failed[first:last] = best_rank(scores, right, first, last, tie)
-    result = {f"R@{k}": float(np.mean((rank <= k) & ~failed)) for k in ks}
-    return result | {"median_rank": float(np.median(rank)), "mean_rank": float(np.mean(rank))}
-
-
-def closer(score_blocks: _Blocks, right: Positives, m: int, tie: float) -> float:
-    got, wanted = "a query to which every row is a right answer", "at least one wrong row for each query"
-    remedy = "Evaluate on two items or more."
-    require(int(np.diff(right.start).max()) < m, "foscttm", got=got, wanted=wanted, remedy=remedy)
-    total = 0.0
-    for first, last, scores in score_blocks:
-        total += float(np.sum(fraction_closer(scores, right, first, last, tie)))
-    return total / (len(right.start) - 1)

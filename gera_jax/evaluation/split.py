@@ -6,7 +6,7 @@ that the same rows and the same method give the same number to the last digit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from gera_jax.checks import require
 from gera_jax.evaluation import ranks
 from gera_jax.evaluation.inputs import counts, real, rows_of, whole
+from gera_jax.evaluation.retrieval import both_metrics
 
 
 def chance_level(
@@ -198,18 +199,22 @@ def scores_of(x: np.ndarray, y: np.ndarray) -> np.ndarray | Cosines:
     return cosines(x, y) if len(x) * len(y) <= MOST_ENTRIES else Cosines(x, y)
 
 
-class Cosines:
-    """`cosines(x, y)` that are computed a block of rows at a time, for galleries whose matrix does not fit into memory."""
+class Cosines(ranks.Product):
+    """`cosines(x, y)` that are computed a tile at a time, for galleries whose matrix does not fit into memory."""
 
     def __init__(self, x: np.ndarray, y: np.ndarray):
-        self._x, self._y, self.shape = np.asarray(x, np.float64), np.asarray(y, np.float64), (len(x), len(y))
+        super().__init__(np.asarray(x, np.float64), np.asarray(y, np.float64))
 
-    @property
-    def T(self) -> Cosines:
-        return Cosines(self._y, self._x)
 
-    def __getitem__(self, rows: slice) -> np.ndarray:
-        return self._x[rows] @ self._y.T
+class _Rounded:
+    """Scores as they are compared: to `DIGITS` digits."""
+
+    def __init__(self, scores: Any):
+        self._scores = scores if isinstance(scores, ranks.Product) else ranks.Matrix(np.asarray(scores))
+        self.shape = scores.shape
+
+    def tile(self, rows: slice, columns: slice) -> np.ndarray:
+        return np.round(np.asarray(self._scores.tile(rows, columns), np.float64), DIGITS)
 
 
 def split_metrics(
@@ -226,16 +231,10 @@ def split_metrics(
       x_groups, y_groups: [n], [m] item numbers; None = row i belongs to row i.
       names: of the modalities, for the keys.
     """
-    n, m = scores.shape
-    for rows, name in zip((n, m), names, strict=True):
+    for rows, name in zip(scores.shape, names, strict=True):
         require(rows > 0, name, got="no row", wanted="at least one row of each modality")
-    forward, backward = ranks.positives_both_ways(n, m, x_groups, y_groups, names)
-    recalls = ranks.recalls(_blocks(scores), forward, n, KS, 0.0), ranks.recalls(_blocks(scores.T), backward, m, KS, 0.0)
-    found = ranks.both_ways(names, *recalls)
-    if full:
-        closer = ranks.closer(_blocks(scores), forward, m, 0.0), ranks.closer(_blocks(scores.T), backward, n, 0.0)
-        found["foscttm"] = sum(closer) / 2
-    return found
+    right = ranks.positives_both_ways(*scores.shape, x_groups, y_groups, names)
+    return both_metrics(_Rounded(scores), right, KS, names, full=full)
 
 
 def corrected_metrics(scores: Any, x_to_training: Any, training_to_y: Any, **options: Any) -> dict[str, float]:
@@ -301,11 +300,11 @@ def recall_interval(scores: Any, *, x_groups: Any = None, y_groups: Any = None, 
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(len(items), np.full(len(items), 1 / len(items)), size=BOOTSTRAPS).astype(np.float64)
     means = []
-    for matrix, own, other in ((scores, x_items, y_items), (scores.T, y_items, x_items)):
-        right = ranks.positives(len(own), len(other), own, other, ("x", "y"))
-        rank = np.concatenate([_ranks(block, right, first, last) for first, last, block in _blocks(matrix)])
+    found = ranks.tally(_Rounded(scores), *ranks.positives_both_ways(n, m, x_items, y_items))
+    for tally, own, candidates in zip(found, (x_items, y_items), (m, n), strict=True):
+        rank, failed = tally.ranks(candidates)
         at = np.searchsorted(items, own)
-        hits, count = np.bincount(at, rank <= k, len(items)), np.bincount(at, minlength=len(items))
+        hits, count = np.bincount(at, (rank <= k) & ~failed, len(items)), np.bincount(at, minlength=len(items))
         means.append(drawn @ hits / np.maximum(drawn @ count, 1))
     low, high = np.quantile((means[0] + means[1]) / 2, (0.025, 0.975))
     return Interval(float(low), float(high))
@@ -325,13 +324,3 @@ def metric_names(names: Sequence[str] = ("x", "y"), *, full: bool = True) -> lis
     ['mean/median_rank', 'mean/mean_rank', 'foscttm']
     """
     return list(split_metrics(np.eye(2), names=(names[0], names[1]), full=full))
-
-
-def _ranks(scores: np.ndarray, right: ranks.Positives, first: int, last: int) -> np.ndarray:
-    rank, failed = ranks.best_rank(scores, right, first, last)
-    return np.where(failed, np.inf, rank)
-
-
-def _blocks(scores: Any) -> Iterator[tuple[int, int, np.ndarray]]:
-    for first, last in ranks.blocks(*scores.shape, 1024):
-        yield first, last, np.round(np.asarray(scores[first:last], np.float64), DIGITS)

@@ -1,22 +1,22 @@
-"""Sums of Gaussian kernels over all pairs of rows, strip by strip, with the gradient written out.
+"""Sums of Gaussian kernels over all pairs of rows, tile by tile, with the gradient written out.
 
-No matrix is kept for the way back, symmetric halves are computed once, and a strip stays in the cache between its products and
-its exponentials; differentiating whole matrices takes about twice as long.
+Memory is that of one tile, whatever the number of rows. No matrix is kept for the way back, symmetric halves are computed once,
+and a tile stays in the cache between its products and its exponentials; differentiating whole matrices takes about twice as long.
 """
 
 from __future__ import annotations
 
 import math
 from functools import partial
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 MAX_SQUARINGS = 3  # from one kernel to the next: each doubles its relative rounding
-_BLOCK, _STRIPS = 256, 8  # rows of a strip at least, strips at most
+TILE = 512  # rows and columns of a tile at most: 1 MiB of float32
 
 
 class Mixture(NamedTuple):
@@ -68,26 +68,9 @@ def kernel_sum_within(mixture: Mixture, x: Array, weights: Array, scale: Array) 
     return _within(mixture, x, weights, scale, gradient=False)[0]
 
 
-def _within(mixture: Mixture, x: Array, weights: Array, scale: Array, *, gradient: bool) -> tuple[Array, Array]:
-    total, mass, pull = jnp.zeros((), x.dtype), jnp.zeros_like(weights), jnp.zeros_like(x)
-    for first, last in _strips(len(x)):
-        a, b = x[first:last], x[first:]
-        count = last - first
-        own = jnp.arange(count, dtype=jnp.int32)[:, None] == jnp.arange(len(b), dtype=jnp.int32)[None, :]
-        squared = jnp.where(own, jnp.zeros((), x.dtype), _squared_distances(a, b, mixture.drop_rounding))
-        # The square on the diagonal holds each of its pairs twice already, the rest of the strip once.
-        once = jnp.where(jnp.arange(len(b), dtype=jnp.int32) < count, jnp.ones((), x.dtype), 2 * jnp.ones((), x.dtype))
-        value, slope = mixture.value_and_slope(squared, scale)
-        total = total + _weighted_sum(value, weights[first:last], weights[first:] * once)
-        if gradient:
-            # Rows at one place do not pull: of a narrow kernel their slope is large, cancels, and leaves its rounding.
-            slope = jnp.where(squared == 0, jnp.zeros((), x.dtype), slope)
-            w = _once(slope * weights[first:last, None] * weights[None, first:])
-            mass, pull = mass.at[first:last].add(w.sum(1)), pull.at[first:last].add(_product(w, b))
-            if last < len(x):
-                w = w[:, count:]
-                mass, pull = mass.at[last:].add(w.sum(0)), pull.at[last:].add(_transposed_product(w, a))
-    return total, 4 * (mass[:, None] * x - pull)
+def _within(mixture: Mixture, x: Array, weights: Array, scale: Array, *, gradient: bool) -> tuple[Array, Array | None]:
+    total, slopes = _sum(mixture, x, x, weights, weights, scale, jnp.zeros((), jnp.int32), half=True, gradient=gradient)
+    return total, slopes[0] + slopes[1] if gradient else None
 
 
 def _within_forward(mixture, x, weights, scale):
@@ -109,30 +92,11 @@ def kernel_sum(
 
     With `same`, row i of x is row first_row + i of y, and meets itself at distance 0 exactly.
     """
-    return _between(mixture, same, x, y, x_weights, y_weights, scale, first_row, gradient=False)[0]
-
-
-def _between(mixture, same, x, y, x_weights, y_weights, scale, first_row, *, gradient: bool):
-    total, x_slopes, y_mass, y_pull = jnp.zeros((), x.dtype), [], jnp.zeros_like(y_weights), jnp.zeros_like(y)
-    for first, last in _strips(len(x)):
-        a = x[first:last]
-        squared = _squared_distances(a, y, mixture.drop_rounding)
-        if same:
-            position = first_row + jnp.arange(first, last, dtype=jnp.int32)
-            own = position[:, None] == jnp.arange(len(y), dtype=jnp.int32)[None, :]
-            squared = jnp.where(own, jnp.zeros((), x.dtype), squared)
-        value, slope = mixture.value_and_slope(squared, scale)
-        total = total + _weighted_sum(value, x_weights[first:last], y_weights)
-        if gradient:
-            slope = jnp.where(squared == 0, jnp.zeros((), x.dtype), slope)
-            w = _once(slope * x_weights[first:last, None] * y_weights[None, :])
-            x_slopes.append(2 * (w.sum(1)[:, None] * a - _product(w, y)))
-            y_mass, y_pull = y_mass + w.sum(0), y_pull + _transposed_product(w, a)
-    return total, (jnp.concatenate(x_slopes), 2 * (y_mass[:, None] * y - y_pull)) if gradient else None
+    return _sum(mixture, x, y, x_weights, y_weights, scale, first_row if same else None, gradient=False)[0]
 
 
 def _between_forward(mixture, same, x, y, x_weights, y_weights, scale, first_row):
-    return _between(mixture, same, x, y, x_weights, y_weights, scale, first_row, gradient=True)
+    return _sum(mixture, x, y, x_weights, y_weights, scale, first_row if same else None, gradient=True)
 
 
 def _between_backward(mixture, same, slopes, g):
@@ -142,9 +106,69 @@ def _between_backward(mixture, same, slopes, g):
 kernel_sum.defvjp(_between_forward, _between_backward)
 
 
-def _strips(n: int) -> list[tuple[int, int]]:
-    count = max(1, min(n // _BLOCK, _STRIPS))
-    return list(pairwise(n * i // count for i in range(count + 1)))
+def _sum(
+    mixture: Mixture,
+    x: Array,
+    y: Array,
+    v: Array,
+    w: Array,
+    scale: Array,
+    first_row: Array | None,
+    *,
+    half: bool = False,
+    gradient: bool,
+) -> tuple[Array, tuple[Array, Array] | None]:
+    """The sum and its slopes to x and y, a tile of pairs at a time.
+
+    Where row i of x is row `first_row` + i of y, it meets itself at distance 0 exactly. With `half`, x is y, and tiles under the
+    diagonal are not computed: those above count twice.
+    """
+    n, m = len(x), len(y)
+    (x, v, rows), (y, w, columns) = (_padded(*side) for side in ((x, v), (y, w)))
+    places = np.argwhere(np.ones((len(x) // rows, len(y) // columns), bool))
+    places = places[places[:, 0] <= places[:, 1]] if half else places
+
+    def add(sums: tuple[Array, ...], place: Array) -> tuple[tuple[Array, ...], None]:
+        first, left = place[0] * rows, place[1] * columns
+        a, va = (lax.dynamic_slice_in_dim(values, first, rows) for values in (x, v))
+        b, wb = (lax.dynamic_slice_in_dim(values, left, columns) for values in (y, w))
+        squared = _squared_distances(a, b, mixture.drop_rounding)
+        if first_row is not None:
+            position = first_row + first + jnp.arange(rows, dtype=jnp.int32)
+            own = position[:, None] == left + jnp.arange(columns, dtype=jnp.int32)[None, :]
+            squared = jnp.where(own, jnp.zeros((), x.dtype), squared)
+        value, slope = mixture.value_and_slope(squared, scale)
+        if half:
+            va = jnp.where(place[0] < place[1], 2 * va, va)
+        total = sums[0] + (_once(value) @ wb) @ va
+        if not gradient:
+            return (total,), None
+        # Rows at one place do not pull: of a narrow kernel their slope is large, cancels, and leaves its rounding.
+        slope = jnp.where(squared == 0, jnp.zeros((), x.dtype), slope)
+        pull = _once(slope * va[:, None] * wb[None, :])
+        to_a = 2 * (pull.sum(1)[:, None] * a - _product(pull, b))
+        to_b = 2 * (pull.sum(0)[:, None] * b - _transposed_product(pull, a))
+        return (total, _added(sums[1], to_a, first), _added(sums[2], to_b, left)), None
+
+    sums = (jnp.zeros((), x.dtype), *((jnp.zeros_like(x), jnp.zeros_like(y)) if gradient else ()))
+    if len(places) == 1:
+        sums, _ = add(sums, jnp.zeros(2, jnp.int32))
+    else:
+        sums, _ = lax.scan(add, sums, jnp.asarray(places, jnp.int32))
+    return sums[0], (sums[1][:n], sums[2][:m]) if gradient else None
+
+
+def _padded(rows: Array, weights: Array) -> tuple[Array, Array, int]:
+    """Rows and weights up to a whole number of tiles, with rows that weigh nothing; and the rows of a tile."""
+    count = max(1, -(-len(rows) // TILE))
+    size = -(-len(rows) // count)
+    missing = size * count - len(rows)
+    return jnp.pad(rows, ((0, missing), (0, 0))), jnp.pad(weights, (0, missing)), size
+
+
+def _added(values: Array, part: Array, first: Array) -> Array:
+    old = lax.dynamic_slice_in_dim(values, first, len(part))
+    return lax.dynamic_update_slice_in_dim(values, old + part, first, 0)
 
 
 def _squared_distances(a: Array, b: Array, drop_rounding: bool) -> Array:
@@ -159,10 +183,6 @@ def _squared_distances(a: Array, b: Array, drop_rounding: bool) -> Array:
 def _once(values: Any) -> Any:
     """Keeps a compiler from computing `values` anew for each of its users."""
     return lax.optimization_barrier(values)
-
-
-def _weighted_sum(values: Array, row: Array, column: Array) -> Array:
-    return (_once(values) @ column) @ row
 
 
 def _product(a: Array, b: Array) -> Array:

@@ -51,7 +51,7 @@ def mmd(
 
     Returns:
       A scalar: in [0, 2] for "biased", about 1/n + 1/m for two draws of one distribution; 0 on average there for "unbiased",
-      which can be below 0. 0 if a set is empty. O((n + m)^2 k) time, O(n m) memory (an eighth of a matrix for large sets).
+      which can be below 0. 0 if a set is empty. O((n + m)^2 k) time, O((n + m) k) memory.
 
     Source: Gretton et al. 2012, JMLR 13; with this kernel in Gentle-CLIP, arXiv 2406.05766.
     """
@@ -95,7 +95,7 @@ def mk_mmd(
 
     Returns:
       A scalar, in [0, 2] for "biased" ([0, 38] for "released"); 0 if a set is empty or all rows are equal. O((n + m)^2 k) time,
-      O((n + m)^2) memory.
+      O((n + m) k) memory; O((n + m)^2) for "median".
 
     Source: Gretton et al. 2012, NeurIPS 25; Long et al. 2015, arXiv 1502.02791. Gentle-CLIP's paper names it; its released run
     uses the one kernel of `mmd`.

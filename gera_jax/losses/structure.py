@@ -31,6 +31,7 @@ DIVERGENCES = ("js", "mixture_first")
 LEVEL_WEIGHTS = ("inverse", "uniform")
 CENTERS = ("after", "before", "none")
 SIMILARITIES = ("cosine", "rbf")
+MAX_LEVELS = 64  # each level is a product of matrices in the compiled step; walks this long have long forgotten where they began
 FLOOR = 1e-12  # of a probability under the logarithm of "mixture_first", as released
 # P = D^-1 K and the symmetric D^-1/2 K D^-1/2 are each other's factors e^(+-s/2) away, s the spread of the rows' log masses: half
 # of it must fit into float32 beside the digits of P.
@@ -72,7 +73,7 @@ def structure_divergence(
       z: [n, k] the same rows after projection.
       divergence: "js" is (KL(P_x||M) + KL(P_z||M)) / 2, M = (P_x + P_z) / 2; "mixture_first" is (KL(M||P_x) + KL(M||P_z)) / 2,
         with probabilities of at least 1e-12 under the logarithm.
-      levels: L >= 1, the longest walk.
+      levels: L from 1 to 64, the longest walk.
       level_weights: w_l = 1 / l ("inverse") or 1 ("uniform"); the sum is divided by L in both.
       temperature: a positive scalar.
       center: "after" subtracts the mean from unit rows, so lengths of rows do not matter; "before" makes unit rows of what is
@@ -227,7 +228,7 @@ def _check(x, z, divergence, levels, level_weights, center, similarity, gamma, m
     check_rank(x, 2, "x")
     check_rank(z, 2, "z")
     check_same_rows(x, z, "z", "Pass the same rows after projection.")
-    checks.whole(levels, "levels", least=1)
+    checks.whole(levels, "levels", least=1, most=MAX_LEVELS)
     checks.require(isinstance(gamma, numbers.Real), "gamma", got=gamma, wanted="a positive finite number")
     checks.require_positive(gamma=gamma)
     fine = isinstance(margin, numbers.Real) and margin >= 0 and math.isfinite(margin)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from gera_jax.checks import require
 from gera_jax.solvers.linear import SharedSpace, check_pairs, directions, from_mean, mean_row, unit_rows
 from gera_jax.solvers.settings import check_count, check_number
 
@@ -35,6 +36,7 @@ class ASIF(SharedSpace):
     def __init__(self, k: int = 800, power: float = 8.0, center: bool = True):
         check_count(k, "k", 1)
         check_number(power, "power", positive=True)
+        require(isinstance(center, bool | np.bool_), "center", got=center, wanted="True or False")
         self.k, self.power, self.center = k, power, center
 
     def fit(self, x_pairs: Any, y_pairs: Any, x: Any = None, y: Any = None) -> ASIF:

@@ -96,4 +96,6 @@ class KernelCCA(SharedSpace):
         return self._kernel(units, landmarks) @ root
 
     def _kernel(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return np.exp((a @ b.T - 1) / self.width)
+        return np.exp(
+            np.minimum(a @ b.T - 1, 0) / self.width
+        )  # rounding puts cosines beyond 1, and a narrow kernel blows that up

@@ -113,9 +113,17 @@ def test_nan_beside_a_good_caption_does_not_hide_it():
     assert got["y_to_x/R@1"] == pytest.approx(2 / 3)
 
 
+@pytest.fixture(params=[False, True], ids=["whole", "tiles"])
+def tiled(request, monkeypatch):
+    """With True, galleries that no block holds: tiles of at most 5 queries and 7 candidates."""
+    if request.param:
+        monkeypatch.setattr(ranks, "BLOCK_ENTRIES", 35)
+        monkeypatch.setattr(ranks, "TILE_COLUMNS", 7)
+
+
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("block_size", [3, 1024])
-def test_groups_equal_the_slow_loop(ties, block_size):
+def test_groups_equal_the_slow_loop(ties, block_size, tiled):
     rng = np.random.default_rng(3)
     x_groups = rng.permutation(np.concatenate([np.arange(10), rng.integers(0, 10, 7)])) * 11
     y_groups = rng.permutation(np.concatenate([np.arange(10), rng.integers(0, 10, 25)])) * 11
@@ -178,13 +186,33 @@ def test_scale_does_not_matter():
 
 
 def test_a_block_never_holds_the_whole_matrix(monkeypatch):
-    monkeypatch.setattr(ranks, "BLOCK_ENTRIES", 100)
-    sizes = [(last - first) * 37 for first, last in ranks.blocks(37, 37, 1024)]
-    assert max(sizes) <= 100 and sum(sizes) == 37 * 37
     x, y = noisy_pairs()
-    small = evaluation.retrieval_metrics(x, y)
-    monkeypatch.undo()
-    assert small == evaluation.retrieval_metrics(x, y)
+    groups = dict(x_groups=np.arange(37) // 3, y_groups=np.arange(37)[::-1] // 3)
+    want = [f(x, y, **g) for f in (evaluation.retrieval_metrics, evaluation.foscttm) for g in ({}, groups)]
+    shapes = []
+    tile = ranks.Product.tile
+
+    def seen(self, *slices):
+        found = tile(self, *slices)
+        shapes.append(found.shape)
+        return found
+
+    monkeypatch.setattr(ranks.Product, "tile", seen)
+    monkeypatch.setattr(ranks, "BLOCK_ENTRIES", 35)
+    monkeypatch.setattr(ranks, "TILE_COLUMNS", 7)
+    assert want == [f(x, y, **g) for f in (evaluation.retrieval_metrics, evaluation.foscttm) for g in ({}, groups)]
+    assert max(rows * columns for rows, columns in shapes) <= 35 and {shape[1] for shape in shapes} == {6, 7}
+
+
+@pytest.mark.parametrize("width", [64, 300, 512, 2048])
+def test_equal_rows_tie_wherever_they_lie(width, monkeypatch):
+    """Rounding differs between products of other sizes by up to 6 units in the last place, more than what counts as a tie."""
+    monkeypatch.setattr(ranks, "BLOCK_ENTRIES", 2**16)
+    monkeypatch.setattr(ranks, "TILE_COLUMNS", 256)
+    x = np.random.default_rng(0).normal(size=(385, width)).astype(np.float32)
+    x = np.concatenate([x, x])
+    assert evaluation.retrieval_metrics(x, x)["mean/mean_rank"] == 1.5
+    assert evaluation.foscttm(x, x) == pytest.approx(0.5 / 769, rel=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -62,3 +62,6 @@ def test_bad_settings():
         ASIF(k=0)
     with pytest.raises(InputError, match="power: got 0; wanted a number > 0"):
         ASIF(power=0)
+    for wrong in ("x", None, [], 0.5):  # a word or a list would end inside NumPy, and a half would leave half of the mean
+        with pytest.raises(InputError, match="center: got .*; wanted True or False"):
+            ASIF(center=wrong)
