@@ -39,7 +39,7 @@ class Found:
         for query, hits in zip(self.queries, self.hits, strict=True):
             lines.append(f"{query}")
             for hit in hits:
-                words = "  ".join(f"{name}: {value}" for name, value in hit.words.items())
+                words = "  ".join(f"{name}: {value}" for name, value in hit.words.items() if str(value) != str(hit.id))
                 lines.append(f"  {hit.score:7.4f}  {hit.id}  {words}".rstrip())
         return "\n".join(lines)
 

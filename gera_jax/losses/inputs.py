@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import numbers
+import sys
 from collections.abc import Sequence
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -103,14 +106,22 @@ def check_sets(x: Array, y: Array, x_mask: Array | None, y_mask: Array | None) -
 
 def scalar(value: ArrayLike, dtype: jnp.dtype, name: str, *, positive: bool) -> Array:
     """A scalar of `dtype`; a number known at trace time is checked, a traced one cannot be."""
-    if jnp.ndim(value) != 0:
-        checks.fail(name, got=f"shape {jnp.shape(value)}", wanted="a scalar")
-    number = 1.0 if known(value) is None else float(known(value))
     wanted = "a positive finite number" if positive else "a finite number"
-    remedy = "logit_scale is 1 / temperature." if name == "logit_scale" else ""
-    fine = math.isfinite(number) and not (positive and number <= 0)
-    checks.require(fine, name, got=f"{number:g}", wanted=wanted, remedy=remedy)
-    return jnp.asarray(value).astype(dtype)
+    array = isinstance(value, jax.Array | np.ndarray | np.generic)
+    checks.require(array or isinstance(value, numbers.Real), name, got=value, wanted=wanted)
+    huge = isinstance(value, int) and abs(value) > sys.float_info.max
+    value = value if array else np.float64(math.inf if huge else value)  # a whole number may be beyond every type of an array
+    checks.require(jnp.ndim(value) == 0, name, got=f"shape {jnp.shape(value)}", wanted="a scalar")
+    check_real(value, name)
+    given = known(value)
+    if given is not None:
+        with np.errstate(over="ignore", under="ignore"):
+            numbers_ = float(given), float(given.astype(dtype))  # 1e300 and 1e-300 are infinity and 0 in float32
+        fine, held = (math.isfinite(number) and not (positive and number <= 0) for number in numbers_)
+        remedy = "logit_scale is 1 / temperature." if name == "logit_scale" else ""
+        wanted += f" in {np.dtype(dtype)}" if fine else ""
+        checks.require(held, name, got=f"{numbers_[0]:g}", wanted=wanted, remedy=remedy)
+    return jnp.asarray(value, dtype)
 
 
 def not_negative(value: Array, name: str, counts: Array | None = None) -> Array:

@@ -104,6 +104,10 @@ FAULTS = [  # loss, inputs, options, words that the message must hold (any case)
     ("info_nce", (zeros(4, 3), zeros(5, 3)), SCALE, ("4|5", "rows|pair|targets")),
     ("info_nce", PAIR, dict(logit_scale=0.0), ("logit_scale", "0")),
     ("info_nce", PAIR, dict(logit_scale=-2.0), ("logit_scale", "-2")),
+    *(
+        ("info_nce", PAIR, dict(logit_scale=wrong), ("logit_scale: got", "wanted a positive finite number"))
+        for wrong in ("x", "", None, {}, [2.0], 10**400, 1e300, 1e-300, 1j)
+    ),
     ("info_nce", PAIR, dict(**SCALE, targets=zeros(4, 4), x_groups=IDS, y_groups=IDS), ("targets", "groups")),
     ("info_nce", PAIR, dict(**SCALE, x_groups=IDS), ("groups",)),
     ("info_nce", PAIR, dict(**SCALE, targets=zeros(4, 5)), ("targets", "4|5")),
