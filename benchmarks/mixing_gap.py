@@ -47,7 +47,7 @@ def spaces(source: str, pairs: int, seed: int, split: str) -> tuple[dict[str, tu
         for label, params in (states | {name: result.state.params}).items():
             found[label] = tuple(
                 np.asarray(project(params, side, data.features[side].take(rows)))
-                for side, rows in zip(data.names, getattr(data, split).T, strict=True)
+                for side, rows in zip(data.names, getattr(data, split).rows.T, strict=True)
             )
     return found, 1 / experiment.config.model.temperature, tuple(data.names)
 

@@ -69,7 +69,7 @@ def rows_of(source: str, pairs: int, seed: int, split: str = "random") -> Rows:
     for column, (side, name) in enumerate(zip("xy", data.names, strict=True)):
         take = data.features[name].take
         out |= {f"{side}_pairs": take(data.pairs[:, column]), side: take(data.unpaired[name])}
-        out |= {f"{side}_test": take(data.test[:, column]), f"{side}_prepare": data.features[name].preprocessor}
+        out |= {f"{side}_test": take(data.test.rows[:, column]), f"{side}_prepare": data.features[name].preprocessor}
     return out | {"names": data.names}
 
 

@@ -96,8 +96,8 @@ def rows_of(source: str, pairs: int, seed: int) -> dict[str, np.ndarray]:
         out |= {
             f"{side}_pairs": take(data.pairs[:, column]),
             side: take(data.unpaired[name]),
-            f"{side}_val": take(data.val[:, column]),
-            f"{side}_test": take(data.test[:, column]),
+            f"{side}_val": take(data.val.rows[:, column]),
+            f"{side}_test": take(data.test.rows[:, column]),
         }
     return out
 

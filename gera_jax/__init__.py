@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gera_jax import _moved as _moved
 from gera_jax._lazy import attach
 from gera_jax._version import __version__
 

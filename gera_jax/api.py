@@ -163,7 +163,7 @@ def fit(
     from gera_jax.aligners.aligner import Aligner
     from gera_jax.aligners.methods import find
     from gera_jax.comparison.task import make_task
-    from gera_jax.training.evaluate import overview_of, overview_text
+    from gera_jax.training.evaluate import overview, overview_text
 
     checks.require(
         settings is None or isinstance(settings, Mapping),
@@ -182,7 +182,7 @@ def fit(
     test = own.pop("test", None) or 0
     task = make_task(data, **{**own, "test": test, **({} if trained else dict(val=0))})
     pairs, val, held = task.parts(counts[0] if counts else 0, seed)
-    seen = overview_of(pairs, val, held)
+    seen = overview(pairs, val, held)
     logger.info("%s", overview_text(seen))
     if on_data is not None:
         on_data(seen)

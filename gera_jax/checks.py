@@ -132,21 +132,11 @@ def disk_room(folder: Any) -> Iterator[None]:
 def require_place(path: str | Path, name: str) -> None:
     """Raise `InputError` where no file `path` could be made: its folder is missing or closed, or it is a folder itself."""
     path = Path(path)
-    require(
-        path.parent.is_dir(),
-        name,
-        got=f"{path}, whose folder is not there",
-        wanted="a file in a folder that is",
-        remedy=f"Make it: mkdir -p {shlex.quote(str(path.parent))}",
-    )
+    wanted, remedy = "a file in a folder that is", f"Make it: mkdir -p {shlex.quote(str(path.parent))}"
+    require(path.parent.is_dir(), name, got=f"{path}, whose folder is not there", wanted=wanted, remedy=remedy)
     require(not path.is_dir(), name, got=f"{path}, a folder", wanted="a file")
-    require(
-        os.access(path.parent, os.W_OK),
-        name,
-        got=f"{path}, in a folder that may not be written",
-        wanted="one that may",
-        remedy="Change its permissions, or choose another folder.",
-    )
+    got, remedy = f"{path}, in a folder that may not be written", "Change its permissions, or choose another folder."
+    require(os.access(path.parent, os.W_OK), name, got=got, wanted="one that may", remedy=remedy)
 
 
 def in_words(error: BaseException) -> str:

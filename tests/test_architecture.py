@@ -15,7 +15,6 @@ EDGE = {"config", "files", "writers", "workers", "plots", "export", "encoders"}
 ALLOWED = {  # room -> rooms it may import (itself always; checks is free for all)
     "_version": set(),
     "_lazy": {"checks"},
-    "_moved": set(),
     "checks": set(),
     "files": {"checks"},
     "workers": {"checks"},
@@ -42,7 +41,7 @@ ALLOWED["reports"] = ALLOWED["comparison"] | {"comparison"}
 ALLOWED["api"] = ALLOWED["reports"] | {"reports"}
 ALLOWED["cli"] = {"_version", "api", "aligners", "config", "reports"}
 ALLOWED["__main__"] = {"cli"}
-ALLOWED["__init__"] = {"_lazy", "_moved", "_version", "checks"}
+ALLOWED["__init__"] = {"_lazy", "_version", "checks"}
 PURE = {"ops", "graphs", "transport", "losses"}
 PLAIN = {"config", "data"}  # rooms without jax
 OWNERS = {  # package -> where alone it may be imported (a room, or a file)
@@ -187,25 +186,6 @@ def test_every_room_is_in_the_table():
 
 def test_imports_follow_the_table():
     assert [fault for path, file in PACKAGE.items() for fault in import_faults(path, file.read_text())] == []
-
-
-def old_names(source: str) -> list[str]:
-    """Modules that are imported by a name of before version 0.3, which is for users' code alone."""
-    modules = [name.rpartition(".")[0] for name, _ in imports(source) if name.startswith("gera_jax.")]
-    return [name for name in modules if is_old(name.removeprefix("gera_jax."))]
-
-
-def is_old(name: str) -> bool:
-    from gera_jax._moved import MOVED
-
-    return any(name == old or name.startswith(f"{old}.") for old in MOVED)
-
-
-def test_nobody_here_uses_an_old_name():
-    found = {str(file.relative_to(ROOT)): old_names(file.read_text()) for file in everything()}
-    assert {path: names for path, names in found.items() if names and not path.endswith("test_packaging.py")} == {}
-    assert old_names("from gera_jax.models.residual import ResidualMLP") == ["gera_jax.models.residual"]
-    assert old_names("from gera_jax.models.two_tower import ResidualMLP") == []
 
 
 def test_no_branch_on_a_systems_name():

@@ -132,16 +132,6 @@ def test_every_public_name_resolves():
         assert name in dir(gera_jax)
 
 
-def test_modules_answer_to_their_former_names():
-    script = (
-        "import importlib, gera_jax; from gera_jax._moved import MERGED, MOVED; assert len(MOVED) > len(MERGED) > 20\n"
-        "for old, new in MOVED.items():\n"
-        "    assert importlib.import_module(f'gera_jax.{old}').__name__ == f'gera_jax.{new}', old\n"
-        "from gera_jax.data import validation; print(validation.validate_table.__module__)"
-    )
-    assert run(script).strip() == "gera_jax.data.load"
-
-
 def test_an_unknown_name_is_answered_with_the_nearest():
     with pytest.raises(AttributeError, match=r'has no attribute \'loses\'. Did you mean "losses"'):
         gera_jax.loses  # noqa: B018

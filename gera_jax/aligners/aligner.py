@@ -26,7 +26,6 @@ from gera_jax.solvers.linear import as_pairs
 from gera_jax.solvers.several_tables import weigh_tables
 
 PARAMETERS = ("method", "settings", "preprocess", "validation", "seed", "folder")
-OLD_NAMES = dict(overrides="settings", workdir="folder")  # of arguments before version 0.3
 SIDES = ("x", "y", "w")
 
 
@@ -69,15 +68,10 @@ class Aligner:
         validation: Any = None,
         seed: int = 0,
         folder: str | Path | None = None,
-        **old: Any,
     ):
         # `clone` of scikit-learn asks that arguments are stored as they are given, and that nothing else is
         self.method, self.settings, self.preprocess = method, settings, preprocess
         self.validation, self.seed, self.folder = validation, seed, folder
-        for name, value in old.items():  # the names before version 0.3
-            checks.require_known(name, (*PARAMETERS, *OLD_NAMES), "argument of Aligner")
-            if value is not None:
-                setattr(self, OLD_NAMES[name], {**(settings or {}), **value} if name == "overrides" else value)
         self._check()
 
     def __repr__(self) -> str:
@@ -138,7 +132,7 @@ class Aligner:
         if isinstance(self.validation, Pairs):
             require_held_out(self.validation, pairs)
             return pairs, self.validation
-        count = len(np.unique(pairs.item_of))
+        count = pairs.item_count
         size = "auto" if self.validation is None else self.validation
         if isinstance(size, float) and 0 < size < 1:
             size = size_by_share(size, count)
@@ -214,12 +208,8 @@ class Aligner:
             made.n_features_in_ = model.widths[0]
             made._try([np.zeros((1, width)) for width in model.widths])
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, np.linalg.LinAlgError) as error:
-            checks.fail(
-                str(folder / folders.MODEL_FILE),
-                got=f"a model that cannot be used ({error})",
-                wanted="one that gera_jax saved",
-                remedy="Fit it again.",
-            )
+            got = f"a model that cannot be used ({error})"
+            checks.fail(str(folder / folders.MODEL_FILE), got=got, wanted="one that gera_jax saved", remedy="Fit it again.")
         return made
 
     def transform_x(self, x: Any) -> np.ndarray:
@@ -285,13 +275,8 @@ class Aligner:
             checks.require(sets == wanted, "pairs", got=f"{sets} modalities", wanted=f"{wanted}, as were fitted")
             return score_pairs(x, self.names, lambda a, b, *rows: self._scores(*map(self._rows, (a, b), rows), sides=(a, b)))
         x, y = self._rows(0, x), self._rows(1, y)
-        checks.require(
-            len(x) == len(y),
-            "y",
-            got=f"{len(y)} rows beside {len(x)} of x",
-            wanted="as many rows",
-            remedy="Row i of y must be the partner of row i.",
-        )
+        remedy = "Row i of y must be the partner of row i."
+        checks.require(len(x) == len(y), "y", got=f"{len(y)} rows beside {len(x)} of x", wanted="as many rows", remedy=remedy)
         return Score.of(self._scores(x, y), names=(self.names[0], self.names[1]))
 
     def _scores(self, x: np.ndarray, y: np.ndarray, sides: tuple[int, int] = (0, 1)) -> np.ndarray | Cosines:
@@ -317,12 +302,9 @@ class Aligner:
     def _predict(self, side: int, rows: Any) -> np.ndarray:
         rows = self._rows(side, rows)
         if self._predictors is None:
-            checks.fail(
-                "predict",
-                got="a model that keeps no training pairs",
-                wanted="one of Aligner.fit or `gera-jax fit`, of two modalities",
-                remedy="A folder of `gera-jax train` alone gives the shared space: transform_x, transform_y.",
-            )
+            got, wanted = "a model that keeps no training pairs", "one of Aligner.fit or `gera-jax fit`, of two modalities"
+            remedy = "A folder of `gera-jax train` alone gives the shared space: transform_x, transform_y."
+            checks.fail("predict", got=got, wanted=wanted, remedy=remedy)
         return self._predictors.maps[side](rows)
 
     def _try(self, rows: list[np.ndarray]) -> None:

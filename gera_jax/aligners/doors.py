@@ -21,7 +21,7 @@ from gera_jax.aligners.outputs import Score
 from gera_jax.config.files import ConfigDict
 from gera_jax.data import Pairs, load_pairs
 from gera_jax.data.alignment import cut, shapes
-from gera_jax.training.evaluate import overview_of, overview_text
+from gera_jax.training.evaluate import overview, overview_text
 
 logger = logging.getLogger("gera_jax")
 ARGUMENTS = dict(source="clipart", x="", y="", w="", pairs=-1, seed=0)  # of a method that is no config, as configs have them
@@ -123,13 +123,9 @@ def configure(
     if tables is not None:
         _put_in_memory(made, tables)
     for field in fields if fitted else ():
-        checks.require(
-            field == "seed" or field.startswith("data."),
-            f"--config.{field}",
-            got=f"a field of a training, with {config}",
-            wanted="a field of the data block, or seed",
-            remedy="Give settings of the method as --set NAME=VALUE.",
-        )
+        got, wanted = f"a field of a training, with {config}", "a field of the data block, or seed"
+        remedy = "Give settings of the method as --set NAME=VALUE."
+        checks.require(field == "seed" or field.startswith("data."), f"--config.{field}", got=got, wanted=wanted, remedy=remedy)
     return Opened(config_lib.load(made, fields), tables, str(config).partition(":")[0] if fitted else "", settings)
 
 
@@ -154,13 +150,9 @@ def is_fitted(config: Any) -> bool:
 
 
 def _of_config(config: Any, arguments: Mapping[str, Any]) -> ConfigDict:
-    checks.require(
-        not arguments or isinstance(config, str | Path),
-        "config",
-        got=f"arguments {sorted(arguments)} beside a config in memory",
-        wanted="a name or a file of a config",
-        remedy="Set its fields: c.data.x.path, c.data.pairs.",
-    )
+    got, wanted = f"arguments {sorted(arguments)} beside a config in memory", "a name or a file of a config"
+    remedy = "Set its fields: c.data.x.path, c.data.pairs."
+    checks.require(not arguments or isinstance(config, str | Path), "config", got=got, wanted=wanted, remedy=remedy)
     return as_config(config_lib.with_arguments(str(config), **arguments) if arguments else config)
 
 
@@ -209,13 +201,8 @@ def _fields(rows: Mapping[str, Any], block: Mapping[str, Any], own: Mapping[str,
         for at, path, ids in ((f"data.{side}", side, f"{side}_ids"), (f"data.unpaired_rows.{side}", f"{side}_unpaired", "")):
             ids = ids or f"{path}_ids"
             there = path in rows or (path == side and block.get(side, {}).get("path"))
-            checks.require(
-                ids not in rows or there,
-                ids,
-                got=f'"{rows.get(ids)}" without {path}',
-                wanted="ids beside the file that they are of",
-                remedy=f"Give --{path.replace('_', '-')} FILE too.",
-            )
+            wanted, remedy = "ids beside the file that they are of", f"Give --{path.replace('_', '-')} FILE too."
+            checks.require(ids not in rows or there, ids, got=f'"{rows.get(ids)}" without {path}', wanted=wanted, remedy=remedy)
             found |= {f"{at}.ids": str(rows[ids])} if ids in rows else {}
             if path in rows and path != side:
                 found |= dict(zip((f"{at}.path", f"{at}.key"), config_lib.path_and_key(str(rows[path])), strict=True))
@@ -262,7 +249,7 @@ class FitResult:
     @property
     def overview(self) -> dict[str, Any]:
         """What was fitted on, in counts."""
-        return overview_of(**self.parts)
+        return overview(**self.parts)
 
     def __str__(self) -> str:
         return f"fitted in {self.seconds:.1f} s"
@@ -296,7 +283,7 @@ def fit_opened(opened: Opened, folder: str | Path | None = None) -> FitResult:
     block = opened.config.data.to_dict()
     aligner = _aligner(opened)
     train, val, test = cut(block, tables=opened.tables)
-    logger.info("%s", overview_text(overview_of(train, val, test)))
+    logger.info("%s", overview_text(overview(train, val, test)))
     began = time.monotonic()
     aligner.fit(train)
     seconds = time.monotonic() - began
@@ -311,7 +298,7 @@ def check_opened(opened: Opened) -> dict[str, Any]:
     _aligner(opened)
     train, val, test = cut(opened.config.data.to_dict(), tables=opened.tables, rows=False)
     require_two(train.names, opened.method)
-    logger.info("%s", overview_text(overview_of(train, val, test)))
+    logger.info("%s", overview_text(overview(train, val, test)))
     tables = {name: list(shape) for name, shape in shapes(train, val, test).items()}
     return dict(tables=tables, steps=0, terms=f"{opened.method}: no training")
 

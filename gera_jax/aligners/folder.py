@@ -59,13 +59,9 @@ def read(folder: Path) -> dict[str, Any]:
     path = folder / MODEL_FILE
     arrays = files.load_npz(path)
     stored = from_arrays(arrays, (*ROOMS, *_guest_rooms(_peek(arrays))))
-    checks.require(
-        isinstance(stored, dict) and stored.get("form") == FORM,
-        str(path),
-        got="a model of another version",
-        wanted="one of this version of gera_jax",
-        remedy="Fit it again, or use the version that saved it.",
-    )
+    got, wanted = "a model of another version", "one of this version of gera_jax"
+    remedy = "Fit it again, or use the version that saved it."
+    checks.require(isinstance(stored, dict) and stored.get("form") == FORM, str(path), got=got, wanted=wanted, remedy=remedy)
     return stored
 
 
@@ -76,13 +72,9 @@ def _guest(model: Any) -> str:
     if held is None or type(held).__module__.startswith("gera_jax."):
         return ""
     path = path_of(held)
-    checks.require(
-        bool(path),
-        "Aligner.save",
-        got=f"a {type(held).__qualname__}, whose class no other process can import",
-        wanted="a class at the top of a module",
-        remedy="Move it to a file of its own and import it from there.",
-    )
+    got, wanted = f"a {type(held).__qualname__}, whose class no other process can import", "a class at the top of a module"
+    remedy = "Move it to a file of its own and import it from there."
+    checks.require(bool(path), "Aligner.save", got=got, wanted=wanted, remedy=remedy)
     return path
 
 
@@ -174,21 +166,16 @@ def evaluate(folder: str | Path, *, split: str = "test", **own: Any) -> Mapping[
 
         return load_run(folder).evaluate(split)
     held = read(folder)["held"].get(split)
-    checks.require(
-        held is not None,
-        "folder",
-        got=f"{folder}, a model that held out no {split} rows",
-        wanted="rows that the model was not fitted on",
-        remedy=_give_rows(folder),
-    )
+    got = f"{folder}, a model that held out no {split} rows"
+    checks.require(held is not None, "folder", got=got, wanted="rows that the model was not fitted on", remedy=_give_rows(folder))
     return _measured(Aligner.load(folder), held_out(held, folder))
 
 
 def _measured(aligner: Any, pairs: Pairs) -> Mapping[str, float]:
     """The score on some pairs, after what they are has been said."""
     from gera_jax.data.pairs import meeting
-    from gera_jax.training.evaluate import gallery_text, overview_of
+    from gera_jax.training.evaluate import gallery_text, overview
 
-    found = overview_of(pairs.take([]), pairs.take([]), pairs)
+    found = overview(pairs.take([]), pairs.take([]), pairs)
     logger.info("%s", "\n".join([*meeting(found), gallery_text(found)]))
     return aligner.score(pairs)

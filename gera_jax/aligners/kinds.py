@@ -93,13 +93,9 @@ class SolverModel:
     def transform(self, side: int, rows: np.ndarray) -> np.ndarray:
         """Raw rows to rows of the shared space."""
         transform = getattr(self.model, ("transform_x", "transform_y")[side], None)
-        checks.require(
-            transform is not None,
-            type(self.model).__name__,
-            got="no transform_x and transform_y",
-            wanted="a method with a shared space",
-            remedy="Its similarity(x, y) is all that it has.",
-        )
+        got, wanted = "no transform_x and transform_y", "a method with a shared space"
+        remedy = "Its similarity(x, y) is all that it has."
+        checks.require(transform is not None, type(self.model).__name__, got=got, wanted=wanted, remedy=remedy)
         assert transform is not None
         return np.asarray(transform(self.preprocessors[side](rows)))
 
@@ -138,22 +134,14 @@ class Solver:
     def check(self, settings: Settings) -> None:
         """Refuse settings that the method does not have."""
         target = checks.named(self.target) if isinstance(self.target, str) else self.target
-        checks.require(
-            callable(target) or hasattr(target, "fit"),
-            "method",
-            got=f"a {type(target).__name__}",
-            wanted="a name, a config, or an object with fit and transform_x, transform_y or similarity",
-        )
+        wanted = "a name, a config, or an object with fit and transform_x, transform_y or similarity"
+        checks.require(callable(target) or hasattr(target, "fit"), "method", got=f"a {type(target).__name__}", wanted=wanted)
         if inspect.isclass(target) or not hasattr(target, "fit"):
             _require_takes(target, settings)
         made = self.make(settings)
         fine = hasattr(made, "fit") and (hasattr(made, "similarity") or hasattr(made, "transform_x"))
-        checks.require(
-            fine,
-            "method",
-            got=f"a {type(made).__name__}",
-            wanted="an object with fit(x_pairs, y_pairs) and transform_x, transform_y or similarity",
-        )
+        wanted = "an object with fit(x_pairs, y_pairs) and transform_x, transform_y or similarity"
+        checks.require(fine, "method", got=f"a {type(made).__name__}", wanted=wanted)
 
     def fit(self, data: AlignmentData, settings: Settings, **of_training: Any) -> SolverModel:
         """Fit on the known pairs and the unpaired rows of `data`, as its preprocessors give them."""
@@ -163,13 +151,9 @@ class Solver:
         paired = [data.features[name].take(data.pairs[:, side]) for side, name in enumerate(names)]
         unpaired = [data.features[name].take(data.unpaired[name]) for name in names]
         for rows, side in zip(paired, "xy", strict=True):
-            checks.require(
-                bool(np.any(rows != rows[:1])),
-                f"{side}_pairs",
-                got="rows that preprocessing makes all equal",
-                wanted="rows that differ in direction from the mean of all rows",
-                remedy=f"Where lengths matter, give preprocess=dict({side}=dict(l2=False)).",
-            )
+            got, wanted = "rows that preprocessing makes all equal", "rows that differ in direction from the mean of all rows"
+            remedy = f"Where lengths matter, give preprocess=dict({side}=dict(l2=False))."
+            checks.require(bool(np.any(rows != rows[:1])), f"{side}_pairs", got=got, wanted=wanted, remedy=remedy)
         model, made = self.make(settings), [data.preprocessors[name] for name in names]
         widths = [[table.dim for table in own.tables] or [own.dim] for own in made]
         if hasattr(model, "transform_x") and 1 < len(widths[0]) * len(widths[1]) <= MOST:
@@ -201,13 +185,8 @@ class Solver:
 
 def require_two(names: Sequence[str], method: str) -> None:
     """Refuse three modalities, which no closed form takes."""
-    checks.require(
-        len(names) == 2,
-        "modalities",
-        got=f"{len(names)} ({', '.join(names)})",
-        wanted=f"two, as {method} aligns two sets",
-        remedy="Leave one out, or take a method of three: sspc.",
-    )
+    wanted, remedy = f"two, as {method} aligns two sets", "Leave one out, or take a method of three: sspc."
+    checks.require(len(names) == 2, "modalities", got=f"{len(names)} ({', '.join(names)})", wanted=wanted, remedy=remedy)
 
 
 def _require_takes(factory: Any, settings: Settings) -> None:
@@ -250,13 +229,9 @@ class Config:
             own = dict(dict.fromkeys(("x", "y", "w")[: len(names)], "own"), pairs=pairs, seed=seed) if bundled else {}
             arguments |= {key: value for key, value in own.items() if key not in known}
         else:
-            checks.require(
-                not arguments,
-                "settings",
-                got=f"{sorted(arguments)} beside a config in memory",
-                wanted="dotted fields",
-                remedy='Give fields, such as settings={"optimizer.lr": 1e-4}.',
-            )
+            got, wanted = f"{sorted(arguments)} beside a config in memory", "dotted fields"
+            remedy = 'Give fields, such as settings={"optimizer.lr": 1e-4}.'
+            checks.require(not arguments, "settings", got=got, wanted=wanted, remedy=remedy)
         spec = config_lib.with_arguments(str(self.spec), **arguments) if arguments else self.spec
         made = config_lib.load(spec, {**self.fields, **fields})
         if seed and not bundled and "seed" not in fields:
@@ -338,39 +313,19 @@ def merged(own: Mapping[str, Any], door: Mapping[str, Any], given: Mapping[str, 
 
 def _renamed(data: AlignmentData, names: Sequence[str], options: Mapping[str, Mapping[str, Any]], *, seed: int) -> AlignmentData:
     """`data` with the modalities called `names`, and prepared by `options` of each modality's old name."""
-    new = dict(zip(data.names, names, strict=True))
-    tables, preprocessors, features = {}, {}, {}
-    for old, name in new.items():
-        table = copy.copy(data.tables[old])
-        object.__setattr__(table, "name", name)
-        if options[old] == data.preprocessors[old].options and old == name:
-            tables[name], preprocessors[name], features[name] = table, data.preprocessors[old], data.features[old]
+    train = data.train.named(names)
+    val, test = (dataclasses.replace(part.named(names), tables=train.tables) for part in (data.val, data.test))
+    preprocessors, features = {}, {}
+    for old, table, pool in zip(data.names, train.tables, train.pool, strict=True):
+        if options[old] == data.preprocessors[old].options and old == table.name:
+            preprocessors[old], features[old] = data.preprocessors[old], data.features[old]
             continue
-        preprocessor = Preprocessor(**options[old], name=name).fit(table.rows, data.pool[old], seed=seed)
-        tables[name], preprocessors[name], features[name] = table, preprocessor, Features(table, preprocessor)
-    report = {_word(key, new): value for key, value in data.report.items()}
+        made = Preprocessor(**options[old], name=table.name).fit(table.rows, pool, seed=seed)
+        preprocessors[table.name], features[table.name] = made, Features(table, made)
     cut = hashlib.blake2b(digest_size=12)
-    for rows in (data.pairs, data.val, *data.unpaired.values()):
+    for rows in (train.rows, val.rows, *train.unpaired):
         cut.update(np.ascontiguousarray(rows, np.int64).tobytes())
-    prints = {new[name]: value for name, value in data.fingerprints.items() if name in new}
-    return dataclasses.replace(
-        data,
-        names=tuple(names),
-        tables=tables,
-        features=features,
-        preprocessors=preprocessors,
-        report=report,
-        fingerprints={**prints, "pairs": cut.hexdigest()},
-        **{
-            word: {new[name]: value for name, value in getattr(data, word).items()}
-            for word in ("pool", "unpaired", "groups", "meta")
-        },
-    )
-
-
-def _word(key: str, new: Mapping[str, str]) -> str:
-    old, slash, rest = key.partition("/")
-    return f"{new.get(old, old)}{slash}{rest}" if slash else key
+    return AlignmentData(train, val, test, preprocessors, features, drawn=cut.hexdigest())
 
 
 def _digest(parts: Sequence[str]) -> str:

@@ -115,7 +115,8 @@ def _with_files(config: Any, given: dict[str, tuple[str, str]], pairs: int | str
 
 def _known_pairs(c: Any) -> tuple[list[np.ndarray], np.ndarray]:
     """All layers of both sides, and the known training pairs [p, 2] as rows of them."""
-    from gera_jax.data import Table, build_data
+    from gera_jax.data import Table
+    from gera_jax.data.alignment import cut
     from gera_jax.data.tables import load_layers
 
     tables, layers = [], []
@@ -128,5 +129,4 @@ def _known_pairs(c: Any) -> tuple[list[np.ndarray], np.ndarray]:
     data["source"] = "arrays"
     for side in ("x", "y"):
         data[side].update(path="", key="", ids="", layer="")
-        data["preprocess"][side] = dict(center=False, l2=False)  # only the split is wanted
-    return layers, build_data(data, tables=tuple(tables)).pairs
+    return layers, cut(data, tables=tuple(tables))[0].rows

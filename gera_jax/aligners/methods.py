@@ -188,12 +188,8 @@ def find(method: Any) -> Method:
     if not isinstance(method, str | Path):
         path = path_of(method)
         name = method.__name__ if isinstance(method, type) else type(method).__name__
-        checks.require(
-            callable(method) or hasattr(method, "fit"),
-            "method",
-            got=f"a {name}",
-            wanted="a name, a config, or an object with fit and transform_x, transform_y or similarity",
-        )
+        wanted = "a name, a config, or an object with fit and transform_x, transform_y or similarity"
+        checks.require(callable(method) or hasattr(method, "fit"), "method", got=f"a {name}", wanted=wanted)
         known_by_path = isinstance(method, type) and path
         return Method(path if known_by_path else name, name, Solver(path if known_by_path else method), compared=False)
     text = str(method)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -180,12 +179,7 @@ def score_pairs(pairs: Pairs, names: Sequence[str], scores: Callable[..., Any]) 
       scores: (a, b, raw rows of modality a, raw rows of modality b) -> [n, m].
     """
     found = []
-    for a, b in itertools.combinations(range(len(names)), 2):
-        both = pairs.rows[(pairs.rows[:, [a, b]] >= 0).all(1)]
-        if len(names) > 2 and len(both) < 2:
-            continue
-        at = {side: np.unique(both[:, side]) for side in (a, b)}
-        rows = [pairs.tables[side].rows[index] for side, index in at.items()]
-        x_groups, y_groups = (pairs.groups[side][index] for side, index in at.items())
-        found.append(Score.of(scores(a, b, *rows), x_groups=x_groups, y_groups=y_groups, names=(names[a], names[b])))
+    for (a, b), rows, (x_groups, y_groups) in pairs.couples():
+        raw = [pairs.tables[side].rows[own] for side, own in zip((a, b), rows, strict=True)]
+        found.append(Score.of(scores(a, b, *raw), x_groups=x_groups, y_groups=y_groups, names=(names[a], names[b])))
     return found[0] if len(names) == 2 else Score.over(found)

@@ -66,13 +66,8 @@ def spread(counts: Sequence[int], most: int = 3) -> tuple[int, ...]:
 def configured(config: Any, beside: Mapping[str, Any]) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     """The data and the rule of a comparison that a block or a file describes; nothing may be given beside it."""
     given = [name for name, value in beside.items() if value is not None and not (hasattr(value, "__len__") and len(value) == 0)]
-    require(
-        not given,
-        "config",
-        got=f"a config and {', '.join(given)}",
-        wanted="one of them",
-        remedy="Write them into the config's file.",
-    )
+    remedy = "Write them into the config's file."
+    require(not given, "config", got=f"a config and {', '.join(given)}", wanted="one of them", remedy=remedy)
     block = {**schema.defaults(schema.COMPARISON), **config_lib.read(config).to_dict()}
     config_lib.require_fields(block, schema.COMPARISON, "comparison")
     rule = {name: block.pop(name) for name in ("methods", "counts", "seeds", "budget", "metric")}
@@ -202,7 +197,7 @@ def run_compare(
     data = task.data(counts[-1], 0)
     require_metric(metric, data.names[:2])
     folder = None if output is None else Path(output)
-    seen = overview(data)
+    seen = overview(data.train, data.val, data.test)
     show = Progress(field, counts, numbers, budget=budget, rows=max(seen["rows"].values()), jobs=jobs) if progress else None
     if show:
         known = f"known pairs: {', '.join(f'{c:,}' for c in counts)}; {len(field)} methods, {seeds} seeds"
@@ -261,25 +256,15 @@ def _written(folder: Path | None, task: Task) -> Iterator[None]:
         yield
         return
     model = [name for name in ("aligner.npz", "run.json") if (folder / name).exists()]
-    checks.require(
-        not model,
-        "output",
-        got=f"{folder}, which holds a model",
-        wanted="an empty folder or one of the same comparison",
-        remedy="Choose another --output.",
-    )
+    wanted = "an empty folder or one of the same comparison"
+    checks.require(not model, "output", got=f"{folder}, which holds a model", wanted=wanted, remedy="Choose another --output.")
     with checks.disk_room(folder), one_writer(folder):
         old = task.fingerprints
         if (folder / "results.json").is_file():
             with contextlib.suppress(DamagedError):  # it is written again from the cells
                 old = read_json(folder / "results.json")["info"].get("fingerprints")
-        checks.require(
-            old == task.fingerprints,
-            "output",
-            got=f"{folder}, which holds a comparison of other data",
-            wanted="an empty folder or one of the same data",
-            remedy="Choose another --output.",
-        )
+        got, wanted = f"{folder}, which holds a comparison of other data", "an empty folder or one of the same data"
+        checks.require(old == task.fingerprints, "output", got=got, wanted=wanted, remedy="Choose another --output.")
         yield
 
 

@@ -144,12 +144,8 @@ class LearningCurve:
           InputError: fewer than 2 counts, values that are not finite, or a negative roughness.
         """
         pairs, values = np.asarray(pairs, np.float64), np.atleast_2d(np.asarray(values, np.float64))
-        require(
-            len(pairs) >= 2 and len(set(pairs.tolist())) == len(pairs),
-            "pairs",
-            got=pairs.astype(int).tolist(),
-            wanted="at least 2 different counts",
-        )
+        got, wanted = pairs.astype(int).tolist(), "at least 2 different counts"
+        require(len(pairs) >= 2 and len(set(pairs.tolist())) == len(pairs), "pairs", got=got, wanted=wanted)
         require(values.shape[1] == len(pairs), "values", got=f"shape {values.shape}", wanted=f"[seeds, {len(pairs)}]")
         require(np.isfinite(roughness) and roughness >= 0, "roughness", got=roughness, wanted="a number >= 0")
         require(bool(np.isfinite(values).all()), "values", got="numbers that are not finite", wanted="finite numbers")

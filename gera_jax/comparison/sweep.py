@@ -24,7 +24,7 @@ from gera_jax.aligners.methods import Method
 from gera_jax.comparison.task import Task, Trial, choose, draw, measure, scores_of, trials, validation_metrics
 from gera_jax.data.alignment import AlignmentData
 from gera_jax.files import json_line, parse_json_line
-from gera_jax.training.evaluate import guessing, items_of
+from gera_jax.training.evaluate import guessing
 
 logger = logging.getLogger("gera_jax")
 PROTOCOL = 3  # raised whenever what a cell measures changes, so that older cells are measured anew
@@ -107,10 +107,10 @@ def run_cell(task: Task, data: AlignmentData, method: Method, seed: int, *, budg
             trials=tried,
             cpu_seconds=tried[best].cpu_seconds,
             metrics=measure(data, scores),
-            chance=guessing(data, "test"),
-            items=items_of(data, "test"),
+            chance=guessing(data.test),
+            items=data.test.item_count,
             best_step=fitted[best].best_step,
-            examples=draw(data, scores, seed=seed),
+            examples=draw(data.test, scores, seed=seed),
         )
     except (checks.InputError, checks.RunError, np.linalg.LinAlgError) as error:  # this method cannot work here; others can
         return Cell(**where, trials=tried, error=str(error))

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gera_jax.aligners.kinds import FittedModel
-from gera_jax.checks import fail, require, require_known, whole
-from gera_jax.config.schema import SPLITS, UNPAIRED
+from gera_jax.checks import require, require_known, whole
+from gera_jax.config.schema import UNPAIRED
 from gera_jax.data import Pairs, catalog, load_pairs
 from gera_jax.data.alignment import AlignmentData, prepare
 from gera_jax.data.load import command, look_commands
@@ -47,10 +47,9 @@ class Task:
     group_key: str = ""
 
     def __post_init__(self) -> None:
-        if self.split not in ("random", "group", "grouped"):
-            fail("split", got=f'"{self.split}"', wanted='"random" or "group"')
+        require(self.split in ("random", "group"), "split", got=f'"{self.split}"', wanted='"random" or "group"')
         require_known(self.unpaired, UNPAIRED, "unpaired")
-        count = len(np.unique(self.pairs.item_of))
+        count = self.pairs.item_count
         sizes = {name: _size(size, name, count) for name, size in (("val", self.val), ("test", self.test))}
         require(
             all(n == 0 or n >= 2 for n in sizes.values()) and sum(sizes.values()) + 2 <= count,
@@ -60,7 +59,7 @@ class Task:
             remedy="Give more pairs, or other val and test.",
         )
         key = self.group_key or self.pairs.group_key
-        for name, value in dict(split=SPLITS[self.split], group_key=key, **sizes).items():
+        for name, value in dict(group_key=key, **sizes).items():
             object.__setattr__(self, name, value)
 
     def parts(self, count: int, seed: int) -> tuple[Pairs, Pairs, Pairs]:
@@ -71,8 +70,7 @@ class Task:
 
     def data(self, count: int, seed: int) -> AlignmentData:
         """The `parts` with their rows preprocessed."""
-        made = prepare(*self.parts(count, seed), preprocess=self.pairs.preprocess, seed=seed, source=self.source)
-        return weigh_tables(made)
+        return weigh_tables(prepare(*self.parts(count, seed), preprocess=self.pairs.preprocess, seed=seed))
 
     @property
     def source(self) -> str:
@@ -88,25 +86,15 @@ class Task:
         """The pair counts to look at: those asked for, else the usual ones that there are pairs for (own data: and all)."""
         differ = self.split == "group" or self.pairs.captions  # else every seed trains on as many pairs
         most = min(len(self.parts(0, seed)[0]) for seed in (seeds if differ else seeds[:1]))
-        require(
-            most >= 2,
-            "pairs",
-            got=f"{most} training pairs beside validation and test",
-            wanted="at least 2 pairs",
-            remedy="Give more pairs, or lower --val and --test.",
-        )
+        got = f"{most} training pairs beside validation and test"
+        require(most >= 2, "pairs", got=got, wanted="at least 2 pairs", remedy="Give more pairs, or lower --val and --test.")
         if not asked:
             usual = [count for count in COUNTS if count <= most]
             return tuple(usual if self.pairs.bundled else sorted({*usual, most}))
         counts = sorted({whole(count, "pairs", least=2) for count in asked})
         for count in counts:
-            require(
-                count <= most,
-                "pairs",
-                got=count,
-                wanted=f"at most {most}, the pairs that train (validation and test take {self.val} and {self.test} items)",
-                remedy="Lower it, or --val and --test.",
-            )
+            wanted = f"at most {most}, the pairs that train (validation and test take {self.val} and {self.test} items)"
+            require(count <= most, "pairs", got=count, wanted=wanted, remedy="Lower it, or --val and --test.")
         return tuple(counts)
 
     @property
@@ -224,35 +212,29 @@ def scores_of(data: AlignmentData, fitted: FittedModel) -> Scores:
     return lambda i, j: fitted.similarity(np.asarray(x[i]), np.asarray(y[j]))
 
 
-def held_out(data: AlignmentData, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted distinct rows of the two sides of "val" or "test"."""
-    pairs = getattr(data, split)
-    return np.unique(pairs[:, 0]), np.unique(pairs[:, 1])
-
-
 def require_metric(metric: str, names: tuple[str, str]) -> None:
     """Refuse a metric that `validation_metrics` does not give, with the nearest known one."""
     require_known(metric, metric_names(names), "metric")
 
 
+def _of(part: Pairs) -> tuple[list[np.ndarray], dict[str, Any]]:
+    """Sorted distinct rows of the two sides of held-out pairs, and what `split_metrics` is told of them."""
+    ((_, rows, (x_groups, y_groups)),) = part.couples()
+    return rows, dict(names=part.names, x_groups=x_groups, y_groups=y_groups)
+
+
 def validation_metrics(data: AlignmentData, scores: Scores) -> dict[str, float]:
     """Retrieval on the validation rows by plain scores."""
-    return split_metrics(scores(*held_out(data, "val")), **_options(data, "val"))
+    rows, options = _of(data.val)
+    return split_metrics(scores(*rows), **options)
 
 
 def measure(data: AlignmentData, scores: Scores) -> dict[str, float]:
     """`split_metrics` of the test rows, and `corrected_metrics` with densities from the training rows."""
-    x, y = held_out(data, "test")
-    training = [reference_rows(data.pool[name]) for name in data.names[:2]]
-    plain, options = scores(x, y), _options(data, "test")
+    (x, y), options = _of(data.test)
+    training, plain = list(map(reference_rows, data.train.pool)), scores(x, y)
     corrected = corrected_metrics(plain, scores(x, training[1]), scores(training[0], y), **options)
     return {**split_metrics(plain, **options), **corrected}
-
-
-def _options(data: AlignmentData, split: str) -> dict:
-    names = tuple(data.names[:2])
-    groups = [data.groups[name][rows] for name, rows in zip(names, held_out(data, split), strict=True)]
-    return dict(names=names, x_groups=groups[0], y_groups=groups[1])
 
 
 QUERIES, FOUND = 5, 3
@@ -260,11 +242,11 @@ FIELDS = ("caption", "text", "title", "name", "label")  # of the meta of own tab
 LONGEST = 120
 
 
-def draw(data: AlignmentData, scores: Callable[[np.ndarray, np.ndarray], np.ndarray], *, seed: int) -> list[dict[str, Any]]:
+def draw(test: Pairs, scores: Scores, *, seed: int) -> list[dict[str, Any]]:
     """Queries of y drawn at random from the test rows, and the rows of x that have the highest scores.
 
     Args:
-      data: with test rows.
+      test: pairs to draw from.
       scores: (row numbers of x, row numbers of y) -> [n, m], higher is closer.
       seed: of the draw.
 
@@ -272,9 +254,9 @@ def draw(data: AlignmentData, scores: Callable[[np.ndarray, np.ndarray], np.ndar
       for each query `query`, `truth` and `found` in words, `rank` of its best partner (1 = the first found), and `right`: which
       of the rows found are its partners.
     """
-    x, y = held_out(data, "test")
+    (x, y), _ = _of(test)
     y = np.sort(np.random.default_rng(seed).permutation(y)[:QUERIES])
-    partner = data.groups[data.names[0]][x][:, None] == data.groups[data.names[1]][y][None]
+    partner = test.groups[0][x][:, None] == test.groups[1][y][None]
     table, drawn = np.round(np.asarray(scores(x, y)[:], np.float64), DIGITS), []
     for column, row in enumerate(y):
         of, right = table[:, column], partner[:, column]
@@ -282,21 +264,20 @@ def draw(data: AlignmentData, scores: Callable[[np.ndarray, np.ndarray], np.ndar
         order = np.argsort(-of, kind="stable")[:FOUND]
         drawn.append(
             dict(
-                query=words(data, 1, row),
-                truth=words(data, 0, x[best]),
+                query=words(test, 1, row),
+                truth=words(test, 0, x[best]),
                 rank=1 + int(np.sum(~right & (of > of[best]))),
-                found=[words(data, 0, x[i]) for i in order],
+                found=[words(test, 0, x[i]) for i in order],
                 right=[bool(right[i]) for i in order],
             )
         )
     return drawn
 
 
-def words(data: AlignmentData, side: int, row: int) -> str:
+def words(pairs: Pairs, side: int, row: int) -> str:
     """What a row is: its caption where its table has one, else its id."""
-    name = data.names[side]
-    source, meta = data.report.get("source", ""), data.meta[name]
-    known: Sequence[str] = (catalog.info(source).captions[name],) if source in catalog.names() else FIELDS
-    fields: Mapping[str, Any] = meta[row] if meta is not None else {}
-    text = next((str(fields[field]) for field in known if fields.get(field)), str(data.tables[name].ids[row]))
+    table = pairs.tables[side]
+    known: Sequence[str] = (catalog.info(pairs.bundled).captions[table.name],) if pairs.bundled else FIELDS
+    fields: Mapping[str, Any] = table.meta[row] if table.meta is not None else {}
+    text = next((str(fields[field]) for field in known if fields.get(field)), str(table.ids[row]))
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

@@ -41,13 +41,8 @@ def require_fields(config: Mapping, known: Block | None = None, where: str = "")
     for name, field in known.items():
         path = f"{where}.{name}".lstrip(".")
         default = field.default if isinstance(field, Field) else defaults(field)
-        checks.require(
-            name in config,
-            path,
-            got="no such field",
-            wanted=f"a value such as {_shown(default)}",
-            remedy="A config is what gera_jax.config.base() gives, with some of its fields changed.",
-        )
+        remedy = "A config is what gera_jax.config.base() gives, with some of its fields changed."
+        checks.require(name in config, path, got="no such field", wanted=f"a value such as {_shown(default)}", remedy=remedy)
         if not isinstance(field, Field):
             require_fields(config[name], field, path)
         elif isinstance(default, Mapping):
@@ -94,13 +89,8 @@ def _require_finite(value: Any, path: str, depth: int = 0) -> None:
         for name, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
             _require_finite(inner, f"{path}.{name}", depth + 1)
     elif isinstance(value, float):
-        checks.require(
-            value == 0 or 1e-37 <= abs(value) <= 1e38,
-            path,
-            got=value,
-            wanted="a finite number that float32 holds",
-            remedy="It would become 0 or infinity on a device.",
-        )
+        wanted, remedy = "a finite number that float32 holds", "It would become 0 or infinity on a device."
+        checks.require(value == 0 or 1e-37 <= abs(value) <= 1e38, path, got=value, wanted=wanted, remedy=remedy)
     elif isinstance(value, int):
         checks.require(abs(value) <= MOST, path, got=_shown(value), wanted="a whole number below 2^31")
 

@@ -254,13 +254,9 @@ def read(spec: Any) -> ConfigDict:
         path = _folder() / f"{text}.py"
     checks.require(path.is_file(), "config", got=f"no file {path}", wanted=f"a .py or .json file, or one of {names()}")
     if path.suffix == ".json":
-        checks.require(
-            not arg,
-            "config",
-            got=f'arguments "{arg}" for {path}',
-            wanted="none: a .json file has no arguments",
-            remedy="Change its fields, such as --config.data.x.path=FILE --config.data.pairs=100.",
-        )
+        got, wanted = f'arguments "{arg}" for {path}', "none: a .json file has no arguments"
+        remedy = "Change its fields, such as --config.data.x.path=FILE --config.data.pairs=100."
+        checks.require(not arg, "config", got=got, wanted=wanted, remedy=remedy)
         return _config(_read_json(path), f"config {path}")
     return _config(_run(path, arg), f"config {path}")
 
@@ -277,12 +273,8 @@ def _read_json(path: Path) -> Any:
     try:
         return files.read_json(path)
     except files.DamagedError:
-        checks.fail(
-            "config",
-            got=f"{path}, which its digest does not fit",
-            wanted="the file as a run wrote it",
-            remedy='Put back a copy; if you changed it yourself, take its field "digest" out.',
-        )
+        remedy = 'Put back a copy; if you changed it yourself, take its field "digest" out.'
+        checks.fail("config", got=f"{path}, which its digest does not fit", wanted="the file as a run wrote it", remedy=remedy)
 
 
 def _run(path: Path, arg: str) -> Any:
@@ -291,12 +283,8 @@ def _run(path: Path, arg: str) -> Any:
     module.__file__ = str(path)
     with checks.refusing("config", got=str(path), wanted="Python with a function get_config(arg=None)"):
         exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
-    checks.require(
-        callable(getattr(module, "get_config", None)),
-        "config",
-        got=f"{path} without get_config",
-        wanted="a function get_config(arg=None) that returns a ConfigDict",
-    )
+    wanted = "a function get_config(arg=None) that returns a ConfigDict"
+    checks.require(callable(getattr(module, "get_config", None)), "config", got=f"{path} without get_config", wanted=wanted)
     with checks.refusing("config", got=f"get_config of {path}", wanted="a ConfigDict from it"):
         return module.get_config(arg or None)
 

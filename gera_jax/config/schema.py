@@ -46,10 +46,10 @@ def at_least(low: float, most: float = MOST) -> Rule:
     return Rule(f"at least {low}" + (f", at most {most}" if most < MOST else ""), lambda value: low <= value <= most)
 
 
-def one_of(*choices: str, old: tuple[str, ...] = ()) -> Rule:
-    """One of a few words; `old` ones are understood too."""
+def one_of(*choices: str) -> Rule:
+    """One of a few words."""
     quoted = [f'"{word}"' for word in choices]
-    return Rule(f"{', '.join(quoted[:-1])} or {quoted[-1]}", lambda value: value in choices + old, choices=choices)
+    return Rule(f"{', '.join(quoted[:-1])} or {quoted[-1]}", lambda value: value in choices, choices=choices)
 
 
 def defaults(block: Block) -> dict[str, Any]:
@@ -90,7 +90,6 @@ ANY_NUMBER = at_least(0)
 SHARE = Rule("a share from 0 to below 1", lambda value: 0 <= value < 1)
 ROWS = at_least(0, 2**20)  # of a batch
 WIDTH = at_least(1, 2**16)
-SPLIT_BY = one_of("random", "group", "ids", old=("ratio", "grouped"))
 
 
 def _is_size(value: Any) -> bool:
@@ -112,7 +111,7 @@ NAME = Rule('a name without "." and "/"', lambda value: bool(value) and not set(
 NAME_OR_NONE = Rule(NAME.wanted, lambda value: not value or NAME.holds(value))
 WORDS = Rule("a list of words", lambda value: all(isinstance(v, str) for v in value))
 UNPAIRED = ("independent", "same_set", "none")
-SPLITS = dict(random="random", group="group", ids="ids", ratio="random", grouped="group")  # the last two are old words
+SPLITS = ("random", "group", "ids")
 STARTS = ("ridge_cca", "procrustes", "random")
 HEADS = ("linear", "residual_mlp", "low_rank_residual", "projection_mlp", "identity")
 
@@ -139,7 +138,9 @@ FILE = dict(
     layer=Field("", 'which layer of an array [n, layers, d], as text ("7", "-1"); "" for a matrix', LAYER),
 )
 SPLIT = dict(
-    by=Field("random", "how items are held out: drawn by the seed, whole groups of look-alikes, or lists of ids", SPLIT_BY),
+    by=Field(
+        "random", "how items are held out: by the seed, in whole groups of look-alikes, or by lists of ids", one_of(*SPLITS)
+    ),
     val=Field(None, "validation pairs: a number, a share below 1, or None: a tenth of all, at most 300", SIZE),
     test=Field(None, "test pairs: a number, a share below 1, or None: a quarter of all, at most 500", SIZE),
     seed=Field(0, "seed of the split", ANY_NUMBER),

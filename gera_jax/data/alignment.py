@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 
 from gera_jax.checks import fail, require, require_known
 from gera_jax.config.blocks import sides
-from gera_jax.config.schema import DATA, SLOTS, SPLITS, UNPAIRED, defaults, filled, known_sources
+from gera_jax.config.fields import require_fields
+from gera_jax.config.schema import DATA, SLOTS, defaults, filled, known_sources
 from gera_jax.data import catalog, synthetic
 from gera_jax.data.ids import first_ids
 from gera_jax.data.load import load_pairs
@@ -54,25 +56,17 @@ def complete(config: Mapping, tables: Pairs | tuple[Table, ...] | None = None) -
     for side, name in zip(SLOTS, names, strict=False):
         block[side]["name"] = block[side]["name"] or name
     third = block["w"]["name"]
-    require(
-        not third or len(names) == 3 or source == "files",
-        "data.w.name",
-        got=f'"{third}"',
-        wanted=f'"", as {source} has two modalities',
-        remedy='Leave it empty, or choose a source of three such as "emoji3".',
-    )
+    wanted, remedy = f'"", as {source} has two modalities', 'Leave it empty, or choose a source of three such as "emoji3".'
+    require(not third or len(names) == 3 or source == "files", "data.w.name", got=f'"{third}"', wanted=wanted, remedy=remedy)
     split = block["split"]
     split["group_key"] = split["group_key"] or known["split"]["group_key"]
-    require_known(split["by"], SPLITS, "data.split.by")
-    split["by"] = SPLITS[split["by"]]
-    _check(block)
-    require(
-        (tables is not None) == (source == "arrays"),
-        "data.source",
-        got=f'"{source}"' + (" with tables in memory" if tables is not None else " without tables"),
-        wanted='"arrays" together with tables=(x, y) or (x, y, w)',
-        remedy='Pass the tables, or set source="files" and x.path, y.path.',
+    require_fields(block, DATA, "data")
+    got = f'"{source}"' + (" with tables in memory" if tables is not None else " without tables")
+    wanted, remedy = (
+        '"arrays" together with tables=(x, y) or (x, y, w)',
+        'Pass the tables, or set source="files" and x.path, y.path.',
     )
+    require((tables is not None) == (source == "arrays"), "data.source", got=got, wanted=wanted, remedy=remedy)
     return block
 
 
@@ -80,8 +74,7 @@ def open_pairs(block: Mapping, tables: Pairs | tuple[Table, ...] | None = None, 
     """The pairs of a completed block, named as it names them; with `rows` False files are not read beyond their ids."""
     source, names = block["source"], tuple(block[side]["name"] for side in sides(block))
     if isinstance(tables, Pairs):
-        named = tuple(dataclasses.replace(table, name=name) for table, name in zip(tables.tables, names, strict=True))
-        return tables if tables.names == names else dataclasses.replace(tables, tables=named)
+        return tables.named(names)
     if source == "files":
         found = tuple(_open_file(block[side], f"data.{side}", block[side]["name"], rows) for side in sides(block))
     elif source == "arrays":
@@ -102,12 +95,8 @@ def open_test(block: Mapping, *, rows: bool = True) -> Pairs | None:
     used = sides(block)
     given = [side for side in used if block["test"][side]["path"]]
     everything = ", ".join(f"test.{side}.path" for side in used[:-1]) + f" and test.{used[-1]}.path"
-    require(
-        len(given) in (0, len(used)),
-        "data.test",
-        got=f"a path of {' and '.join(given)} only",
-        wanted=f"{everything}, or {'neither' if len(used) == 2 else 'none'}",
-    )
+    wanted = f"{everything}, or {'neither' if len(used) == 2 else 'none'}"
+    require(len(given) in (0, len(used)), "data.test", got=f"a path of {' and '.join(given)} only", wanted=wanted)
     if not given:
         return None
     tables = (_open_file(block["test"][side], f"data.test.{side}", block[side]["name"], rows) for side in used)
@@ -115,71 +104,48 @@ def open_test(block: Mapping, *, rows: bool = True) -> Pairs | None:
 
 
 def _open_file(file: Mapping, at: str, name: str, rows: bool) -> Table:
-    require(
-        bool(file["path"]),
-        f"{at}.path",
-        got="nothing",
-        wanted="a file of embeddings",
-        remedy=f"Set --config.{at}.path=..., or choose a bundled data.source: {', '.join(catalog.names())}.",
-    )
+    remedy = f"Set --config.{at}.path=..., or choose a bundled data.source: {', '.join(catalog.names())}."
+    require(bool(file["path"]), f"{at}.path", got="nothing", wanted="a file of embeddings", remedy=remedy)
     return load_table(file["path"], key=file["key"], ids_key=file["ids"], name=name, layer=file["layer"], rows=rows)
-
-
-def _check(block: Mapping) -> None:
-    require_known(block["unpaired"], UNPAIRED, "data.unpaired")
-    names = [block[side]["name"] for side in sides(block)]
-    twice = [name for name in names if names.count(name) > 1]
-    require(
-        not twice,
-        " and ".join(f"data.{side}.name" for side in sides(block)),
-        got=f'"{twice[0] if twice else ""}" twice',
-        wanted=f"{'two' if len(names) == 2 else 'three'} names",
-        remedy="Name each modality, such as x.name=image, y.name=text.",
-    )
-    pairs = block["pairs"]
-    require(
-        isinstance(pairs, int) and not isinstance(pairs, bool) and pairs >= 0,
-        "data.pairs",
-        got=pairs,
-        wanted="a number of known pairs, or 0 for all",
-    )
-    seed = block["split"]["seed"]
-    require(isinstance(seed, int) and seed >= 0, "data.split.seed", got=seed, wanted="a whole number, at least 0")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AlignmentData:
-    """Two or three modalities, cut into parts. Everywhere a row is named by its number in its modality's table.
+    """Two or three modalities, cut into parts, with their rows preprocessed.
+
+    What is of a modality is by its name; everywhere a row is named by its number in its modality's table.
 
     Args:
-      names: the M modalities, x, y and where there is one w.
-      tables: raw rows of each modality; own test files follow behind the training rows.
-      features: preprocessed rows of each modality.
-      pairs: [p, M] known training pairs (row of x, row of y, ...), -1 where an item of three modalities lacks one; those of
-        fewer pairs are the first of these.
-      pool: sorted training rows of each modality, paired and unpaired; all that anything is fitted on.
-      unpaired: the rows of `pool` that are in no known pair.
-      val, test: [v, M] and [t, M] pairs to select by and to report, likewise.
-      groups: [n] item number of each row; rows of one item have the same in every modality.
-      preprocessors: fitted on `pool`.
-      report: counts and warnings, for people.
-      fingerprints: hash of each modality's table.
-      meta: words of each row of a modality, or None.
+      train: pairs to train on, those of fewer pairs being the first of them, and rows without a partner.
+      val, test: pairs to select by and to report; those of own test files have tables of their own.
+      preprocessors: fitted on the rows that train, paired and unpaired.
+      features: preprocessed rows of the tables of `train`.
+      drawn: digest of the row numbers of pairs that no config draws again, or "".
     """
 
-    names: tuple[str, ...]
-    tables: dict[str, Table]
-    features: dict[str, Features]
-    pairs: np.ndarray
-    pool: dict[str, np.ndarray]
-    unpaired: dict[str, np.ndarray]
-    val: np.ndarray
-    test: np.ndarray
-    groups: dict[str, np.ndarray]
+    train: Pairs
+    val: Pairs
+    test: Pairs
     preprocessors: dict[str, Preprocessor]
-    report: dict[str, Any]
-    fingerprints: dict[str, str]
-    meta: dict[str, list[dict[str, Any]] | None]
+    features: dict[str, Features]
+    drawn: str = ""
+
+    names = property(lambda self: self.train.names, doc="The M modalities, x, y and where there is one w.")
+    pairs = property(lambda self: self.train.rows, doc="[p, M] known training pairs, -1 where an item of three lacks a row.")
+    tables = functools.cached_property(lambda self: self._by_name(self.train.tables))
+    pool = functools.cached_property(lambda self: self._by_name(self.train.pool))
+    unpaired = functools.cached_property(lambda self: self._by_name(self.train.unpaired))
+    groups = functools.cached_property(lambda self: self._by_name(self.train.groups))
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Hash of each modality's table, of those of own test files, and of the pairs where no config draws them."""
+        own = self.test.tables is not self.train.tables
+        tests = {f"test/{name}": value for name, value in self._by_name(self.test.fingerprints).items()} if own else {}
+        return {**self._by_name(self.train.fingerprints), **tests, **({"pairs": self.drawn} if self.drawn else {})}
+
+    def _by_name(self, values: Sequence[Any]) -> dict[str, Any]:
+        return dict(zip(self.names, values, strict=True))
 
 
 def build_data(config: Mapping, *, tables: Pairs | tuple[Table, ...] | None = None) -> AlignmentData:
@@ -209,7 +175,7 @@ def build_data(config: Mapping, *, tables: Pairs | tuple[Table, ...] | None = No
         }
         for side, name in zip(sides(block), train.names, strict=True)
     }
-    return prepare(train, val, test, preprocess=options, seed=block["split"]["seed"], source=block["source"])
+    return prepare(train, val, test, preprocess=options, seed=block["split"]["seed"])
 
 
 def cut(config: Mapping, *, tables: Pairs | tuple[Table, ...] | None = None, rows: bool = True) -> tuple[Pairs, Pairs, Pairs]:
@@ -247,27 +213,17 @@ def _parts(block: Mapping, tables: Pairs | tuple[Table, ...] | None, *, rows: bo
         cut["val"] = "auto"
     train, val, test = pairs.split(**cut, by=split["by"], group_key=split["group_key"], seed=split["seed"])
     if block["pairs"] > len(train):
-        fail(
-            "data.pairs",
-            got=block["pairs"],
-            wanted=f"at most {len(train)}: there are {len(pairs)} pairs, of which {len(val)} validate and {len(test)} test",
-            remedy=f"Set pairs={len(train)} or 0 (all), or lower split.val and split.test.",
-        )
+        wanted = f"at most {len(train)}: there are {len(pairs)} pairs, of which {len(val)} validate and {len(test)} test"
+        remedy = f"Set pairs={len(train)} or 0 (all), or lower split.val and split.test."
+        fail("data.pairs", got=block["pairs"], wanted=wanted, remedy=remedy)
     train = train.head(block["pairs"] or None, block["unpaired"])
     for name, pool in zip(train.names, train.pool, strict=True):
-        require(
-            len(pool) > 0,
-            name,
-            got="no training row",
-            wanted="at least one",
-            remedy="Raise data.pairs, lower split.val and split.test, or leave this modality out.",
-        )
+        remedy = "Raise data.pairs, lower split.val and split.test, or leave this modality out."
+        require(len(pool) > 0, name, got="no training row", wanted="at least one", remedy=remedy)
     return train, val, test if own_test is None else _apart(block, train, own_test)
 
 
-def prepare(
-    train: Pairs, val: Pairs, test: Pairs, *, preprocess: Mapping[str, Mapping], seed: int = 0, source: str = "arrays"
-) -> AlignmentData:
+def prepare(train: Pairs, val: Pairs, test: Pairs, *, preprocess: Mapping[str, Mapping], seed: int = 0) -> AlignmentData:
     """The parts of some pairs with their rows preprocessed, from statistics of the training rows alone.
 
     Args:
@@ -281,115 +237,24 @@ def prepare(
     >>> data.features["image"].dim, len(data.unpaired["text"])
     (1280, 498)
     """
-    if test.tables is not train.tables:
-        train, test = _stack(train, test)
-
-    def by_name(values: Sequence[Any]) -> dict[str, Any]:
-        return dict(zip(train.names, values, strict=True))
-
-    tables, pool, unpaired = by_name(train.tables), by_name(train.pool), by_name(train.unpaired)
-    made = {name: Preprocessor(**preprocess.get(name, {}), name=name) for name in train.names}
-    preprocessors = {name: made[name].fit(tables[name].rows, pool[name], seed=seed) for name in train.names}
-    features = {name: Features(tables[name], preprocessors[name]) for name in train.names}
-    report: dict[str, Any] = dict(source=source, paired_by=train.paired_by, meet=train.describe()["meet"], chosen=train.chosen)
-    report |= dict(pairs=len(train), val=len(val), test=len(test))
-    for name in train.names:
-        report |= {
-            f"{name}/rows": len(tables[name]),
-            f"{name}/pool": len(pool[name]),
-            f"{name}/unpaired": len(unpaired[name]),
-            f"{name}/width": tables[name].dim,
-            f"{name}/features": features[name].dim,
-            f"{name}/explained_variance": preprocessors[name].explained_variance,
-        }
-    return AlignmentData(
-        names=train.names,
-        tables=tables,
-        features=features,
-        pairs=train.rows,
-        pool=pool,
-        unpaired=unpaired,
-        val=val.rows,
-        test=test.rows,
-        groups=by_name(train.groups),
-        preprocessors=preprocessors,
-        report={**report, "warnings": list(train.warnings)},
-        fingerprints=by_name(train.fingerprints),
-        meta={name: table.meta for name, table in tables.items()},
-    )
+    tables, made, features = dict(zip(train.names, train.tables, strict=True)), {}, {}
+    for (name, table), pool in zip(tables.items(), train.pool, strict=True):
+        made[name] = Preprocessor(**preprocess.get(name, {}), name=name).fit(table.rows, pool, seed=seed)
+        features[name] = Features(table, made[name])
+    return AlignmentData(train, val, test, made, features)
 
 
 def _apart(block: Mapping, train: Pairs, test: Pairs) -> Pairs:
     """Pairs of own test files, as wide as the training files and of other items."""
     notes = [f"test files: {line}" for line in test.warnings]
     for side, table, own in zip(sides(block), train.tables, test.tables, strict=True):
-        require(
-            own.dim == table.dim,
-            f"data.test.{side}",
-            got=f"width {own.dim}",
-            wanted=f"width {table.dim}, as in the training file",
-            remedy="Embed both files with the same encoder.",
-        )
+        wanted, remedy = f"width {table.dim}, as in the training file", "Embed both files with the same encoder."
+        require(own.dim == table.dim, f"data.test.{side}", got=f"width {own.dim}", wanted=wanted, remedy=remedy)
         if table.numbered or own.numbered:
             notes.append(f"test files: {table.name} has no stored ids, so rows that are also in training would not be seen.")
             continue
         shared = np.intersect1d(table.ids.astype(str), own.ids.astype(str))
-        require(
-            len(shared) == 0,
-            f"data.test.{side}",
-            got=f"{len(shared)} ids that are in the training file too ({first_ids(shared)})",
-            wanted="items that training does not see",
-            remedy="Remove them from one of the files.",
-        )
+        got = f"{len(shared)} ids that are in the training file too ({first_ids(shared)})"
+        wanted, remedy = "items that training does not see", "Remove them from one of the files."
+        require(len(shared) == 0, f"data.test.{side}", got=got, wanted=wanted, remedy=remedy)
     return dataclasses.replace(test, warnings=tuple(notes))
-
-
-def _stack(train: Pairs, test: Pairs) -> tuple[Pairs, Pairs]:
-    """Both parts over the same tables: test rows behind the training rows."""
-    offsets = np.array([len(table) for table in train.tables])
-    common: dict[str, Any] = dict(
-        tables=tuple(stack(*two) for two in zip(train.tables, test.tables, strict=True)),
-        groups=tuple(np.concatenate([a, b + len(train.items)]) for a, b in zip(train.groups, test.groups, strict=True)),
-        items=np.concatenate([train.items.astype(str), test.items.astype(str)]),
-        warnings=train.warnings + test.warnings,
-    )
-    rows = np.where(test.rows >= 0, test.rows + offsets, -1)
-    return dataclasses.replace(train, **common), dataclasses.replace(test, **common, rows=rows)
-
-
-class StackedRows:
-    """Two row arrays as one, [n + m, d], without a copy; indexed by arrays of row numbers or slices."""
-
-    def __init__(self, first: np.ndarray, second: np.ndarray):
-        self._first, self._second = first, second
-        self.shape = (len(first) + len(second), first.shape[1])
-        self.dtype = np.promote_types(first.dtype, second.dtype) if first.dtype != second.dtype else first.dtype
-        self.ndim = 2
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, index: Any) -> np.ndarray:
-        index = np.arange(len(self))[index]
-        out = np.empty((*index.shape, self.shape[1]), self.dtype)
-        later = index >= len(self._first)
-        out[~later] = self._first[index[~later]]
-        out[later] = self._second[index[later] - len(self._first)]
-        return out
-
-
-def stack(table: Table, test: Table) -> Table:
-    """Training table and own test table as one: test rows follow, so that one row number names any row."""
-    meta = None
-    if table.meta is not None or test.meta is not None:
-        meta = [*(table.meta or [{}] * len(table)), *(test.meta or [{}] * len(test))]
-    whole = Table.__new__(Table)  # both halves are checked tables already, and a check would read them from disk
-    values = dict(
-        rows=StackedRows(table.rows, test.rows),
-        name=table.name,
-        meta=meta,
-        ids=np.concatenate([table.ids.astype(str), test.ids.astype(str)]),
-    )
-    for field in dataclasses.fields(Table):
-        object.__setattr__(whole, field.name, values.get(field.name, getattr(table, field.name)))
-    return whole

@@ -103,28 +103,13 @@ def build_dataset(tables: Table | Mapping[str, Table], directory: str | Path, *,
     require(bool(splits), "tables", got="no table", wanted="at least one split")
     first = next(iter(splits.values()))
     kinds = {split: (t.dim, t.rows.dtype.name, t.ids.dtype.kind == "U", t.meta is not None) for split, t in splits.items()}
-    require(
-        len(set(kinds.values())) == 1,
-        "splits",
-        got=f"(dim, dtype, text ids, meta) {kinds}",
-        wanted="the same in each split",
-        remedy="Build a data set for each kind of table.",
-    )
-    require(
-        first.rows.dtype.kind == "f",
-        f"{first.name} rows",
-        got=f"dtype {first.rows.dtype.name}",
-        wanted="float16, float32 or float64",
-        remedy="Convert them with rows.astype('float32'), which loses nothing.",
-    )
+    wanted, remedy = "the same in each split", "Build a data set for each kind of table."
+    require(len(set(kinds.values())) == 1, "splits", got=f"(dim, dtype, text ids, meta) {kinds}", wanted=wanted, remedy=remedy)
+    got, remedy = f"dtype {first.rows.dtype.name}", "Convert them with rows.astype('float32'), which loses nothing."
+    require(first.rows.dtype.kind == "f", f"{first.name} rows", got=got, wanted="float16, float32 or float64", remedy=remedy)
     path = _place(directory, name or _snake(first.name))
-    require(
-        not path.exists(),
-        "directory",
-        got=f'"{path}", which is there already',
-        wanted="a new data set",
-        remedy="Remove it, or give another name.",
-    )
+    remedy = "Remove it, or give another name."
+    require(not path.exists(), "directory", got=f'"{path}", which is there already', wanted="a new data set", remedy=remedy)
 
     raw = tfds.features.Encoding.BYTES  # exact, and several times faster to write than the default
     text_ids, has_meta = first.ids.dtype.kind == "U", first.meta is not None
@@ -224,12 +209,8 @@ class DatasetSource(Source):
         if len(versions) != 1:
             got = f'"{path}", which holds {len(versions)} TFDS data sets'
             remedy = "Give the path of one: " + ", ".join(str(p.relative_to(path)) for p in versions[:5]) + "."
-            fail(
-                "path",
-                got=got,
-                wanted="a directory with features.json and dataset_info.json of one data set",
-                remedy=remedy if versions else near_names(path / "features.json"),
-            )
+            wanted = "a directory with features.json and dataset_info.json of one data set"
+            fail("path", got=got, wanted=wanted, remedy=remedy if versions else near_names(path / "features.json"))
         super().__init__(versions[0])
         with reading(self.path, "TFDS directory"):
             info = json.loads((self.path / "dataset_info.json").read_text(encoding="utf-8"))
@@ -275,13 +256,10 @@ class DatasetSource(Source):
             fail("ids", got=f'"{ids_key}"', wanted=f'a feature of "{self.path}"', remedy=did_you_mean(ids_key, self.features))
         names = (ids_key,) if ids_key else (f"{key}_ids", "ids", "id")
         found = next((name for name in names if name in self.features), "")
-        require(
-            bool(found),
-            str(self.path),
-            got=f"features {', '.join(self.features)}, none of them an id",
-            wanted="an id in each row: TFDS gives rows back in a hashed order",
-            remedy='Name the id feature with --x-ids or ids_key=, or build the data set again with an "id".',
-        )
+        got = f"features {', '.join(self.features)}, none of them an id"
+        wanted = "an id in each row: TFDS gives rows back in a hashed order"
+        remedy = 'Name the id feature with --x-ids or ids_key=, or build the data set again with an "id".'
+        require(bool(found), str(self.path), got=got, wanted=wanted, remedy=remedy)
         return found
 
     def read(self, key: str, ids_key: str) -> Loaded:
@@ -314,13 +292,8 @@ class DatasetSource(Source):
         skip = {feature: tfds.decode.SkipDecoding() for feature in self.features if feature not in wanted}
         builder = tfds.builder_from_directory(str(self.path))
         source = builder.as_data_source(split=self.split, decoders=skip or None)
-        require(
-            len(source) == n,
-            str(self.path),
-            got=f"{len(source)} rows in its files",
-            wanted=f"{n} as dataset_info.json says",
-            remedy="A file is missing or cut short: build it again.",
-        )
+        got, remedy = f"{len(source)} rows in its files", "A file is missing or cut short: build it again."
+        require(len(source) == n, str(self.path), got=got, wanted=f"{n} as dataset_info.json says", remedy=remedy)
         rows, ids, meta, position = np.empty((n, dim), dtype), [], [], np.arange(n)
         for start in range(0, n, BLOCK_ROWS):
             for i, record in enumerate(source.__getitems__(range(start, min(start + BLOCK_ROWS, n))), start):

@@ -46,22 +46,13 @@ def check_ids(name: str, ids: Any, n: int) -> np.ndarray:
     >>> check_ids("image", [1, 2**64 - 1], 2).dtype, check_ids("image", [b"a", b"b"], 2).tolist()
     (dtype('uint64'), ['a', 'b'])
     """
-    require(
-        not isinstance(ids, str | bytes | set | frozenset),
-        f"{name} ids",
-        got=f"a {type(ids).__name__}",
-        wanted="a list of ids in the order of the rows",
-    )
+    wanted = "a list of ids in the order of the rows"
+    require(not isinstance(ids, str | bytes | set | frozenset), f"{name} ids", got=f"a {type(ids).__name__}", wanted=wanted)
     # NumPy turns whole numbers below and above 2^63 into rounded floats, so lists are looked at one by one
     array = ids if isinstance(ids, np.ndarray) or hasattr(ids, "__array__") else _object_array(list(ids))
     array = np.asarray(array)
-    require(
-        array.shape == (n,),
-        f"{name} ids",
-        got=f"shape {array.shape}",
-        wanted=f"one id a row, ({n},)",
-        remedy="Write one id for each row, in the order of the rows.",
-    )
+    remedy = "Write one id for each row, in the order of the rows."
+    require(array.shape == (n,), f"{name} ids", got=f"shape {array.shape}", wanted=f"one id a row, ({n},)", remedy=remedy)
     if array.dtype.kind == "f":
         _require_each(name, np.isfinite(array), "without an id")
     if array.dtype.kind not in "Uiu":
@@ -80,24 +71,14 @@ def _object_array(values: list) -> np.ndarray:
 def _require_each(name: str, fine: np.ndarray, what: str) -> None:
     rows = np.flatnonzero(~fine)
     count = f"{len(rows)} row{'s' if len(rows) != 1 else ''}"
-    require(
-        not len(rows),
-        f"{name} ids",
-        got=f"{count} {what} ({first_ids([f'row {row}' for row in rows])})",
-        wanted="one id a row",
-        remedy="Give each row an id, or leave those rows out.",
-    )
+    got = f"{count} {what} ({first_ids([f'row {row}' for row in rows])})"
+    require(not len(rows), f"{name} ids", got=got, wanted="one id a row", remedy="Give each row an id, or leave those rows out.")
 
 
 def _exact(name: str, ids: np.ndarray) -> np.ndarray:
     """An array of objects as strings or whole numbers."""
-    require(
-        ids.dtype.kind == "O",
-        f"{name} ids",
-        got=f"dtype {ids.dtype.name}",
-        wanted="strings or whole numbers",
-        remedy="Save them with np.array(ids, dtype=str).",
-    )
+    remedy = "Save them with np.array(ids, dtype=str)."
+    require(ids.dtype.kind == "O", f"{name} ids", got=f"dtype {ids.dtype.name}", wanted="strings or whole numbers", remedy=remedy)
     values = ids.tolist()
     _require_each(name, np.array([not _is_missing(value) for value in values]), "without an id")
     words = [isinstance(value, str | bytes) for value in values]
@@ -108,29 +89,16 @@ def _exact(name: str, ids: np.ndarray) -> np.ndarray:
         if any(words):
             fail(f"{name} ids", got="strings and numbers together", wanted="one kind", remedy="Make every id a string.")
         kinds = sorted({np.asarray(value).dtype.name if isinstance(value, float) else type(value).__name__ for value in values})
-        fail(
-            f"{name} ids",
-            got=f"dtype {', '.join(kinds)}",
-            wanted="strings or whole numbers",
-            remedy="Save them with np.array(ids, dtype=str).",
-        )
+        remedy = "Save them with np.array(ids, dtype=str)."
+        fail(f"{name} ids", got=f"dtype {', '.join(kinds)}", wanted="strings or whole numbers", remedy=remedy)
     try:
         text = [value.decode() if isinstance(value, bytes) else str(value) for value in values]
     except UnicodeDecodeError as error:
-        fail(
-            f"{name} ids",
-            got=f"bytes that are no UTF-8 ({error})",
-            wanted="strings or whole numbers",
-            remedy="Decode them first: np.char.decode(ids, encoding).",
-        )
+        remedy = "Decode them first: np.char.decode(ids, encoding)."
+        fail(f"{name} ids", got=f"bytes that are no UTF-8 ({error})", wanted="strings or whole numbers", remedy=remedy)
     longest = max(map(len, text))
-    require(
-        4 * longest * len(text) <= MOST_BYTES,
-        f"{name} ids",
-        got=f"an id of {longest} letters",
-        wanted="ids, not texts",
-        remedy="Name another column as the ids.",
-    )
+    wanted, remedy = "ids, not texts", "Name another column as the ids."
+    require(4 * longest * len(text) <= MOST_BYTES, f"{name} ids", got=f"an id of {longest} letters", wanted=wanted, remedy=remedy)
     _require_each(name, np.array([not value.endswith("\0") for value in text]), "with a zero byte at the end of its id")
     return np.array(text, dtype=str)
 
@@ -161,21 +129,13 @@ def check_can_meet(tables: Sequence[Table]) -> None:
     numbered = [table for table in tables if table.numbered]
     if numbered and len(numbered) < len(tables):
         other = next(table for table in tables if not table.numbered)
-        fail(
-            "ids",
-            got=f"{numbered[0].name} without ids, {other.name} with ids ({first_ids(other.ids)})",
-            wanted="ids in all tables or in none",
-            remedy=NAME_THEM,
-        )
+        got = f"{numbered[0].name} without ids, {other.name} with ids ({first_ids(other.ids)})"
+        fail("ids", got=got, wanted="ids in all tables or in none", remedy=NAME_THEM)
     if numbered:
         counts = {table.numbered_of for table in tables}
-        require(
-            len(counts) == 1,
-            "ids",
-            got=" and ".join(f"{table.name} of {table.numbered_of} rows" for table in tables) + ", all without ids",
-            wanted="ids; rows are paired by their position only where there are as many of each",
-            remedy=NAME_THEM,
-        )
+        got = " and ".join(f"{table.name} of {table.numbered_of} rows" for table in tables) + ", all without ids"
+        wanted, remedy = "ids; rows are paired by their position only where there are as many of each", NAME_THEM
+        require(len(counts) == 1, "ids", got=got, wanted=wanted, remedy=remedy)
         return
     if len({kind(table) for table in tables}) > 1:
         texts = [set(table.ids.astype(str).tolist()) for table in tables]
@@ -286,12 +246,8 @@ def check_unique(table: Table) -> None:
     """Raise `InputError` when an id comes twice."""
     again = duplicate_rows(table.ids)
     if len(again):
-        fail(
-            f"{table.name} ids",
-            got=f"{len(again)} repeated rows ({first_ids(table.ids[again])}), the first in row {again[0]}",
-            wanted="each id once",
-            remedy=SEVERAL,
-        )
+        got = f"{len(again)} repeated rows ({first_ids(table.ids[again])}), the first in row {again[0]}"
+        fail(f"{table.name} ids", got=got, wanted="each id once", remedy=SEVERAL)
 
 
 SEVERAL = (

@@ -185,12 +185,9 @@ def load_pairs(
             return x
         if isinstance(x, str) and x in catalog.names():
             return _bundled(x)
-        fail(
-            "data",
-            got=f'"{x}"' if isinstance(x, str) else f"one {type(x).__name__}",
-            wanted="own embeddings as x and y, or the name of a bundled set",
-            remedy=f"Bundled sets are {', '.join(catalog.names())}.",
-        )
+        wanted = "own embeddings as x and y, or the name of a bundled set"
+        remedy = f"Bundled sets are {', '.join(catalog.names())}."
+        fail("data", got=f'"{x}"' if isinstance(x, str) else f"one {type(x).__name__}", wanted=wanted, remedy=remedy)
     require("x" in given and "y" in given, "x, y", got=", ".join(given) or "nothing", wanted="both, or a bundled set")
     for name in given:
         of = name.removesuffix("_ids")
@@ -262,22 +259,12 @@ def _append(table: Table, labels: np.ndarray, extra: Table, paired: Any) -> tupl
     Any paired row may be held out for validation or test, so an unpaired row that is the same embedding is a leak.
     """
     name, wanted = f"unpaired rows of {table.name}", "rows of other items: paired rows are held out to test on"
-    require(
-        extra.dim == table.dim,
-        name,
-        got=f"width {extra.dim}",
-        wanted=f"{table.dim}, as in the table",
-        remedy="Embed both with the same encoder.",
-    )
+    remedy = "Embed both with the same encoder."
+    require(extra.dim == table.dim, name, got=f"width {extra.dim}", wanted=f"{table.dim}, as in the table", remedy=remedy)
     if not (table.numbered or extra.numbered):
         shared = np.intersect1d(table.ids.astype(str), extra.ids.astype(str))
-        require(
-            len(shared) == 0,
-            name,
-            got=f"{len(shared)} ids that the table has too ({first_ids(shared)})",
-            wanted=wanted,
-            remedy="Remove them from the unpaired rows.",
-        )
+        got = f"{len(shared)} ids that the table has too ({first_ids(shared)})"
+        require(len(shared) == 0, name, got=got, wanted=wanted, remedy="Remove them from the unpaired rows.")
     rows, seen = np.asarray(extra.rows).astype(table.rows.dtype, copy=False), {row.tobytes() for row in paired}
     same = [i for i, row in enumerate(rows) if row.tobytes() in seen] if seen else []
     require(

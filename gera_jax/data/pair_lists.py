@@ -37,12 +37,8 @@ def read_pairs(source: Any) -> np.ndarray:
     """
     lines = _lines(source)
     wrong = [i for i, line in enumerate(lines) if len(line) != 2 or not all(line)]
-    require(
-        not wrong,
-        "pairs",
-        got=f"{len(wrong)} lines that are no two ids (first: {lines[wrong[0]] if wrong else ''})",
-        wanted="two ids a line: one of x, one of y",
-    )
+    got = f"{len(wrong)} lines that are no two ids (first: {lines[wrong[0]] if wrong else ''})"
+    require(not wrong, "pairs", got=got, wanted="two ids a line: one of x, one of y")
     require(len(lines) >= 2, "pairs", got=f"{len(lines)} pairs", wanted="at least 2 pairs")
     return np.stack([check_ids("pairs", list(column), len(lines)).astype(str) for column in zip(*lines, strict=True)], axis=1)
 
@@ -73,13 +69,8 @@ def _word(cell: Any) -> str:
         except UnicodeDecodeError as error:
             fail("pairs", got=f"bytes that are no UTF-8 ({error})", wanted="strings or whole numbers")
     whole = isinstance(cell, str | int | np.integer) and not isinstance(cell, bool)
-    require(
-        whole,
-        "pairs",
-        got=f"{cell!r}, a {type(cell).__name__}",
-        wanted="strings or whole numbers",
-        remedy="Give numbers above 2^53 as whole numbers or strings: NumPy makes floats of a mixture.",
-    )
+    remedy = "Give numbers above 2^53 as whole numbers or strings: NumPy makes floats of a mixture."
+    require(whole, "pairs", got=f"{cell!r}, a {type(cell).__name__}", wanted="strings or whole numbers", remedy=remedy)
     return str(cell)
 
 
@@ -104,12 +95,8 @@ def _csv_lines(path: Path, text: str) -> list[list[str]]:
         delimiter = next((mark for mark in ",;\t" if len(next(csv.reader([first], delimiter=mark), [])) == 2), ",")
         lines = list(csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True))
     except csv.Error as error:
-        fail(
-            "pairs",
-            got=f'"{path.name}", which is no .csv ({error})',
-            wanted="two ids a line",
-            remedy='Close every quote, write a quote inside of one as "", or save the list as .tsv, where quotes are letters.',
-        )
+        remedy = 'Close every quote, write a quote inside of one as "", or save the list as .tsv, where quotes are letters.'
+        fail("pairs", got=f'"{path.name}", which is no .csv ({error})', wanted="two ids a line", remedy=remedy)
     finally:
         csv.field_size_limit(limit)
     return [line for line in lines if any(cell.strip() for cell in line)]
@@ -160,25 +147,15 @@ def link(x: Table, y: Table, pairs: np.ndarray) -> Linked:
         pairs, headed = pairs[1:], False
     require(len(pairs) >= 2, "pairs", got=f"{len(pairs)} pairs", wanted="at least 2 pairs")
     swapped = all(a not in numbers[0] and b not in numbers[1] and a in numbers[1] and b in numbers[0] for a, b in pairs.tolist())
-    require(
-        not swapped,
-        "pairs",
-        got=f"ids of {y.name} before those of {x.name}",
-        wanted=f"ids of {x.name} first",
-        remedy="Exchange the two columns.",
-    )
+    remedy = "Exchange the two columns."
+    require(not swapped, "pairs", got=f"ids of {y.name} before those of {x.name}", wanted=f"ids of {x.name} first", remedy=remedy)
     rows = [
         _rows(table, number, pairs[:, column], headed) for column, (table, number) in enumerate(zip((x, y), numbers, strict=True))
     ]
     _, first, times = np.unique(rows[0] * len(y) + rows[1], return_index=True, return_counts=True)
     again = first[times > 1]
-    require(
-        len(again) == 0,
-        "pairs",
-        got=f"{len(again)} pairs given more than once (first: {', '.join(pairs[again[0]]) if len(again) else ''})",
-        wanted="each pair once",
-        remedy="Remove the repeats.",
-    )
+    got = f"{len(again)} pairs given more than once (first: {', '.join(pairs[again[0]]) if len(again) else ''})"
+    require(len(again) == 0, "pairs", got=got, wanted="each pair once", remedy="Remove the repeats.")
     item = _items(len(x), len(y), rows)
     implied = _implied(item, rows, pairs)
     named: dict[int, str] = {}
@@ -196,13 +173,10 @@ def link(x: Table, y: Table, pairs: np.ndarray) -> Linked:
 def _rows(table: Table, number: Mapping[str, int], ids: np.ndarray, headed: bool) -> np.ndarray:
     missing = [i for i in dict.fromkeys(ids.tolist()) if i not in number]
     plain = "A table without stored ids has its row numbers, from 0, as ids." if table.numbered else ""
-    require(
-        not missing,
-        "pairs",
-        got=f"{len(missing)} ids that {table.name} does not have ({first_ids(missing, 10)})",
-        wanted=f"ids like {', '.join(map(str, table.ids[:3]))}",
-        remedy='Is the first line a heading? Call its columns "x_id,y_id".' if headed else plain,
-    )
+    got = f"{len(missing)} ids that {table.name} does not have ({first_ids(missing, 10)})"
+    wanted = f"ids like {', '.join(map(str, table.ids[:3]))}"
+    remedy = 'Is the first line a heading? Call its columns "x_id,y_id".' if headed else plain
+    require(not missing, "pairs", got=got, wanted=wanted, remedy=remedy)
     return np.array([number[i] for i in ids.tolist()])
 
 

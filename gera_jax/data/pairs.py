@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from gera_jax.checks import fail, require, require_known, whole
+from gera_jax.checks import require, require_known, whole
 from gera_jax.config.schema import SPLITS, UNPAIRED
-from gera_jax.data import catalog
+from gera_jax.data import catalog, splits
 from gera_jax.data.ids import check_can_meet, check_meets, check_unique, first_ids, number_items, outer_join
-from gera_jax.data.splits import (
-    MOST,
-    Split,
-    group_labels,
-    nested_order,
-    read_ids,
-    split_at_random,
-    split_by_group,
-    split_by_ids,
-)
 from gera_jax.data.tables import Table, fingerprint
 
 
@@ -82,15 +73,7 @@ class Pairs:
         """
         tables = tuple(tables)
         require(len(tables) in (2, 3), "tables", got=f"{len(tables)} tables", wanted="two or three")
-        names = [table.name for table in tables]
-        twice = [name for name in names if names.count(name) > 1]
-        require(
-            not twice,
-            "names of the modalities",
-            got=f'"{"".join(twice[:1])}" twice',
-            wanted=f"{'two' if len(names) == 2 else 'three'} names",
-            remedy="Name each modality, such as image and text.",
-        )
+        _require_own_names([table.name for table in tables])
         by = "list"
         if labels is None:
             check_can_meet(tables)
@@ -154,6 +137,27 @@ class Pairs:
         """[p] item number of each pair."""
         return np.max([np.where(r >= 0, g[r], -1) for g, r in zip(self.groups, self.rows.T, strict=True)], axis=0, initial=-1)
 
+    @property
+    def item_count(self) -> int:
+        """How many items the pairs are of."""
+        return len(np.unique(self.item_of))
+
+    @property
+    def gallery(self) -> tuple[np.ndarray, ...]:
+        """Sorted distinct rows of each modality that are in a pair."""
+        return tuple(np.unique(own[own >= 0]) for own in self.rows.T)
+
+    def couples(self) -> Iterator[tuple[tuple[int, int], list[np.ndarray], list[np.ndarray]]]:
+        """Of each two modalities: their numbers, the sorted distinct rows of the pairs that have both, and the rows' items.
+
+        Of three modalities, two that fewer than two pairs have are left out.
+        """
+        for a, b in itertools.combinations(range(len(self.tables)), 2):
+            both = self.rows[(self.rows[:, [a, b]] >= 0).all(1)]
+            if len(self.tables) == 2 or len(both) > 1:
+                rows = [np.unique(both[:, side]) for side in (a, b)]
+                yield (a, b), rows, [self.groups[side][own] for side, own in zip((a, b), rows, strict=True)]
+
     @functools.cached_property
     def has(self) -> np.ndarray:
         """[items, M] whether an item has a row of a modality."""
@@ -190,6 +194,15 @@ class Pairs:
     y_unpaired = property(lambda self: self.alone(1), doc="Raw rows of y without a partner.")
     w_unpaired = property(lambda self: self.alone(2), doc="Raw rows of w without a partner.")
 
+    def named(self, names: Sequence[str]) -> Pairs:
+        """The same pairs under other names of the modalities."""
+        if self.names == tuple(names):
+            return self
+        _require_own_names(names)
+        tables = tuple(dataclasses.replace(table, name=name) for table, name in zip(self.tables, names, strict=True))
+        preprocess = {new: self.preprocess.get(old, {}) for old, new in zip(self.names, names, strict=True)}
+        return self._kept(dataclasses.replace(self, tables=tables, preprocess=preprocess))
+
     def take(self, index: Any) -> Pairs:
         """The pairs at `index`, and no unpaired rows."""
         return self._part(self.rows[index], tuple(rows[:0] for rows in self.unpaired), self.chosen)
@@ -220,12 +233,12 @@ class Pairs:
         >>> print(test.describe()["chosen"])
         random split of 1,646 items by seed 0: 164 validate (a tenth, at most 300), 400 test
         """
-        by = SPLITS.get(by) or fail("split", got=f'"{by}"', wanted='"random", "group" or "ids"')
+        require(by in SPLITS, "split", got=f'"{by}"', wanted='"random", "group" or "ids"')
         seed = whole(seed, "seed")
         train, valid, tests, lonely, chosen, notes = self._cut(by, val, test, group_key, seed)
         item, none = self.item_of, tuple(rows[:0] for rows in self.unpaired)
         rank = np.full(len(self.items), -1, np.int64)
-        rank[train[nested_order(len(train), seed=seed)]] = np.arange(len(train))
+        rank[train[splits.nested_order(len(train), seed=seed)]] = np.arange(len(train))
         mine = np.flatnonzero(rank[item] >= 0)
         mine = mine[np.argsort(rank[item[mine]], kind="stable")]
         parts = [self._part(self.rows[mine], lonely, chosen, notes)]
@@ -287,11 +300,12 @@ class Pairs:
         return f"Pairs({' x '.join(self.names)}: {len(self):,} pairs, {counted(self.describe()['unpaired'])} without a partner)"
 
     def _part(self, rows: np.ndarray, unpaired: tuple[np.ndarray, ...], chosen: str, notes: tuple[str, ...] = ()) -> Pairs:
-        part = dataclasses.replace(self, rows=rows, unpaired=unpaired, chosen=chosen, warnings=self.warnings + notes)
-        for kept in ("has", "fingerprints"):  # of the tables, which are the same
-            if kept in self.__dict__:
-                part.__dict__[kept] = self.__dict__[kept]
-        return part
+        return self._kept(dataclasses.replace(self, rows=rows, unpaired=unpaired, chosen=chosen, warnings=self.warnings + notes))
+
+    def _kept(self, made: Pairs) -> Pairs:
+        """`made` of the same tables, with what is known of these."""
+        made.__dict__.update({name: self.__dict__[name] for name in ("has", "fingerprints") if name in self.__dict__})
+        return made
 
     def _cut(self, by: str, val: Any, test: Any, group_key: str, seed: int) -> tuple[Any, ...]:
         """Items that train, validate and test, the unpaired rows that may train, what was chosen in words, and warnings."""
@@ -300,21 +314,21 @@ class Pairs:
         lonely = [group[rows] for group, rows in zip(self.groups, self.unpaired, strict=True)]
         stay = [np.ones(len(items), bool) for items in lonely]
         if by == "ids":
-            lists = dict(val_ids=read_ids(val, "split.val_ids"), test_ids=read_ids(test, "split.test_ids"))
+            lists = dict(val_ids=splits.read_ids(val, "split.val_ids"), test_ids=splits.read_ids(test, "split.test_ids"))
             require(sum(map(len, lists.values())) > 0, 'split by "ids"', got="no ids", wanted="ids that validate or test")
             text, named = self.items[paired].astype(str), np.concatenate(list(lists.values()))
-            split, words = split_by_ids(text, **lists), 'split by "ids"'
+            split, words = splits.split_by_ids(text, **lists), 'split by "ids"'
             missing = named[~np.isin(named, text)]
             notes = (f"split: {len(missing)} ids of the lists are no pair ({first_ids(missing)}).",) if len(missing) else ()
             stay = [~np.isin(self.items[items].astype(str), named) for items in lonely]
         elif by == "group":
             group_key = group_key or self.group_key
-            labels = group_labels(group_key, self.tables, self.groups, self.items)
-            split = split_by_group(labels[paired], **sizes, seed=seed)
+            labels = splits.group_labels(group_key, self.tables, self.groups, self.items)
+            split = splits.split_by_group(labels[paired], **sizes, seed=seed)
             held = labels[paired[np.concatenate([split.val, split.test])]]
             stay, words = [~np.isin(labels[items], held) for items in lonely], f'split by "{group_key}"'
         else:
-            split, words = split_at_random(len(paired), **sizes, seed=seed), "random split"
+            split, words = splits.split_at_random(len(paired), **sizes, seed=seed), "random split"
         free = tuple(rows[keep] for rows, keep in zip(self.unpaired, stay, strict=True))
         return (
             *(paired[part] for part in split),
@@ -322,6 +336,12 @@ class Pairs:
             _words(words, len(paired), split, {} if by == "ids" else sizes, seed),
             notes,
         )
+
+
+def _require_own_names(names: Sequence[str]) -> None:
+    twice = [name for name in names if list(names).count(name) > 1]
+    got, wanted = f'"{"".join(twice[:1])}" twice', f"{'two' if len(names) == 2 else 'three'} names"
+    require(not twice, "names of the modalities", got=got, wanted=wanted, remedy="Name each modality, such as image and text.")
 
 
 def counted(counts: Mapping[str, int]) -> str:
@@ -349,9 +369,9 @@ def _alone_in_words(tables: Sequence[Table], side: int, rows: np.ndarray) -> str
     )
 
 
-def _words(start: str, n: int, split: Split, sizes: Mapping[str, Any], seed: int) -> str:
+def _words(start: str, n: int, split: splits.Split, sizes: Mapping[str, Any], seed: int) -> str:
     """What a split chose, and by which rule where nobody asked for a size."""
-    rules = dict(val=f"a tenth, at most {MOST['val']}", test=f"a quarter, at most {MOST['test']}")
+    rules = dict(val=f"a tenth, at most {splits.MOST['val']}", test=f"a quarter, at most {splits.MOST['test']}")
     said = []
     for part, does in (("val", "validate"), ("test", "test")):
         rule = f" ({rules[part]})" if sizes.get(part, 0) in (None, "auto") else ""

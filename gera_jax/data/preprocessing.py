@@ -80,13 +80,8 @@ class Preprocessor:
         require(options["k"] >= 1, f"{at}.filter.k", got=options["k"], wanted="at least 1 neighbour")
         require(options["temperature"] > 0, f"{at}.filter.temperature", got=options["temperature"], wanted="above 0")
         require(options["max_pool"] >= 2, f"{at}.filter.max_pool", got=options["max_pool"], wanted="at least 2 rows")
-        require(
-            l2 or not options["strength"],
-            f"{at}.l2",
-            got="False with a filter",
-            wanted="True",
-            remedy="The filter mixes rows of length 1: set l2=True or filter.strength=0.",
-        )
+        remedy = "The filter mixes rows of length 1: set l2=True or filter.strength=0."
+        require(l2 or not options["strength"], f"{at}.l2", got="False with a filter", wanted="True", remedy=remedy)
         check_parts(at, parts, weights)
         each = dict(center=bool(center), standardize=bool(standardize), pca=int(pca), l2=bool(l2))
         widths, shares = [int(part) for part in parts], [float(weight) for weight in weights]
@@ -179,13 +174,8 @@ class Preprocessor:
     def _fit_filter(self, rows: np.ndarray, index: np.ndarray, seed: int) -> None:
         options = self.options["filter"]
         sample = _sample(index, options["max_pool"], [seed, 22])
-        require(
-            options["k"] < len(sample),
-            f"preprocess.{self.name}.filter.k",
-            got=options["k"],
-            wanted=f"fewer neighbours than the {len(sample)} training rows",
-            remedy="Lower it.",
-        )
+        wanted, remedy = f"fewer neighbours than the {len(sample)} training rows", "Lower it."
+        require(options["k"] < len(sample), f"preprocess.{self.name}.filter.k", got=options["k"], wanted=wanted, remedy=remedy)
         self.pool = np.concatenate([self._project(block).astype(np.float32) for block in self._blocks(rows, sample)])
         self.pool_rows = sample
 
@@ -202,13 +192,9 @@ class Preprocessor:
         """
         self._require_fitted()
         rows = np.asanyarray(rows)
-        require(
-            rows.ndim >= 1 and rows.shape[-1] == self.width,
-            f"{self.name} rows",
-            got=f"shape {rows.shape}",
-            wanted=f"width {self.width}, as in training",
-            remedy="Use embeddings of the encoder that was trained on.",
-        )
+        got, wanted = f"shape {rows.shape}", f"width {self.width}, as in training"
+        remedy = "Use embeddings of the encoder that was trained on."
+        require(rows.ndim >= 1 and rows.shape[-1] == self.width, f"{self.name} rows", got=got, wanted=wanted, remedy=remedy)
         flat = rows.reshape(-1, self.width)
         out = np.empty((len(flat), self.dim), np.float32)
         step = FILTER_BLOCK if self.pool is not None else max(1, CACHE_BYTES // (8 * self.width))
@@ -221,13 +207,8 @@ class Preprocessor:
                 block = self._project(block).astype(np.float32)
             out[part] = block if self.pool is None else self._filter(block, None if numbers is None else numbers[part])
         if not self.options["l2"]:
-            require(
-                bool(np.isfinite(out).all()),
-                f"{self.name} features",
-                got="values beyond float32",
-                wanted="magnitudes below 3e38",
-                remedy="Set l2=True or standardize=True.",
-            )
+            got, remedy = "values beyond float32", "Set l2=True or standardize=True."
+            require(bool(np.isfinite(out).all()), f"{self.name} features", got=got, wanted="magnitudes below 3e38", remedy=remedy)
         return out.reshape(*rows.shape[:-1], self.dim)
 
     def _blocks(self, rows: np.ndarray, index: np.ndarray) -> Iterator[np.ndarray]:
@@ -251,12 +232,8 @@ class Preprocessor:
         if not np.isfinite(block).all():
             wrong = numbers[~np.isfinite(block).all(axis=1)]
             more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-            fail(
-                f"{self.name} rows",
-                got=f"NaN or infinity in row {wrong[0]}{more}",
-                wanted="finite numbers",
-                remedy="Embed these rows again, or leave them out.",
-            )
+            remedy = "Embed these rows again, or leave them out."
+            fail(f"{self.name} rows", got=f"NaN or infinity in row {wrong[0]}{more}", wanted="finite numbers", remedy=remedy)
 
     def _affine(self, block: np.ndarray) -> np.ndarray:
         """In place: each block is a copy of its rows."""

@@ -47,13 +47,8 @@ def as_rows(rows: Any, name: str, *, width: int | None = None, least: int = 1, w
     n, d = found.shape
     require(n >= least, name, got=f"{n} rows", wanted=f"at least {least}")
     require(d > 0 or not n, name, got=f"shape {found.shape}", wanted="at least one column")
-    require(
-        width in (None, d),
-        name,
-        got=f"width {d}",
-        wanted=f"width {width}",
-        remedy="Give rows of the same encoder and the same preprocessing.",
-    )
+    remedy = "Give rows of the same encoder and the same preprocessing."
+    require(width in (None, d), name, got=f"width {d}", wanted=f"width {width}", remedy=remedy)
     require(where is None or np.shape(where) == (n,), f"{name} mask", got=f"shape {np.shape(where)}", wanted=f"({n},)")
     _require_finite(found, name, where)
     return found
@@ -75,11 +70,8 @@ def to_array(rows: Any, name: str) -> np.ndarray:
     except InputError:
         raise
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:  # what conversions of many libraries raise
-        fail(
-            name,
-            got=f"{_a(rows)} that gives no array ({str(error).splitlines()[0] if str(error) else type(error).__name__})",
-            wanted=WANTED,
-        )
+        got = f"{_a(rows)} that gives no array ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+        fail(name, got=got, wanted=WANTED)
 
 
 def _from_sequence(rows: Any, name: str) -> np.ndarray:
@@ -92,12 +84,8 @@ def _from_sequence(rows: Any, name: str) -> np.ndarray:
     shapes = [np.shape(row) for row in vectors]
     odd = next((i for i, shape in enumerate(shapes) if shape != shapes[0]), None)
     if odd is not None:
-        fail(
-            name,
-            got=f"rows of unequal shape ({shapes[0]} in row 0, {shapes[odd]} in row {odd})",
-            wanted=WANTED,
-            remedy="Pool or cut them to one width.",
-        )
+        remedy = "Pool or cut them to one width."
+        fail(name, got=f"rows of unequal shape ({shapes[0]} in row 0, {shapes[odd]} in row {odd})", wanted=WANTED, remedy=remedy)
     return np.array(vectors)
 
 
@@ -158,23 +146,15 @@ def _from_column(column: Any, name: str) -> np.ndarray:
         return column.to_numpy(zero_copy_only=False)
     if column.null_count:
         missing = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))
-        fail(
-            name,
-            got=f"{_count(len(missing))} without a vector (first: row {missing[0]})",
-            wanted="a vector a row",
-            remedy="Drop those rows.",
-        )
+        got = f"{_count(len(missing))} without a vector (first: row {missing[0]})"
+        fail(name, got=got, wanted="a vector a row", remedy="Drop those rows.")
     widths = np.asarray(
         column.value_lengths() if not pa.types.is_fixed_size_list(column.type) else np.full(len(column), column.type.list_size)
     )
     odd = np.flatnonzero(widths != widths[:1])
     if odd.size:
-        fail(
-            name,
-            got=f"vectors of unequal width ({widths[0]} in row 0, {widths[odd[0]]} in row {odd[0]})",
-            wanted=WANTED,
-            remedy="Pool or cut them to one width.",
-        )
+        got = f"vectors of unequal width ({widths[0]} in row 0, {widths[odd[0]]} in row {odd[0]})"
+        fail(name, got=got, wanted=WANTED, remedy="Pool or cut them to one width.")
     return _from_column(pa.chunked_array([column.flatten()]), name).reshape(len(column), *widths[:1])
 
 
@@ -182,12 +162,8 @@ def _require_numeric(columns: list[tuple[Any, bool]], name: str) -> None:
     """Of each column its name, and whether it holds numbers."""
     other = [f'"{column}"' for column, good in columns if not good or ID_WORDS.search(str(column))]
     if other:
-        fail(
-            name,
-            got=f"{len(other)} of {len(columns)} columns that hold ids or no numbers ({', '.join(other[:3])})",
-            wanted="numeric columns, or one column of vectors",
-            remedy="Give the columns of the embedding alone.",
-        )
+        got = f"{len(other)} of {len(columns)} columns that hold ids or no numbers ({', '.join(other[:3])})"
+        fail(name, got=got, wanted="numeric columns, or one column of vectors", remedy="Give the columns of the embedding alone.")
 
 
 READERS = {  # an attribute that only one family of libraries has -> how their rows are read
@@ -244,12 +220,8 @@ def _require_finite(rows: np.ndarray, name: str, where: np.ndarray | None) -> No
         bad += int(wrong.sum())
     if bad:
         where = f"row {first}" if bad == 1 else f"first: row {first}"
-        fail(
-            name,
-            got=f"{_count(bad)} with NaN or infinity ({where})",
-            wanted="finite numbers",
-            remedy=f"Drop or repair {'it' if bad == 1 else 'them'}.",
-        )
+        remedy = f"Drop or repair {'it' if bad == 1 else 'them'}."
+        fail(name, got=f"{_count(bad)} with NaN or infinity ({where})", wanted="finite numbers", remedy=remedy)
 
 
 def _reshaping(dims: int) -> str:

@@ -59,6 +59,14 @@ def partners(n: int, *, seed: int, step: int) -> np.ndarray:
     return np.random.default_rng([seed, PARTNER_STREAM, step]).permutation(n).astype(np.int32)
 
 
+def require_shared(shards: int, **sizes: int) -> None:
+    """Refuse sizes of a batch that are not shared evenly by its shards."""
+    for name, size in sizes.items():
+        require(size >= 0, f"batch.{name}", got=size, wanted="0 (off) or more")
+        remedy = f"Set it to {size // shards * shards or shards}."
+        require(size % shards == 0, f"batch.{name}", got=size, wanted=f"a multiple of the {shards} devices", remedy=remedy)
+
+
 # A stream of random numbers for each kind of draw; anchors and unpaired rows have one for each modality.
 PAIR_STREAM, ANCHOR_STREAM, UNPAIRED_STREAM = 11, 12, 14
 
@@ -134,23 +142,11 @@ class Sampler:
         require(seed >= 0, "seed", got=seed, wanted="at least 0")
         require(batch_size >= 1, "batch.pairs", got=batch_size, wanted="at least 1")
         require(shards >= 1, "shards", got=shards, wanted="at least 1")
-        for name, size in (("batch.anchors", anchors), ("batch.unpaired", unpaired)):
-            require(size >= 0, name, got=size, wanted="0 (off) or more")
-            require(
-                size % shards == 0,
-                name,
-                got=size,
-                wanted=f"a multiple of the {shards} devices",
-                remedy=f"Set it to {size // shards * shards or shards}.",
-            )
+        require_shared(shards, anchors=anchors, unpaired=unpaired)
         self.data, self.shards = data, shards
         self.local_shards = list(range(shards) if local_shards is None else local_shards)
-        require(
-            all(0 <= s < shards for s in self.local_shards),
-            "local_shards",
-            got=self.local_shards,
-            wanted=f"shards 0 to {shards - 1}",
-        )
+        wanted = f"shards 0 to {shards - 1}"
+        require(all(0 <= s < shards for s in self.local_shards), "local_shards", got=self.local_shards, wanted=wanted)
         self.batch_size = min(batch_size, len(data.pairs))
         self.incomplete = [name for name, rows in zip(data.names, data.pairs.T, strict=True) if (rows < 0).any()]
         self._pad = -self.batch_size % shards
@@ -163,13 +159,9 @@ class Sampler:
         }
         self._unpaired_rows = data.unpaired if unpaired else {}
         for name, rows in self._unpaired_rows.items():
-            require(
-                len(rows) > 0,
-                "batch.unpaired",
-                got=f"{unpaired}, but {name} has no unpaired training rows",
-                wanted="0 where every training row is in a known pair",
-                remedy='Set it to 0, lower data.pairs, or set data.unpaired="independent".',
-            )
+            got, wanted = f"{unpaired}, but {name} has no unpaired training rows", "0 where every training row is in a known pair"
+            remedy = 'Set it to 0, lower data.pairs, or set data.unpaired="independent".'
+            require(len(rows) > 0, "batch.unpaired", got=got, wanted=wanted, remedy=remedy)
         self._unpaired = {
             name: EpochOrder(len(rows), size=unpaired, seed=seed, stream=UNPAIRED_STREAM + self._number(name))
             for name, rows in self._unpaired_rows.items()
@@ -250,20 +242,11 @@ class Sampler:
     def _check_neighbours(self, name: str, table: np.ndarray) -> np.ndarray:
         require_known(name, self.data.names, "modality of neighbours")
         table = np.asarray(table)
-        require(
-            table.ndim == 2 and table.dtype.kind in "iu" and len(table) > 0,
-            f"neighbours.{name}",
-            got=f"{table.dtype} {table.shape}",
-            wanted="row numbers [N, m]",
-        )
+        got, wanted = f"{table.dtype} {table.shape}", "row numbers [N, m]"
+        require(table.ndim == 2 and table.dtype.kind in "iu" and len(table) > 0, f"neighbours.{name}", got=got, wanted=wanted)
         inside = np.zeros(len(self.data.features[name]), bool)
         inside[self.data.pool[name]] = True
         known = table.min() >= 0 and table.max() < len(inside) and inside[table].all()
-        require(
-            known,
-            f"neighbours.{name}",
-            got="rows outside of the training rows",
-            wanted="training rows only",
-            remedy=f"Take neighbours among data.pool[{name!r}].",
-        )
+        remedy = f"Take neighbours among data.pool[{name!r}]."
+        require(known, f"neighbours.{name}", got="rows outside of the training rows", wanted="training rows only", remedy=remedy)
         return table

@@ -40,12 +40,8 @@ def check_parts(at: str, parts: Sequence[int], weights: Sequence[float]) -> None
     require(numbers and len(parts) != 1, f"{at}.parts", got=list(parts), wanted="widths of at least two tables, or none")
     fits = not parts or len(weights) in (0, len(parts))  # without parts they are looked at again when there are rows
     right = fits and all(0 <= weight < np.inf for weight in weights) and (not weights or any(weights))
-    require(
-        right,
-        f"{at}.weights",
-        got=list(weights),
-        wanted=f"{len(parts) or 'as many'} numbers of at least 0 as there are tables, not all 0",
-    )
+    wanted = f"{len(parts) or 'as many'} numbers of at least 0 as there are tables, not all 0"
+    require(right, f"{at}.weights", got=list(weights), wanted=wanted)
 
 
 def side_by_side(tables: Sequence[Table], name: str) -> Table:
@@ -65,36 +61,24 @@ def side_by_side(tables: Sequence[Table], name: str) -> Table:
         return tables[0]
     first, parts = tables[0], tuple(part for table in tables for part in (table.parts or (table.dim,)))
     without = [i + 1 for i, table in enumerate(tables) if table.numbered]
-    require(
-        len(without) in (0, len(tables)),
-        name,
-        got=f"ids in some tables and none in table {without[:1]}",
-        wanted="ids in every table of a modality, or in none",
-        remedy="Name the array or column of the ids, or write one beside the rows.",
-    )
+    got, wanted = f"ids in some tables and none in table {without[:1]}", "ids in every table of a modality, or in none"
+    remedy = "Name the array or column of the ids, or write one beside the rows."
+    require(len(without) in (0, len(tables)), name, got=got, wanted=wanted, remedy=remedy)
     same = [len(table) == len(first) and bool((table.ids == first.ids).all()) for table in tables]
     if all(same):
         rows = np.concatenate([np.asarray(table.rows) for table in tables], axis=1)
         return Table(rows, None if without else first.ids, name, first.meta, parts=parts)
     if without:
-        fail(
-            name,
-            got=f"tables of {', '.join(str(len(table)) for table in tables)} rows without ids",
-            wanted="equal lengths, or ids",
-            remedy="Write the id of each row beside it.",
-        )
+        got = f"tables of {', '.join(str(len(table)) for table in tables)} rows without ids"
+        fail(name, got=got, wanted="equal lengths, or ids", remedy="Write the id of each row beside it.")
     for table in tables:
         check_unique(table)
     ids = list(dict.fromkeys(i for table in tables for i in table.ids.tolist()))
     for number, table in enumerate(tables):
         others = {i for other in tables if other is not table for i in other.ids.tolist()}
         if others.isdisjoint(table.ids.tolist()):
-            fail(
-                name,
-                got=f"table {number + 1}, whose ids are in no other table of the modality ({first_ids(table.ids)})",
-                wanted="tables of the same items",
-                remedy="Are the ids written alike?",
-            )
+            got = f"table {number + 1}, whose ids are in no other table of the modality ({first_ids(table.ids)})"
+            fail(name, got=got, wanted="tables of the same items", remedy="Are the ids written alike?")
     place = {item: at for at, item in enumerate(ids)}
     joined = np.zeros((len(ids), sum(parts)), np.result_type(*[_exact(table.rows.dtype) for table in tables]))
     meta: list[dict[str, Any]] = [{} for _ in ids]

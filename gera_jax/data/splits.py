@@ -47,13 +47,8 @@ def split_by_ids(ids: np.ndarray, *, val_ids: Sequence, test_ids: Sequence) -> S
     """
     lists = {"val": np.asarray(val_ids), "test": np.asarray(test_ids)}
     both = np.intersect1d(*(part.astype(str) for part in lists.values()))
-    require(
-        len(both) == 0,
-        "split.val_ids and test_ids",
-        got=f"{len(both)} ids in both ({some_ids(both)})",
-        wanted="no id in two parts",
-        remedy="Remove them from one of the lists.",
-    )
+    got, remedy = f"{len(both)} ids in both ({some_ids(both)})", "Remove them from one of the lists."
+    require(len(both) == 0, "split.val_ids and test_ids", got=got, wanted="no id in two parts", remedy=remedy)
     inside = {}
     for part, wanted in lists.items():
         inside[part] = np.isin(ids.astype(str), wanted.astype(str))
@@ -65,12 +60,8 @@ def split_by_ids(ids: np.ndarray, *, val_ids: Sequence, test_ids: Sequence) -> S
             remedy="Write the ids as they are in the tables.",
         )
     train = ~(inside["val"] | inside["test"])
-    require(
-        train.any(),
-        "split",
-        got=f"every one of {len(ids)} items in val_ids or test_ids",
-        wanted="at least one item to train on",
-    )
+    got = f"every one of {len(ids)} items in val_ids or test_ids"
+    require(train.any(), "split", got=got, wanted="at least one item to train on")
     return _split(*(np.flatnonzero(part) for part in (train, inside["val"], inside["test"])))
 
 
@@ -98,13 +89,9 @@ def split_by_group(groups: np.ndarray, *, val: Size = None, test: Size = None, s
                 free[part] -= int(counts[group])
     side = part_of_group[number]
     for part, name, size in ((2, "test", n_test), (1, "val", n_val)):
-        require(
-            size == 0 or (side == part).any(),
-            f"split.{name}",
-            got=f"{size} rows, but the smallest of {len(counts)} groups has {counts.min()}",
-            wanted="a part that a whole group fits into",
-            remedy='Raise it, choose a finer split.group_key, or split by "random".',
-        )
+        got = f"{size} rows, but the smallest of {len(counts)} groups has {counts.min()}"
+        wanted, remedy = "a part that a whole group fits into", 'Raise it, choose a finer split.group_key, or split by "random".'
+        require(size == 0 or (side == part).any(), f"split.{name}", got=got, wanted=wanted, remedy=remedy)
     return _split(*(np.flatnonzero(side == part) for part in (0, 1, 2)))
 
 
@@ -127,12 +114,8 @@ def read_ids(source: str | Path | Iterable | None, name: str) -> np.ndarray:
     path = Path(source)
     require(path.suffix in (".txt", ".json", ".npy"), name, got=f'"{path.name}"', wanted="a .txt, .json or .npy file of ids")
     found = list(read_ids_file(path, name))
-    require(
-        all(isinstance(i, str | int | np.integer) and not isinstance(i, bool) for i in found),
-        name,
-        got=f"{path.name} with something else",
-        wanted="a list of ids: strings or whole numbers",
-    )
+    got, wanted = f"{path.name} with something else", "a list of ids: strings or whole numbers"
+    require(all(isinstance(i, str | int | np.integer) and not isinstance(i, bool) for i in found), name, got=got, wanted=wanted)
     return np.asarray([text for text in (str(i).strip() for i in found) if text], dtype=str)
 
 
@@ -169,20 +152,12 @@ def part_sizes(n: int, val: Size = None, test: Size = None) -> tuple[int, int]:
             continue
         fine = isinstance(size, int | float | np.integer | np.floating) and not isinstance(size, bool) and size >= 0
         whole = fine and (isinstance(size, int | np.integer) or float(size).is_integer())
-        require(
-            fine and (whole or size < 1),
-            f"split.{name}",
-            got=repr(size),
-            wanted='a number of items, a share below 1, or None ("auto"): as many as there are items for',
-        )
+        wanted = 'a number of items, a share below 1, or None ("auto"): as many as there are items for'
+        require(fine and (whole or size < 1), f"split.{name}", got=repr(size), wanted=wanted)
         sizes.append(int(size) if whole else size_by_share(float(size), n))
-    require(
-        sum(sizes) < n,
-        "split",
-        got=f"val={sizes[0]} and test={sizes[1]} of {n} paired items",
-        wanted=f"val + test below {n}, so that pairs are left to train on",
-        remedy="Give more pairs." if all(auto) else "Lower them, or leave them out: they are then as large as there is room for.",
-    )
+    wanted = f"val + test below {n}, so that pairs are left to train on"
+    remedy = "Give more pairs." if all(auto) else "Lower them, or leave them out: they are then as large as there is room for."
+    require(sum(sizes) < n, "split", got=f"val={sizes[0]} and test={sizes[1]} of {n} paired items", wanted=wanted, remedy=remedy)
     return sizes[0], sizes[1]
 
 
@@ -198,20 +173,12 @@ def group_labels(key: str, tables: Sequence[Table], groups: Sequence[np.ndarray]
             if key not in row:
                 continue
             label = str(row[key])
-            require(
-                labels.setdefault(item, label) == label,
-                f"split.group_key {key}",
-                got=f'item {items[item]} in groups "{labels[item]}" and "{label}"',
-                wanted="one group an item",
-                remedy="Give all rows of an item the same group.",
-            )
-    require(
-        len(labels) > 0,
-        "split.group_key",
-        got=f'"{key}"',
-        wanted=f"a field of the rows' meta: {fields or 'none'}",
-        remedy='Store meta with the rows, or split by "random" or "ids".',
-    )
+            first = labels.setdefault(item, label)
+            got, wanted = f'item {items[item]} in groups "{first}" and "{label}"', "one group an item"
+            remedy = "Give all rows of an item the same group."
+            require(first == label, f"split.group_key {key}", got=got, wanted=wanted, remedy=remedy)
+    wanted, remedy = f"a field of the rows' meta: {fields or 'none'}", 'Store meta with the rows, or split by "random" or "ids".'
+    require(len(labels) > 0, "split.group_key", got=f'"{key}"', wanted=wanted, remedy=remedy)
     number = {label: i for i, label in enumerate(sorted(set(labels.values())))}
     return np.array([number[labels[i]] if i in labels else len(number) + i for i in range(len(items))])
 

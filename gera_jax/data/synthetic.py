@@ -32,13 +32,8 @@ class Answer:
 
 def _orthonormal(rng: np.random.Generator, rows: int, columns: int, name: str) -> np.ndarray:
     """A uniformly drawn [rows, columns] matrix with orthonormal columns."""
-    require(
-        rows >= columns,
-        name,
-        got=rows,
-        wanted=f"at least the latent dimension {columns}",
-        remedy=f"Raise {name} or lower the latent dimension.",
-    )
+    remedy = f"Raise {name} or lower the latent dimension."
+    require(rows >= columns, name, got=rows, wanted=f"at least the latent dimension {columns}", remedy=remedy)
     q, r = np.linalg.qr(rng.normal(size=(rows, columns)))
     return q * np.sign(np.diagonal(r))  # without the signs QR is not uniform
 

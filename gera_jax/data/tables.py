@@ -144,12 +144,8 @@ def row_numbers(name: str, index: Any, n: int) -> np.ndarray:
     index = np.asarray(index)
     if index.dtype == bool and index.shape == (n,):
         return np.flatnonzero(index)
-    require(
-        index.dtype.kind in "iu" or not index.size,
-        f"{name} index",
-        got=f"{index.dtype.name} {index.shape}",
-        wanted=f"row numbers, or a bool ({n},)",
-    )
+    wanted = f"row numbers, or a bool ({n},)"
+    require(index.dtype.kind in "iu" or not index.size, f"{name} index", got=f"{index.dtype.name} {index.shape}", wanted=wanted)
     wrong = index[(index < -n) | (index >= n)]
     require(
         not wrong.size, f"{name} index", got=f"{wrong.size} numbers outside ({first_ids(wrong)})", wanted=f"from 0 to {n - 1}"
@@ -195,13 +191,8 @@ def choose_layer(name: str, shape: tuple[int, ...], layer: int | str | None) -> 
     if layer is None or layer == "":
         return None
     require(str(layer).removeprefix("-").isdecimal(), f"{name} layer", got=repr(layer), wanted="a whole number")
-    require(
-        len(shape) == 3,
-        f"{name} layer",
-        got=f"layer {layer} of an array {list(shape)}",
-        wanted="an array [n, layers, d]",
-        remedy="Leave layer empty for a matrix.",
-    )
+    got = f"layer {layer} of an array {list(shape)}"
+    require(len(shape) == 3, f"{name} layer", got=got, wanted="an array [n, layers, d]", remedy="Leave layer empty for a matrix.")
     number, count = int(layer), shape[1]
     require(-count <= number < count, f"{name} layer", got=number, wanted=f"from 0 to {count - 1}, or from -{count} to -1")
     return number % count
@@ -272,13 +263,8 @@ def load_layers(path: str | Path, *, key: str = "", ids_key: str = "", name: str
     key = source.choose(key)
     name = name or key or source.path.name.split(".")[0]
     shape, dtype = source.inspect(key)
-    require(
-        len(shape) == 3,
-        f"{name} ({source.path.name})",
-        got=f"shape {list(shape)}",
-        wanted="an array [n, layers, d]",
-        remedy="Stack one embedding a layer: np.stack(layers, axis=1).",
-    )
+    wanted, remedy = "an array [n, layers, d]", "Stack one embedding a layer: np.stack(layers, axis=1)."
+    require(len(shape) == 3, f"{name} ({source.path.name})", got=f"shape {list(shape)}", wanted=wanted, remedy=remedy)
     check_shape(f"{name} ({source.path.name})", (shape[0], shape[1] * shape[2]), dtype)
     rows, ids, _ = source.read(key, ids_key)
     return rows, None if ids is None else check_ids(name, ids, len(rows))

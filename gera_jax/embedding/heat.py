@@ -314,13 +314,8 @@ class HeatGeodesicEmbedding(Estimator):
     def _check_size(self, n: int) -> None:
         if n < 2:
             fail("X", got="1 sample", wanted="at least 2 points")
-        require(
-            self._k(n) < n,
-            "n_neighbors",
-            got=self.n_neighbors,
-            wanted=f"1 to {n - 1}, for {n} points",
-            remedy="Lower n_neighbors or give more points.",
-        )
+        remedy = "Lower n_neighbors or give more points."
+        require(self._k(n) < n, "n_neighbors", got=self.n_neighbors, wanted=f"1 to {n - 1}, for {n} points", remedy=remedy)
 
 
 def _is_count(value: Any) -> bool:
@@ -342,12 +337,8 @@ def _seed(state: Any) -> int:
         return int(state.integers(2**31 - 1))
     if isinstance(state, np.random.RandomState):
         return int(state.randint(2**31 - 1))
-    require(
-        isinstance(state, numbers.Integral) and state >= 0,
-        "random_state",
-        got=repr(state),
-        wanted="None, an int >= 0, a Generator or a RandomState",
-    )
+    wanted = "None, an int >= 0, a Generator or a RandomState"
+    require(isinstance(state, numbers.Integral) and state >= 0, "random_state", got=repr(state), wanted=wanted)
     return int(state)
 
 

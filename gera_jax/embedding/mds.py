@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 
 from gera_jax.checks import require, require_known
-from gera_jax.ops.distances import squared_distances
+from gera_jax.ops.geometry import squared_distances
 from gera_jax.ops.numerics import at_least_float32
 
 Array = jax.Array

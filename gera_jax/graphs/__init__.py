@@ -5,9 +5,8 @@ beyond that.
 """
 
 from gera_jax.graphs.geodesic import geodesic_similarity
-from gera_jax.graphs.heat import heat_kernel
+from gera_jax.graphs.heat import heat_kernel, largest_eigenvalue
 from gera_jax.graphs.heat_distance import heat_entropy, heat_geodesic_distance, knee, von_neumann_entropy
-from gera_jax.graphs.heat_sparse import largest_eigenvalue
 from gera_jax.graphs.knn import FAISS_ROWS, diffusion_filter, knn
 from gera_jax.graphs.operators import affinity, diffusion_operator, laplacian
 from gera_jax.graphs.sparse import component_count, neighbour_graph, sparse_laplacian

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from gera_jax.checks import fail, require
-from gera_jax.ops.distances import squared_distances
+from gera_jax.ops.geometry import squared_distances
 from gera_jax.ops.numerics import at_least_float32, safe_normalize, sanitize, unit_factor
 
 

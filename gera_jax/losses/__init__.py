@@ -27,17 +27,14 @@ a traced number cannot be checked. "Raises" of a loss names only what it has bey
 from __future__ import annotations
 
 from gera_jax.losses.anchors import anchor_consistency
-from gera_jax.losses.contrastive import info_nce, nt_xent, symmetric_info_nce
+from gera_jax.losses.contrastive import info_nce, nt_xent, sigmoid_contrastive, symmetric_info_nce
 from gera_jax.losses.density import semantic_density
 from gera_jax.losses.diffusion_alignment import diffusion_alignment
-from gera_jax.losses.geodesic_contrastive import geodesic_guided_contrastive
-from gera_jax.losses.grounding import moment_bce, moment_to_sentence
+from gera_jax.losses.grounding import geodesic_guided_contrastive, moment_bce, moment_to_sentence, shapley_interaction
 from gera_jax.losses.heat_stress import heat_geodesic_stress
 from gera_jax.losses.mixup import geodesic_mixup_contrastive
 from gera_jax.losses.mmd import mk_mmd, mmd
 from gera_jax.losses.ot_alignment import ot_alignment
-from gera_jax.losses.shapley import shapley_interaction
-from gera_jax.losses.sigmoid import sigmoid_contrastive
 from gera_jax.losses.structure import structure_divergence
 
 __all__ = [

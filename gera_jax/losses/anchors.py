@@ -9,8 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from gera_jax import checks
-from gera_jax.losses.inputs import check_mask, check_rank, check_same_rows, compute_dtype, keep_rows
-from gera_jax.losses.reduction import reduce_rows, row_weights
+from gera_jax.losses.inputs import check_mask, check_rank, check_same_rows, compute_dtype, keep_rows, reduce_rows, row_weights
 from gera_jax.ops.collectives import row_offset
 from gera_jax.ops.numerics import safe_normalize, sanitize
 from gera_jax.transport import multi_assignment

@@ -15,7 +15,7 @@ from gera_jax.losses.inputs import check_sets, clean_rows, keep_logits, on_every
 from gera_jax.losses.positives import row_numbers
 from gera_jax.losses.tiles import Folds, Side, check_block_size, fold
 from gera_jax.ops.collectives import gather_rows, global_sum
-from gera_jax.ops.distances import without_cancellation
+from gera_jax.ops.geometry import without_cancellation
 from gera_jax.ops.numerics import sanitize
 
 FORMS = ("leave_one_out", "released")

@@ -12,9 +12,9 @@ from jax import Array, lax
 
 from gera_jax import checks
 from gera_jax.graphs import affinity, heat_geodesic_distance, laplacian
+from gera_jax.losses.inputs import REDUCTIONS, Reduction
 from gera_jax.losses.neighbourhoods import as_neighbourhoods, centred, check_neighbourhoods, reduce_neighbourhoods
-from gera_jax.losses.reduction import REDUCTIONS, Reduction
-from gera_jax.ops.distances import squared_distances
+from gera_jax.ops.geometry import squared_distances
 from gera_jax.ops.numerics import sanitize
 
 FORMS = ("neighbourhood", "batch")

@@ -1,4 +1,4 @@
-"""Checks, casts and sums that the losses share; what can be checked is checked at trace time."""
+"""Checks, casts and sums that the losses share, and the weighted mean over all devices that every loss ends with."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import numbers
 import sys
 from collections.abc import Sequence
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +16,7 @@ from jax.typing import ArrayLike
 
 from gera_jax import checks
 from gera_jax.ops.collectives import global_sum
-from gera_jax.ops.known import known
-from gera_jax.ops.numerics import sanitize
+from gera_jax.ops.numerics import known, sanitize
 
 
 def compute_dtype(*arrays: Array) -> jnp.dtype:
@@ -147,3 +147,39 @@ def spoiled(total: Array, *inputs: Array) -> Array:
     for values in inputs:
         total = total + (0 * lax.stop_gradient(values)).sum().astype(total.dtype)
     return total
+
+
+Reduction = Literal["mean", "sum", "none"]
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def row_weights(valid: Array | None, weights: Array | None, n: int, dtype: jnp.dtype) -> Array | None:
+    """Weight [n] of each row, 0 where a row does not count; None stands for all ones.
+
+    A known weight below 0 or NaN raises, a traced one becomes NaN, and the loss with it.
+    """
+    if weights is not None:
+        weights = not_negative(weights, "weights", valid).astype(dtype)
+    if valid is None:
+        return weights
+    # `where`, not a product: the weight of a masked row may be NaN.
+    return jnp.where(valid, jnp.ones(n, dtype) if weights is None else weights, jnp.zeros((), dtype))
+
+
+def reduce_rows(losses: Array, weights: Array | None, reduction: Reduction, axis_name: str | None) -> Array:
+    """Reduce row losses [n] (finite also where the weight is 0): "none" is w * l, "sum" and "mean" are over all devices.
+
+    A batch without any weight has the mean 0 and a zero gradient.
+
+    >>> reduce_rows(jnp.array([1.0, 2.0, 9.0]), jnp.array([1.0, 3.0, 0.0]), "mean", None)
+    Array(1.75, dtype=float32)
+    """
+    weighted = losses if weights is None else losses * weights
+    if reduction == "none":
+        return weighted
+    total = global_sum(weighted.sum(), axis_name)
+    if reduction == "sum":
+        return total
+    count = row_count(len(losses), None, losses.dtype, axis_name) if weights is None else global_sum(weights.sum(), axis_name)
+    none = count == 0  # "== 0" and not "> 0": a count of NaN stays NaN
+    return jnp.where(none, jnp.zeros_like(total), total) / jnp.where(none, jnp.ones_like(count), count)

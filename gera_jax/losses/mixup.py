@@ -19,11 +19,12 @@ from gera_jax.losses.inputs import (
     compute_dtype,
     keep_logits,
     keep_rows,
+    reduce_rows,
+    row_weights,
     scalar,
 )
-from gera_jax.losses.reduction import reduce_rows, row_weights
 from gera_jax.ops.collectives import gather_rows, meets_itself, row_offset
-from gera_jax.ops.sphere import slerp
+from gera_jax.ops.geometry import slerp
 
 KINDS = ("m2", "v", "l", "vl")
 TARGETS = ("identity", "both")

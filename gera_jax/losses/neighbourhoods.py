@@ -8,8 +8,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from gera_jax import checks
-from gera_jax.losses.inputs import check_mask, check_rank, compute_dtype, keep_rows, on_every_device
-from gera_jax.losses.reduction import reduce_rows, row_weights
+from gera_jax.losses.inputs import check_mask, check_rank, compute_dtype, keep_rows, on_every_device, reduce_rows, row_weights
 from gera_jax.ops.collectives import gather_rows
 from gera_jax.ops.numerics import sanitize
 

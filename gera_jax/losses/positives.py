@@ -12,7 +12,7 @@ from jax import Array
 from gera_jax import checks
 from gera_jax.losses.inputs import check_mask, check_pair, check_rank, check_same_rows, not_negative
 from gera_jax.ops.collectives import gather_rows, row_offset
-from gera_jax.ops.known import known
+from gera_jax.ops.numerics import known
 
 RENUMBER = "Number the items of both sides together, 0, 1, ...: np.unique(items, return_inverse=True)[1]."
 

@@ -23,7 +23,7 @@ from gera_jax.losses.inputs import (
     scalar,
 )
 from gera_jax.ops.collectives import gather_rows, global_sum, meets_itself
-from gera_jax.ops.distances import squared_distances
+from gera_jax.ops.geometry import squared_distances
 from gera_jax.ops.numerics import safe_normalize, sanitize
 from gera_jax.ops.symmetric import gram, self_squared_distances, symmetric_powers
 

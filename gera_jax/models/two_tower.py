@@ -37,13 +37,8 @@ def affine_start(weights: np.ndarray, offset: np.ndarray, dim: int) -> dict[str,
     """
     weights, offset = np.asarray(weights, np.float64)[:, :dim], np.asarray(offset, np.float64)[:dim]
     finite = bool(np.isfinite(weights).all() and np.isfinite(offset).all())
-    require(
-        finite,
-        "model.init",
-        got="a closed form with NaN or infinity",
-        wanted="finite weights",
-        remedy='Raise its regularization, or use init="random".',
-    )
+    remedy = 'Raise its regularization, or use init="random".'
+    require(finite, "model.init", got="a closed form with NaN or infinity", wanted="finite weights", remedy=remedy)
     # Scaled before they are cut to float32: small or large units leave its range.
     largest = np.abs(weights).max(initial=0.0) or 1.0
     size = largest * np.sqrt(np.mean((weights / largest) ** 2) * len(weights)) or 1.0
@@ -199,13 +194,8 @@ class TwoTower:
         for option in self.head_options:
             checks.require_known(option, known, f"model option of the {self.head} head")
         for name in self.widths:
-            checks.require(
-                name not in RESERVED,
-                "modality",
-                got=f'"{name}"',
-                wanted="a name that parameters do not use",
-                remedy=f"Names {', '.join(RESERVED)} are taken: call it otherwise.",
-            )
+            wanted, remedy = "a name that parameters do not use", f"Names {', '.join(RESERVED)} are taken: call it otherwise."
+            checks.require(name not in RESERVED, "modality", got=f'"{name}"', wanted=wanted, remedy=remedy)
         checks.require(self.anchors >= 0, "model.anchors.count", got=self.anchors, wanted="0 (off) or more")
         if self.head == "identity" or self.head_options.get("identity"):
             wrong = {name: width for name, width in self.widths.items() if width != self.dim}
@@ -264,13 +254,8 @@ class TwoTower:
           weights: [d, r], columns in falling order of importance.
           offset: [r].
         """
-        checks.require(
-            "base" in params[name],
-            "model.init",
-            got=f'a closed-form start for head "{self.head}"',
-            wanted="a head with an affine part",
-            remedy='Use init="random".',
-        )
+        got, wanted = f'a closed-form start for head "{self.head}"', "a head with an affine part"
+        checks.require("base" in params[name], "model.init", got=got, wanted=wanted, remedy='Use init="random".')
         base = affine_start(weights, offset, self.dim)
         made = {**params, name: {**params[name], "base": base}}
         # A copy: a step donates its buffers, and the same buffer must not be donated twice.

@@ -187,12 +187,8 @@ def validate(raw: Recordings, *, outside: str = "error", seconds_per_clip: float
     require_known(outside, ("error", "cut"), "data.outside")
     width = next((clips.shape[1] for clips in raw.clips if clips.ndim == 2), 0)
     for name, clips, duration in zip(raw.ids, raw.clips, raw.durations, strict=True):
-        require(
-            clips.ndim == 2 and len(clips) > 0 and clips.shape[1] == width,
-            f"clips of {name}",
-            got=f"shape {clips.shape}",
-            wanted=f"[clips, {width}], not empty",
-        )
+        got, wanted = f"shape {clips.shape}", f"[clips, {width}], not empty"
+        require(clips.ndim == 2 and len(clips) > 0 and clips.shape[1] == width, f"clips of {name}", got=got, wanted=wanted)
         require(bool(np.isfinite(clips).all()), f"clips of {name}", got="NaN or infinity", wanted="finite features")
         require(0 < duration < np.inf, f"duration of {name}", got=f"{duration:g} s", wanted="above 0, and finite")
         lasts = len(clips) * seconds_per_clip
@@ -249,23 +245,16 @@ def _check_spans(raw: Recordings, outside: str) -> None:
     start, end = raw.spans.T
     bad = start >= end
     if bad.any():
-        fail(
-            "spans",
-            got=f"{bad.sum()} that do not end after they start ({first(bad)})",
-            wanted="start < end",
-            remedy="Swap their ends or drop these sentences.",
-        )
+        remedy = "Swap their ends or drop these sentences."
+        fail("spans", got=f"{bad.sum()} that do not end after they start ({first(bad)})", wanted="start < end", remedy=remedy)
     duration = raw.durations[raw.recording]
     bad = (start < -SLACK) | (end > duration + SLACK)
     if outside == "cut":
         bad = (end <= 0) | (start >= duration)
     if bad.any():
-        fail(
-            "spans",
-            got=f"{bad.sum()} outside of their recording ({first(bad)})",
-            wanted="0 <= start < end <= duration",
-            remedy='Repair the annotation, or set data.outside="cut".' if outside == "error" else "Drop these sentences.",
-        )
+        got, wanted = f"{bad.sum()} outside of their recording ({first(bad)})", "0 <= start < end <= duration"
+        remedy = 'Repair the annotation, or set data.outside="cut".' if outside == "error" else "Drop these sentences."
+        fail("spans", got=got, wanted=wanted, remedy=remedy)
 
 
 def inspect_grounding(block: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

@@ -25,12 +25,8 @@ def score_map(
     """The score of every moment of a recording by its start and length, with the true span and the one that was found."""
     spans, scores = np.asarray(spans, float), np.asarray(scores, float)
     require(scores.ndim == 1, "scores", got=f"shape {scores.shape}", wanted="[N], a score a span")
-    require(
-        spans.shape == (len(scores), 2) and len(scores) > 0,
-        "spans",
-        got=f"shape {spans.shape} for {len(scores)} scores",
-        wanted="[N, 2], a span a score",
-    )
+    got = f"shape {spans.shape} for {len(scores)} scores"
+    require(spans.shape == (len(scores), 2) and len(scores) > 0, "spans", got=got, wanted="[N, 2], a span a score")
     figure, (axes,) = new_figure(7.2, 3.4)
     order = np.argsort(scores)  # the best on top
     length = spans[:, 1] - spans[:, 0]
@@ -65,12 +61,8 @@ def found_spans(
     from gera_jax.ops import temporal_iou
 
     truth, found = np.asarray(truth, float), np.asarray(found, float)
-    require(
-        truth.shape == found.shape == (len(texts), 2) and len(texts) > 0,
-        "truth and found",
-        got=f"{truth.shape} and {found.shape} for {len(texts)} sentences",
-        wanted="[Q, 2] both",
-    )
+    got = f"{truth.shape} and {found.shape} for {len(texts)} sentences"
+    require(truth.shape == found.shape == (len(texts), 2) and len(texts) > 0, "truth and found", got=got, wanted="[Q, 2] both")
     figure, (axes,) = new_figure(7.2, 0.9 + 0.34 * len(texts))
     order = np.argsort(truth[:, 0], kind="stable")
     known = np.isfinite(found).all(axis=1)

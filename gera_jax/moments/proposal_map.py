@@ -42,13 +42,8 @@ class Proposals:
         checks.require(self.clips >= 1, "clips", got=self.clips, wanted="at least 1")
         checks.require(all(count >= 0 for count in self.counts), "model.pooling", got=list(self.counts), wanted="counts >= 0")
         longest = 1 + sum(count * 2**power for power, count in enumerate(self.counts))
-        checks.require(
-            longest <= self.clips,
-            "model.pooling",
-            got=f"{list(self.counts)}, moments of up to {longest} clips",
-            wanted=f"at most the {self.clips} clips of a recording",
-            remedy="Lower the counts.",
-        )
+        got, wanted = f"{list(self.counts)}, moments of up to {longest} clips", f"at most the {self.clips} clips of a recording"
+        checks.require(longest <= self.clips, "model.pooling", got=got, wanted=wanted, remedy="Lower the counts.")
 
     @functools.cached_property
     def lengths(self) -> np.ndarray:

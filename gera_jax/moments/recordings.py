@@ -62,31 +62,18 @@ def read_annotations(path: str | Path, format: str, *, durations: str | Path | M
     with _shaped(path):
         for number, (name, entry) in enumerate(found.items()):
             duration = known.get(name, entry["duration"])
-            require(
-                duration is not None,
-                "durations",
-                got=f"none for {name}",
-                wanted=f"seconds of every recording of {path.name}",
-                remedy="Set data.annotations.durations to a CSV with the columns id and length.",
-            )
-            require(
-                len(entry["spans"]) == len(entry["texts"]),
-                f"{path.name} {name}",
-                got=f"{len(entry['spans'])} spans and {len(entry['texts'])} sentences",
-                wanted="one span a sentence",
-            )
+            got, wanted = f"none for {name}", f"seconds of every recording of {path.name}"
+            remedy = "Set data.annotations.durations to a CSV with the columns id and length."
+            require(duration is not None, "durations", got=got, wanted=wanted, remedy=remedy)
+            got = f"{len(entry['spans'])} spans and {len(entry['texts'])} sentences"
+            require(len(entry["spans"]) == len(entry["texts"]), f"{path.name} {name}", got=got, wanted="one span a sentence")
             seconds.append(float(duration))
             require(0 < seconds[-1] < np.inf, f"duration of {name}", got=f"{duration} s", wanted="seconds above 0")
             recording += [number] * len(entry["texts"])
             spans += entry["spans"]
             texts += entry["texts"]
-        require(
-            bool(texts),
-            "data.annotations",
-            got=f"{path.name} without a sentence",
-            wanted="at least one",
-            remedy="Is the file whole?",
-        )
+        remedy = "Is the file whole?"
+        require(bool(texts), "data.annotations", got=f"{path.name} without a sentence", wanted="at least one", remedy=remedy)
         # a span, or where a sentence is true in several windows a list of them
         true = [np.array(span, np.float64).reshape(-1, 2) for span in spans]
         windows = np.full((len(true), max(map(len, true), default=1), 2), np.nan)
@@ -111,12 +98,8 @@ def _shaped(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
-        fail(
-            str(path),
-            got=f"fields of another kind ({error})",
-            wanted="start and end in numbers, sentences in words",
-            remedy="Compare the file with the format's description.",
-        )
+        wanted, remedy = "start and end in numbers, sentences in words", "Compare the file with the format's description."
+        fail(str(path), got=f"fields of another kind ({error})", wanted=wanted, remedy=remedy)
 
 
 def read_durations(path: str | Path) -> dict[str, float]:
@@ -128,12 +111,8 @@ def read_durations(path: str | Path) -> dict[str, float]:
             return {name: float(value) for name, value in _json(path).items()}
     rows = csv.DictReader(read_text(path, str(path)).splitlines(keepends=True))
     columns = rows.fieldnames or ()
-    require(
-        {"id", "length"} <= {*columns},
-        "data.annotations.durations",
-        got=f"{path.name} with columns {', '.join(columns) or 'none'}",
-        wanted="columns id and length",
-    )
+    got = f"{path.name} with columns {', '.join(columns) or 'none'}"
+    require({"id", "length"} <= {*columns}, "data.annotations.durations", got=got, wanted="columns id and length")
     with _shaped(path):
         return {row["id"]: float(row["length"]) for row in rows}
 
@@ -185,12 +164,9 @@ def _dataset(node: Any, kind: type, name: str) -> np.ndarray:
 def _require_ids(ids: list[str], known: set[str], path: Path) -> None:
     missing = [name for name in ids if name not in known]
     if missing:
-        fail(
-            "data.clips.path",
-            got=f"{path.name} without {len(missing)} of {len(ids)} recordings ({', '.join(missing[:3])})",
-            wanted="clips of every annotated recording",
-            remedy=did_you_mean(missing[0], known) if known else "",
-        )
+        got = f"{path.name} without {len(missing)} of {len(ids)} recordings ({', '.join(missing[:3])})"
+        wanted, remedy = "clips of every annotated recording", did_you_mean(missing[0], known) if known else ""
+        fail("data.clips.path", got=got, wanted=wanted, remedy=remedy)
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -259,13 +235,8 @@ def _qvhighlights(path: Path) -> dict[str, dict[str, Any]]:
         query = parse_json(line, where, path.name)
         _fields(path, f"line {number}", query, ("vid", "query", "duration", "relevant_windows"))
         windows = [[float(start), float(end)] for start, end in query["relevant_windows"]]
-        require(
-            len(windows) > 0,
-            where,
-            got="no window in which the query is true",
-            wanted="at least one",
-            remedy="Leave that line out.",
-        )
+        remedy = "Leave that line out."
+        require(len(windows) > 0, where, got="no window in which the query is true", wanted="at least one", remedy=remedy)
         entry = found.setdefault(str(query["vid"]), dict(duration=query["duration"], spans=[], texts=[]))
         entry["spans"].append(windows)
         entry["texts"].append(query["query"].strip())
@@ -339,13 +310,9 @@ def sentence_files(block: Mapping[str, Any], parts: Mapping[str, Annotations]) -
             wanted=f"[{len(part.texts)}, width], one row a sentence in the order of {block['annotations'][name]}",
         )
     widths = {name: shape[1] for name, shape in shapes.items()}
-    require(
-        len(set(widths.values())) == 1,
-        "data.sentences",
-        got=", ".join(f"width {width} in {name}" for name, width in widths.items()),
-        wanted="one width in all parts",
-        remedy="Embed all sentences with the same encoder.",
-    )
+    got, wanted = ", ".join(f"width {width} in {name}" for name, width in widths.items()), "one width in all parts"
+    remedy = "Embed all sentences with the same encoder."
+    require(len(set(widths.values())) == 1, "data.sentences", got=got, wanted=wanted, remedy=remedy)
     return found
 
 
@@ -362,12 +329,8 @@ def from_files(block: Mapping[str, Any]) -> Recordings:
     parts = annotations(block)
     ids = np.concatenate([part.ids for part in parts.values()])
     double = [str(name) for name, count in zip(*np.unique(ids, return_counts=True), strict=True) if count > 1]
-    require(
-        not double,
-        "data.annotations",
-        got=f"{len(double)} recordings in two parts ({', '.join(double[:3])})",
-        wanted="parts that share no recording",
-    )
+    wanted = "parts that share no recording"
+    require(not double, "data.annotations", got=f"{len(double)} recordings in two parts ({', '.join(double[:3])})", wanted=wanted)
     sentences = [np.asarray(source.array(key)) for source, key in sentence_files(block, parts).values()]
     offsets = np.cumsum([0, *(len(part.ids) for part in parts.values())])
     return Recordings(

@@ -19,8 +19,8 @@ from gera_jax.graphs import geodesic_similarity
 from gera_jax.moments.data import GroundingData, GroundingSampler, build_grounding, inspect_grounding, prepare, span_means
 from gera_jax.moments.proposal_map import HEADS, ProposalMap, Proposals, moment_mask
 from gera_jax.ops.collectives import gather_rows
+from gera_jax.ops.geometry import temporal_iou
 from gera_jax.ops.numerics import safe_normalize
-from gera_jax.ops.spans import temporal_iou
 from gera_jax.training.processes import Parallel
 from gera_jax.training.task import Array, Batch, Evaluate, Preflight, Problem
 from gera_jax.training.terms import Rows
@@ -50,12 +50,8 @@ class GroundingTask:
                 "model.init_options", got=config.model.init_options.to_dict(), wanted=f'arguments of init="{config.model.init}"'
             ):
                 solver(**config.model.init_options)
-        checks.require(
-            config.moments.nearest + config.moments.similar > 0,
-            "moments.nearest",
-            got="0, and similar=0",
-            wanted="at least one player a sentence",
-        )
+        got, wanted = "0, and similar=0", "at least one player a sentence"
+        checks.require(config.moments.nearest + config.moments.similar > 0, "moments.nearest", got=got, wanted=wanted)
 
     def inputs(self, config: ConfigDict, *, masked: Collection[str]) -> dict[str, Rows]:
         sentences, moments = (MASKS[name] if name in masked else "" for name in ("sentences", "clips"))

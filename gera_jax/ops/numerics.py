@@ -1,17 +1,31 @@
-"""Normalisation, masked means and medians with finite values and gradients at the places where they usually break."""
+"""What is known of a value at trace time; normalisation, masked means and medians with finite values and gradients."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jax.core import Tracer
 
 from gera_jax.checks import require
 from gera_jax.ops.collectives import global_sum
 
 Array = jax.Array
+
+
+def known(value: Any) -> np.ndarray | None:
+    """The numbers of `value`, or None where they are traced or lie on other hosts.
+
+    >>> known([1, 2]).tolist(), jax.jit(lambda v: v + int(known(v) is None))(1).item()
+    ([1, 2], 2)
+    """
+    if isinstance(value, Tracer) or (isinstance(value, jax.Array) and not value.is_fully_addressable):
+        return None
+    return np.asarray(value)
 
 
 def at_least_float32(x: Array) -> Array:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gera_jax.checks import require
-from gera_jax.ops.distances import without_cancellation
+from gera_jax.ops.geometry import without_cancellation
 from gera_jax.ops.numerics import sanitize, unit_factor
 
 Array = jax.Array

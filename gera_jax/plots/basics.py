@@ -131,13 +131,8 @@ def training_curves(
     recalls = {label: series for label, series in recalls.items() if len(series[0])}
     keys = {label: _loss_keys(rows) for label, rows in curves.items()}
     with_losses = [label for label in curves if keys[label]]
-    require(
-        bool(recalls or with_losses),
-        "curves",
-        got="no recall and no loss in any row",
-        wanted="one of them in some run",
-        remedy='Rows need "step" and "loss", "loss/<term>" or the metric.',
-    )
+    wanted, remedy = "one of them in some run", 'Rows need "step" and "loss", "loss/<term>" or the metric.'
+    require(bool(recalls or with_losses), "curves", got="no recall and no loss in any row", wanted=wanted, remedy=remedy)
     wide = 2 if len(with_losses) > 1 else 1
     rows_of_losses = math.ceil(len(with_losses) / wide)
     figure, panels = new_figure(
@@ -185,13 +180,8 @@ def joint_space(
 ) -> Figure:
     """Two modalities in one plane, a line between the two sides of each true pair: short lines are good."""
     x, y = np.asarray(x, float), np.asarray(y, float)
-    require(
-        x.shape == y.shape and x.ndim == 2 and x.shape[1] == 2,
-        "x and y",
-        got=f"{x.shape} and {y.shape}",
-        wanted="[n, 2] both",
-        remedy="Use `pca_plane` first, rows in pairs.",
-    )
+    got, remedy = f"{x.shape} and {y.shape}", "Use `pca_plane` first, rows in pairs."
+    require(x.shape == y.shape and x.ndim == 2 and x.shape[1] == 2, "x and y", got=got, wanted="[n, 2] both", remedy=remedy)
     require(len(labels) in (0, len(x)), "labels", got=f"{len(labels)} for {len(x)} pairs", wanted="one for each, or none")
     figure, (axes,) = new_figure(7.2, 5.2)
     for a, b in zip(x, y, strict=True):
@@ -214,12 +204,8 @@ def joint_space(
 def pca_plane(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The rows of both modalities [n, d], [m, d] in the plane of their two joint principal directions."""
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    require(
-        x.ndim == y.ndim == 2 and x.shape[1] == y.shape[1] >= 2,
-        "x and y",
-        got=f"{x.shape} and {y.shape}",
-        wanted="[n, d] and [m, d], d at least 2",
-    )
+    wanted = "[n, d] and [m, d], d at least 2"
+    require(x.ndim == y.ndim == 2 and x.shape[1] == y.shape[1] >= 2, "x and y", got=f"{x.shape} and {y.shape}", wanted=wanted)
     both = np.concatenate([x, y])
     bad = np.count_nonzero(~np.isfinite(both).all(axis=1))
     require(bad == 0, "x and y", got=f"{bad} rows with NaN or infinite values", wanted="finite numbers")

@@ -49,8 +49,7 @@ def weigh_tables(data: AlignmentData) -> AlignmentData:
     for name, own in found.items():
         preprocessors[name] = data.preprocessors[name].weighted(own.weights)
         features[name] = Features(data.tables[name], preprocessors[name])
-    report = {**data.report, **{f"{name}/tables": own._asdict() for name, own in found.items()}}
-    return dataclasses.replace(data, preprocessors=preprocessors, features=features, report=report)
+    return dataclasses.replace(data, preprocessors=preprocessors, features=features)
 
 
 def table_weights(data: AlignmentData) -> dict[str, TableWeights]:

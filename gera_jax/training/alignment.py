@@ -18,13 +18,13 @@ from gera_jax import config as config_lib
 from gera_jax.config.files import ConfigDict
 from gera_jax.data import Pairs, Preprocessor, as_rows, build_data
 from gera_jax.data.alignment import AlignmentData, cut, shapes
-from gera_jax.data.sampling import Sampler, check_draw
+from gera_jax.data.sampling import Sampler, check_draw, require_shared
 from gera_jax.evaluation import geometry
 from gera_jax.models import TwoTower
 from gera_jax.ops.collectives import gather_rows
 from gera_jax.solvers.several_tables import weigh_tables
 from gera_jax.training.context import alignment_context, alignment_inputs
-from gera_jax.training.evaluate import alignment_metrics, metric_names, overview, overview_of, overview_text, projector
+from gera_jax.training.evaluate import alignment_metrics, metric_names, overview, overview_text, projector
 from gera_jax.training.processes import Parallel
 from gera_jax.training.task import Array, Batch, Evaluate, Preflight, Problem
 from gera_jax.training.terms import Rows
@@ -44,12 +44,8 @@ def neighbour_table(data: AlignmentData, name: str, graph: Mapping, *, seed: int
     if len(pool) > graph["max_rows"]:
         logger.info("graphs.%s: %d of %d training rows, drawn by the seed", name, graph["max_rows"], len(pool))
         pool = np.sort(np.random.default_rng([seed, 7]).choice(pool, graph["max_rows"], replace=False))
-    checks.require(
-        graph["knn"] < len(pool),
-        f"graphs.{name}.knn",
-        got=graph["knn"],
-        wanted=f"fewer neighbours than the {len(pool)} training rows of {name}",
-    )
+    wanted = f"fewer neighbours than the {len(pool)} training rows of {name}"
+    checks.require(graph["knn"] < len(pool), f"graphs.{name}.knn", got=graph["knn"], wanted=wanted)
     rows = data.features[name].take(pool)
     path = None
     if cache_dir is not None:
@@ -87,59 +83,37 @@ class AlignmentTask:
         config_lib.require_fields(config.to_dict())
         names = config_lib.modalities(config)
         solvers = STARTS[config.model.init]
-        checks.require(
-            len(names) == 2 or solvers is None or solvers[1] is not None,
-            "model.init",
-            got=f'"{config.model.init}" with {len(names)} modalities',
-            wanted="a start for any number of them",
-            remedy='Use init="ridge_cca" (generalised CCA of all of them) or "random".',
-        )
-        checks.require(
-            solvers is not None or not config.model.teacher,
-            "model.teacher",
-            got='True with init="random"',
-            wanted="a closed-form start, which is the teacher",
-            remedy='Set model.init="ridge_cca".',
-        )
+        fine = len(names) == 2 or solvers is None or solvers[1] is not None
+        got = f'"{config.model.init}" with {len(names)} modalities'
+        wanted, remedy = "a start for any number of them", 'Use init="ridge_cca" (generalised CCA of all of them) or "random".'
+        checks.require(fine, "model.init", got=got, wanted=wanted, remedy=remedy)
+        got, wanted = 'True with init="random"', "a closed-form start, which is the teacher"
+        remedy = 'Set model.init="ridge_cca".'
+        checks.require(solvers is not None or not config.model.teacher, "model.teacher", got=got, wanted=wanted, remedy=remedy)
         if solvers is not None:
-            with checks.refusing(
-                "model.init_options", got=config.model.init_options.to_dict(), wanted=f'arguments of init="{config.model.init}"'
-            ):
-                solvers[len(names) > 2](**config.model.init_options)
+            options, wanted = config.model.init_options.to_dict(), f'arguments of init="{config.model.init}"'
+            with checks.refusing("model.init_options", got=options, wanted=wanted):
+                solvers[len(names) > 2](**options)
         for side, name in zip(config_lib.sides(config.data), names, strict=True):
             Preprocessor(**config.data.preprocess[side].to_dict(), name=name)
         for name, graph in config.graphs.to_dict().items():
             checks.require_known(name, names, "modality of graphs")
-            wanted = f"features.{name}"
-            checks.require(graph["on"] == wanted, f"graphs.{name}.on", got=f'"{graph["on"]}"', wanted=f'"{wanted}"')
+            on = f"features.{name}"
+            checks.require(graph["on"] == on, f"graphs.{name}.on", got=f'"{graph["on"]}"', wanted=f'"{on}"')
         draws(config)
         checks.require_known(config.evals.metric, metric_names(names), "evals.metric")
-        checks.require(
-            not config.batch.unpaired or config.data.unpaired != "none",
-            "batch.unpaired",
-            got=config.batch.unpaired,
-            wanted='0 beside data.unpaired="none"',
-            remedy='Set it to 0, or set data.unpaired="independent".',
-        )
+        unpaired, remedy = config.batch.unpaired, 'Set it to 0, or set data.unpaired="independent".'
+        fine, wanted = not unpaired or config.data.unpaired != "none", '0 beside data.unpaired="none"'
+        checks.require(fine, "batch.unpaired", got=unpaired, wanted=wanted, remedy=remedy)
         shards = Parallel.choose(config.parallel).shards
-        for field in ("anchors", "unpaired"):
-            checks.require(
-                config.batch[field] % shards == 0,
-                f"batch.{field}",
-                got=config.batch[field],
-                wanted=f"a multiple of the {shards} devices",
-                remedy=f"Set it to {config.batch[field] // shards * shards or shards}.",
-            )
+        require_shared(shards, anchors=config.batch.anchors, unpaired=config.batch.unpaired)
         terms = [term for term in config.losses.to_dict().values() if isinstance(term, Mapping)]
         used = [key for term in terms if isinstance(term.get("inputs"), Mapping) for key in term["inputs"].values()]
         same = not (config.views.noise or config.views.feature_dropout or config.model.options.get("dropout", 0.0))
-        checks.require(
-            not same or not any(str(key).startswith("z.view.") for key in used),
-            "views",
-            got="a term on z.view.*, with noise=0, feature_dropout=0 and no dropout in the head",
-            wanted="views that differ",
-            remedy="Set views.noise=0.1, or model.options.dropout.",
-        )
+        fine = not same or not any(str(key).startswith("z.view.") for key in used)
+        got = "a term on z.view.*, with noise=0, feature_dropout=0 and no dropout in the head"
+        remedy = "Set views.noise=0.1, or model.options.dropout."
+        checks.require(fine, "views", got=got, wanted="views that differ", remedy=remedy)
 
     def inputs(self, config: ConfigDict, *, masked: Collection[str]) -> dict[str, Rows]:
         return alignment_inputs(config, config_lib.modalities(config), masked=masked)
@@ -147,7 +121,7 @@ class AlignmentTask:
     def load(self, config: ConfigDict, *, tables: tuple | Pairs | None) -> AlignmentData:
         data = weigh_tables(build_data(config.data.to_dict(), tables=tables))
         if tables is None:  # who gives tables knows more of where they come from, and says it
-            logger.info("%s", overview_text(overview(data)))
+            logger.info("%s", overview_text(overview(data.train, data.val, data.test)))
         return data
 
     def open(self, config: ConfigDict, data: AlignmentData, *, parallel: Parallel, cache_dir: Path | None) -> Problem:
@@ -175,7 +149,7 @@ class AlignmentTask:
             pairs=len(data.pairs),
             val=len(data.val),
             test=len(data.test),
-            overview=overview(data),
+            overview=overview(data.train, data.val, data.test),
             pool={name: len(rows) for name, rows in data.pool.items()},
             raw_widths={name: int(data.tables[name].rows.shape[1]) for name in data.names},
         )
@@ -257,7 +231,7 @@ class AlignmentTask:
 
     def preflight(self, config: ConfigDict, *, tables: Any = None) -> Preflight:
         parts = cut(config.data.to_dict(), tables=tables, rows=False)
-        logger.info("%s", overview_text(overview_of(*parts)))
+        logger.info("%s", overview_text(overview(*parts)))
         tables = shapes(*parts)
         names = config_lib.modalities(config)
         widths = {

@@ -238,13 +238,8 @@ class Checkpoints:
         if found is not None:
             old, new = found.made_of, self._made_of
             other = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
-            checks.require(
-                not other,
-                "workdir",
-                got=f"{self._folder.parent}, which holds a run of other {', '.join(other)}",
-                wanted="an empty folder or one of the same run",
-                remedy="Choose another folder.",
-            )
+            got, remedy = f"{self._folder.parent}, which holds a run of other {', '.join(other)}", "Choose another folder."
+            checks.require(not other, "workdir", got=got, wanted="an empty folder or one of the same run", remedy=remedy)
         return found
 
     def _set_aside(self, step: int, error: files.DamagedError) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -56,40 +58,31 @@ def alignment_inputs(config: Any, names: tuple[str, ...], *, masked: Collection[
     """Every key of `alignment_context` under a config, and what is known of its rows; see `Task.inputs`."""
     groups = "groups" if config["data"]["captions"] else ""
     known = {"logit_scale": Rows(), "mask": Rows(), **({"groups": Rows()} if groups else {})}
-    known.update({f"draws.{name}": Rows() for name in config["draws"]})
+    known |= {f"draws.{name}": Rows() for name in config["draws"]}
+
+    def offer(keys: str, rows: Rows) -> None:
+        known.update({f"{key}.{name}": rows for key in keys.split()})
+
     for name in names:
-
-        def mask(kind: str = "", name: str = name) -> str:
-            return f"mask.{kind}{name}" if name in masked else ""
-
-        known.update(
-            {
-                f"mask.{name}": Rows(),
-                f"features.{name}": Rows(mask(), groups, queue=True),
-                f"z.{name}": Rows(mask(), groups, queue=True),
-                f"z.view.{name}": Rows(mask(), groups),
-            }
-        )
+        own, every, mixed = (f"mask.{kind}{name}" if name in masked else "" for kind in ("", "all.", "mixed."))
+        offer("mask", Rows())
+        offer("features z", Rows(own, groups, queue=True))
+        offer("z.view", Rows(own, groups))
         if name in config["graphs"] and config["batch"]["anchors"]:
-            known.update({f"neighbours.{name}": Rows(), f"z.neighbours.{name}": Rows()})
+            offer("neighbours z.neighbours", Rows())
         if config["batch"]["unpaired"]:
-            known.update(
-                {
-                    f"unpaired.{name}": Rows(),
-                    f"z.unpaired.{name}": Rows(),
-                    f"mask.all.{name}": Rows(),
-                    f"mask.known.{name}": Rows(),
-                }
-            )
-            known.update({f"{key}.{name}": Rows(mask("all.")) for key in ("all", "z.all", "z.view.all")})
+            offer("unpaired z.unpaired mask.all mask.known", Rows())
+            offer("all z.all z.view.all", Rows(every))
         if config["model"]["teacher"]:
-            known[f"teacher.{name}"] = Rows(mask(), groups)
+            offer("teacher", Rows(own, groups))
             if config["batch"]["unpaired"]:
-                known.update({f"teacher.unpaired.{name}": Rows(), f"teacher.all.{name}": Rows(mask("all."))})
+                offer("teacher.unpaired", Rows())
+                offer("teacher.all", Rows(every))
         if config["mixed"]["on"]:
-            known.update({f"z.mixed.{name}": Rows(mask("mixed.")), f"mask.mixed.{name}": Rows()})
+            offer("z.mixed", Rows(mixed))
+            offer("mask.mixed", Rows())
         if config["model"]["anchors"]["count"]:
-            known.update({f"anchors.features.{name}": Rows(), f"anchors.z.{name}": Rows()})
+            offer("anchors.features anchors.z", Rows())
     return known
 
 
@@ -125,29 +118,27 @@ def alignment_context(
     return context
 
 
+@dataclasses.dataclass(eq=False)
 class _Modality:
     """The blocks of one modality, each made when it is asked for."""
 
-    def __init__(
-        self,
-        model: TwoTower,
-        params: Any,
-        batch: Mapping[str, Array],
-        name: str,
-        number: int,
-        views: Mapping[str, float],
-        key: Array | None,
-        axis_name: str | None,
-    ):
-        self.model, self.params, self.batch, self.name, self.number = model, params, batch, name, number
-        self.views, self.key, self.axis_name = views, key, axis_name
-        self.mask = batch.get(f"mask.{name}", batch["mask"])
-        self._z: Array | None = None
+    model: TwoTower
+    params: Any
+    batch: Mapping[str, Array]
+    name: str
+    number: int
+    views: Mapping[str, float]
+    key: Array | None
+    axis_name: str | None
+
+    @property
+    def mask(self) -> Array:
+        return self.batch.get(f"mask.{self.name}", self.batch["mask"])
 
     def blocks(self) -> dict[str, Any]:
         """Context key -> function that makes its array."""
         name, made = self.name, {}
-        sources = {"features": self.features, "z": self.z, "teacher": self.teacher}
+        sources = {"features": self.features, "z": lambda: self.z, "teacher": self.teacher}
         for source, rows in sources.items():
             prefix = "" if source == "features" else f"{source}."
             made[f"{source}.{name}"] = lambda rows=rows: self.take(rows(), "pairs")
@@ -156,10 +147,9 @@ class _Modality:
             made[f"{prefix}all.{name}"] = lambda rows=rows: jnp.concatenate(
                 [self.take(rows(), "pairs"), self.take(rows(), "unpaired")]
             )
-        made[f"mask.all.{name}"] = lambda: jnp.concatenate([self.mask, jnp.ones(len(self.batch[f"unpaired.{name}"]), bool)])
-        made[f"mask.known.{name}"] = lambda: jnp.concatenate(  # rows of `all` that are in a known pair
-            [self.mask, jnp.zeros(len(self.batch[f"unpaired.{name}"]), bool)]
-        )
+        alone = self.batch.get(f"unpaired.{name}", ())
+        made[f"mask.all.{name}"] = lambda: jnp.concatenate([self.mask, jnp.ones(len(alone), bool)])
+        made[f"mask.known.{name}"] = lambda: jnp.concatenate([self.mask, jnp.zeros(len(alone), bool)])  # rows of known pairs
         made[f"z.view.{name}"] = lambda: self.view(("pairs",))
         made[f"z.view.all.{name}"] = lambda: self.view(("pairs", "unpaired"))
         made[f"z.mixed.{name}"] = self.mixed
@@ -169,10 +159,9 @@ class _Modality:
     def features(self) -> Array:
         return self.batch[f"rows.{self.name}"]
 
+    @functools.cached_property
     def z(self) -> Array:
-        if self._z is None:
-            self._z = self.project(self.features(), PLAIN)
-        return self._z
+        return self.project(self.features(), PLAIN)
 
     def teacher(self) -> Array:
         return self.model.teach(self.params, self.name, self.features())

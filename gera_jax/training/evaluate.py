@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -19,8 +18,8 @@ from gera_jax.models import TwoTower
 KS = (1, 5, 10)
 
 
-def overview(data: AlignmentData | SimpleNamespace) -> dict[str, Any]:
-    """Counts of `data` as plain JSON.
+def overview(train: Pairs, val: Pairs, test: Pairs) -> dict[str, Any]:
+    """Counts of what trains, validates and tests as plain JSON, from ids alone.
 
     Returns:
       "rows" and "unpaired" (rows that train without a partner) of each modality; "paired_by" ("id", a "list" of pairs, or
@@ -28,74 +27,28 @@ def overview(data: AlignmentData | SimpleNamespace) -> dict[str, Any]:
       "chosen", how they were drawn; "gallery", the test rows of each modality, and "items", how many items they are of;
       "chance", what guessing scores on them (see `guessing`).
 
-    >>> from gera_jax.data import build_data
-    >>> print(overview_text(overview(build_data(dict(source="emoji", pairs=100, split=dict(val=150, test=400))))))
+    >>> from gera_jax.data.alignment import cut
+    >>> print(overview_text(overview(*cut(dict(source="emoji", pairs=100, split=dict(val=150, test=400))))))
     1,646 rows of image, 1,646 rows of text: 1,646 items have rows of both, found by id
     pairs: 100 train, 150 validate, 400 test; without a partner train 498 rows of image, 498 rows of text
     random split of 1,646 items by seed 0: 150 validate, 400 test
     test gallery: 400 rows of image, 400 rows of text of 400 items; chance: R@1 0.25%, R@5 1.2%, R@10 2.5%, FOSCTTM 0.5
     """
-    test = data.test
-    rows = [np.unique(column[column >= 0]) for column in test.T]
-    return dict(
-        rows={name: len(data.tables[name]) for name in data.names},
-        paired_by=data.report["paired_by"],
-        meet=data.report["meet"],
-        chosen=data.report["chosen"],
-        pairs=dict(train=len(data.pairs), val=len(data.val), test=len(test)),
-        unpaired={name: len(data.unpaired[name]) for name in data.names},
-        gallery=dict(zip(data.names, map(len, rows), strict=True)),
-        items=items_of(data, "test"),
-        chance=guessing(data, "test"),
-    )
+    found = train.describe()
+    if test.tables is not train.tables:  # of files of their own
+        found["rows"] = {table.name: found["rows"][table.name] + len(table) for table in test.tables}
+    gallery = dict(zip(train.names, map(len, test.gallery), strict=True))
+    counts = dict(train=len(train), val=len(val), test=len(test))
+    return dict(found, pairs=counts, gallery=gallery, items=test.item_count, chance=guessing(test))
 
 
-def overview_of(train: Pairs, val: Pairs, test: Pairs) -> dict[str, Any]:
-    """`overview` of parts whose rows are not preprocessed, or not even read.
-
-    >>> from gera_jax.data.alignment import cut
-    >>> parts = cut(dict(source="emoji", pairs=100, split=dict(val=150, test=400)))
-    >>> overview_of(*parts)["pairs"]
-    {'train': 100, 'val': 150, 'test': 400}
-    """
-    told = train.describe()
-    tables = zip(train.names, train.tables, test.tables, strict=True)
-    return overview(
-        SimpleNamespace(
-            names=train.names,
-            tables={name: range(len(own) + (len(other) if other is not own else 0)) for name, own, other in tables},
-            pairs=train.rows,
-            val=val.rows,
-            test=test.rows,
-            unpaired=dict(zip(train.names, train.unpaired, strict=True)),
-            groups=dict(zip(train.names, test.groups, strict=True)),
-            report=told,
-        )
-    )
-
-
-def items_of(data: AlignmentData | SimpleNamespace, split: str) -> int:
-    """How many items the pairs of "val" or "test" are of."""
-    return len(
-        np.unique(
-            np.concatenate(
-                [data.groups[name][column[column >= 0]] for name, column in zip(data.names, getattr(data, split).T, strict=True)]
-            )
-        )
-    )
-
-
-def guessing(data: AlignmentData | SimpleNamespace, split: str) -> dict[str, float]:
+def guessing(pairs: Pairs) -> dict[str, float]:
     """What a random order of the gallery scores on average: "mean/R@k" and so on, and "foscttm"; {} without 2 items.
 
     Of several right rows the best counts, see `evaluation.chance_level`. Three modalities: the mean over their pairs.
     """
-    tuples, found = getattr(data, split), []
-    for a, b in itertools.combinations(range(len(data.names)), 2):
-        both = tuples[(tuples[:, a] >= 0) & (tuples[:, b] >= 0)]
-        x, y = (data.groups[data.names[side]][np.unique(both[:, side])] for side in (a, b))
-        if len(np.unique(x)) >= 2:
-            found.append(chance_level(x_groups=x, y_groups=y, ks=KS))
+    items = [items for _, _, items in pairs.couples() if len(np.unique(items[0])) >= 2]
+    found = [chance_level(x_groups=x, y_groups=y, ks=KS) for x, y in items]
     keys = [key for key in found[0] if key.startswith("mean/") or key == "foscttm"] if found else []
     return {key: float(np.mean([one[key] for one in found])) for key in keys}
 
@@ -157,14 +110,6 @@ def metric_names(names: Sequence[str]) -> list[str]:
     return [name for name in found if not name.endswith("_rank")]
 
 
-def split_rows(data: AlignmentData, split: str) -> tuple[np.ndarray, ...]:
-    """The distinct rows of each modality in `split` ("val" | "test")."""
-    checks.require_known(split, ("val", "test"), "split")
-    pairs = getattr(data, split)
-    checks.require(len(pairs) > 1, f"data.split.{split}", got=f"{len(pairs)} pairs", wanted="at least 2 to rank among")
-    return tuple(np.unique(rows[rows >= 0]) for rows in pairs.T)
-
-
 def alignment_metrics(
     data: AlignmentData, project: Callable[[str, np.ndarray], np.ndarray], split: str, *, full: bool = True
 ) -> dict[str, float]:
@@ -177,35 +122,29 @@ def alignment_metrics(
       project: (modality name, features) -> unit rows of the joint space.
       full: with FOSCTTM and neighbourhoods; training looks at retrieval alone.
     """
-    rows = dict(zip(data.names, split_rows(data, split), strict=True))
-    z = {
-        name: np.asarray(project(name, _features(data, name, index, anew=full)), np.float32)
-        for name, index in rows.items()
-        if len(index)
-    }
-    by_pair = {}
-    for a, b in itertools.combinations(range(len(data.names)), 2):
-        tuples = getattr(data, split)
-        both = tuples[(tuples[:, a] >= 0) & (tuples[:, b] >= 0)]
-        names = (data.names[a], data.names[b])
-        if len(both) < 2:
+    checks.require_known(split, ("val", "test"), "split")
+    pairs: Pairs = getattr(data, split)
+    checks.require(len(pairs) > 1, f"data.split.{split}", got=f"{len(pairs)} pairs", wanted="at least 2 to rank among")
+    rows, tables = (dict(zip(data.names, found, strict=True)) for found in (pairs.gallery, pairs.tables))
+    z = {}
+    for name, index in rows.items():
+        if not len(index):
             continue
-        seen = [np.unique(both[:, side]) for side in (a, b)]
+        if full or pairs.tables is not data.train.tables:  # anew, as of rows that come alone, whose last digits may differ
+            features = data.preprocessors[name](np.asarray(tables[name].rows[index]))
+        else:
+            features = data.features[name].take(index)
+        z[name] = np.asarray(project(name, features), np.float32)
+    by_pair = {}
+    for sides, seen, (x_groups, y_groups) in pairs.couples():
+        names = (data.names[sides[0]], data.names[sides[1]])
         x, y = (z[name][np.searchsorted(rows[name], index)] for name, index in zip(names, seen, strict=True))
-        groups = {f"{side}_groups": data.groups[name][index] for side, name, index in zip("xy", names, seen, strict=True)}
-        by_pair[names] = split_metrics(scores_of(x, y), **groups, names=names, full=full)
+        by_pair[names] = split_metrics(scores_of(x, y), x_groups=x_groups, y_groups=y_groups, names=names, full=full)
     metrics = over_pairs(by_pair) if len(data.names) > 2 else by_pair[data.names]
     if full:
         for name in z:
-            raw = np.asarray(data.tables[name].rows[rows[name]], np.float32)
+            raw = np.asarray(tables[name].rows[rows[name]], np.float32)
             k = min(10, len(raw) - 1)
             if k > 0:
                 metrics[f"neighbours_kept/{name}"] = evaluation.mutual_knn(raw - raw.mean(0), z[name], k=k)
     return {name: float(value) for name, value in metrics.items()}
-
-
-def _features(data: AlignmentData, name: str, rows: np.ndarray, *, anew: bool) -> np.ndarray:
-    """Prepared rows: the kept ones, or `anew` as of rows that come alone, whose last digits may differ."""
-    if not anew:
-        return data.features[name].take(rows)
-    return data.preprocessors[name](np.asarray(data.tables[name].rows[rows]))

@@ -182,13 +182,8 @@ def check_config(config: ConfigDict) -> Task:
 def duration(config: ConfigDict, *, examples: int, batch_size: int) -> int:
     """Steps of the run, from the one duration that is set."""
     given = {name: config[name] for name in config_lib.DURATIONS if config[name]}
-    checks.require(
-        len(given) == 1,
-        "duration",
-        got=given or "none",
-        wanted=f"exactly one of {config_lib.DURATIONS}",
-        remedy="Set the others to 0.",
-    )
+    wanted = f"exactly one of {config_lib.DURATIONS}"
+    checks.require(len(given) == 1, "duration", got=given or "none", wanted=wanted, remedy="Set the others to 0.")
     ((name, value),) = given.items()
     checks.require(value > 0, name, got=value, wanted="above 0")
     per_epoch = -(-examples // batch_size)  # as the sampler counts: every example comes at least once

@@ -44,12 +44,8 @@ class Parallel:
         checks.require_known(mode, MODES, "parallel")
         if mode == "auto":
             mode = "jit" if jax.device_count() == 1 else "pmap"
-        checks.require(
-            mode != "jit" or jax.process_count() == 1,
-            "parallel",
-            got='"jit" with several processes',
-            wanted='"pmap" or "shard_map"',
-        )
+        wanted = '"pmap" or "shard_map"'
+        checks.require(mode != "jit" or jax.process_count() == 1, "parallel", got='"jit" with several processes', wanted=wanted)
         return cls(mode)
 
     @property

@@ -40,13 +40,8 @@ def require_same_config(workdir: Path, config: ConfigDict) -> None:
         if files.read_json(workdir / HEADER)["files"][CONFIG] != files.file_seal(workdir / CONFIG):
             return
     lines = config_lib.differences(old, json.loads(config_lib.to_json(config))) if isinstance(old, dict) else []
-    checks.require(
-        not lines,
-        "workdir",
-        got=f"{workdir}, which holds a run of another config ({'; '.join(lines[:6])})",
-        wanted="an empty folder or one of the same config",
-        remedy="Choose another --workdir.",
-    )
+    got, remedy = f"{workdir}, which holds a run of another config ({'; '.join(lines[:6])})", "Choose another --workdir."
+    checks.require(not lines, "workdir", got=got, wanted="an empty folder or one of the same config", remedy=remedy)
 
 
 def made_of(experiment: Any) -> dict[str, str]:
@@ -68,13 +63,8 @@ def require_same_data(workdir: Path, experiment: Any) -> None:
     except (FileNotFoundError, files.DamagedError):  # then the checkpoints know
         return
     changed = _changed(info, experiment.info.get("fingerprints", {}))
-    checks.require(
-        not changed,
-        "workdir",
-        got=f"{workdir}, which holds a run on other rows of {', '.join(changed)}",
-        wanted="an empty folder or one of the same data",
-        remedy="Choose another folder, or put the old data back.",
-    )
+    got, wanted = f"{workdir}, which holds a run on other rows of {', '.join(changed)}", "an empty folder or one of the same data"
+    checks.require(not changed, "workdir", got=got, wanted=wanted, remedy="Choose another folder, or put the old data back.")
 
 
 def write_header(workdir: Path, experiment: Any) -> None:
@@ -254,13 +244,9 @@ class Run(Model):
         """
         data = self.task.load(self.config, tables=tables)
         changed = _changed(self.info, getattr(data, "fingerprints", {}))
-        checks.require(
-            not changed,
-            "data",
-            got=f"other rows of {', '.join(changed)} than {self.workdir} was trained on",
-            wanted="the same",
-            remedy="Put the old data back, or train again in another folder.",
-        )
+        got, wanted = f"other rows of {', '.join(changed)} than {self.workdir} was trained on", "the same"
+        remedy = "Put the old data back, or train again in another folder."
+        checks.require(not changed, "data", got=got, wanted=wanted, remedy=remedy)
         return self.task.evaluator(self.model, data)(self.params, split)
 
 
@@ -274,13 +260,8 @@ def load_run(workdir: str | Path) -> Run:
 
     workdir = Path(workdir).absolute()
     folder = workdir / CHECKPOINTS
-    checks.require(
-        (workdir / HEADER).is_file(),
-        "workdir",
-        got=f"{workdir} without {HEADER}",
-        wanted="the folder of a run",
-        remedy=AGAIN if saved_steps(folder) else "gera-jax train --workdir writes one.",
-    )
+    wanted, remedy = "the folder of a run", AGAIN if saved_steps(folder) else "gera-jax train --workdir writes one."
+    checks.require((workdir / HEADER).is_file(), "workdir", got=f"{workdir} without {HEADER}", wanted=wanted, remedy=remedy)
     info, arrays = read_header(workdir)
     config = config_lib.load(workdir / CONFIG)
     task = find_task(config.task)
@@ -290,13 +271,9 @@ def load_run(workdir: str | Path) -> Run:
     damaged: list[str] = []
     found = newest(folder, abstract, damaged=lambda step, error: damaged.append(f"step {step}: {error.name} is {error.got}"))
     told = "; ".join(damaged)
-    checks.require(
-        found is not None,
-        "workdir",
-        got=f"{workdir} without a whole checkpoint ({told or 'there is none'})",
-        wanted="a run that has saved",
-        remedy="Put back a copy, or run the command that made the run again." if damaged else "Train it first.",
-    )
+    got, wanted = f"{workdir} without a whole checkpoint ({told or 'there is none'})", "a run that has saved"
+    remedy = "Put back a copy, or run the command that made the run again." if damaged else "Train it first."
+    checks.require(found is not None, "workdir", got=got, wanted=wanted, remedy=remedy)
     if damaged:
         logger.warning("%s: the checkpoint of step %d is used, as a newer one is damaged (%s)", workdir, found.step, told)
     return Run(config, info, arrays, found.state.best, found.loop["best_step"], workdir, found.state)

@@ -99,13 +99,8 @@ def check_buffers(block: Mapping, known: Mapping[str, Rows]) -> None:
     checks.require(block["length"] >= 0, "buffers.length", got=block["length"], wanted="0 (off) or more")
     if not block["length"]:
         return
-    checks.require(
-        len(block["of"]) > 0,
-        "buffers.of",
-        got="no key",
-        wanted='keys to keep, such as ("z.image",)',
-        remedy="Name them, or set length=0.",
-    )
+    remedy = "Name them, or set length=0."
+    checks.require(len(block["of"]) > 0, "buffers.of", got="no key", wanted='keys to keep, such as ("z.image",)', remedy=remedy)
     for key in block["of"]:
         checks.require_known(key, [name for name, rows in known.items() if rows.queue], "buffers.of")
 

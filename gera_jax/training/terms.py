@@ -58,20 +58,11 @@ def schedule(value: Any, *, name: str, total_steps: int, steps_per_epoch: int = 
     start, end = value.get("start", STARTS.get(kind, 1.0)), value.get("end", ENDS.get(kind, 1.0))
     _require_number(start, f"{name}.start")
     _require_number(end, f"{name}.end")
-    checks.require(
-        kind != "cosine" or start > 0,
-        f"{name}.start",
-        got=start,
-        wanted="above 0 for a cosine",
-        remedy='A rise is kind="linear".',
-    )
+    remedy = 'A rise is kind="linear".'
+    checks.require(kind != "cosine" or start > 0, f"{name}.start", got=start, wanted="above 0 for a cosine", remedy=remedy)
     _require_number(value.get("steps", 0), f"{name}.steps")
-    checks.require(
-        kind != "step" or value.get("steps", 0) > 0,
-        f"{name}.steps",
-        got=value.get("steps", 0),
-        wanted="the step from which the weight is `end`",
-    )
+    wanted = "the step from which the weight is `end`"
+    checks.require(kind != "step" or value.get("steps", 0) > 0, f"{name}.steps", got=value.get("steps", 0), wanted=wanted)
     warmup = _warmup(value, name, total_steps)
     steps = int(value.get("steps", 0)) or max(1, total_steps - warmup)
     main = KINDS[kind](float(start), float(end), steps, steps_per_epoch)
@@ -103,13 +94,8 @@ def _warmup(value: Mapping, name: str, total_steps: int) -> int:
 def _require_number(value: Any, name: str) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     negative = number and value < 0
-    checks.require(
-        number and 0 <= value < 1e38,
-        name,
-        got=repr(value),
-        wanted="a number of at least 0 that float32 holds",
-        remedy="A term that should push the other way is another loss, not a negative weight." if negative else "",
-    )
+    got, remedy = repr(value), "A term that should push the other way is another loss, not a negative weight." if negative else ""
+    checks.require(number and 0 <= value < 1e38, name, got=got, wanted="a number of at least 0 that float32 holds", remedy=remedy)
 
 
 def build_optimizer(config: Mapping, total_steps: int, *, steps_per_epoch: int = 1) -> optax.GradientTransformation:
@@ -196,13 +182,10 @@ class Term:
         data.update({argument: reduce(jnp.logical_and, (context[key] for key in keys)) for argument, keys in self.masks.items()})
         ordered = [data.pop(name) for name in _positional(self.fn) if name in data]
         devices = dict(axis_name=axis_name) if "axis_name" in inspect.signature(self.fn).parameters else {}
-        checks.require(
-            bool(devices) or axis_name is None,
-            f"losses.{self.name}",
-            got=f"{self.fn_name}, which takes no axis_name, on several devices",
-            wanted="a loss that gathers the rows of all devices",
-            remedy='Set parallel="jit", or give it axis_name=None and see gera_jax.ops.collectives.gather_rows.',
-        )
+        got = f"{self.fn_name}, which takes no axis_name, on several devices"
+        wanted = "a loss that gathers the rows of all devices"
+        remedy = 'Set parallel="jit", or give it axis_name=None and see gera_jax.ops.collectives.gather_rows.'
+        checks.require(bool(devices) or axis_name is None, f"losses.{self.name}", got=got, wanted=wanted, remedy=remedy)
         return self.fn(*ordered, **data, **self.kwargs, **devices)
 
 
@@ -273,13 +256,8 @@ def _build_term(name: str, spec: Mapping, available: Mapping[str, Rows], total_s
             argument not in inputs, f"{where}.{argument}", got="a value in inputs and in kwargs", wanted="one of the two"
         )
     for argument in _positional(fn):
-        checks.require(
-            argument in inputs,
-            f"{where}.inputs",
-            got=f"no {argument}",
-            wanted=f"{spec['fn']}({', '.join(_positional(fn))}, ...)",
-            remedy=f"Known: {sorted(available)}.",
-        )
+        wanted, remedy = f"{spec['fn']}({', '.join(_positional(fn))}, ...)", f"Known: {sorted(available)}."
+        checks.require(argument in inputs, f"{where}.inputs", got=f"no {argument}", wanted=wanted, remedy=remedy)
     free = [argument for argument in parameters if argument not in inputs and argument not in kwargs]
     masks = _masks(fn, free, inputs, available)
     inputs.update(_groups(free, inputs, available))
@@ -334,12 +312,8 @@ def describe_terms(terms: list[Term], shapes: Mapping[str, jax.ShapeDtypeStruct]
         try:
             jax.eval_shape(lambda context, term=term: term(context), dict(shapes))
         except Exception as error:  # JAX, NumPy and the losses say in many ways that shapes or arguments do not fit
-            checks.fail(
-                f"losses.{term.name}",
-                got=str(error),
-                wanted=f"inputs that {term.fn_name} takes",
-                remedy="Look at losses.*.inputs and kwargs.",
-            )
+            remedy = "Look at losses.*.inputs and kwargs."
+            checks.fail(f"losses.{term.name}", got=str(error), wanted=f"inputs that {term.fn_name} takes", remedy=remedy)
         inputs = {**term.inputs, **{argument: "&".join(keys) for argument, keys in term.masks.items()}}
         named = " ".join(key if argument == key else f"{argument}={key}" for argument, key in inputs.items())
         rows.append((term.name, term.fn_name, _course(term.weight, total_steps), named))

@@ -12,8 +12,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from gera_jax import checks
-from gera_jax.ops.known import known
-from gera_jax.ops.numerics import at_least_float32
+from gera_jax.ops.numerics import at_least_float32, known
 from gera_jax.transport.scaling import Problem, advance, begin, potentials
 
 

@@ -71,7 +71,7 @@ def test_settings_and_preprocessing_reach_the_closed_form(views):
             'setting of RidgeCCA: got "dimm"; wanted a known name. Did you mean "dim"?',
         ),
         (
-            lambda x, y: Aligner("ridge_cca", overrides={"seed": "1"}),
+            lambda x, y: Aligner("ridge_cca", settings={"seed": "1"}),
             'setting of RidgeCCA: got "seed"; wanted a known name. Known: correlation_power, dim, regularization.',
         ),
         (

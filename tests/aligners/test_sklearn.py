@@ -68,14 +68,6 @@ def test_an_aligner_that_is_not_fitted_holds_its_arguments_alone():
     assert vars(Aligner("ridge_cca")) == Aligner("ridge_cca").get_params()
 
 
-def test_names_before_version_0_3_are_stored_under_the_new_ones(tmp_path):
-    old = Aligner("ridge_cca", settings=dict(dim=3), overrides=dict(regularization=1.0), workdir=tmp_path)
-    assert (old.settings, old.folder) == (dict(dim=3, regularization=1.0), tmp_path)
-    assert clone(old).get_params().keys() == Aligner().get_params().keys()
-    with pytest.raises(InputError, match='got "setings".*Did you mean "settings"'):
-        Aligner("ridge_cca", setings=dict(dim=3))
-
-
 def test_a_grid_search_chooses_by_held_out_pairs():
     """y holds 6 directions of x: a shared space of one of them finds fewer partners."""
     search = GridSearchCV(Aligner(), dict(method=["procrustes", "ridge_cca"], settings=[{}, dict(dim=4), dict(dim=1)]), cv=3)

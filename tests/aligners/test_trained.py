@@ -58,7 +58,7 @@ def test_the_same_config_by_name_by_settings_and_by_object_is_one(trained):
     spec = "contrastive:start=random,x=own,y=own,pairs=54"
     fields = {key: str(value) for key, value in SETTINGS.items()}
     fields |= {f"data.preprocess.{side}.filter.strength": "0.0" for side in "xy"}
-    for made in (Aligner(config.load(spec, fields)), Aligner("contrastive_linear", overrides=SETTINGS)):
+    for made in (Aligner(config.load(spec, fields)), Aligner("contrastive_linear", settings=SETTINGS)):
         np.testing.assert_array_equal(made.fit(pairs).transform_y(Y), trained.transform_y(Y))
     kinds = [
         find(name).kind.load({"geometry": 3.0}) if ":" not in name else find(name).kind.load({})

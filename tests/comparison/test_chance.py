@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ import gera_jax
 from gera_jax import reports
 from gera_jax.cli import main
 from gera_jax.comparison.statistics import Chance, independent_items
+from gera_jax.data import Pairs, Table
 from gera_jax.training.evaluate import guessing
 
 METHODS = ("procrustes", "ridge_cca")
@@ -25,14 +25,14 @@ def by_every_order(queries, candidates, k):
     return hits / (len(queries) * len(orders))
 
 
-def data_of(x_groups, y_groups):
-    pairs = [(i, j) for i, a in enumerate(x_groups) for j, b in enumerate(y_groups) if a == b]
-    return SimpleNamespace(names=("x", "y"), groups=dict(x=np.array(x_groups), y=np.array(y_groups)), test=np.array(pairs))
+def pairs_of(x_groups, y_groups):
+    tables = (Table(np.eye(len(items)), items, name) for name, items in (("x", x_groups), ("y", y_groups)))
+    return Pairs.from_tables(tables, captions=True)
 
 
 @pytest.mark.parametrize(("x", "y"), [([0, 1, 2], [2, 0, 1]), ([5, 7], [5, 5, 7, 7, 7, 7]), ([0, 0, 1, 2], [2, 1, 1, 0, 0])])
 def test_guessing_is_the_mean_over_every_order(x, y):
-    found = guessing(data_of(x, y), "test")
+    found = guessing(pairs_of(x, y))
     for k in (1, 5):
         wanted = (by_every_order(x, y, k) + by_every_order(y, x, k)) / 2
         assert found[f"mean/R@{k}"] == pytest.approx(wanted, abs=1e-12)

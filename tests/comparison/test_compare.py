@@ -193,7 +193,8 @@ def test_the_page_stands_alone_and_tells_the_winner(found):
 def test_hub_corrections_find_what_a_hub_hides():
     """One row of y is near every x: it is the first answer to all, until its density is taken off."""
     data = make_task("emoji", val=20, test=30).data(20, 0)
-    groups = data.groups["image"][np.unique(data.test[:, 0])][:, None] == data.groups["text"][np.unique(data.test[:, 1])][None]
+    ((_, _, (x_items, y_items)),) = data.test.couples()
+    groups = x_items[:, None] == y_items[None]
 
     def scores(i, j):
         if len(i) == len(j) == 30:
@@ -210,7 +211,7 @@ X, Y = np.arange(240.0).reshape(60, 4) % 17, np.arange(180.0).reshape(60, 3) % 1
 
 
 def test_a_trained_winner_keeps_the_split_that_chose_it():
-    grouped, plain = make_task("clipart", split="grouped"), make_task("clipart")
+    grouped, plain = make_task("clipart", split="group"), make_task("clipart")
     words = {}
     for method, task in (("gera", grouped), ("gera", plain), ("ridge_cca", grouped)):
         found = SimpleNamespace(recommended=method, counts=(20,), at=lambda *_: [SimpleNamespace(setting={})])
@@ -268,7 +269,7 @@ def test_several_captions_of_an_item_stay_on_one_side():
     data = task.data(0, 0)
     assert task.counts((), range(5))[-1] == 52
     assert task.pairs.captions and len(data.pairs) == 2 * (40 - 4 - 10)
-    held = set(data.test[:, 0].tolist())
+    held = set(data.test.rows[:, 0].tolist())
     assert len(data.test) == 2 * len(held) and not held & set(data.pairs[:, 0].tolist())
 
 
@@ -301,7 +302,7 @@ def test_the_commands_name_files_with_spaces_and_everything_that_was_asked(tmp_p
     assert main([*again, "--output", str(tmp_path / "again"), "--jobs", "1", "--json"]) == 0
     assert make_task(x=X, y=Y, pairs=[(i, i) for i in range(50)]).flags == "--x X.npy --y Y.npy --pairs PAIRS.csv"
     assert (
-        make_task("clipart", split="grouped").options
+        make_task("clipart", split="group").options
         == "--split group --group-key stem --unpaired independent --val 300 --test 500"
     )
 

@@ -64,9 +64,10 @@ def test_a_list_of_pairs_is_the_same_in_every_door(files, tmp_path, capsys):
     data = gera_jax.data.build_data(made.data.to_dict())
     pairs = load_pairs(words[1], words[3], pairs=words[5])
     train, val, test = pairs.split(val="auto")
-    for rows, part in ((data.pairs, train), (data.val, val), (data.test, test)):
+    for rows, part in ((data.pairs, train), (data.val.rows, val), (data.test.rows, test)):
         assert np.array_equal(rows, part.rows)
-    assert data.report["paired_by"] == "list" and overview(data)["meet"] == 90
+    found = overview(data.train, data.val, data.test)
+    assert found["paired_by"] == "list" and found["meet"] == 90
     ids = [table.ids[data.pairs[:, side]] for side, table in enumerate(data.tables.values())]
     assert all(int(a[1:]) == int(b[1:]) for a, b in zip(*ids, strict=True))
     assert main(["check", "--config", "contrastive:source=emoji,smoke", "--pairs", words[5]]) == 2

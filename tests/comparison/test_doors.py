@@ -100,7 +100,7 @@ def test_ids_in_python_are_lists_or_names(files):
         data = make_task(**given).data(0, 0)
         x, y = (data.tables[name].ids[data.pairs[:, side]] for side, name in enumerate(data.names))
         assert {tuple(sorted(pair)) for pair in zip(x, y, strict=True)} <= right and len(x) == 39
-        assert data.report["paired_by"] == "id"
+        assert data.train.paired_by == "id"
     with pytest.raises(InputError, match='x_ids: got "image_name" for rows in memory; wanted a list of ids, one a row'):
         make_task(x=X, y=Y, x_ids="image_name")
 
@@ -123,7 +123,7 @@ def test_ids_that_cannot_pair_are_refused(given, words):
 
 def test_rows_of_a_frame_and_of_unpaired_arrays_without_ids():
     task = make_task(x=X, y=Y, x_unpaired=X[:4] + 10)
-    assert overview(task.data(20, 0))["paired_by"] == "position" and len(task.pairs.tables[0]) == 64
+    assert task.data(20, 0).train.paired_by == "position" and len(task.pairs.tables[0]) == 64
     import pandas
 
     frame = pandas.DataFrame(dict(name=IDS[ORDER], vector=Y[ORDER].tolist()))
@@ -132,7 +132,7 @@ def test_rows_of_a_frame_and_of_unpaired_arrays_without_ids():
 
 def test_an_overview_of_three_modalities_and_of_train():
     data = build_data(dict(source="emoji3", pairs=50, split=dict(val=20, test=40)))
-    found = overview(data)
+    found = overview(data.train, data.val, data.test)
     assert found["pairs"] == dict(train=50, val=20, test=40) and found["chance"]["mean/R@10"] == pytest.approx(10 / 40)
     text = overview_text(found)
     assert text.splitlines()[0].endswith("1,646 rows of speech: 1,646 items have rows of two or more, found by id")

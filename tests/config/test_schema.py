@@ -60,7 +60,7 @@ def test_base_is_made_of_the_schema_and_passes_the_checks():
         ("data.split.val", None, None),
         ("data.split.val", "auto", None),
         ("data.split.val", "all", "a number of rows, a share below 1, or None"),
-        ("data.split.by", "ratio", None),  # an old word
+        ("data.split.by", "ids", None),
         ("data.split.by", "groups", 'Did you mean "group"'),
         ("data.split.val", 2.5, "a number of rows, a share below 1, or None"),
         ("optimizer.lr", 0, "above 0"),

@@ -10,9 +10,9 @@ import pytest
 from gera_jax.checks import InputError
 from gera_jax.evaluation import sampled_shapley_values, shapley_interactions, shapley_values
 from gera_jax.losses import geodesic_guided_contrastive, moment_bce, moment_to_sentence, shapley_interaction
+from gera_jax.losses.grounding import leave_out_interactions
 from gera_jax.losses.moments import coalition_value
 from gera_jax.losses.released import released_interactions
-from gera_jax.losses.shapley import leave_out_interactions
 from tests.contracts.tools import matches
 
 TOL = 2e-6  # the numbers are given to six places

@@ -38,7 +38,7 @@ def ids_of(data, name, rows):
 def test_validation_and_test_are_in_no_training_pool(mode):
     data = build(unpaired=mode, given=tables(extra=7))
     for column, name in enumerate(data.names):
-        held = ids_of(data, name, np.concatenate([data.val, data.test])[:, column])
+        held = ids_of(data, name, np.concatenate([data.val.rows, data.test.rows])[:, column])
         assert len(held) == 30 and not held & ids_of(data, name, data.pool[name])
         other = data.names[1 - column]
         assert not held & ids_of(data, other, data.pool[other])
@@ -47,7 +47,7 @@ def test_validation_and_test_are_in_no_training_pool(mode):
 
 def test_pairs_are_joined_by_id_not_by_row():
     data = build()
-    for pairs in (data.pairs, data.val, data.test):
+    for pairs in (data.pairs, data.val.rows, data.test.rows):
         for i, j in pairs:
             assert data.tables["image"].ids[i] == data.tables["text"].ids[j]
             assert data.groups["image"][i] == data.groups["text"][j]
@@ -73,7 +73,7 @@ def test_unpaired_modes():
 def test_fewer_pairs_are_a_prefix_of_more_and_parts_stay():
     few, many = build(pairs=10), build(pairs=30)
     np.testing.assert_array_equal(many.pairs[:10], few.pairs)
-    np.testing.assert_array_equal(many.test, few.test)
+    np.testing.assert_array_equal(many.test.rows, few.test.rows)
     for name in few.names:
         assert set(many.unpaired[name]) <= set(few.unpaired[name])
     other = build(pairs=10, split=dict(SPLIT, seed=1))
@@ -84,14 +84,14 @@ def test_fewer_pairs_are_a_prefix_of_more_and_parts_stay():
 def test_the_order_of_the_rows_does_not_change_the_split():
     x, y = tables()
     a, b = build(given=(x, y)), build(given=(x.subset(np.arange(N)[::-1]), y))
-    assert ids_of(a, "image", a.test[:, 0]) == ids_of(b, "image", b.test[:, 0])
-    assert not np.array_equal(a.test, b.test)
+    assert ids_of(a, "image", a.test.rows[:, 0]) == ids_of(b, "image", b.test.rows[:, 0])
+    assert not np.array_equal(a.test.rows, b.test.rows)
 
 
 def test_preprocessing_sees_the_training_pool_only():
     x, y = tables()
     clean = build(given=(x, y))
-    for place, same in ((clean.test[3, 0], True), (clean.val[3, 0], True), (clean.pairs[3, 0], False)):
+    for place, same in ((clean.test.rows[3, 0], True), (clean.val.rows[3, 0], True), (clean.pairs[3, 0], False)):
         rows = x.rows.copy()
         rows[place] = 1e6
         spoiled = build(given=(Table(rows, x.ids, "image"), y))
@@ -105,7 +105,7 @@ def test_a_grouped_split_keeps_groups_together_also_for_one_sided_rows():
     given = tables(extra=20, groups=groups)
 
     def leaks(data):
-        held = set(groups[np.concatenate([data.val, data.test])[:, 0]])
+        held = set(groups[np.concatenate([data.val.rows, data.test.rows])[:, 0]])
         return held & set(groups[data.pool["image"]])
 
     for seed in range(4):
@@ -119,10 +119,13 @@ def test_a_split_by_ids(tmp_path):
     (tmp_path / "test.txt").write_text("i3\ni4\nnobody\n")
     split = dict(by="ids", val_ids=str(tmp_path / "val.txt"), test_ids=str(tmp_path / "test.txt"))
     data = build(given=tables(extra=2), split=split)
-    assert ids_of(data, "image", data.val[:, 0]) == {"i1", "i2"} and ids_of(data, "text", data.test[:, 1]) == {"i3", "i4"}
+    assert ids_of(data, "image", data.val.rows[:, 0]) == {"i1", "i2"} and ids_of(data, "text", data.test.rows[:, 1]) == {
+        "i3",
+        "i4",
+    }
     pool = ids_of(data, "image", data.pool["image"])
     assert "x0" not in pool and "x1" in pool
-    assert any("2 ids of the lists are no pair" in line for line in data.report["warnings"])
+    assert any("2 ids of the lists are no pair" in line for line in data.train.warnings)
 
 
 def test_captions_of_one_item_stay_on_one_side():
@@ -130,8 +133,8 @@ def test_captions_of_one_item_stay_on_one_side():
     x = Table(rng.normal(size=(30, 4)), [f"i{i}" for i in range(30)], "image")
     y = Table(rng.normal(size=(150, 3)), [f"i{i % 30}" for i in range(150)], "text")
     data = build(given=(x, y), captions=True, pairs=21, split=dict(val=3, test=6))
-    assert (len(data.pairs), len(data.val), len(data.test)) == (21, 15, 30)
-    held = ids_of(data, "text", np.concatenate([data.val, data.test])[:, 1])
+    assert (len(data.pairs), len(data.val.rows), len(data.test.rows)) == (21, 15, 30)
+    held = ids_of(data, "text", np.concatenate([data.val.rows, data.test.rows])[:, 1])
     assert len(held) == 9 and not held & ids_of(data, "text", data.pool["text"])
     with pytest.raises(InputError, match="captions=True"):
         build(given=(x, y), pairs=5, split=dict(val=3, test=6))
@@ -181,15 +184,14 @@ def test_own_test_files(tmp_path):
     test = renamed(tables(12, seed=9), "t")
     config = files(tmp_path, test=test)
     data = build_data(config)
-    assert len(data.test) == 12 and len(data.val) == 10 and len(data.tables["image"]) == 83 + 12
-    assert data.test.min() >= 83
-    for i, j in data.test:
-        assert data.tables["image"].ids[i] == data.tables["text"].ids[j] and data.tables["image"].ids[i].startswith("ti")
-        assert data.groups["image"][i] == data.groups["text"][j]
-    assert not set(data.groups["image"][:83]) & set(data.groups["image"][83:])
-    raw = data.tables["image"].rows[data.test[:, 0]]
-    np.testing.assert_array_equal(raw, test[0].rows[data.test[:, 0] - 83])
-    np.testing.assert_array_equal(data.features["image"].take(data.test[:, 0]), data.preprocessors["image"](raw))
+    assert len(data.test) == 12 and len(data.val) == 10 and len(data.tables["image"]) == 83
+    for i, j in data.test.rows:
+        assert data.test.tables[0].ids[i] == data.test.tables[1].ids[j] and data.test.tables[0].ids[i].startswith("ti")
+        assert data.test.groups[0][i] == data.test.groups[1][j]
+    assert len(data.test.rows) == len(data.test.tables[0]) == 12
+    assert set(data.fingerprints) == {"image", "text", "test/image", "test/text"}
+    other = build_data(files(tmp_path, test=renamed(tables(12, seed=8), "t"))).fingerprints
+    assert [name for name, value in data.fingerprints.items() if other[name] != value] == ["test/image", "test/text"]
     assert shapes(*cut(config, rows=False))["test/text"] == (12, 5)
 
 
@@ -224,16 +226,18 @@ def test_the_catalog_fills_in_what_is_not_set():
     assert data.preprocessors["speech"].options["standardize"] and not data.preprocessors["text"].options["standardize"]
     set_by_user = build_data(dict(source="emoji_speech", pairs=50, preprocess=dict(x=dict(standardize=False))))
     assert not set_by_user.preprocessors["speech"].options["standardize"]
-    assert data.meta["text"] is not None and data.report["speech/rows"] == 1646
+    assert data.tables["text"].meta is not None and len(data.tables["speech"]) == 1646
 
 
 def test_a_config_dict_gives_what_a_dict_gives():
     plain = dict(source="emoji", pairs=50, split=dict(SPLIT), preprocess=dict(x=dict(pca=8)))
     a, b = build_data(plain), build_data(ConfigDict(plain))
     np.testing.assert_array_equal(a.pairs, b.pairs)
-    assert a.report == b.report and shapes(*cut(ConfigDict(plain), rows=False)) == shapes(*cut(plain, rows=False))
+    assert a.features["image"].dim == b.features["image"].dim == 8 and shapes(*cut(ConfigDict(plain), rows=False)) == shapes(
+        *cut(plain, rows=False)
+    )
     plain["preprocess"]["x"]["pca"] = 9  # another config must show
-    assert build_data(ConfigDict(plain)).report != a.report
+    assert build_data(ConfigDict(plain)).features["image"].dim == 9
     with pytest.raises(InputError, match='Did you mean "pairs"'):
         build_data(ConfigDict(dict(plain, pears=1)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import dataclasses
 
 import numpy as np
 import pytest
@@ -181,11 +181,11 @@ def test_errors_say_what_to_do(data, change, words):
 
 def test_neighbours_in_validation_are_refused(data):
     with pytest.raises(InputError, match="training rows only"):
-        Sampler(data, seed=0, batch_size=8, anchors=1, neighbours={"image": np.full((1, 2), data.val[0, 0])})
+        Sampler(data, seed=0, batch_size=8, anchors=1, neighbours={"image": np.full((1, 2), data.val.rows[0, 0])})
 
 
 def test_no_unpaired_rows_is_said(data):
-    bare = SimpleNamespace(**{**data.__dict__, "unpaired": {name: np.zeros(0, np.int64) for name in data.names}})
+    bare = dataclasses.replace(data, train=data.train.take(slice(None)))
     with pytest.raises(InputError, match="image has no unpaired training rows"):
         Sampler(bare, seed=0, batch_size=8, unpaired=4)
     with pytest.raises(InputError, match="step: got -1"):

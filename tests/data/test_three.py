@@ -66,11 +66,11 @@ def test_many_rows_of_an_item_meet_each_other():
 def test_parts_are_apart_and_tuples_have_at_least_two(mode):
     data = build(unpaired=mode)
     assert data.names == NAMES and (len(data.pairs), len(data.val), len(data.test)) == (30, 10, 20)
-    parts = [set().union(*items(data, part)) for part in (data.pairs, data.val, data.test)]
+    parts = [set().union(*items(data, part)) for part in (data.pairs, data.val.rows, data.test.rows)]
     assert sum(map(len, parts)) == 60 == len(set().union(*parts)) and all(
-        len(i) == 1 for part in (data.pairs, data.val) for i in items(data, part)
+        len(i) == 1 for part in (data.pairs, data.val.rows) for i in items(data, part)
     )
-    for part in (data.pairs, data.val, data.test):
+    for part in (data.pairs, data.val.rows, data.test.rows):
         assert ((part >= 0).sum(1) >= 2).all() and (part < 0).any()
     for column, name in enumerate(NAMES):
         pool, known = data.pool[name], data.pairs[:, column]
@@ -141,10 +141,10 @@ def test_own_test_files_may_lack_rows_too(tmp_path):
         **{side: {**paths["train", side], "name": name} for side, name in zip("xyw", NAMES, strict=True)},
     )
     data = build_data(block)
-    assert len(data.test) == N and (data.test < 0).any() and ((data.test >= 0).sum(1) >= 2).all()
-    for column, rows in enumerate(data.test.T):
-        assert rows[rows >= 0].min() >= len(three()[column])
-    assert all(len(i) == 1 for i in items(data, data.test))
+    test = data.test.rows
+    assert len(test) == N and (test < 0).any() and ((test >= 0).sum(1) >= 2).all()
+    ids = [{str(t.ids[row]) for t, row in zip(data.test.tables, rows, strict=True) if row >= 0} for rows in test]
+    assert all(len(i) == 1 and next(iter(i)).startswith("t") for i in ids)
     assert shapes(*cut(block, rows=False))["test/speech"][1] == 4
     block["test"].pop("w")
     with pytest.raises(

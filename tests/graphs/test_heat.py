@@ -20,7 +20,7 @@ from gera_jax.graphs import (
     sparse_laplacian,
     von_neumann_entropy,
 )
-from gera_jax.graphs.heat_sparse import chebyshev_coefficients
+from gera_jax.graphs.heat import chebyshev_coefficients
 from tests.oracles import heat as oracle
 from tests.oracles.tools import check
 

@@ -15,7 +15,7 @@ from gera_jax.cli import main
 from gera_jax.comparison.task import make_task
 from gera_jax.data import build_data
 from gera_jax.data.alignment import complete, open_pairs
-from gera_jax.training.evaluate import gallery_text, overview_of
+from gera_jax.training.evaluate import gallery_text, overview
 
 RNG = np.random.default_rng(0)
 HIDDEN = RNG.normal(size=(90, 4))
@@ -175,7 +175,7 @@ def test_train_takes_pairs_and_rows_in_memory():
     pairs = gj.Pairs.from_arrays(X[:80], Y[:80], x_unpaired=X[80:])
     opened = doors.configure("contrastive", data=pairs)
     data = build_data(opened.config.data.to_dict(), tables=opened.tables)
-    assert data.report["x/rows"] == 90 and len(data.test) == 20
+    assert len(data.tables["x"]) == 90 and len(data.test) == 20
     by_rows = doors.configure("contrastive", x=X[:80], y=Y[:80], x_unpaired=X[80:])
     assert np.array_equal(build_data(by_rows.config.data.to_dict(), tables=by_rows.tables).pairs, data.pairs)
     assert gj.train("ridge_cca", data=pairs, test=20).evaluate() == gj.Aligner("ridge_cca").fit(
@@ -212,7 +212,7 @@ def test_every_command_says_first_what_it_works_on(files, tmp_path, capsys, capl
 def test_a_gallery_of_few_rows_is_written_without_an_exponent():
     x = np.eye(40)
     found = gj.Pairs.from_arrays(x, x).split(test=8)
-    assert "R@5 62%, R@10 100%" in gallery_text(overview_of(found[0], found[0].take([]), found[1]))
+    assert "R@5 62%, R@10 100%" in gallery_text(overview(found[0], found[0].take([]), found[1]))
 
 
 def test_a_share_is_rounded_alike_at_every_door():

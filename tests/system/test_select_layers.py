@@ -94,7 +94,7 @@ def test_held_out_rows_are_never_looked_at(files, monkeypatch):
     c.data.x.update(path=f"{folder}/x.npz", key="layers", layer="0")
     c.data.y.update(path=f"{folder}/y.npz", key="layers", layer="0")
     data = build_data(c.data.to_dict())
-    for rows, changed in ((np.concatenate([data.val, data.test]), False), (data.pairs[:20], True)):
+    for rows, changed in ((np.concatenate([data.val.rows, data.test.rows]), False), (data.pairs[:20], True)):
         spoiled = x.copy()
         spoiled[rows[:, 0]] = 100 * np.random.default_rng(0).normal(size=spoiled[rows[:, 0]].shape)
         np.savez(folder / "x.npz", layers=spoiled, ids=np.arange(120).astype(str))

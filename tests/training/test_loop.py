@@ -140,13 +140,13 @@ def test_a_folder_of_other_data_is_refused_though_the_config_is_the_same(tmp_pat
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(30, 5)), rng.normal(size=(30, 4))
     options = dict(
-        overrides={"data.preprocess.x.pca": "0", "data.preprocess.y.pca": "0", "total_steps": "2", "tensorboard": "off"}
+        settings={"data.preprocess.x.pca": "0", "data.preprocess.y.pca": "0", "total_steps": "2", "tensorboard": "off"}
     )
-    aligner = Aligner("contrastive", workdir=tmp_path / "run", **options).fit(x, y)
-    same = Aligner("contrastive", workdir=tmp_path / "run", **options).fit(x, y)
+    aligner = Aligner("contrastive", folder=tmp_path / "run", **options).fit(x, y)
+    same = Aligner("contrastive", folder=tmp_path / "run", **options).fit(x, y)
     np.testing.assert_array_equal(same.transform_x(x), aligner.transform_x(x))
     with pytest.raises(checks.InputError, match="workdir: got .* a run on other rows of x; wanted an empty folder or one of the"):
-        Aligner("contrastive", workdir=tmp_path / "run", **options).fit(x[::-1].copy(), y)
+        Aligner("contrastive", folder=tmp_path / "run", **options).fit(x[::-1].copy(), y)
     other = [Table(rows, [f"pair-{i}" for i in range(30)], name) for rows, name in ((x + 1, "x"), (y, "y"))]
     with pytest.raises(checks.InputError, match="data: got other rows of .*x"):
         training.load_run(tmp_path / "run").evaluate("val", tables=tuple(other))

@@ -121,7 +121,7 @@ def test_generalised_cca_of_three_with_rows_missing_finds_the_shared_space():
     for name in ("image", "speech"):
         rows[name][~masks[name]] = np.nan  # a row that is missing is not read
     model = GeneralizedCCA(regularization=0.01).fit(rows, masks)
-    held = data.test[(data.test >= 0).all(1)]
+    held = data.test.rows[(data.test.rows >= 0).all(1)]
     z = [model.transform(name, data.features[name].take(held[:, column])) for column, name in enumerate(NAMES)]
     for a, b in ((0, 1), (0, 2), (1, 2)):
         found = np.argmax(z[a] @ z[b].T, axis=1)

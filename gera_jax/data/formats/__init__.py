@@ -102,20 +102,10 @@ def open_source(path: Path) -> Source:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     packed = suffixes[-1:] == [".gz"] and suffixes[-2:-1] != [] and suffixes[-2] in TEXT
     suffix = suffixes[-2 if packed else -1] if suffixes else ""
-    require(
-        suffix not in NEVER,
-        "path",
-        got=f'"{path.name}", a pickle',
-        wanted="a file of numbers and words",
-        remedy=f"{PICKLED.partition(':')[0]}. {SAVE}",
-    )
-    require(
-        suffix in READERS,
-        "path",
-        got=f'"{path.name}"',
-        wanted=f"one of {', '.join(READERS)} (text also .gz), or a folder of parquet, Arrow or TFDS files",
-        remedy=SAVE,
-    )
+    remedy = f"{PICKLED.partition(':')[0]}. {SAVE}"
+    require(suffix not in NEVER, "path", got=f'"{path.name}", a pickle', wanted="a file of numbers and words", remedy=remedy)
+    wanted = f"one of {', '.join(READERS)} (text also .gz), or a folder of parquet, Arrow or TFDS files"
+    require(suffix in READERS, "path", got=f'"{path.name}"', wanted=wanted, remedy=SAVE)
     require(path.is_file(), str(path), got="no plain file", wanted=f"a {suffix} file")
     require(path.stat().st_size > 0, str(path), got="an empty file (0 bytes)", wanted=f"a {suffix} file", remedy=WRITE_AGAIN)
     return READERS[suffix](path)

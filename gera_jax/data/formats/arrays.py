@@ -35,12 +35,8 @@ def read_npy_header(path: Path, file: Any, member: str = "") -> tuple[tuple[int,
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read(file)
-        require(
-            version[0] in (1, 2, 3) and all(size >= 0 for size in shape),
-            where,
-            got=f"version {version}, shape {shape}",
-            wanted="an .npy header",
-        )
+        got = f"version {version}, shape {shape}"
+        require(version[0] in (1, 2, 3) and all(size >= 0 for size in shape), where, got=got, wanted="an .npy header")
     except (InputError, PermissionError):
         raise
     except Exception as error:  # the header is a Python literal, and reading a damaged one raises whatever a parser can
@@ -57,13 +53,8 @@ def byte_count(shape: tuple[int, ...], dtype: np.dtype) -> int:
 def check_size(path: Path, need: int) -> None:
     """Raise `InputError` when a file is shorter than its header says."""
     size = path.stat().st_size
-    require(
-        size >= need,
-        str(path),
-        got=f"{size} bytes, a truncated file",
-        wanted=f"{need} bytes as its header says",
-        remedy=WRITE_AGAIN,
-    )
+    wanted = f"{need} bytes as its header says"
+    require(size >= need, str(path), got=f"{size} bytes, a truncated file", wanted=wanted, remedy=WRITE_AGAIN)
 
 
 class NpySource(Source):
@@ -118,23 +109,13 @@ class NpzSource(Source):
         """Shape and dtype of one member; what is locked, or unpacks to far more than it holds, is refused."""
         if key not in self._headers:
             info = self.members[key]
-            require(
-                not info.flag_bits & 1,
-                str(self.path),
-                got=f"an archive with a password (array {key})",
-                wanted="an open .npz",
-                remedy="Unpack it and save it again with np.savez.",
-            )
+            got, remedy = f"an archive with a password (array {key})", "Unpack it and save it again with np.savez."
+            require(not info.flag_bits & 1, str(self.path), got=got, wanted="an open .npz", remedy=remedy)
             with self._member(key) as file:
                 shape, _, dtype = read_npy_header(self.path, file, key)
                 need = file.tell() + byte_count(shape, dtype)
-            require(
-                info.file_size == need,
-                str(self.path),
-                got=f"array {key} of {info.file_size} bytes in a damaged archive",
-                wanted=f"{need} bytes as its header says",
-                remedy=WRITE_AGAIN,
-            )
+            got, wanted = f"array {key} of {info.file_size} bytes in a damaged archive", f"{need} bytes as its header says"
+            require(info.file_size == need, str(self.path), got=got, wanted=wanted, remedy=WRITE_AGAIN)
             check_unpacked(self.path, f"array {key}", need, info.compress_size)
             self._headers[key] = shape, dtype
         return self._headers[key]
@@ -195,12 +176,8 @@ class NpzSource(Source):
             return self.array(name)
         entries = self.meta(key) or []
         without = [row for row, entry in enumerate(entries) if entry.get(name) is None]
-        require(
-            not without,
-            "ids",
-            got=f'{len(without)} entries of meta without "{name}" (first: row {without[0] if without else ""})',
-            wanted="one id a row",
-        )
+        got = f'{len(without)} entries of meta without "{name}" (first: row {without[0] if without else ""})'
+        require(not without, "ids", got=got, wanted="one id a row")
         return [entry[name] for entry in entries]
 
 
@@ -254,13 +231,8 @@ class SafetensorsSource(Source):
 
     def check(self, name: str) -> None:
         kind = self.entries[name]["dtype"]
-        require(
-            kind == "BF16" or kind in self.DTYPES,
-            f"{self.path.name} {name}",
-            got=f"dtype {kind}",
-            wanted="F16, BF16, F32 or F64",
-            remedy="Save float32 rows.",
-        )
+        got, wanted, remedy = f"dtype {kind}", "F16, BF16, F32 or F64", "Save float32 rows."
+        require(kind == "BF16" or kind in self.DTYPES, f"{self.path.name} {name}", got=got, wanted=wanted, remedy=remedy)
 
     def id_names(self, key: str) -> list[str]:
         # strings fit only into the header: a JSON list; any other "id" there is the file's own, such as a model's name
@@ -290,30 +262,19 @@ class FaissSource(Source):
                 self._head(file)
                 kind = file.read(4)
             if kind not in FLAT:
-                fail(
-                    str(path),
-                    got=f"an index of faiss of kind {kind!r}",
-                    wanted="an IndexFlat, or an IndexIDMap of one",
-                    remedy="Take the vectors out: np.save(path, index.reconstruct_n(0, index.ntotal)).",
-                )
+                got, wanted = f"an index of faiss of kind {kind!r}", "an IndexFlat, or an IndexIDMap of one"
+                remedy = "Take the vectors out: np.save(path, index.reconstruct_n(0, index.ntotal))."
+                fail(str(path), got=got, wanted=wanted, remedy=remedy)
             self.shape = self._head(file)
             count = self._count(file, 4)
-            require(
-                count == self.shape[0] * self.shape[1],
-                str(path),
-                got=f"{count} numbers in a damaged index",
-                wanted=f"{self.shape[0]} vectors of {self.shape[1]}, as its head says",
-            )
+            wanted = f"{self.shape[0]} vectors of {self.shape[1]}, as its head says"
+            require(count == self.shape[0] * self.shape[1], str(path), got=f"{count} numbers in a damaged index", wanted=wanted)
             self.start = file.tell()
             self.ids_start = 0
             if mapped:
                 file.seek(count * 4, 1)
-                require(
-                    self._count(file, 8) == self.shape[0],
-                    str(path),
-                    got="another number of ids than of vectors",
-                    wanted="a whole index",
-                )
+                got = "another number of ids than of vectors"
+                require(self._count(file, 8) == self.shape[0], str(path), got=got, wanted="a whole index")
                 self.ids_start = file.tell()
 
     def _head(self, file: Any) -> tuple[int, int]:

@@ -56,13 +56,8 @@ class ArrowSource(Source):
         super().__init__(path)
         self.schema, self.n, self.columns, self.partly = schema, n, columns, dict(partly or {})
         twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
-        require(
-            not twice,
-            str(path),
-            got=f"{len(twice)} names of two columns or more ({', '.join(twice[:3])})",
-            wanted="another name for each column",
-            remedy="Rename one of them.",
-        )
+        got = f"{len(twice)} names of two columns or more ({', '.join(twice[:3])})"
+        require(not twice, str(path), got=got, wanted="another name for each column", remedy="Rename one of them.")
         self.wide = self._wide()
 
     @classmethod
@@ -104,13 +99,9 @@ class ArrowSource(Source):
         ]
         other = [name for name in numbers if name.lower() in NOT_OF_A_VECTOR]
         if len(numbers) > 1:
-            require(
-                not other,
-                str(self.path),
-                got=f"{len(numbers)} columns of numbers, {', '.join(other)} among them",
-                wanted="columns of a vector alone",
-                remedy="Name the vector's columns dim_0, dim_1, ..., or leave it out.",
-            )
+            got, wanted = f"{len(numbers)} columns of numbers, {', '.join(other)} among them", "columns of a vector alone"
+            remedy = "Name the vector's columns dim_0, dim_1, ..., or leave it out."
+            require(not other, str(self.path), got=got, wanted=wanted, remedy=remedy)
             return {COLUMNS: numbers}
         return {}
 
@@ -146,12 +137,8 @@ class ArrowSource(Source):
 
     def check(self, name: str) -> None:
         if name not in self.wide and self._width(name) is None:
-            fail(
-                f"{self.path.name} {name}",
-                got=f"a column of {self.schema.field(name).type}",
-                wanted="a column of lists of floats",
-                remedy="Store one list (the embedding) a row.",
-            )
+            wanted, remedy = "a column of lists of floats", "Store one list (the embedding) a row."
+            fail(f"{self.path.name} {name}", got=f"a column of {self.schema.field(name).type}", wanted=wanted, remedy=remedy)
 
     def array(self, name: str) -> np.ndarray:
         shape, dtype = self.headers()[name]
@@ -175,12 +162,9 @@ class ArrowSource(Source):
         lengths = [len(row) if row is not None else 0 for row in chunk.to_pylist()]
         usual = max(set(lengths), key=lengths.count)
         row = next((row for row, length in enumerate(lengths) if length != usual or not length), 0)
-        fail(
-            f"{self.path.name} {name}",
-            got=f"rows of different lengths or empty rows (first: row {start + row}, of {lengths[row]} numbers beside {usual})",
-            wanted="as many numbers in each row as in every other",
-            remedy="Write the rows again with one encoder.",
-        )
+        got = f"rows of different lengths or empty rows (first: row {start + row}, of {lengths[row]} numbers beside {usual})"
+        wanted, remedy = "as many numbers in each row as in every other", "Write the rows again with one encoder."
+        fail(f"{self.path.name} {name}", got=got, wanted=wanted, remedy=remedy)
 
     def _many(self, names: list[str], dtype: np.dtype) -> np.ndarray:
         for name in names:
@@ -268,13 +252,8 @@ class ParquetSource(ArrowSource):
             self.file_metadata = [self.parquet.read_metadata(file) for file in self.files]
             schemas = [self.parquet.read_schema(file) for file in self.files]
         for file, schema in zip(self.files, schemas, strict=True):
-            require(
-                schema.equals(schemas[0]),
-                str(path),
-                got=f"{file.name} of other columns than {self.files[0].name}",
-                wanted="files of the same columns",
-                remedy="Give the path of one of them.",
-            )
+            got, wanted = f"{file.name} of other columns than {self.files[0].name}", "files of the same columns"
+            require(schema.equals(schemas[0]), str(path), got=got, wanted=wanted, remedy="Give the path of one of them.")
         super().__init__(path, schemas[0], sum(found.num_rows for found in self.file_metadata), self._columns)
 
     def _columns(self, names: list[str]) -> Any:
@@ -353,9 +332,6 @@ def open_frame(frame: Any, name: str) -> ArrowSource:
     except (InputError, ImportError):
         raise
     except Exception as error:  # pyarrow says in many kinds of error that a column fits no type
-        fail(
-            name,
-            got=f"{type(frame).__name__} ({' '.join(str(error).split())[:200]})",
-            wanted="a pandas, polars or Arrow table whose columns are of one kind each",
-        )
+        wanted = "a pandas, polars or Arrow table whose columns are of one kind each"
+        fail(name, got=f"{type(frame).__name__} ({' '.join(str(error).split())[:200]})", wanted=wanted)
     return ArrowSource.of(table, Path(name))

@@ -42,13 +42,8 @@ def read_bytes(path: Path) -> bytes:
             data = file.read(limit + 1)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         fail(str(path), got=f"a truncated or damaged .gz ({error})", wanted="a whole .gz file", remedy=WRITE_AGAIN)
-    require(
-        len(data) <= limit,
-        str(path),
-        got=f"a .gz of {path.stat().st_size} bytes that unpacks to over {limit}",
-        wanted=f"at most {TEXT_RATIO} times as much",
-        remedy="If it is meant, unpack it first: gunzip.",
-    )
+    got, wanted = f"a .gz of {path.stat().st_size} bytes that unpacks to over {limit}", f"at most {TEXT_RATIO} times as much"
+    require(len(data) <= limit, str(path), got=got, wanted=wanted, remedy="If it is meant, unpack it first: gunzip.")
     return data
 
 
@@ -61,19 +56,10 @@ def read_text(path: Path, name: str) -> str:
     except UnicodeDecodeError as error:
         wrong = f"byte 0x{data[error.start]:02x} at {error.start}" + (", as in Latin-1" if encoding == "utf-8" else "")
         said = "UTF-8" if encoding.startswith("utf-8") else f"{encoding.upper()} although it begins like it"
-        fail(
-            name,
-            got=f'"{path}", which is no {said} ({wrong})',
-            wanted="text in UTF-8",
-            remedy='Write the file with encoding="utf-8".',
-        )
-    require(
-        "\0" not in text,
-        name,
-        got=f'"{path}", which holds zero bytes: no text, or UTF-16 without a byte-order mark',
-        wanted="text in UTF-8",
-        remedy='Write the file with encoding="utf-8".',
-    )
+        remedy = 'Write the file with encoding="utf-8".'
+        fail(name, got=f'"{path}", which is no {said} ({wrong})', wanted="text in UTF-8", remedy=remedy)
+    got = f'"{path}", which holds zero bytes: no text, or UTF-16 without a byte-order mark'
+    require("\0" not in text, name, got=got, wanted="text in UTF-8", remedy='Write the file with encoding="utf-8".')
     return io.IncrementalNewlineDecoder(None, translate=True).decode(text)
 
 
@@ -95,13 +81,8 @@ def parse_ids(text: str, where: str, name: str = "ids") -> list:
 
 def read_ids_file(path: Path, name: str = "ids") -> Any:
     """Ids from .npy, .txt (one a line) or .json (a list); `name` is what messages call them."""
-    require(
-        path.is_file(),
-        name,
-        got=f'"{path}", which is not there',
-        wanted="a file of ids",
-        remedy="Give a .npy, .txt (one id a line) or .json (a list) file.",
-    )
+    remedy = "Give a .npy, .txt (one id a line) or .json (a list) file."
+    require(path.is_file(), name, got=f'"{path}", which is not there', wanted="a file of ids", remedy=remedy)
     if path.suffix.lower() == ".npy":
         from gera_jax.data.formats.arrays import NpySource
 
@@ -192,12 +173,9 @@ class Source(abc.ABC):
                 return self.ids(ids_key, key)
             file = next((file for file in (self.path.parent / ids_key, Path(ids_key)) if file.is_file()), None)
             if file is None and (names or not Path(ids_key).suffix):
-                fail(
-                    "ids",
-                    got=f'"{ids_key}"',
-                    wanted=f'strings or whole numbers in "{self.path.name}", one a row, or a file',
-                    remedy=did_you_mean(ids_key, names) if names else "It holds none: give a file, one id a line.",
-                )
+                got, wanted = f'"{ids_key}"', f'strings or whole numbers in "{self.path.name}", one a row, or a file'
+                remedy = did_you_mean(ids_key, names) if names else "It holds none: give a file, one id a line."
+                fail("ids", got=got, wanted=wanted, remedy=remedy)
             return read_ids_file(file or Path(ids_key))
         small = {name.lower(): name for name in reversed(names)}
         for word in (f"{key}_ids".lower(), "ids", "id"):
@@ -264,19 +242,11 @@ def choose_key(path: Path, key: str, headers: Mapping[str, Header]) -> str:
     candidates = floats or matrices or [name for name, (shape, _) in headers.items() if len(shape) == 3]  # with a layer axis
     if not candidates:
         held = ", ".join(f"{name} {list(shape)} {dtype}" for name, (shape, dtype) in list(headers.items())[:6])
-        fail(
-            "key",
-            got=f'no embeddings in "{path.name}" ({held or "nothing"})',
-            wanted="one vector of numbers a row",
-            remedy="Store a matrix [n, d], one list a row, or columns dim_0, dim_1, ...",
-        )
+        wanted, remedy = "one vector of numbers a row", "Store a matrix [n, d], one list a row, or columns dim_0, dim_1, ..."
+        fail("key", got=f'no embeddings in "{path.name}" ({held or "nothing"})', wanted=wanted, remedy=remedy)
     if len(candidates) != 1:
-        fail(
-            "key",
-            got="no key",
-            wanted=f'the name of one array of "{path.name}"',
-            remedy=f"Set key to one of: {', '.join(candidates)}.",
-        )
+        remedy = f"Set key to one of: {', '.join(candidates)}."
+        fail("key", got="no key", wanted=f'the name of one array of "{path.name}"', remedy=remedy)
     return candidates[0]
 
 
@@ -297,13 +267,9 @@ def reading(path: Path, kind: str) -> Iterator[None]:
 
 def check_unpacked(path: Path, what: str, unpacked: int, stored: int) -> None:
     """Refuse what unpacks to far more than it holds, before memory is spent on it."""
-    require(
-        unpacked <= max(UNPACKED_FREE, UNPACKED_RATIO * stored),
-        str(path),
-        got=f"{what}, which unpacks from {stored} bytes to {unpacked}",
-        wanted=f"at most {UNPACKED_RATIO} times as much",
-        remedy="If it is meant, store it without compression, as .npy.",
-    )
+    got, wanted = f"{what}, which unpacks from {stored} bytes to {unpacked}", f"at most {UNPACKED_RATIO} times as much"
+    remedy = "If it is meant, store it without compression, as .npy."
+    require(unpacked <= max(UNPACKED_FREE, UNPACKED_RATIO * stored), str(path), got=got, wanted=wanted, remedy=remedy)
 
 
 def near_names(path: Path) -> str:

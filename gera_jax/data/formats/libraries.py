@@ -70,13 +70,8 @@ class Hdf5Source(Source):
                 stored = file.read(16 * node.size)
             lengths = np.frombuffer(stored[: len(stored) // 16 * 16], "<u4")[::4]
             size = self.path.stat().st_size
-            require(
-                int(lengths.sum(dtype=np.uint64)) <= size,
-                str(self.path),
-                got="a damaged HDF5 file (strings longer than the file)",
-                wanted="a whole HDF5 file",
-                remedy=WRITE_AGAIN,
-            )
+            got, wanted = "a damaged HDF5 file (strings longer than the file)", "a whole HDF5 file"
+            require(int(lengths.sum(dtype=np.uint64)) <= size, str(self.path), got=got, wanted=wanted, remedy=WRITE_AGAIN)
 
 
 class AnnDataSource(Hdf5Source):
@@ -122,13 +117,8 @@ class AnnDataSource(Hdf5Source):
             obs = file["obs"]
             name = obs.attrs.get("_index", "_index")
             name = name.decode() if isinstance(name, bytes) else str(name)
-        require(
-            name in self.id_names(""),
-            str(self.path),
-            got=f"no names of rows (obs/{name})",
-            wanted="an AnnData file",
-            remedy=WRITE_AGAIN,
-        )
+        got = f"no names of rows (obs/{name})"
+        require(name in self.id_names(""), str(self.path), got=got, wanted="an AnnData file", remedy=WRITE_AGAIN)
         return name
 
 
@@ -153,21 +143,14 @@ class TorchSource(Source):
             except Exception as error:
                 if "weights_only" not in str(error).lower() and "unsupported" not in str(error).lower():
                     raise
-                fail(
-                    str(path),
-                    got="objects that only running code can load",
-                    wanted="a tensor, or a dictionary of tensors",
-                    remedy="Save the tensors only: torch.save({'rows': rows, 'ids': list_of_ids}, path).",
-                )
+                got, wanted = "objects that only running code can load", "a tensor, or a dictionary of tensors"
+                remedy = "Save the tensors only: torch.save({'rows': rows, 'ids': list_of_ids}, path)."
+                fail(str(path), got=got, wanted=wanted, remedy=remedy)
         self.content: dict[str, Any] = {ROWS: stored} if isinstance(stored, torch.Tensor) else self._named(stored, torch)
 
     def _named(self, stored: Any, torch: Any) -> dict[str, Any]:
-        require(
-            isinstance(stored, dict) and len(stored) > 0,
-            str(self.path),
-            got=f"a {type(stored).__name__}",
-            wanted="a tensor, a dictionary of tensors, or one of a vector for each id",
-        )
+        wanted = "a tensor, a dictionary of tensors, or one of a vector for each id"
+        require(isinstance(stored, dict) and len(stored) > 0, str(self.path), got=f"a {type(stored).__name__}", wanted=wanted)
         vectors = [value for value in stored.values() if isinstance(value, torch.Tensor) and value.ndim == 1]
         widths = {value.shape[0] for value in vectors}
         if len(vectors) == len(stored) and all(value.is_floating_point() for value in vectors):
@@ -190,13 +173,8 @@ class TorchSource(Source):
     def check(self, name: str) -> None:
         value = self.content[name]
         if not isinstance(value, list | tuple):
-            require(
-                value.layout.__repr__() == "torch.strided",
-                f"{self.path.name} {name}",
-                got=f"a tensor of {value.layout}",
-                wanted="a dense tensor",
-                remedy="Save rows.to_dense().",
-            )
+            got, wanted, remedy = f"a tensor of {value.layout}", "a dense tensor", "Save rows.to_dense()."
+            require(value.layout.__repr__() == "torch.strided", f"{self.path.name} {name}", got=got, wanted=wanted, remedy=remedy)
             check_unpacked(self.path, f"tensor {name}", math.prod(value.shape) * value.element_size(), self.path.stat().st_size)
 
     def array(self, name: str) -> np.ndarray:

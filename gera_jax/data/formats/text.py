@@ -26,13 +26,8 @@ class CsvSource(ArrowSource):
         text = read_text(path, str(path))
         tabs = ".tsv" in (suffix.lower() for suffix in path.suffixes)
         first = text.partition("\n")[0]
-        require(
-            not first.startswith(("{", "[")),
-            str(path),
-            got="JSON",
-            wanted="columns of text",
-            remedy="If it is an object a line, call it .jsonl.",
-        )
+        remedy = "If it is an object a line, call it .jsonl."
+        require(not first.startswith(("{", "[")), str(path), got="JSON", wanted="columns of text", remedy=remedy)
         delimiter = "\t" if tabs else max(",;\t", key=first.count)
         names, headed = _heading(path, text, delimiter, quoted=not tabs)
         with reading(path, "table of text"):
@@ -120,12 +115,9 @@ def _list(word: str | None, name: str, row: int) -> list[float]:
     try:
         return [float(value) for value in json.loads(word or "")]
     except (ValueError, TypeError, RecursionError):
-        fail(
-            f"column {name}",
-            got=f'"{(word or "")[:40]}" in row {row}',
-            wanted="a list of numbers such as [0.5, 0.25]",
-            remedy='Write whole lists: NumPy shortens long ones to "..."; better, save the rows as .npz.',
-        )
+        got, wanted = f'"{(word or "")[:40]}" in row {row}', "a list of numbers such as [0.5, 0.25]"
+        remedy = 'Write whole lists: NumPy shortens long ones to "..."; better, save the rows as .npz.'
+        fail(f"column {name}", got=got, wanted=wanted, remedy=remedy)
 
 
 class JsonLines(ArrowSource):
@@ -136,12 +128,8 @@ class JsonLines(ArrowSource):
         for number, line in enumerate(read_text(path, str(path)).split("\n"), 1):
             if line.strip():
                 row = parse_json(line, str(path), f"{path.name} line {number}")
-                require(
-                    isinstance(row, dict),
-                    str(path),
-                    got=f"a JSON {type(row).__name__} in line {number}",
-                    wanted="an object a line",
-                )
+                wanted = "an object a line"
+                require(isinstance(row, dict), str(path), got=f"a JSON {type(row).__name__} in line {number}", wanted=wanted)
                 rows.append({name: _vector(value) for name, value in row.items()})
         require(bool(rows), str(path), got="no line", wanted="an object a line")
         self.values = {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
@@ -192,13 +180,9 @@ class WordVectors(Source):
         said = None
         if len(head) == 2 and all(re.fullmatch(rb"\d{1,12}", word) for word in head):
             said, lines = (int(head[0]), int(head[1])), lines[1:]
-        require(
-            said is None or said[0] == len(lines),
-            str(path),
-            got=f"{len(lines)} lines of vectors",
-            wanted=f"{said[0] if said else 0}, as its first line says",
-            remedy="The copy was cut short: copy it again.",
-        )
+        got, wanted = f"{len(lines)} lines of vectors", f"{said[0] if said else 0}, as its first line says"
+        remedy = "The copy was cut short: copy it again."
+        require(said is None or said[0] == len(lines), str(path), got=got, wanted=wanted, remedy=remedy)
         self.words, rows = [], []
         width = said[1] if said else len(lines[0].split()) - 1
         require(width > 0, f"{path.name} line 1", got=_shown(lines[0] if lines else b""), wanted="a word and its numbers")
@@ -212,12 +196,9 @@ class WordVectors(Source):
             and all(_is_number(word) for word in self.words)
             and not all(word.lstrip("-").isdecimal() for word in self.words)
         ):
-            fail(
-                str(path),
-                got="numbers only, without a word at the head of each line",
-                wanted="a word and its numbers a line",
-                remedy="If they are plain rows, save them as .npy: np.save(path, np.loadtxt(path)).",
-            )
+            got, wanted = "numbers only, without a word at the head of each line", "a word and its numbers a line"
+            remedy = "If they are plain rows, save them as .npy: np.save(path, np.loadtxt(path))."
+            fail(str(path), got=got, wanted=wanted, remedy=remedy)
 
     def headers(self) -> dict[str, Header]:
         return {"vectors": (self.rows.shape, self.rows.dtype), "words": ((len(self.words),), np.dtype("U1"))}
@@ -240,12 +221,8 @@ def _word_and_numbers(path: Path, number: int, line: bytes, width: int) -> tuple
             return word, row
     except (ValueError, IndexError, InputError):
         pass
-    fail(
-        f"{path.name} line {number}",
-        got=_shown(line),
-        wanted=f"a word in UTF-8 and {width} numbers",
-        remedy="Remove that line, or write the file again.",
-    )
+    remedy = "Remove that line, or write the file again."
+    fail(f"{path.name} line {number}", got=_shown(line), wanted=f"a word in UTF-8 and {width} numbers", remedy=remedy)
 
 
 def _shown(line: bytes) -> str:

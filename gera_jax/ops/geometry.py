@@ -1,4 +1,4 @@
-"""Squared distances of all pairs of rows, without the cancellation of |x|^2 + |y|^2 - 2 x . y."""
+"""Squared distances of all pairs of rows without cancellation, arcs between unit rows, and what two spans of time share."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import ArrayLike
 
 from gera_jax.checks import require
-from gera_jax.ops.numerics import at_least_float32, unit_factor
+from gera_jax.ops.numerics import at_least_float32, safe_normalize, unit_factor
 
 Array = jax.Array
 NEAR = 2.0**-9  # of |x|^2 + |y|^2: below it a product's rounding shows in a distance, in its fourth digit at worst
@@ -118,3 +119,86 @@ def _floats(x: Any, y: Any) -> tuple[Array, Array]:
             given = [(rows - wide[-1][..., :1, :]).astype(jax.dtypes.canonicalize_dtype(np.float64)) for rows in wide]
     floats = [at_least_float32(rows) for rows in given]
     return floats[0], floats[-1]
+
+
+def slerp(x: Array, y: Array, lam: ArrayLike) -> Array:
+    """(sin((1 - lam) a) x + sin(lam a) y) / sin(a) with a the angle between x and y: the point at `lam` on the arc x -> y.
+
+    >>> import jax.numpy as jnp
+    >>> slerp(jnp.array([1.0, 0.0]), jnp.array([0.0, 2.0]), 0.0).tolist()
+    [1.0, 0.0]
+
+    Args:
+      x: [..., d]; normalised here.
+      y: [..., d]; normalised here.
+      lam: scalar or [...], in [0, 1]; 0 gives x, 1 gives y.
+
+    Returns:
+      [..., d] unit rows. Value and gradient are finite for equal rows (the row itself) and for opposite rows, which have
+      no unique arc: those turn at lam = 1/2, where the result is a zero row.
+
+    Source: Shoemake 1985, Animating rotation with quaternion curves.
+    """
+    x, y = safe_normalize(x), safe_normalize(y)
+    require(x.shape == y.shape, "y", got=f"shape {y.shape}", wanted=f"the shape of x, {x.shape}")
+    lam = at_least_float32(lam).astype(x.dtype)[..., None]
+    # The clip keeps arccos and 1/sin away from their poles; the weights there are those of the straight line.
+    margin = 8.0 * float(jnp.finfo(x.dtype).eps)
+    angle = jnp.arccos(jnp.clip(jnp.sum(x * y, axis=-1, keepdims=True), -1.0 + margin, 1.0 - margin))
+    mixed = (jnp.sin((1.0 - lam) * angle) * x + jnp.sin(lam * angle) * y) / jnp.sin(angle)
+    return safe_normalize(mixed, eps=float(jnp.finfo(x.dtype).eps))
+
+
+def temporal_iou(a: Any, b: Any) -> Any:
+    """Length of what two spans share over the length of what they cover together.
+
+    >>> import numpy as np
+    >>> temporal_iou(np.array([[0.0, 4.0], [5.0, 5.0]]), np.array([2.0, 6.0])).round(4).tolist()
+    [0.3333, 0.0]
+    >>> temporal_iou(np.array([0, 4], np.uint8), np.array([200, 250], np.uint8)).item()
+    0.0
+
+    Args:
+      a: [..., 2] starts and ends, in any unit: integers of any kind (frames, nanoseconds) or floats.
+      b: [..., 2], in the same unit; leading axes broadcast against those of a.
+
+    Returns:
+      [...] in [0, 1], float64, or a JAX array in float32 or better where one of the two is a JAX array (traced ones too). 0 where
+      they do not meet or cover nothing, as a span that ends before it starts; NaN where an end is NaN or infinite. Integers may
+      lie up to half of their type's range apart (32 bits in JAX).
+    """
+    xp = jnp if isinstance(a, jax.Array) or isinstance(b, jax.Array) else np
+    a, b = (_spans(spans, name, xp) for name, spans in (("a", a), ("b", b)))
+    if a.dtype.kind != b.dtype.kind:
+        a, b = (a.astype(b.dtype), b) if a.dtype.kind == "i" else (a, b.astype(a.dtype))
+    dtype = xp.promote_types(a.dtype, b.dtype)
+    whole = xp.isfinite(a).all(-1) & xp.isfinite(b).all(-1)
+    a, b = (xp.where(xp.isfinite(spans), spans, 0).astype(dtype) for spans in (a, b))
+    # Only differences count, and they are taken before anything is rounded: those of near floats are exact, and those of integers
+    # wrap to the right number even where the integers did.
+    origin = a[..., :1]
+    (_, a_end), (b_start, b_end) = (_columns(spans - origin, xp) for spans in (a, b))
+    a_length, b_length = (xp.maximum(_columns(spans[..., 1:] - spans[..., :1], xp)[0], 0) for spans in (a, b))
+    shared = xp.minimum(xp.maximum(xp.minimum(a_end, b_end) - xp.maximum(b_start, 0), 0), xp.minimum(a_length, b_length))
+    covered = a_length + b_length - shared
+    some = covered > 0
+    overlap = xp.where(some, shared, 0) / xp.where(some, covered, 1)
+    return xp.where(whole, overlap, xp.asarray(xp.nan, overlap.dtype))
+
+
+def _spans(spans: Any, name: str, xp: Any) -> Any:
+    """Floats of at least 32 bits, or signed integers."""
+    spans = xp.asarray(spans)
+    require(spans.ndim >= 1 and spans.shape[-1] == 2, name, got=f"shape {spans.shape}", wanted="[..., 2] starts and ends")
+    kinds = (jnp.bool_, jnp.integer, jnp.floating)
+    require(any(jnp.issubdtype(spans.dtype, kind) for kind in kinds), name, got=f"dtype {spans.dtype}", wanted="real numbers")
+    if jnp.issubdtype(spans.dtype, jnp.floating):
+        return spans if spans.dtype.itemsize > 4 else spans.astype(np.float32 if xp is jnp else np.float64)
+    return spans.astype(np.int64 if xp is np or spans.dtype.itemsize == 8 else np.int32)
+
+
+def _columns(pairs: Any, xp: Any) -> tuple[Any, ...]:
+    """The columns of [..., k], in float64 or longdouble, in JAX float32 or better."""
+    if pairs.dtype.kind == "i":
+        pairs = pairs.astype(np.float64) if xp is np else at_least_float32(pairs)
+    return tuple(pairs[..., i] for i in range(pairs.shape[-1]))
