@@ -22,7 +22,7 @@ def retrieval_metrics(
     block_size: int = 1024,
     names: tuple[str, str] = ("x", "y"),
 ) -> dict[str, float]:
-    """Recall at k, median rank and mean rank of cosine retrieval, both ways and averaged.
+    """Recall at k, median, mean and reciprocal rank of cosine retrieval, both ways and averaged.
 
     >>> import numpy as np
     >>> metrics = retrieval_metrics(np.eye(4), np.eye(4)[[0, 1, 3, 2]], ks=(1, 2))
@@ -40,8 +40,9 @@ def retrieval_metrics(
 
     Returns:
       "x_to_y/R@1" ... in [0, 1] (chance k / m); "x_to_y/median_rank", "x_to_y/mean_rank" (1 = best, chance
-      (m + 1) / 2; `chance_level` for several right rows); the same under "y_to_x/" and, averaged, "mean/". Rows tied with the
-      right one cost half a rank each. A NaN score ranks last and is never a success, so a model of NaN gets R@k = 0.
+      (m + 1) / 2; `chance_level` for several right rows), "x_to_y/MRR", the mean of 1 / rank; the same under "y_to_x/" and,
+      averaged, "mean/". Rows tied with the right one cost half a rank each. A NaN score ranks last and is never a success, so a
+      model of NaN gets R@k = 0.
       O(n m d) twice. Memory: one block.
 
     Raises:
@@ -144,7 +145,8 @@ def _recalls(score_blocks: _Blocks, right: ranks.Positives, n: int, ks: tuple[in
     for first, last, scores in score_blocks:
         rank[first:last], failed[first:last] = ranks.best_rank(scores, right, first, last, tie)
     result = {f"R@{k}": float(np.mean((rank <= k) & ~failed)) for k in ks}
-    return result | {"median_rank": float(np.median(rank)), "mean_rank": float(np.mean(rank))}
+    reciprocal = float(np.mean(np.where(failed, 0, 1 / rank)))
+    return result | {"median_rank": float(np.median(rank)), "mean_rank": float(np.mean(rank)), "MRR": reciprocal}
 
 
 def _closer(score_blocks: _Blocks, right: ranks.Positives, m: int, tie: float) -> float:
