@@ -154,8 +154,7 @@ def _k_means(rows: np.ndarray, count: int, rng: np.random.Generator, rounds: int
     centers = rows[rng.choice(len(rows), count, replace=False)]
     for _ in range(rounds):
         nearest = np.argmax(rows @ centers.T - 0.5 * np.sum(centers**2, axis=1), axis=1)
-        sums, sizes = np.zeros_like(centers), np.bincount(nearest, minlength=count)
-        np.add.at(sums, nearest, rows)
+        sums, sizes = (nearest == np.arange(count)[:, None]).astype(rows.dtype) @ rows, np.bincount(nearest, minlength=count)
         centers = np.where(sizes[:, None] > 0, sums / np.maximum(sizes, 1)[:, None], centers)
     return centers
 
