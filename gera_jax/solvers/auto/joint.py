@@ -7,10 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gera_jax.solvers.linear import leading_svd, narrowing
+from gera_jax.solvers.linear import even, leading_svd, narrowing
 
 Array = np.ndarray
 LENGTH = (64, 128)  # directions of a view's heads from which the length of a row is estimated: leading ones, and random ones
+
+
+SAMPLE = 500  # rows that tell the leading ones
 
 
 class Group(NamedTuple):
@@ -114,6 +117,6 @@ def _telling(rows: Array) -> Array:
     r, (leading, others) = rows.shape[1], LENGTH
     if r <= leading + others:
         return np.eye(r, dtype=np.float32)
-    first = leading_svd(rows, leading)[2]
+    first = leading_svd(rows[even(len(rows), SAMPLE)], leading)[2]
     drawn = np.random.default_rng(0).normal(size=(r, others)).astype(np.float32) / np.float32(np.sqrt(others))
     return np.concatenate([first, drawn - first @ (first.T @ drawn)], axis=1)

@@ -28,6 +28,8 @@ logger = logging.getLogger("gera_jax")
 ENOUGH_UNPAIRED = 400  # rows a modality from which on the unpaired rows have their full weight
 NARROWING = 2000  # pool rows of each modality, at even steps, from which the joint space is estimated
 REFERENCE = 2000  # pool rows of each modality, at even steps, that are stored, and from which densities are taken
+WIDTHS = (512, 1024)  # columns of the shared space below MANY_PAIRS, and from there on
+MANY_PAIRS = 1000
 EXTRA = 4  # columns beside the joint space: two for the hubness, two that fill a row up to the common length
 SHORTLIST, PARTNERS = 40, 15  # best scores of a row, and those of them that remain after a correction of hubs
 MATCHED = 10_000  # unpaired rows of a side that are matched at most
@@ -95,8 +97,9 @@ class CotrainedHeads(SharedSpace):
         than directions.
       dim: principal directions of each modality that are kept. Kernel features and canonical directions are not cut: that costs
         R@10 from 200 pairs on.
-      width: > 4, columns of the shared space at most. It keeps the leading singular directions of the pools' scores U S V': a
-        row z of all heads of x becomes z Y' V S^-1/2, one of y z X' U S^-1/2. Four columns are for hubs and for unit length.
+      width: > 4, columns of the shared space at most; None = 512 below 1,000 pairs and 1,024 from there on, where fewer cost R@1.
+        It keeps the leading singular directions of the pools' scores U S V': a row z of all heads of x becomes z Y' V S^-1/2, one
+        of y z X' U S^-1/2. Four columns are for hubs and for unit length.
       max_pool: rows of each modality's pool that are used at most, pairs first, then unpaired rows at even steps. With 1,000
         pairs and 20,000 unpaired rows of each, 1024 and 768 wide, a fit takes 49 CPU seconds and 1.2 GiB (`benchmarks.fits`).
 
@@ -125,7 +128,7 @@ class CotrainedHeads(SharedSpace):
         shrink: float = 10.0,
         regularization: float = 1.0,
         dim: int = 512,
-        width: int = 512,
+        width: int | None = None,
         max_pool: int = 30_000,
     ):
         some = isinstance(views, list | tuple) and len(views) > 0
@@ -139,7 +142,7 @@ class CotrainedHeads(SharedSpace):
         check_number(shrink if shrink != np.inf else 0, "shrink")
         check_number(regularization, "regularization")
         check_count(dim, "dim", 1)
-        check_count(width, "width", EXTRA + 1)
+        check_count(WIDTHS[0] if width is None else width, "width", EXTRA + 1)
         check_count(max_pool, "max_pool", 2)
         self.views, self.rounds, self.pseudo_weight, self.matching = tuple(views), rounds, pseudo_weight, matching
         self.hubness, self.shrink, self.regularization = hubness, shrink, regularization
@@ -167,6 +170,7 @@ class CotrainedHeads(SharedSpace):
             remedy = "Has the modality more than one column that varies?"
             require(np.ptp(pool.rows[: pool.pairs], axis=0).max() > ONE_DIRECTION, name, got=got, wanted=wanted, remedy=remedy)
         p = len(x_pairs)
+        self._width = WIDTHS[p >= MANY_PAIRS] if self.width is None else self.width
         joins = [name for name in self.views if FROM_PAIRS.get(name, 0) <= p < BELOW_PAIRS.get(name, np.inf)]
         self.views_used = joins or list(self.views)
         kinds = [VIEWS[name] for name in self.views_used]
@@ -253,11 +257,11 @@ class CotrainedHeads(SharedSpace):
         shares = self.mixture[self._active]
         self._groups = [Group(i, [(weight * share, stage[i]) for weight, stage in stages]) for i, share in enumerate(shares)]
         samples = self._features([even(len(pool), NARROWING) for pool in self._pools])
-        self._maps = joint_maps(self._groups, samples, self.width - EXTRA)
+        self._maps = joint_maps(self._groups, samples, self._width - EXTRA)
         if matched:
             weight = self.matching_used * deviation(*(self._joint([own[side] for own in samples], side) for side in (0, 1)))
             self._groups.append(Group(matched[0], [(weight, matched[1])]))
-            self._maps = joint_maps(self._groups, samples, self.width - EXTRA)
+            self._maps = joint_maps(self._groups, samples, self._width - EXTRA)
 
     def _features(self, rows: Sequence[Any]) -> list[tuple[Array, Array]]:
         """Of each view the features of the pools' `rows`."""

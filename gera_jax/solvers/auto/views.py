@@ -12,6 +12,7 @@ from gera_jax.solvers.linear import ROWS, from_mean, mean_row, unit_rows
 Array = np.ndarray
 KEPT = 6e7  # entries of one view's features of a pool that are kept while the heads are fitted
 LEADING = 256  # coordinates that trained heads see
+LANDMARKS = 2000  # of a kernel at most
 NUGGET = 1e-6  # on the diagonal of a kernel of n rows, times n, which no eigenvalue exceeds: directions below are rounding
 
 
@@ -127,7 +128,7 @@ class Kernel:
     def __init__(self, pool: Pool):
         from scipy.linalg.lapack import dtrtri
 
-        self._landmarks = pool.rows[: min(max(400, pool.pairs), 2000)].copy()
+        self._landmarks = pool.rows[: min(max(400, pool.pairs), LANDMARKS)].copy()
         n = len(self._landmarks)
         kernel = self.raw(self._landmarks).astype(np.float64)
         kernel[np.arange(n), np.arange(n)] += NUGGET * n
