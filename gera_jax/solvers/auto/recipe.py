@@ -110,8 +110,8 @@ class CotrainedHeads(SharedSpace):
       pool_rows: rows of x and of y that were used; size_bytes: memory of all that transforms need.
 
     Cost: float32, O(n^2) scores of `width` dimensions for pools of n rows where there is co-training. No n x n array and no copy
-    of the rows is in memory: they may be memory maps. The matchings take 3 to 7 CPU seconds, no more for larger pools. The same rows
-    give the same heads: the draws of the matchings and of the joint basis have a fixed seed.
+    of the rows is in memory: they may be memory maps. The matchings take 3 to 7 CPU seconds, no more for larger
+    pools. The same rows give the same heads: the draws of the matchings and of the joint basis have a fixed seed.
 
     Source: co-training, Blum & Mitchell (COLT 1998); CSLS, Conneau et al. (ICLR 2018); stacking, Breiman (1996); figures in
     docs/results/label_efficiency.md. The matchings: see `WassersteinProcrustes`.
@@ -192,11 +192,12 @@ class CotrainedHeads(SharedSpace):
         reached(f"weights {np.round(self.mixture, 2).tolist()}")
         weight = self.pseudo_weight * min(1.0, 100 / p) * self._trust
         first, matched = [learner.fit() for learner in self._learners], self._match(p)
-        self._sum(matched, (1.0, first))
+        rounds = self.rounds if weight > LEAST_WEIGHT else 0
+        self._sum(rounds == 0, matched, (1.0, first))
         reached(f"heads of {p} pairs")
-        for _ in range(self.rounds if weight > LEAST_WEIGHT else 0):
+        for left in range(rounds, 0, -1):
             soft = self._soft_partners()
-            self._sum(matched, (1.0, [learner.fit(soft, weight) for learner in self._learners]), (0.5, first))
+            self._sum(left == 1, matched, (1.0, [learner.fit(soft, weight) for learner in self._learners]), (0.5, first))
             reached("co-training")
         self._finish()
         reached("densities of the pools")
@@ -252,16 +253,17 @@ class CotrainedHeads(SharedSpace):
         ]
         return names.index("plain"), scaled(Heads(tuple(weights), 1.0), x, y)
 
-    def _sum(self, matched: tuple[int, Heads] | None, *stages: tuple[float, list[Heads]]) -> None:
+    def _sum(self, last: bool, matched: tuple[int, Heads] | None, *stages: tuple[float, list[Heads]]) -> None:
         """`_maps` of the score: the views' heads at each stage with their weights, and the matching."""
         shares = self.mixture[self._active]
         self._groups = [Group(i, [(weight * share, stage[i]) for weight, stage in stages]) for i, share in enumerate(shares)]
         samples = self._features([even(len(pool), NARROWING) for pool in self._pools])
-        self._maps = joint_maps(self._groups, samples, self._width - EXTRA)
+        width = (self._width if last else min(self._width, WIDTHS[0])) - EXTRA  # partners need no more columns
+        self._maps = joint_maps(self._groups, samples, width)
         if matched:
             weight = self.matching_used * deviation(*(self._joint([own[side] for own in samples], side) for side in (0, 1)))
             self._groups.append(Group(matched[0], [(weight, matched[1])]))
-            self._maps = joint_maps(self._groups, samples, self._width - EXTRA)
+            self._maps = joint_maps(self._groups, samples, width)
 
     def _features(self, rows: Sequence[Any]) -> list[tuple[Array, Array]]:
         """Of each view the features of the pools' `rows`."""
