@@ -46,7 +46,7 @@ class RidgeCCA(LinearHeads):
       (shrunk by the ridge), regularization_used (the relative number).
 
     Cost: O(p d min(p, d)) in float64; no d x d matrix is decomposed where p <= d. Above, the rows are read in blocks, from where
-    they lie: 80,000 pairs 1024 and 768 wide take 8 CPU seconds and 0.2 GiB (`benchmarks.fits`).
+    they lie: 80,000 pairs 1024 and 768 wide take 6 CPU seconds and 0.2 GiB (`benchmarks.fits`).
 
     Source: Vinod, "Canonical ridge" (J. Econometrics 1976); weighting by rho: CSA, Li et al. (ICLR 2025).
     """

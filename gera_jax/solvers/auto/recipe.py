@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from gera_jax.checks import require, require_known
+from gera_jax.solvers.auto.budget import Plan, within
 from gera_jax.solvers.auto.choice import LEAST_WEIGHT, hub_weight, mixture, out_of_fold
 from gera_jax.solvers.auto.joint import Group, joint_maps
 from gera_jax.solvers.auto.search import HUB, corrected, density, nearest_both, soft_weights
@@ -101,11 +103,15 @@ class CotrainedHeads(SharedSpace):
         It keeps the leading singular directions of the pools' scores U S V': a row z of all heads of x becomes z Y' V S^-1/2, one
         of y z X' U S^-1/2. Four columns are for hubs and for unit length.
       max_pool: rows of each modality's pool that are used at most, pairs first, then unpaired rows at even steps. With 1,000
-        pairs and 20,000 unpaired rows of each, 1024 and 768 wide, a fit takes 49 CPU seconds and 1.2 GiB (`benchmarks.fits`).
+        pairs and 20,000 unpaired rows of each, 1024 and 768 wide, a fit takes 27 CPU seconds and 0.6 GiB (`benchmarks.fits`).
+      seconds: CPU seconds of one core that a fit may take, nearly (`auto.budget`): unpaired rows beyond it are left out, then
+        trained heads, then the kernel. None = as many as it takes.
+      memory: GiB that a fit may take beside the tables, likewise.
 
     Attributes after fit:
       views_used: the views that joined; mixture: weight of each.
       hubness_used: what was chosen; matching_used: the weight it had.
+      left_out: what the budget left out, in words.
       foreign_share: estimated shares of foreign rows among the unpaired rows of x and of y; 0 where none were left out.
       pool_rows: rows of x and of y that were used; size_bytes: memory of all that transforms need.
 
@@ -130,6 +136,8 @@ class CotrainedHeads(SharedSpace):
         dim: int = 512,
         width: int | None = None,
         max_pool: int = 30_000,
+        seconds: float | None = None,
+        memory: float | None = None,
     ):
         some = isinstance(views, list | tuple) and len(views) > 0
         require(some, "views", got=views or "none", wanted=f"some of {sorted(VIEWS)}")
@@ -144,9 +152,11 @@ class CotrainedHeads(SharedSpace):
         check_count(dim, "dim", 1)
         check_count(WIDTHS[0] if width is None else width, "width", EXTRA + 1)
         check_count(max_pool, "max_pool", 2)
+        for name, budget in (("seconds", seconds), ("memory", memory)):
+            check_number(1 if budget is None else budget, name, positive=True)
         self.views, self.rounds, self.pseudo_weight, self.matching = tuple(views), rounds, pseudo_weight, matching
         self.hubness, self.shrink, self.regularization = hubness, shrink, regularization
-        self.dim, self.width, self.max_pool = dim, width, max_pool
+        self.dim, self.width, self.max_pool, self.seconds, self.memory = dim, width, max_pool, seconds, memory
 
     def fit(self, x_pairs: Any, y_pairs: Any, x: Any = None, y: Any = None) -> CotrainedHeads:
         """Fit on pairs [p, dx], [p, dy] (row i belongs to row i) and unpaired rows x [n, dx], y [m, dy].
@@ -154,7 +164,7 @@ class CotrainedHeads(SharedSpace):
         The logger "gera_jax" has a line a stage, with the seconds so far.
 
         Raises:
-          InputError: the pairs of a side lie in one direction from the mean.
+          InputError: the pairs of a side lie in one direction from the mean; a budget that is too small for ridge CCA.
         """
         began = time.monotonic()
 
@@ -164,15 +174,15 @@ class CotrainedHeads(SharedSpace):
         x_pairs, y_pairs, x, y = checked_pairs(x_pairs, y_pairs, x, y)
         self._widths = (x_pairs.shape[1], y_pairs.shape[1])
         x, y, self.foreign_share = trusted(x_pairs, y_pairs, x, y)
-        self._pools = tuple(Pool(pairs, self._spread(rows, len(pairs)), self.dim) for pairs, rows in ((x_pairs, x), (y_pairs, y)))
+        p = len(x_pairs)
+        self._width = WIDTHS[p >= MANY_PAIRS] if self.width is None else self.width
+        self.views_used, counts = self._plan(p, (len(x), len(y)))
+        x, y = (rows[even(len(rows), count)] for rows, count in zip((x, y), counts, strict=True))
+        self._pools = (Pool(x_pairs, x, self.dim), Pool(y_pairs, y, self.dim))
         for pool, name in zip(self._pools, ("x_pairs", "y_pairs"), strict=True):
             got, wanted = "rows of one direction from the mean of all rows", "rows that differ in direction"
             remedy = "Has the modality more than one column that varies?"
             require(np.ptp(pool.rows[: pool.pairs], axis=0).max() > ONE_DIRECTION, name, got=got, wanted=wanted, remedy=remedy)
-        p = len(x_pairs)
-        self._width = WIDTHS[p >= MANY_PAIRS] if self.width is None else self.width
-        joins = [name for name in self.views if FROM_PAIRS.get(name, 0) <= p < BELOW_PAIRS.get(name, np.inf)]
-        self.views_used = joins or list(self.views)
         kinds = [VIEWS[name] for name in self.views_used]
         self._views = [(view(self._pools[0]), view(self._pools[1])) for view, _ in kinds]
         ridge = self.regularization * regularization_rule(len(x_pairs))
@@ -221,9 +231,20 @@ class CotrainedHeads(SharedSpace):
         """Bytes of the arrays that the fitted object holds."""
         return size_bytes(self.__dict__)
 
-    def _spread(self, rows: Array, p: int) -> Array:
-        """Unpaired rows at even steps, so that pairs and they fit into `max_pool`."""
-        return rows[even(len(rows), max(self.max_pool - p, 0))]
+    def _plan(self, p: int, unpaired: tuple[int, int]) -> tuple[list[str], tuple[int, int]]:
+        """The views that join, and how many unpaired rows of each side are used. A `UserWarning` says what is left out."""
+        joins = [name for name in self.views if FROM_PAIRS.get(name, 0) <= p < BELOW_PAIRS.get(name, np.inf)]
+        most = max(self.max_pool - p, 0)
+        cotrains = self.rounds > 0 and self.pseudo_weight * min(1.0, 100 / p) > LEAST_WEIGHT
+        counts = (min(unpaired[0], most), min(unpaired[1], most))
+        plan = Plan(tuple(joins or self.views), p, counts, self._widths, self.dim, cotrains)
+        plan, self.left_out = within(plan, self.seconds, self.memory)
+        if self.left_out:
+            budget = ", ".join(
+                f"{name}={value:g}" for name in ("seconds", "memory") if (value := getattr(self, name)) is not None
+            )
+            warnings.warn(f"{budget}: auto leaves out {' and '.join(self.left_out)}.", UserWarning, stacklevel=3)
+        return list(plan.views), plan.unpaired
 
     def _choose(self, p: int) -> None:
         """Mixture and hubness: as asked for, or by pairs that are held out, and then only views that count."""
