@@ -214,7 +214,8 @@ def compare(
       methods: names (`gera_jax.comparison.methods()`), classes or objects; () = all.
       seeds: how many, default 5; a seed is a split, a draw of pairs and a start.
       budget: settings that each method may try, default 4, its default first.
-      metric: by which settings are chosen, on validation rows: "mean/R@10" (default), "foscttm", "mean/mean_rank", ...
+      metric: by which settings are chosen, on validation rows: "mean/MRR" (default, the mean reciprocal rank),
+        "mean/R@10", "foscttm", ...
       config: a preset ("quick", and others of `gera_jax.comparison.compare`), from which is taken what is not given: fewer
         methods, counts, seeds and settings. Or a block of `gera_jax.config.comparison` or a file that gives one, in place of
         everything that changes a number.

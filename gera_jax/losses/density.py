@@ -71,6 +71,8 @@ def semantic_density(
     x, y = clean_rows((x, y), (x_mask, y_mask))
     dtype = x.dtype
     h = lax.stop_gradient(scalar(bandwidth, dtype, "bandwidth", positive=True))
+    if not len(x) or not len(y):  # no rows on any device, where no extreme can be taken
+        return on_every_device(0 * (x.sum() + y.sum()), axis_name)
     n, m = (row_count(len(v), mask, dtype, axis_name) for v, mask in ((x, x_mask), (y, y_mask)))
     # In units of the largest entry squares neither overflow nor vanish; the value has the unit 1 / length^2.
     largest = jnp.maximum(*(jnp.max(jnp.abs(lax.stop_gradient(v)), initial=0.0) for v in (x, y)))
