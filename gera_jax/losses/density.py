@@ -11,12 +11,12 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from gera_jax import checks
-from gera_jax.losses.inputs import check_sets, clean_rows, keep_logits, on_every_device, row_count, scalar
+from gera_jax.losses.inputs import check_sets, clean_rows, keep_logits, on_every_device, row_count
 from gera_jax.losses.positives import row_numbers
 from gera_jax.losses.tiles import Folds, Side, check_block_size, fold
 from gera_jax.ops.collectives import gather_rows, global_sum
 from gera_jax.ops.geometry import without_cancellation
-from gera_jax.ops.numerics import sanitize
+from gera_jax.ops.numerics import sanitize, scalar
 
 FORMS = ("leave_one_out", "released")
 # A set that is this much tighter than both sets together counts as this wide: its densities elsewhere would leave float32.
