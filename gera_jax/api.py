@@ -106,7 +106,7 @@ def train(
     True
     """
     checks.require(
-        workdir is None or not Path(workdir).is_file(),
+        workdir is None or not checks.place(workdir, "workdir").is_file(),
         "workdir",
         got=f"{workdir}, a file",
         wanted="a folder",
@@ -176,7 +176,9 @@ def fit(
     trained = find(method).needs_validation
     if output is not None:
         remedy = "Choose another --output."
-        folders.require_free(Path(output), but=folders.RUN_FILE if trained else "", name="output", remedy=remedy)
+        folders.require_free(
+            checks.place(output, "output"), but=folders.RUN_FILE if trained else "", name="output", remedy=remedy
+        )
     seed, (counts, own) = checks.whole(seed, "seed"), _counts(own)
     checks.require(len(counts) < 2, "pairs", got=counts, wanted="one number of known pairs")
     test = own.pop("test", None) or 0
@@ -214,7 +216,8 @@ def compare(
       methods: names (`gera_jax.comparison.methods()`), classes or objects; () = all.
       seeds: how many, default 5; a seed is a split, a draw of pairs and a start.
       budget: settings that each method may try, default 4, its default first.
-      metric: by which settings are chosen, on validation rows: "mean/R@10" (default), "foscttm", "mean/mean_rank", ...
+      metric: by which settings are chosen, on validation rows: "mean/MRR" (default, the mean reciprocal rank),
+        "mean/R@10", "foscttm", ...
       config: a preset ("quick", and others of `gera_jax.comparison.compare`), from which is taken what is not given: fewer
         methods, counts, seeds and settings. Or a block of `gera_jax.config.comparison` or a file that gives one, in place of
         everything that changes a number.
@@ -237,6 +240,8 @@ def compare(
     from gera_jax.comparison.compare import configured, fill, run_compare, spread
     from gera_jax.comparison.task import make_task
 
+    wanted = "names of methods, classes or objects, in a list"
+    checks.require(methods is None or isinstance(methods, str | Sequence), "methods", got=repr(methods), wanted=wanted)
     preset = config if isinstance(config, str) and not Path(config.partition(":")[0]).suffix else ""
     counts, own = _counts(own)
     rule = dict(methods=methods, counts=counts, seeds=seeds, budget=budget, metric=metric)
@@ -246,7 +251,7 @@ def compare(
     rule, beside = fill(preset, rule)
     rule = {name: value for name, value in rule.items() if value is not None}
     task = make_task(data, **{**beside, **own})
-    if isinstance(rule["methods"], str):
+    if isinstance(rule.setdefault("methods", ()), str):
         rule["methods"] = rule["methods"].split(",")
     if preset and len(rule["counts"]) == 0:
         rule["counts"] = spread(task.counts((), range(rule["seeds"])))

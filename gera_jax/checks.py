@@ -129,9 +129,21 @@ def disk_room(folder: Any) -> Iterator[None]:
         ) from error
 
 
+def place(path: Any, name: str) -> Path:
+    """A path as it was given, text or an object that stands for one.
+
+    >>> place(3, "folder")
+    Traceback (most recent call last):
+    ...
+    gera_jax.checks.InputError: folder: got 3; wanted a path.
+    """
+    require(isinstance(path, str | os.PathLike) and str(path) != "", name, got=repr(path), wanted="a path")
+    return Path(path)
+
+
 def require_place(path: str | Path, name: str) -> None:
     """Raise `InputError` where no file `path` could be made: its folder is missing or closed, or it is a folder itself."""
-    path = Path(path)
+    path = place(path, name)
     wanted, remedy = "a file in a folder that is", f"Make it: mkdir -p {shlex.quote(str(path.parent))}"
     require(path.parent.is_dir(), name, got=f"{path}, whose folder is not there", wanted=wanted, remedy=remedy)
     require(not path.is_dir(), name, got=f"{path}, a folder", wanted="a file")

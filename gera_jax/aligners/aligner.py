@@ -110,7 +110,7 @@ class Aligner:
         """
         method = self._check()
         pairs = _pairs(x_pairs, y_pairs, x_unpaired, y_unpaired)
-        folder = None if self.folder is None else Path(self.folder)
+        folder = None if self.folder is None else checks.place(self.folder, "folder")
         if folder is not None:
             folders.require_free(folder, but=folders.RUN_FILE if method.needs_validation else "")
         train, val = self._hold(pairs) if method.needs_validation else (pairs, pairs.take([]))
@@ -152,9 +152,10 @@ class Aligner:
           RunError: no space is left; the folder is as it was.
         """
         self._fitted("Aligner.save", "a call after fit")
-        if self.folder is None or Path(folder) != Path(self.folder):
-            folders.require_free(Path(folder))
-        return self._write(Path(folder), test)
+        folder = checks.place(folder, "folder")
+        if self.folder is None or folder != Path(self.folder):
+            folders.require_free(folder)
+        return self._write(folder, test)
 
     def _write(self, folder: Path, test: Pairs | None) -> Path:
         stored = dict(
@@ -189,7 +190,7 @@ class Aligner:
         Raises:
           InputError: the folder holds neither, or a model that is damaged or of another version.
         """
-        folder = Path(folder)
+        folder = checks.place(folder, "folder")
         folders.require_model(folder)
         made = cls.__new__(cls)
         made.method, made.settings, made.preprocess, made.validation, made.seed, made.folder = "auto", None, None, None, 0, None

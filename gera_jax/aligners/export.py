@@ -61,7 +61,7 @@ def export(model: Aligner | str | Path, folder: str | Path) -> Exported:
     """
     from safetensors.numpy import save_file
 
-    folder = Path(folder)
+    folder = checks.place(folder, "folder")
     require_free(folder)
     aligner = model if isinstance(model, Aligner) else Aligner.load(model)
     arrays: dict[str, np.ndarray] = {}

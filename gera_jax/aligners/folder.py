@@ -156,7 +156,7 @@ def evaluate(folder: str | Path, *, split: str = "test", **own: Any) -> Mapping[
     """
     from gera_jax.aligners.aligner import Aligner
 
-    folder = Path(folder)
+    folder = checks.place(folder, "folder")
     own = {name: value for name, value in own.items() if value is not None}
     if own:
         return _measured(Aligner.load(folder), load_pairs(**own))

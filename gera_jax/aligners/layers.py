@@ -57,9 +57,14 @@ def select_layers(
 
     checks.require(max_pairs >= 2, "max_pairs", got=max_pairs, wanted="at least 2")
     if output is not None:
-        checks.require(Path(output).suffix == ".json", "output", got=f'"{output}"', wanted="a .json file")
+        checks.require(checks.place(output, "output").suffix == ".json", "output", got=f'"{output}"', wanted="a .json file")
     if plot is not None:
-        checks.require(Path(plot).suffix in (".svg", ".png", ".pdf"), "plot", got=f'"{plot}"', wanted="a .svg, .png or .pdf file")
+        checks.require(
+            checks.place(plot, "plot").suffix in (".svg", ".png", ".pdf"),
+            "plot",
+            got=f'"{plot}"',
+            wanted="a .svg, .png or .pdf file",
+        )
     for name, path in (("output", output), ("plot", plot)):
         if path is not None:
             checks.require_place(path, name)

@@ -259,7 +259,7 @@ def make_parser() -> argparse.ArgumentParser:
     _split(made, seed=False)
     made.add_argument("--seeds", type=int, metavar="N", help="splits, draws of pairs and starts (default 5)")
     made.add_argument("--budget", type=int, metavar="N", help="settings that each method may try (default 4)")
-    made.add_argument("--metric", metavar="NAME", help="by which settings are chosen, e.g. mean/R@1 (default: mean/R@10)")
+    made.add_argument("--metric", metavar="NAME", help="by which settings are chosen, e.g. mean/R@1 (default: mean/MRR)")
     made.add_argument("--jobs", type=int, metavar="N", help="processes of one thread each (default: one a core)")
     _folder(made, "folder of cells, results.json and report.html; the same again goes on", default="comparison")
 

@@ -156,6 +156,7 @@ class Progress:
             self.bar.close()
 
 
+MOST_SEEDS = 10_000
 PACKAGES = ("jax", "flax", "optax", "numpy", "scipy")
 
 
@@ -183,7 +184,7 @@ def run_compare(
     rest was taken from: the report then says how to compare all methods.
     """
     began = time.monotonic()
-    seeds, budget = checks.whole(seeds, "seeds", least=1), checks.whole(budget, "budget", least=1)
+    seeds, budget = checks.whole(seeds, "seeds", least=1, most=MOST_SEEDS), checks.whole(budget, "budget", least=1)
     jobs = cores() if jobs is None else checks.whole(jobs, "jobs", least=1)
     field = compared(methods)
     for name in ("val", "test"):
@@ -196,7 +197,7 @@ def run_compare(
     counts = task.counts(asked, numbers)
     data = task.data(counts[-1], 0)
     require_metric(metric, data.names[:2])
-    folder = None if output is None else Path(output)
+    folder = None if output is None else checks.place(output, "output")
     seen = overview(data.train, data.val, data.test)
     show = Progress(field, counts, numbers, budget=budget, rows=max(seen["rows"].values()), jobs=jobs) if progress else None
     if show:

@@ -27,7 +27,7 @@ from gera_jax.files import json_line, parse_json_line
 from gera_jax.training.evaluate import guessing
 
 logger = logging.getLogger("gera_jax")
-PROTOCOL = 3  # raised whenever what a cell measures changes, so that older cells are measured anew
+PROTOCOL = 4  # raised whenever what a cell measures changes, so that older cells are measured anew
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 

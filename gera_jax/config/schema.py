@@ -317,7 +317,7 @@ COMPARISON = dict(
     counts=Field((), "numbers of known pairs; empty = by rule"),
     seeds=Field(5, "splits and starts of each cell"),
     budget=Field(4, "trials of each method"),
-    metric=Field("mean/R@10", "metric that trials are chosen by"),
+    metric=Field("mean/MRR", "metric that trials are chosen by"),
     split=Field("random", 'how items are held out: "random" or "group"'),
     unpaired=Field(
         "independent", "rows of the other items that are known: of other items in each modality, of the same, or none"

@@ -15,6 +15,7 @@ from jax.typing import ArrayLike
 
 from gera_jax.checks import require, require_known
 from gera_jax.evaluation.inputs import real
+from gera_jax.ops.numerics import scalar
 
 
 def alignment(x: ArrayLike, y: ArrayLike, *, mask: ArrayLike | None = None) -> Array:
@@ -58,7 +59,7 @@ def uniformity(x: ArrayLike, t: ArrayLike = 2.0, *, mask: ArrayLike | None = Non
     """
     z = _unit(_rows(x, "x", least=2))
     cosine = jnp.matmul(z, z.T, precision="highest")
-    potential = -2.0 * jnp.asarray(t, z.dtype) * (1.0 - jnp.minimum(cosine, 1.0))  # ||a - b||^2 = 2 - 2 cos
+    potential = -2.0 * scalar(t, z.dtype, "t", positive=True) * (1.0 - jnp.minimum(cosine, 1.0))  # ||a - b||^2 = 2 - 2 cos
     real = _mask(mask, z)
     other = real[:, None] & real & ~jnp.eye(z.shape[0], dtype=bool)
     n = jnp.sum(real, dtype=z.dtype)
@@ -155,10 +156,10 @@ def _rows(x: ArrayLike, name: str, least: int = 1) -> Array:
 def _mask(mask: ArrayLike | None, x: Array) -> Array:
     if mask is None:
         return jnp.ones(x.shape[0], bool)
-    mask = jnp.asarray(mask)
+    mask = mask if isinstance(mask, jax.Array) else np.asarray(mask)
     wanted = f"bool {x.shape[:1]}, True = a real row"
     require(mask.shape == x.shape[:1] and mask.dtype == jnp.bool_, "mask", got=f"{mask.dtype} {mask.shape}", wanted=wanted)
-    return mask
+    return jnp.asarray(mask)
 
 
 def _mean(values: Array, mask: ArrayLike | None) -> Array:
@@ -249,5 +250,5 @@ def set_uniformity(
     if pairs != "cross":
         return -uniformity(jnp.concatenate([x, y] if pairs == "union" else [y, y]), t)
     cosine = jnp.matmul(_unit(x), _unit(y).T, precision="highest")
-    potential = -2.0 * jnp.asarray(t, cosine.dtype) * (1.0 - jnp.minimum(cosine, 1.0))
+    potential = -2.0 * scalar(t, cosine.dtype, "t", positive=True) * (1.0 - jnp.minimum(cosine, 1.0))
     return jnp.log(jnp.asarray(cosine.size, cosine.dtype)) - jax.nn.logsumexp(potential)

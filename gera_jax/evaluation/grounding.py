@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,7 +26,7 @@ def fuse_scores(probability: np.ndarray, cosine: np.ndarray, *, power: float = 0
 
     Source: MMN, arXiv 2109.04872.
     """
-    require(power >= 0, "power", got=power, wanted="at least 0")
+    require(isinstance(power, numbers.Real) and 0 <= power < math.inf, "power", got=power, wanted="at least 0")
     cosine, probability = (
         v if v.dtype.itemsize > 2 and v.dtype.kind == "f" else v.astype(np.float64)
         for v in (real(cosine, "cosine"), real(probability, "probability"))

@@ -22,7 +22,7 @@ def retrieval_metrics(
     block_size: int = 1024,
     names: tuple[str, str] = ("x", "y"),
 ) -> dict[str, float]:
-    """Recall at k, median rank and mean rank of cosine retrieval, both ways and averaged.
+    """Recall at k, median, mean and reciprocal rank of cosine retrieval, both ways and averaged.
 
     >>> import numpy as np
     >>> metrics = retrieval_metrics(np.eye(4), np.eye(4)[[0, 1, 3, 2]], ks=(1, 2))
@@ -40,8 +40,9 @@ def retrieval_metrics(
 
     Returns:
       "x_to_y/R@1" ... in [0, 1] (chance k / m); "x_to_y/median_rank", "x_to_y/mean_rank" (1 = best, chance
-      (m + 1) / 2; `chance_level` for several right rows); the same under "y_to_x/" and, averaged, "mean/". Rows tied with the
-      right one cost half a rank each. A NaN score ranks last and is never a success, so a model of NaN gets R@k = 0.
+      (m + 1) / 2; `chance_level` for several right rows), "x_to_y/MRR", the mean of 1 / rank; the same under "y_to_x/" and,
+      averaged, "mean/". Rows tied with the right one cost half a rank each. A NaN score ranks last and is never a success, so a
+      model of NaN gets R@k = 0.
       O(n m d): one product gives both directions. Memory: one tile.
 
     Raises:
@@ -140,7 +141,8 @@ def _recalls_both_ways(
     for tally, candidates in zip(found, shape[::-1], strict=True):
         rank, failed = tally.ranks(candidates)
         recalls = {f"R@{k}": float(np.mean((rank <= k) & ~failed)) for k in ks}
-        sides.append(recalls | {"median_rank": float(np.median(rank)), "mean_rank": float(np.mean(rank))})
+        places = {"median_rank": float(np.median(rank)), "mean_rank": float(np.mean(rank))}
+        sides.append(recalls | places | {"MRR": float(np.mean(~failed / rank))})
     return ranks.both_ways(names, *sides)
 
 

@@ -45,7 +45,7 @@ def chance_level(
 
     Returns:
       The keys of `retrieval_metrics`, "x_to_y/R@1" ..., "x_to_y/median_rank" (of all queries' places together),
-      "x_to_y/mean_rank", and "x_to_y/MRR", the mean of 1 / place; the same for "y_to_x/" and "mean/"; and "foscttm", 1/2.
+      "x_to_y/mean_rank", "x_to_y/MRR"; the same for "y_to_x/" and "mean/"; and "foscttm", 1/2.
       O(m) for each number of right rows that occurs.
     """
     ks = counts(ks)
@@ -321,6 +321,6 @@ def metric_names(names: Sequence[str] = ("x", "y"), *, full: bool = True) -> lis
     """The keys of `split_metrics`.
 
     >>> metric_names()[-3:]
-    ['mean/median_rank', 'mean/mean_rank', 'foscttm']
+    ['mean/mean_rank', 'mean/MRR', 'foscttm']
     """
     return list(split_metrics(np.eye(2), names=(names[0], names[1]), full=full))

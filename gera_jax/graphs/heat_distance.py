@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from typing import Any
 
 import jax
@@ -97,6 +98,8 @@ def heat_entropy(heat: Any, *, floor: float = 1e-30) -> Any:
 
     From 0 (all heat where it started) to log n (spread over everything) for a combinatorial Laplacian.
     """
+    fine = isinstance(floor, numbers.Real) and 0 <= floor < np.inf
+    require(fine, "floor", got=floor, wanted="a finite number of at least 0; less heat counts as none")
     xp: Any = np if isinstance(heat, np.ndarray) else jnp
     kept = xp.maximum(heat, floor)
     return xp.sum(xp.where(heat > floor, -kept * xp.log(kept), 0.0), axis=(-2, -1)) / heat.shape[-1]

@@ -22,11 +22,11 @@ from gera_jax.losses.inputs import (
     keep_rows,
     reduce_rows,
     row_weights,
-    scalar,
 )
 from gera_jax.losses.positives import Matching, check_matching, positive_mass, row_numbers
 from gera_jax.losses.tiles import Folds, Side, check_block_size, fold
 from gera_jax.ops.collectives import global_sum
+from gera_jax.ops.numerics import scalar
 
 
 def info_nce(

@@ -11,12 +11,12 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from gera_jax import checks
-from gera_jax.losses.inputs import check_sets, clean_rows, keep_logits, on_every_device, row_count, scalar
+from gera_jax.losses.inputs import check_sets, clean_rows, keep_logits, on_every_device, row_count
 from gera_jax.losses.positives import row_numbers
 from gera_jax.losses.tiles import Folds, Side, check_block_size, fold
 from gera_jax.ops.collectives import gather_rows, global_sum
 from gera_jax.ops.geometry import without_cancellation
-from gera_jax.ops.numerics import sanitize
+from gera_jax.ops.numerics import sanitize, scalar
 
 FORMS = ("leave_one_out", "released")
 # A set that is this much tighter than both sets together counts as this wide: its densities elsewhere would leave float32.
@@ -71,6 +71,8 @@ def semantic_density(
     x, y = clean_rows((x, y), (x_mask, y_mask))
     dtype = x.dtype
     h = lax.stop_gradient(scalar(bandwidth, dtype, "bandwidth", positive=True))
+    if not len(x) or not len(y):  # no rows on any device, where no extreme can be taken
+        return on_every_device(0 * (x.sum() + y.sum()), axis_name)
     n, m = (row_count(len(v), mask, dtype, axis_name) for v, mask in ((x, x_mask), (y, y_mask)))
     # In units of the largest entry squares neither overflow nor vanish; the value has the unit 1 / length^2.
     largest = jnp.maximum(*(jnp.max(jnp.abs(lax.stop_gradient(v)), initial=0.0) for v in (x, y)))

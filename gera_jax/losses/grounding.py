@@ -10,11 +10,11 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from gera_jax import checks
-from gera_jax.losses.inputs import keep_logits, scalar, spoiled
+from gera_jax.losses.inputs import keep_logits, spoiled
 from gera_jax.losses.moments import cells, check_cells, check_moments, log_shares, masks, unit_rows
 from gera_jax.losses.released import hard_geodesic_contrastive, released_shapley_interaction
 from gera_jax.ops.collectives import gather_rows, global_sum, row_offset
-from gera_jax.ops.numerics import masked_mean, safe_normalize
+from gera_jax.ops.numerics import masked_mean, safe_normalize, scalar
 
 
 def moment_bce(

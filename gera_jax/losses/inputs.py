@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import math
-import numbers
-import sys
 from collections.abc import Sequence
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from jax.typing import ArrayLike
 
 from gera_jax import checks
 from gera_jax.ops.collectives import global_sum
-from gera_jax.ops.numerics import known, sanitize
+from gera_jax.ops.numerics import check_real, known, sanitize
 
 
 def compute_dtype(*arrays: Array) -> jnp.dtype:
@@ -69,14 +64,6 @@ def check_rank(value: Array, rank: int, name: str) -> None:
         checks.fail(name, got=f"shape {jnp.shape(value)}", wanted=words[rank], remedy=remedy)
 
 
-def check_real(value: Array, name: str) -> None:
-    """Raise for text, objects and complex numbers (a cast would drop their imaginary part), and what JAX has no type for."""
-    dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
-    fine = any(jnp.issubdtype(dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)) and dtype != np.longdouble
-    remedy = f"Convert {name} with .astype(np.float32) if that is what it holds."
-    checks.require(fine, name, got=f"dtype {dtype}", wanted="real numbers of at most 64 bits", remedy=remedy)
-
-
 def check_mask(mask: Array | None, shape: tuple[int, ...], name: str) -> None:
     """Raise unless an optional mask is boolean and of `shape`."""
     checks.require_shape(mask, shape, name, remedy="One boolean per row, True = a real row.")
@@ -102,26 +89,6 @@ def check_sets(x: Array, y: Array, x_mask: Array | None, y_mask: Array | None) -
     check_pair(x, y)
     check_mask(x_mask, (len(x),), "x_mask")
     check_mask(y_mask, (len(y),), "y_mask")
-
-
-def scalar(value: ArrayLike, dtype: jnp.dtype, name: str, *, positive: bool) -> Array:
-    """A scalar of `dtype`; a number known at trace time is checked, a traced one cannot be."""
-    wanted = "a positive finite number" if positive else "a finite number"
-    array = isinstance(value, jax.Array | np.ndarray | np.generic)
-    checks.require(array or isinstance(value, numbers.Real), name, got=value, wanted=wanted)
-    huge = isinstance(value, int) and abs(value) > sys.float_info.max
-    value = value if array else np.float64(math.inf if huge else value)  # a whole number may be beyond every type of an array
-    checks.require(jnp.ndim(value) == 0, name, got=f"shape {jnp.shape(value)}", wanted="a scalar")
-    check_real(value, name)
-    given = known(value)
-    if given is not None:
-        with np.errstate(over="ignore", under="ignore"):
-            numbers_ = float(given), float(given.astype(dtype))  # 1e300 and 1e-300 are infinity and 0 in float32
-        fine, held = (math.isfinite(number) and not (positive and number <= 0) for number in numbers_)
-        remedy = "logit_scale is 1 / temperature." if name == "logit_scale" else ""
-        wanted += f" in {np.dtype(dtype)}" if fine else ""
-        checks.require(held, name, got=f"{numbers_[0]:g}", wanted=wanted, remedy=remedy)
-    return jnp.asarray(value, dtype)
 
 
 def not_negative(value: Array, name: str, counts: Array | None = None) -> Array:

@@ -21,10 +21,10 @@ from gera_jax.losses.inputs import (
     keep_rows,
     reduce_rows,
     row_weights,
-    scalar,
 )
 from gera_jax.ops.collectives import gather_rows, meets_itself, row_offset
 from gera_jax.ops.geometry import slerp
+from gera_jax.ops.numerics import scalar
 
 KINDS = ("m2", "v", "l", "vl")
 TARGETS = ("identity", "both")

@@ -13,10 +13,10 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from gera_jax import checks
-from gera_jax.losses.inputs import check_sets, clean_rows, on_every_device, scalar
+from gera_jax.losses.inputs import check_sets, clean_rows, on_every_device
 from gera_jax.losses.kernel_sums import Mixture, kernel_sum, kernel_sum_within
 from gera_jax.ops.collectives import gather_rows, global_sum, row_offset
-from gera_jax.ops.numerics import median_of_nonnegative, sanitize
+from gera_jax.ops.numerics import median_of_nonnegative, sanitize, scalar
 from gera_jax.ops.symmetric import self_squared_distances
 
 ESTIMATORS = ("biased", "unbiased")

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from gera_jax import checks
-from gera_jax.losses.inputs import check_mask, check_real, clean_rows, keep_logits
+from gera_jax.losses.inputs import check_mask, clean_rows, keep_logits
 from gera_jax.ops import safe_normalize
+from gera_jax.ops.numerics import check_real
 
 
 def check_moments(s: Array, v: Array, *, rank: int | None, s_mask: Array | None, v_mask: Array | None) -> None:

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from gera_jax import checks
-from gera_jax.losses.inputs import check_sets, compute_dtype, scalar
+from gera_jax.losses.inputs import check_sets, compute_dtype
 from gera_jax.ops.collectives import gather_rows, global_sum, row_offset
-from gera_jax.ops.numerics import safe_normalize, sanitize
+from gera_jax.ops.numerics import safe_normalize, sanitize, scalar
 from gera_jax.transport import sinkhorn
 
 

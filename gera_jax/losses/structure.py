@@ -20,11 +20,10 @@ from gera_jax.losses.inputs import (
     keep_logits,
     keep_rows,
     row_count,
-    scalar,
 )
 from gera_jax.ops.collectives import gather_rows, global_sum, meets_itself
 from gera_jax.ops.geometry import squared_distances
-from gera_jax.ops.numerics import safe_normalize, sanitize
+from gera_jax.ops.numerics import safe_normalize, sanitize, scalar
 from gera_jax.ops.symmetric import gram, self_squared_distances, symmetric_powers
 
 DIVERGENCES = ("js", "mixture_first")

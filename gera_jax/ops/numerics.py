@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import numbers
+import sys
 from typing import Any
 
 import jax
@@ -10,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.core import Tracer
+from jax.typing import ArrayLike
 
 from gera_jax.checks import require
 from gera_jax.ops.collectives import global_sum
@@ -169,3 +172,31 @@ def median_of_nonnegative(values: Array, mask: Array | None = None) -> Array:
     _, middle = lax.fori_loop(0, jnp.iinfo(integer).bits, halve, tuple(bounds))
     lower, upper = lax.bitcast_convert_type(middle, values.dtype)
     return jnp.where(count > 0, 0.5 * lower + 0.5 * upper, 0.0)
+
+
+def check_real(value: Array, name: str) -> None:
+    """Raise for text, objects and complex numbers (a cast would drop their imaginary part), and what JAX has no type for."""
+    dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
+    fine = any(jnp.issubdtype(dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)) and dtype != np.longdouble
+    remedy = f"Convert {name} with .astype(np.float32) if that is what it holds."
+    require(fine, name, got=f"dtype {dtype}", wanted="real numbers of at most 64 bits", remedy=remedy)
+
+
+def scalar(value: ArrayLike, dtype: jnp.dtype, name: str, *, positive: bool) -> Array:
+    """A scalar of `dtype`; a number known at trace time is checked, a traced one cannot be."""
+    wanted = "a positive finite number" if positive else "a finite number"
+    array = isinstance(value, jax.Array | np.ndarray | np.generic)
+    require(array or isinstance(value, numbers.Real), name, got=value, wanted=wanted)
+    huge = isinstance(value, int) and abs(value) > sys.float_info.max
+    value = value if array else np.float64(math.inf if huge else value)  # a whole number may be beyond every type of an array
+    require(jnp.ndim(value) == 0, name, got=f"shape {jnp.shape(value)}", wanted="a scalar")
+    check_real(value, name)
+    given = known(value)
+    if given is not None:
+        with np.errstate(over="ignore", under="ignore"):
+            numbers_ = float(given), float(given.astype(dtype))  # 1e300 and 1e-300 are infinity and 0 in float32
+        fine, held = (math.isfinite(number) and not (positive and number <= 0) for number in numbers_)
+        remedy = "logit_scale is 1 / temperature." if name == "logit_scale" else ""
+        wanted += f" in {np.dtype(dtype)}" if fine else ""
+        require(held, name, got=f"{numbers_[0]:g}", wanted=wanted, remedy=remedy)
+    return jnp.asarray(value, dtype)

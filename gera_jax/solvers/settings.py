@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from numbers import Integral, Real
 from typing import Any
 
 from gera_jax.checks import require
+
+MOST = 1e18  # NumPy has no type for whole numbers beyond 2^63, and powers of such numbers are infinite
 
 
 def check_count(value: Any, name: str, least: int) -> None:
@@ -22,18 +23,32 @@ def check_count(value: Any, name: str, least: int) -> None:
 
 
 def is_number(value: Any) -> bool:
-    """True for a finite real number >= 0."""
-    return isinstance(value, Real) and not isinstance(value, bool) and bool(0 <= value <= sys.float_info.max)
+    """True for a real number from 0 to `MOST`."""
+    return isinstance(value, Real) and not isinstance(value, bool) and bool(0 <= value <= MOST)
+
+
+def _limit(value: Any) -> str:
+    return f", at most {MOST:g}," if isinstance(value, Real) and value > MOST else ""
 
 
 def check_number(value: Any, name: str, *, positive: bool = False) -> None:
     """Raise `InputError` unless `value` is a finite number >= 0, or > 0 where it must be `positive`."""
-    require(is_number(value) and not (positive and value == 0), name, got=value, wanted=f"a number >{'' if positive else '='} 0")
+    require(
+        is_number(value) and not (positive and value == 0),
+        name,
+        got=value,
+        wanted=f"a number >{'' if positive else '='} 0{_limit(value)}",
+    )
 
 
 def check_auto(value: Any, name: str) -> None:
     """Raise `InputError` unless `value` is a finite number >= 0 or "auto"."""
-    require(value == "auto" if isinstance(value, str) else is_number(value), name, got=value, wanted='a number >= 0 or "auto"')
+    require(
+        value == "auto" if isinstance(value, str) else is_number(value),
+        name,
+        got=value,
+        wanted=f'a number >= 0{_limit(value)} or "auto"',
+    )
 
 
 def check_dim(dim: Any) -> None:

@@ -11,6 +11,8 @@ from scipy import stats
 from gera_jax.checks import InputError
 from gera_jax.comparison.outcome import Comparison, Interval, recommend
 from gera_jax.comparison.sweep import Cell
+from gera_jax.comparison.task import METRIC
+from gera_jax.evaluation.split import split_metrics
 
 CHANCE = {"mean/R@1": 0.02, "mean/R@10": 0.2, "foscttm": 0.5}
 
@@ -82,6 +84,31 @@ def test_a_falling_metric_is_turned_before_the_rule():
     scores = dict(auto=[0.30, 0.31, 0.30], other=[0.10, 0.11, 0.10])
     assert comparison(scores, metric="foscttm").recommended == "other"
     assert comparison(scores).recommended == "auto"
+
+
+def scored(places):
+    """Metrics of rows whose partners are at these places, both ways."""
+    n = len(places)
+    scores = np.zeros((n, n))
+    for row, place in enumerate(places):
+        scores[row, (row + np.arange(1, n)) % n] = np.where(np.arange(1, n) < place, 1, -1)
+    return split_metrics(scores)
+
+
+def test_a_full_recall_does_not_choose():
+    """Ten hits of 300 rows are full for both; the one that ranks fewer partners first has the higher R@10 with every seed."""
+    rng = np.random.default_rng(0)
+    found = {"auto": [], "other": []}
+    for _ in range(3):
+        found["auto"].append(scored(rng.permutation(np.repeat([1, 12], [294, 6]))))
+        found["other"].append(scored(rng.permutation(np.repeat([1, 3], [180, 120]))))
+
+    def by(metric):
+        return comparison({name: [seed[metric] for seed in seeds] for name, seeds in found.items()}, metric=metric).recommended
+
+    assert min(seed["mean/R@10"] for seeds in found.values() for seed in seeds) > 0.97
+    assert by("mean/R@10") == "other"  # companion: what chose before
+    assert by(METRIC) == by("mean/R@1") == "auto"
 
 
 def test_why_says_what_the_rule_did():

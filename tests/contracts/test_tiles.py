@@ -135,10 +135,21 @@ def test_bad_sizes_are_refused(name):
     assert np.isfinite(getattr(losses, name)(x, x, block_size=np.int64(2)))
 
 
-@each_loss
+@pytest.mark.parametrize("name", LOSSES + DENSITY)
 def test_empty_batches(name):
     x = jnp.zeros((0, 3))
     assert getattr(losses, name)(x, x, block_size=2) == getattr(losses, name)(x, x) == 0
+    assert jax.grad(getattr(losses, name))(x, x).shape == (0, 3)
+
+
+@pytest.mark.parametrize("name", DENSITY)
+def test_one_empty_set(name):
+    x, y = jnp.zeros((0, 3)), jnp.arange(12.0).reshape(4, 3)
+    for pair in ((x, y), (y, x)):
+        assert getattr(losses, name)(*pair) == 0
+    assert getattr(losses, name)(y + 1, y) > 0  # companion: two sets of rows
+    with pytest.raises(InputError, match="y: got width 2"):  # companion: an empty set is checked as any other
+        getattr(losses, name)(x, y[:, :2])
 
 
 @pytest.mark.parametrize("name", LOSSES + DENSITY)

@@ -29,6 +29,8 @@ def test_ranks_equal_argsort(dtype, block_size):
         assert got[f"{key}/R@3"] == np.mean(rank <= 3)
         assert got[f"{key}/median_rank"] == np.median(rank)
         assert got[f"{key}/mean_rank"] == pytest.approx(np.mean(rank), abs=1e-12)
+        assert got[f"{key}/MRR"] == pytest.approx(np.mean(1 / rank), abs=1e-12)
+        assert got[f"{key}/MRR"] != pytest.approx(1 / np.mean(rank), abs=1e-2)
     assert got["mean/R@1"] == (got["x_to_y/R@1"] + got["y_to_x/R@1"]) / 2
     # companions: the directions differ here, so a transposed or a shuffled implementation cannot pass
     assert np.any(oracles.argsort_ranks(scores) != oracles.argsort_ranks(scores.T))
@@ -44,7 +46,7 @@ def test_scores_and_embeddings_agree():
     assert set(from_rows) == {
         f"{way}/{key}"
         for way in ("image_to_text", "text_to_image", "mean")
-        for key in ("R@1", "R@5", "R@10", "median_rank", "mean_rank")
+        for key in ("R@1", "R@5", "R@10", "median_rank", "mean_rank", "MRR")
     }
     assert all(type(value) is float for value in from_rows.values())
     assert from_rows != evaluation.retrieval_metrics_from_scores(-oracles.cosine_scores(x, y), names=("image", "text"))
