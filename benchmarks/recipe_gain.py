@@ -61,15 +61,20 @@ def recipe(**changes) -> list[Callable]:
 
 ABLATION: dict[str, list[Callable]] = {
     "equal weights": recipe(shrink=math.inf),
-    "no kernel": recipe(views=("plain", "trained")),
-    "no plain view": recipe(views=("kernel", "narrow", "trained")),
+    "no narrow kernel": recipe(views=("plain", "smoothed", "kernel")),
+    "no wide kernel": recipe(views=("plain", "smoothed", "narrow")),
+    "no smoothed view": recipe(views=("plain", "kernel", "narrow")),
+    "no plain view": recipe(views=("smoothed", "kernel", "narrow")),
     "plain view alone": recipe(views=("plain",)),
     "no co-training": recipe(rounds=0),
     "two rounds": recipe(rounds=2),
     "256 directions of the input": recipe(dim=256),
+    "shared space of 512": recipe(width=512),
     "shared space of 128": recipe(width=128),
+    "no expansion": recipe(expansion=0.0),
     "no hubness": recipe(hubness=0.0),
-    "hubness not chosen": recipe(hubness=0.25),
+    "hubness and expansion not chosen": recipe(hubness=0.25, expansion=0.15),
+    "no geometry of unpaired rows": recipe(views=("plain", "kernel", "narrow"), rounds=0, expansion=0.0),
 }
 
 
@@ -227,7 +232,7 @@ def ablation_table(rows: list[dict]) -> list[str]:
         "| variant | " + " | ".join(f"p = {p}" for p in counts) + " |",
         "|---" * (1 + len(counts)) + "|",
     ]
-    for name in dict.fromkeys([*ABLATION, *(method for *_, method in cells)]):  # rows of variants of former recipes, too
+    for name in ABLATION:
         texts = []
         for pairs in counts:
             pair = [

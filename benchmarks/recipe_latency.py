@@ -18,7 +18,7 @@ from gera_jax import solvers
 
 METHODS = {
     "auto": solvers.CotrainedHeads,
-    "auto, width 128": lambda: solvers.CotrainedHeads(width=128),
+    "auto, width 512": lambda: solvers.CotrainedHeads(width=512),
     "kernel CCA, 1000 landmarks": lambda: solvers.KernelCCA(landmarks=1000),
     "ridge CCA": solvers.RidgeCCA,
     "ASIF": solvers.ASIF,

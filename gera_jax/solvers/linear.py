@@ -275,25 +275,11 @@ def leading_svd(matrix: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.
     k = min(k, *matrix.shape)
     basis = np.random.default_rng(0).normal(size=(matrix.shape[1], k + 32)).astype(np.float32)
     for _ in range(3):
-        left = _orthonormal(matrix @ basis)
-        basis = _orthonormal(matrix.T @ left)
+        left = np.linalg.qr(matrix @ basis)[0]
+        basis = np.linalg.qr(matrix.T @ left)[0]
     u, s, vt = thin_svd(left.T @ matrix)
     keep = s[:k] > 1e-6 * s[0]
     return (left @ u)[:, :k][:, keep], s[:k][keep], vt[:k].T[:, keep]
-
-
-def _orthonormal(columns: np.ndarray) -> np.ndarray:
-    """Q of `columns` = Q R, by Cholesky in float64, some times as fast as by reflections; by these where it fails."""
-    from scipy.linalg import solve_triangular
-
-    wide = columns.astype(np.float64)
-    try:
-        factor = np.linalg.cholesky(wide.T @ wide)
-    except np.linalg.LinAlgError:
-        return np.linalg.qr(columns)[0]
-    if np.diagonal(factor).min() < 1e-5 * np.diagonal(factor).max():
-        return np.linalg.qr(columns)[0]
-    return solve_triangular(factor, wide.T, lower=True, check_finite=False).T.astype(columns.dtype)
 
 
 def narrowing(x: np.ndarray, y: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -46,7 +46,7 @@ class RidgeCCA(LinearHeads):
       (shrunk by the ridge), regularization_used (the relative number).
 
     Cost: O(p d min(p, d)) in float64; no d x d matrix is decomposed where p <= d. Above, the rows are read in blocks, from where
-    they lie: 80,000 pairs 1024 and 768 wide take 6 CPU seconds and 0.2 GiB (`benchmarks.fits`).
+    they lie: 80,000 pairs 1024 and 768 wide take 8 CPU seconds and 0.2 GiB (`benchmarks.fits`).
 
     Source: Vinod, "Canonical ridge" (J. Econometrics 1976); weighting by rho: CSA, Li et al. (ICLR 2025).
     """
@@ -94,9 +94,7 @@ class RidgeCCA(LinearHeads):
 
 
 def covariances(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sxx [dx, dx], Syy [dy, dy] and Sxy [dx, dy] of rows [p, dx] and [p, dy] in float64, block by block.
-
-    Rows of float32 or fewer bits are multiplied in float32, less their means: a block's products err by less than the rows do.
+    """Sxx [dx, dx], Syy [dy, dy] and Sxy [dx, dy] of rows [p, dx] and [p, dy], in float64, block by block.
 
     >>> x = np.random.default_rng(0).normal(size=(9, 2))
     >>> bool(np.allclose(covariances(x, 2 * x)[2], 2 * np.cov(x.T, bias=True)))
@@ -104,23 +102,12 @@ def covariances(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
     """
     x_mean, y_mean = mean_row(x), mean_row(y)
     xx, yy, xy = (np.zeros((a.shape[1], b.shape[1])) for a, b in ((x, x), (y, y), (x, y)))
-    single = all(rows.dtype.itemsize <= 4 and rows.dtype.kind == "f" for rows in (x, y))
-    units = [_power(np.abs(from_mean(rows[:ROWS].astype(np.float64), mean)).max()) for rows, mean in ((x, x_mean), (y, y_mean))]
     for start in range(0, len(x), ROWS):
-        a, b = (
-            (from_mean(rows[start : start + ROWS].astype(np.float64), mean) * unit).astype(np.float32 if single else np.float64)
-            for rows, mean, unit in zip((x, y), (x_mean, y_mean), units, strict=True)
-        )
+        a, b = (from_mean(rows[start : start + ROWS].astype(np.float64), mean) for rows, mean in ((x, x_mean), (y, y_mean)))
         xx += a.T @ a
         yy += b.T @ b
         xy += a.T @ b
-    x_unit, y_unit = units
-    return xx / (len(x) * x_unit**2), yy / (len(x) * y_unit**2), xy / (len(x) * x_unit * y_unit)
-
-
-def _power(largest: float) -> float:
-    """A power of two that brings a number near 1, so that squares stay in the range of float32."""
-    return float(np.ldexp(1.0, -np.frexp(largest)[1])) if largest > 0 else 1.0
+    return xx / len(x), yy / len(x), xy / len(x)
 
 
 def whitener(rows: np.ndarray, ridge: float, name: str) -> np.ndarray:

@@ -13,7 +13,7 @@ from gera_jax.solvers.auto.views import blocks
 from gera_jax.solvers.linear import even, unit_rows
 
 Array = np.ndarray
-SAMPLE = 2000  # rows from which the deviation of a score is estimated
+SAMPLE = 4096  # rows from which the deviation of a score is estimated
 
 
 class Heads(NamedTuple):

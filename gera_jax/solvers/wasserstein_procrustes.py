@@ -91,8 +91,8 @@ class WassersteinProcrustes(LinearHeads):
             cross = self._start(pool, known, pairs, rng)
             for _ in range(self.rounds):
                 a, b = (rows[rng.permutation(len(rows))[: self.batch]] for rows in pool)
-                u, v = _rotation(cross)
-                left, right = scipy.optimize.linear_sum_assignment((a @ u) @ (b @ v).T, maximize=True)
+                u, _, vt = thin_svd(cross)
+                left, right = scipy.optimize.linear_sum_assignment((a @ u) @ (b @ vt.T).T, maximize=True)
                 cross = a[left].T @ b[right] / len(left) + self.pair_mass * pairs
         u, s, vt = thin_svd(cross)
         r = min(int(np.sum(s > s[0] * 1e-12)), len(s) if self.dim is None else self.dim)
@@ -115,10 +115,10 @@ class WassersteinProcrustes(LinearHeads):
 
     def _fit_of(self, cross: np.ndarray, sample: list[np.ndarray], pairs: np.ndarray) -> float:
         """Mean similarity of matched rows and of the known pairs under the rotation of a cross-covariance."""
-        u, v = _rotation(cross)
-        similarity = (sample[0] @ u) @ (sample[1] @ v).T
+        u, _, vt = thin_svd(cross)
+        similarity = (sample[0] @ u) @ (sample[1] @ vt.T).T
         matched = similarity[scipy.optimize.linear_sum_assignment(similarity, maximize=True)].mean()
-        return float(matched + self.pair_mass * np.sum((u.T @ pairs) * v.T))
+        return float(matched + self.pair_mass * np.sum((u @ vt) * pairs))
 
 
 def quadratic_assignment(a: np.ndarray, b: np.ndarray, linear: np.ndarray, *, iterations: int = 30) -> np.ndarray:
@@ -150,28 +150,12 @@ def quadratic_assignment(a: np.ndarray, b: np.ndarray, linear: np.ndarray, *, it
     return scipy.optimize.linear_sum_assignment(plan, maximize=True)[1]
 
 
-def _rotation(cross: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """u [dx, r] and v [dy, r] of the rotation u v' nearest to a cross-covariance, in the r directions that it has.
-
-    By the smaller Gram matrix, three times as fast as an SVD; singular values below 1e-6 of the first are none.
-
-    >>> u, v = _rotation(np.diag([3.0, -2.0, 0.0]))
-    >>> (u @ v.T).round(6).tolist()
-    [[1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 0.0]]
-    """
-    if cross.shape[0] < cross.shape[1]:
-        return _rotation(cross.T)[::-1]
-    values, v = np.linalg.eigh(cross.T @ cross)
-    keep = values > 1e-12 * max(float(values[-1]), 1e-300)
-    v = v[:, keep]
-    return cross @ (v / np.sqrt(values[keep])), v
-
-
 def _k_means(rows: np.ndarray, count: int, rng: np.random.Generator, rounds: int = 10) -> np.ndarray:
     centers = rows[rng.choice(len(rows), count, replace=False)]
     for _ in range(rounds):
         nearest = np.argmax(rows @ centers.T - 0.5 * np.sum(centers**2, axis=1), axis=1)
-        sums, sizes = (nearest == np.arange(count)[:, None]).astype(rows.dtype) @ rows, np.bincount(nearest, minlength=count)
+        sums, sizes = np.zeros_like(centers), np.bincount(nearest, minlength=count)
+        np.add.at(sums, nearest, rows)
         centers = np.where(sizes[:, None] > 0, sums / np.maximum(sizes, 1)[:, None], centers)
     return centers
 

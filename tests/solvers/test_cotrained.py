@@ -8,11 +8,8 @@ import pytest
 from gera_jax.aligners.aligner import Aligner
 from gera_jax.checks import InputError
 from gera_jax.solvers import Baseline, CotrainedHeads, RidgeCCA, WassersteinProcrustes, regularization_rule
-from gera_jax.solvers.auto import recipe
-from gera_jax.solvers.auto.joint import joint_maps
-from gera_jax.solvers.auto.search import density, nearest, nearest_both
-from gera_jax.solvers.auto.views import Kernel, Pool
-from gera_jax.solvers.store import from_arrays, to_arrays
+from gera_jax.solvers.auto.search import density, nearest, nearest_both, neighbour_mean
+from gera_jax.solvers.auto.views import Kernel, Pool, Smoothed
 
 
 def unit(z):
@@ -91,7 +88,7 @@ def test_the_same_rows_give_the_same_heads(fitted):
 
 def test_one_plain_view_is_ridge_cca():
     train, x, y = split(p=60)
-    only = dict(views=("plain",), rounds=0, matching=0.0, hubness=0.0)
+    only = dict(views=("plain",), rounds=0, matching=0.0, expansion=0.0, hubness=0.0)
     got = CotrainedHeads(**only).fit(**train).similarity(x, y)
     pools = [Pool(train[f"{n}_pairs"], train[n], 256) for n in "xy"]
     rows = [pool.rows.astype(np.float64) for pool in pools]
@@ -105,7 +102,8 @@ def test_one_plain_view_is_ridge_cca():
 def test_rows_encode_the_corrected_score():
     """Differences of similarities are those of score - hubness * (d(x) + d(y)), up to one factor."""
     train, x, y = split()
-    plain, corrected = (CotrainedHeads(hubness=h).fit(**train) for h in (0.0, 0.5))
+    options = dict(views=("plain", "kernel"), expansion=0.0)  # "smoothed" sees a pool row without itself, not a new row
+    plain, corrected = (CotrainedHeads(hubness=h, **options).fit(**train) for h in (0.0, 0.5))
     pools = (np.concatenate([train["x_pairs"], train["x"]]), np.concatenate([train["y_pairs"], train["y"]]))
     score = plain.similarity(x, y)
     best = [np.sort(s, axis=1)[:, -10:].mean(axis=1) for s in (plain.similarity(x, pools[1]), plain.similarity(pools[0], y).T)]
@@ -139,7 +137,7 @@ def test_matching_finds_a_rotation_that_the_pairs_cannot_tell():
 
 def test_the_matching_is_a_term_of_the_score():
     train, x, y = split()
-    options = dict(rounds=0, hubness=0.0)
+    options = dict(rounds=0, expansion=0.0, hubness=0.0, views=("plain", "kernel"))
     without, matched = (CotrainedHeads(matching=m, **options).fit(**train) for m in (0.0, 0.5))
     pools = [Pool(train[f"{name}_pairs"], train[name], 512) for name in "xy"]
     rows = [pool.rows.astype(np.float64) for pool in pools]
@@ -169,27 +167,19 @@ def test_the_matching_is_a_term_of_the_score():
     assert np.abs(standard(got) - standard(score)).max() > 0.05  # companion
 
 
-def test_the_matching_teaches_too(monkeypatch):
+def test_the_matching_teaches_too():
     train, _, _ = split()
-    seen = []
-    monkeypatch.setattr(recipe, "joint_maps", lambda groups, *rest: seen.append(list(groups)) or joint_maps(groups, *rest))
-    for weight in (0.0, 0.5):
-        CotrainedHeads(matching=weight).fit(**train)
-    after, after_matched = seen[1], seen[5]  # with a matching the score without it comes first
-    assert [len(groups) for groups in seen] == [2, 2, 2, 3, 2, 3]
-    assert [len(group.terms) for group in after_matched] == [2, 2, 1]  # after co-training and before it; the matching
-    for group, other in zip(after, after_matched, strict=False):
-        (_, taught), (_, first) = group.terms
-        (_, taught_too), (_, first_too) = other.terms
-        np.testing.assert_array_equal(first.weights[0], first_too.weights[0])
-        assert not np.array_equal(taught.weights[0], taught_too.weights[0])
+    without, matched = (CotrainedHeads(matching=m).fit(**train)._heads for m in (0.0, 0.5))
+    assert len(without) == 6 and len(matched) == 7  # three views after co-training and before it, the matching
+    same = [np.array_equal(a.weights[0], b.weights[0]) for (*_, a), (*_, b) in zip(without, matched, strict=False)]
+    assert same == [False] * 3 + [True] * 3
 
 
 def test_matching_is_for_few_pairs_with_unpaired_rows_of_both():
     def used(p, keep=("x", "y"), **options):
         train, _, _ = skewed(p, n=450)
         train = {name: rows for name, rows in train.items() if name.endswith("pairs") or name in keep}
-        return CotrainedHeads(rounds=0, hubness=0.0, shrink=np.inf, **options).fit(**train).matching_used
+        return CotrainedHeads(rounds=0, expansion=0.0, hubness=0.0, shrink=np.inf, **options).fit(**train).matching_used
 
     assert [used(p) for p in (2, 20, 50, 100)] == [0.5, 0.5, pytest.approx(0.2), 0.0]
     assert used(20, matching=0.25) == 0.25
@@ -198,41 +188,28 @@ def test_matching_is_for_few_pairs_with_unpaired_rows_of_both():
 
 def test_a_narrower_space_keeps_the_score(fitted):
     model, train, x, y = fitted
-    want, few, tiny = model.similarity(x, y), CotrainedHeads(width=40).fit(**train), CotrainedHeads(width=5).fit(**train)
+    want, few, tiny = model.similarity(x, y), CotrainedHeads(width=40).fit(**train), CotrainedHeads(width=3).fit(**train)
     zx, zy = few.transform_x(x), few.transform_y(y)
     assert zx.shape[1] == zy.shape[1] == 40 < model.transform_x(x).shape[1]
     np.testing.assert_allclose(np.linalg.norm(np.concatenate([zx, zy]), axis=1), 1, atol=1e-5)
     assert np.corrcoef(want.ravel(), (zx @ zy.T).ravel())[0, 1] > 0.99
     assert np.corrcoef(want.ravel(), tiny.similarity(x, y).ravel())[0, 1] < 0.9  # companion: one direction is too few
+    all_of_them = CotrainedHeads(width=10_000).fit(**train)
+    assert all_of_them.transform_x(x).shape[1] <= 142  # no more than the pool has rows, and the two of the length
 
 
-def test_rows_are_narrow_and_of_float32():
-    """What is stored is float32, and of the pool no more rows than densities need."""
-    x, y = many()
-    model = CotrainedHeads(width=32).fit(x[:900], y[:900], x[900:2400], y[2400:3900])
-    assert model.transform_x(x[:3]).shape == (3, 32) and model.transform_x(x[:3]).dtype == np.float32
-    whole = CotrainedHeads(width=4096).fit(x[:900], y[:900], x[900:2400], y[2400:3900])
-    assert whole.transform_x(x[:3]).shape[1] > 50  # companion: what they would be
-    arrays = {name: array for name, array in to_arrays(model).items() if name != "tree" and array.ndim == 2}
-    assert {array.dtype for array in arrays.values()} == {np.dtype(np.float32)}
-    assert max(map(len, arrays.values())) == 2000 and model.pool_rows == (2400, 2400)
-    assert np.corrcoef(model.similarity(x[3900:], y[3900:]).ravel(), whole.similarity(x[3900:], y[3900:]).ravel())[0, 1] > 0.99
+def test_features_of_the_pool_are_not_kept(fitted):
+    model, _, _, _ = fitted
+    assert not any(hasattr(view, "pool") for sides in model._views for view in sides)
+    heads = sum(side.nbytes for side in model._pool_heads)  # companion: what transforms need is there
+    assert heads < model.size_bytes < 4 * heads
 
 
-def many(n=4000, seed=0):
-    """Rows of 40 and 30 dimensions that share 20 bent ones."""
-    rng = np.random.default_rng(seed)
-    z = rng.normal(size=(n, 20)) * np.linspace(2, 0.3, 20)
-    return tuple(np.tanh(z @ rng.normal(size=(20, d)) / 3) + 0.1 * rng.normal(size=(n, d)) for d in (40, 30))
-
-
-def test_what_only_the_fit_needs_is_not_kept(fitted):
-    model, _, x, _ = fitted
-    assert not any(hasattr(view, name) for sides in model._views for view in sides for name in ("pool",))
-    assert not any(hasattr(pool, "rows") for pool in model._pools)
-    held = {id(array) for array in to_arrays(model).values()}
-    assert held and model.size_bytes < 4 * sum(keys.nbytes for keys in model._keys) + 2**20
-    np.testing.assert_array_equal(from_arrays(to_arrays(model)).transform_x(x), model.transform_x(x))
+def test_expansion_changes_rows_only_where_asked():
+    train, x, y = split()
+    none, some = (CotrainedHeads(expansion=e).fit(**train).similarity(x, y) for e in (0.0, 0.15))
+    assert np.corrcoef(none.ravel(), some.ravel())[0, 1] > 0.9
+    assert np.abs(none - some).max() > 1e-3
 
 
 @pytest.mark.parametrize("keep", [(), ("x",), ("y",)])
@@ -258,20 +235,23 @@ def test_scale_and_shift_of_a_modality_do_not_matter(fitted):
 def test_large_pools_are_thinned_evenly():
     train, x, y = split()
     model = CotrainedHeads(max_pool=60).fit(**train)
-    assert model.pool_rows == (60, 60) and CotrainedHeads().fit(**train).pool_rows == (140, 156)  # companion
+    assert model.pool_rows == (60, 60) and model.size_bytes < CotrainedHeads().fit(**train).size_bytes
     assert foscttm(model.similarity(x, y)) < 0.35
 
 
-def test_nearest_rows_and_densities_equal_loops():
+def test_neighbour_means_equal_loops():
     rng = np.random.default_rng(3)
-    q, k, shift = rng.normal(size=(5, 4)), rng.normal(size=(9, 4)), rng.normal(size=9)
+    q, k, v, shift = rng.normal(size=(5, 4)), rng.normal(size=(9, 4)), rng.normal(size=(9, 3)), rng.normal(size=9)
+    got = neighbour_mean(q, k, v, k=3, temperature=0.7, shift=shift)
     for i in range(5):
-        assert sorted(nearest(q, k, 3, shift=shift)[0][i]) == sorted(np.argsort(-(q[i] @ k.T - shift))[:3])
+        scores = q[i] @ k.T - shift
+        top = np.argsort(-scores)[:3]
+        w = np.exp(scores[top] / 0.7)
+        np.testing.assert_allclose(got[i], w @ v[top] / w.sum(), rtol=1e-5)
+        assert sorted(nearest(q, k, 3, shift=shift)[0][i]) == sorted(top)
     np.testing.assert_allclose(
         density(q, np.tile(k, (2, 1))), np.sort(np.tile(q @ k.T, 2), axis=1)[:, -10:].mean(axis=1), rtol=1e-5
     )
-    many = rng.normal(size=(2500, 4))  # more than a block
-    np.testing.assert_allclose(density(many, k), np.sort(many @ k.T, axis=1).mean(axis=1), rtol=1e-5, atol=1e-6)
     own = nearest(k, k, 2, exclude_self=True)[0]
     assert not (own == np.arange(9)[:, None]).any()
 
@@ -301,9 +281,21 @@ def test_kernel_features_multiply_to_the_nystrom_kernel():
 
     cross = kernel(new, landmarks)
     want = cross @ np.linalg.solve(kernel(landmarks, landmarks) + 60e-6 * np.eye(60), cross.T)
-    got = view(new) + view.mean
+    got = view(new) + view._mean
     np.testing.assert_allclose(got @ got.T, want, atol=1e-4)
     assert np.abs(want - kernel(new, new)).max() > 1e-3  # companion: the kernel itself
+
+
+def test_a_pool_row_is_smoothed_as_a_new_row_would_be():
+    x, _ = clusters(n=40)
+    pool, rest = Pool(x[:30], x[:0], 8), np.arange(1, 30)
+    view = Smoothed(pool, k=4)
+    cosine = pool.rows[0] @ pool.rows[rest].T
+    top = rest[np.argsort(-cosine)[:4]]
+    w = np.exp(pool.rows[0] @ pool.rows[top].T / 0.1)
+    smooth = unit(0.5 * pool.rows[:1] + 0.5 * (w @ pool.rows[top] / w.sum()))
+    want = np.concatenate([pool.rows[:1], smooth], axis=1) / np.sqrt(2)
+    np.testing.assert_allclose(view.pool[:1] + view._mean, want, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -333,9 +325,10 @@ def test_bad_rows_are_refused(change, words):
         (dict(pseudo_weight=1.0), "pseudo_weight: got 1.0; wanted a number in [0, 1)"),
         (dict(matching=-0.5), "matching: got -0.5; wanted a number >= 0"),
         (dict(hubness=-1), "hubness: got -1; wanted a number >= 0"),
+        (dict(expansion=float("nan")), "expansion: got nan; wanted a number >= 0"),
         (dict(dim=0), "dim: got 0; wanted at least 1"),
-        (dict(width=4), "width: got 4; wanted at least 5"),
-        (dict(width=64.0), "width: got 64.0; wanted at least 5, a whole number"),
+        (dict(width=2), "width: got 2; wanted None or an int >= 3"),
+        (dict(width=64.0), "width: got 64.0; wanted None or an int >= 3"),
         (dict(max_pool=1), "max_pool: got 1; wanted at least 2"),
     ],
 )

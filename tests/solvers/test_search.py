@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gera_jax.solvers import CotrainedHeads
-from gera_jax.solvers.auto import search, views
+from gera_jax.solvers.auto import recipe, search, views
 from gera_jax.solvers.linear import leading_svd
 from tests.solvers.test_cotrained import clusters, split
 
@@ -67,6 +67,20 @@ def test_the_best_of_scores_with_ties(shape, k):
         assert all(len({*row}) == len(row) for row in found[0])
 
 
+def test_candidates_by_the_leading_coordinates_are_nearly_all_right(monkeypatch):
+    """Principal coordinates with spreads that fall as those of embeddings do; with equal ones the first say too little."""
+    monkeypatch.setattr(search, "EXACT", 100)
+    monkeypatch.setattr(search, "LEADING", 32)
+
+    def recall(spreads):
+        rows = RNG.normal(size=(900, 128)) * spreads
+        rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+        exact, found = search.nearest(rows, rows, 10, exclude_self=True), search.nearest_within(rows, 10)
+        return np.mean([len({*a} & {*b}) / 10 for a, b in zip(exact[0], found[0], strict=True)])
+
+    assert recall(1 / np.arange(1, 129)) > 0.99 > 0.8 > recall(np.ones(128))
+
+
 def test_the_leading_singular_values():
     matrix = (RNG.normal(size=(300, 40)) * 0.8 ** np.arange(40) @ RNG.normal(size=(40, 200))).astype(np.float32)
     u, s, v = leading_svd(matrix, 12)
@@ -84,6 +98,22 @@ def test_features_that_are_not_kept_give_the_same_heads(monkeypatch):
     np.testing.assert_allclose(CotrainedHeads().fit(**train).similarity(x, y), kept, atol=2e-4)
     single = {name: rows.astype(np.float32) for name, rows in train.items()}
     np.testing.assert_allclose(CotrainedHeads().fit(**single).similarity(x, y), kept, atol=2e-3)
+
+
+def test_large_pools_are_scored_in_a_joint_basis(monkeypatch):
+    x, y = clusters(n=700)
+    train = dict(x_pairs=x[:150], y_pairs=y[:150], x=x[150:400], y=y[400:650])
+    exact = CotrainedHeads().fit(**train).similarity(x[650:], y[650:])
+    monkeypatch.setattr(recipe, "EXACT", 200)
+    monkeypatch.setattr(recipe, "BASIS", 60)
+    model = CotrainedHeads().fit(**train)
+    assert model._pool_heads[0].shape[1] == 60
+    z = model.transform_x(x[650:]), model.transform_y(y[650:])
+    np.testing.assert_allclose(np.linalg.norm(np.concatenate(z), axis=1), 1, atol=1e-5)
+    assert np.corrcoef(exact.ravel(), (z[0] @ z[1].T).ravel())[0, 1] > 0.99
+    monkeypatch.setattr(recipe, "BASIS", 2)  # companion
+    poor = CotrainedHeads().fit(**train).similarity(x[650:], y[650:])
+    assert np.corrcoef(exact.ravel(), poor.ravel())[0, 1] < 0.95
 
 
 def test_pools_come_from_maps_without_a_copy(tmp_path):

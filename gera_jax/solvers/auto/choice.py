@@ -1,4 +1,4 @@
-"""Weights of the heads and of the correction of hubs, estimated from held-out pairs by cross-validation on the known pairs."""
+"""Weights of the heads and corrections of their score, estimated from held-out pairs by cross-validation on the known pairs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gera_jax.solvers.auto.search import HUB, best_of
-from gera_jax.solvers.linear import even
+from gera_jax.solvers.auto.search import HUB, best_of, soft_weights
+from gera_jax.solvers.linear import even, unit_rows
 from gera_jax.solvers.soft_cca import deviation, unit_scale
 
 Array = np.ndarray
@@ -103,10 +103,18 @@ def mixture(folds: Sequence[Fold], shrink: float, p: int) -> Array:
     return views * u / u.sum() if u.sum() > 0 else np.ones(views)
 
 
-def hub_weight(folds: Sequence[Fold], weights: Array, offered: Sequence[float], shrink: float, p: int) -> float:
-    """The offered hubness with which the mixed score finds held-out partners best.
+def corrections(
+    folds: Sequence[Fold],
+    weights: Array,
+    rows: tuple[Array, Array],
+    hubness: Sequence[float],
+    expansion: Sequence[float],
+    shrink: float,
+    p: int,
+) -> tuple[float, float]:
+    """The offered hubness and expansion with which the mixed score finds held-out partners best.
 
-    It minimises p M + shrink CE. M is a soft miss rate: the mean of rank / (k + rank), where rank counts the candidates before
+    They minimise p M + shrink CE. M is a soft miss rate: the mean of rank / (k + rank), where rank counts the candidates before
     the partner and k is 2 % of the candidates. CE is the cross-entropy of `mixture` at the best of three of `SCALES`: the
     uncorrected score's best scale and the two sharper ones. M measures what a list of hits is judged by, but its estimate is
     noisy. CE varies less, but it favours hubness, because the partners with the worst ranks weigh most in it.
@@ -114,12 +122,14 @@ def hub_weight(folds: Sequence[Fold], weights: Array, offered: Sequence[float], 
     Args:
       folds: of `out_of_fold`.
       weights: [views], of `mixture`.
-      offered: weights of the densities to choose from.
+      rows: unit coordinates of both pools, where an expansion is compared.
+      hubness: weights of the densities to choose from.
+      expansion: weights of the expansion to choose from.
       shrink: weight of the cross-entropy, as a number of pairs; infinity = the cross-entropy alone.
       p: known pairs.
     """
     recall = 1 / (1 + shrink / p)
-    total = np.zeros(len(offered))
+    total = np.zeros((len(hubness), len(expansion)))
     for fold in folds:
         h = fold.held
         x, y = (
@@ -127,15 +137,31 @@ def hub_weight(folds: Sequence[Fold], weights: Array, offered: Sequence[float], 
             for side in (fold.x, fold.y)
         )
         spread = np.float32(deviation(x[h:], y[h:]))
-        for side, (own, other) in enumerate(((x, y), (y, x))):
-            g = fold.gallery[1 - side]
-            plain, hubs = own[:h] @ other[:g].T / spread, _mean_best(other[:g] @ own[h:].T / spread)
+        own = [rows[side][fold.order[side]] for side in (0, 1)]
+        scores = (x @ y.T) / spread
+        scores = [scores, np.ascontiguousarray(scores.T)]  # of each side's rows against the other's
+        hubs = [_mean_best(scores[s][: fold.gallery[s], h:]) for s in (0, 1)]
+        pool_hubs = [_mean_best(scores[s][h:, h:]) for s in (0, 1)]
+        places = [expanded(scores[s][: fold.gallery[s], h:], own[1 - s][h:], pool_hubs[1 - s]) for s in (0, 1)]
+        spreads = [deviation(places[s], own[1 - s][h:]) for s in (0, 1)]
+        for side in (0, 1):
+            other, g = 1 - side, fold.gallery[1 - side]
+            plain = scores[side][:h, :g]
+            more = places[side][:h] @ own[other][:g].T / np.float32(spreads[side])
+            more += own[side][:h] @ places[other][:g].T / np.float32(spreads[other])
             near = int(np.argmin([_cross_entropy(np.float32(t) * plain, slope=False)[0] for t in SCALES]))
-            for i, weight in enumerate(offered):
-                score = plain - np.float32(weight) * hubs
-                nats = min(_cross_entropy(np.float32(t) * score, slope=False)[0] for t in SCALES[near : near + 3])
-                total[i] += recall * _misses(score) + (1 - recall) * nats
-    return float(offered[int(np.argmin(total))])
+            for i, weight in enumerate(hubness):
+                for j, gain in enumerate(expansion):
+                    score = plain + np.float32(gain) * more - np.float32(weight) * hubs[other]
+                    nats = min(_cross_entropy(np.float32(t) * score, slope=False)[0] for t in SCALES[near : near + 3])
+                    total[i, j] += recall * _misses(score) + (1 - recall) * nats
+    i, j = np.unravel_index(int(np.argmin(total)), total.shape)
+    return float(hubness[i]), float(expansion[j])
+
+
+def expanded(scores: Array, rows: Array, shift: Array) -> Array:
+    """Unit rows in the other modality's own space: the mean of the 15 pool rows that score best after a correction of hubs."""
+    return unit_rows(soft_weights(best_of(scores, 15, shift / 2), len(rows), 0.5) @ rows).astype(np.float32)
 
 
 def _mean_best(scores: Array) -> Array:

@@ -18,6 +18,9 @@ BLOCK = 1024  # rows of a score matrix in memory at once where it has few column
 TILE = (2048, 8192)  # queries and keys of a tile
 SMALL = 2e9  # multiplications up to which compiling costs more than it saves
 HUB = 10  # best scores whose mean is a density
+LEADING = 128  # coordinates in which the candidates of a large search are found
+CANDIDATES = 4  # times k, which are then compared in all coordinates
+EXACT = 4000  # rows from which on a search among one pool goes by candidates
 
 
 def nearest(queries: Array, keys: Array, k: int, *, shift: Array | None = None, exclude_self: bool = False) -> Found:
@@ -40,17 +43,41 @@ def best_of(scores: Array, k: int, shift: Array | None = None) -> Found:
     return _top(scores if shift is None else scores - shift, min(k, scores.shape[1]))
 
 
+def nearest_within(rows: Array, k: int) -> Found:
+    """`nearest` of each row of a pool among the others.
+
+    Above EXACT rows the candidates are the CANDIDATES * k best by the LEADING coordinates, the principal ones of a
+    pool.
+    """
+    if len(rows) <= EXACT or rows.shape[1] <= LEADING:
+        return nearest(rows, rows, k, exclude_self=True)
+    leading = np.ascontiguousarray(rows[:, :LEADING])
+    candidates, _ = nearest(leading, leading, min(CANDIDATES * k, len(rows) - 1), exclude_self=True)
+    values = np.empty(candidates.shape, np.float32)
+    for start in range(0, len(rows), BLOCK):
+        block = slice(start, start + BLOCK)
+        values[block] = np.matmul(rows[candidates[block]], rows[block, :, None])[..., 0]
+    best, values = _top(values, k)
+    return np.take_along_axis(candidates, best, axis=1), values
+
+
 def corrected(indices: Array, scores: Array, shift: Array, k: int) -> tuple[Array, Array]:
     """Of a short list [n, s] as `nearest` gives it: the k best a row after the `shift` [m] of the listed rows is taken off."""
-    scores, k = scores - shift[indices].astype(np.float32), min(k, scores.shape[1])
+    scores = scores - shift[indices].astype(np.float32)
     best = np.argpartition(scores, -k, axis=1)[:, -k:]
     return np.take_along_axis(indices, best, axis=1), np.take_along_axis(scores, best, axis=1)
 
 
 def density(queries: Array, keys: Array) -> Array:
     """[n] mean of the HUB largest scores of each query. It is large for a hub, a row that is close to many others."""
-    parts = [queries[i : i + BLOCK] @ keys.T for i in range(0, max(1, len(queries)), BLOCK)]
-    return np.concatenate([best_of(scores, HUB)[1].mean(axis=1) for scores in parts])
+    return nearest(queries, keys, min(HUB, len(keys)))[1].mean(axis=1)
+
+
+def neighbour_mean(
+    queries: Array, keys: Array, values: Array, *, k: int, temperature: float, shift: Array | None = None
+) -> Array:
+    """[n, f] mean of values [m, f] under the softmax of the k best scores (queries @ keys' - shift) / temperature."""
+    return soft_weights(nearest(queries, keys, min(k, len(keys)), shift=shift), len(keys), temperature) @ values
 
 
 def soft_weights(found: Found, keys: int, temperature: float) -> Any:

@@ -35,8 +35,7 @@ class TrainedHeads(NamedTuple):
         rows = features - features.mean(axis=1, keepdims=True)
         rows = rows / np.sqrt(np.mean(rows * rows, axis=1, keepdims=True) + np.float32(1e-6))
         hidden = (rows * norm["scale"] + norm["bias"]) @ expand["kernel"] + expand["bias"]
-        inner = np.float32((2 / np.pi) ** 0.5) * hidden * (1 + np.float32(0.044715) * hidden * hidden)  # a power is slow
-        hidden *= np.float32(0.5) * (1 + np.tanh(inner))
+        hidden *= np.float32(0.5) * (1 + np.tanh(np.float32((2 / np.pi) ** 0.5) * (hidden + np.float32(0.044715) * hidden**3)))
         found = features @ base["kernel"] + base["bias"] + hidden @ project["kernel"] + project["bias"]
         return np.float32(self.scale) * unit_rows(found)
 
