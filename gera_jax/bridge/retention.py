@@ -1,8 +1,8 @@
 """How much of a full re-embedding's search a bridge keeps, estimated from the rows that both models have embedded.
 
 Recall@k of the true top k of an index of n rows: of the k documents that the new model puts first for a query, the share that the
-bridge puts among its first k. The new model's rows are known of p documents alone, so a query's true top k is not. What is known of
-each of them for each query is its place among these p under the new model, and its place among all n rows under the bridge.
+bridge puts among its first k. The new model's rows are known of p documents alone, so a query's true top k is not. What is known
+of each of them for each query is its place among these p under the new model, and its place among all n rows under the bridge.
 
 1. The true score of a document is the r-th largest of the p that are known for its query: u = -Phi^-1((r - 1/2) / p).
 2. Under the bridge it is the r'-th of all n rows, v = -Phi^-1((r' - 1/2) / n).

@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from gera_jax.checks import fail, require
+from gera_jax.aligners.outputs import Predictor
+from gera_jax.checks import require
 from gera_jax.data import load_pairs
 from gera_jax.data.ids import some_ids
 from gera_jax.data.load import as_table, validate_table
+from gera_jax.solvers.linear import unit_rows
 
-LEAST = 10  # pairs: two folds of five
+LEAST = 10  # pairs
+PARTS, NEARER, FAR, TINY = 5, 2.0, 3.0, 1e-12
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -76,13 +79,33 @@ class Rows:
         """The same with some of the pairs; the others are rows of the index like any."""
         return dataclasses.replace(self, at=self.at[index], new=self.new[index])
 
-    def refuse_suspects(self, found: np.ndarray) -> None:
-        """Raise `InputError` with the ids of pairs that seem to be no pairs."""
-        if len(found):
-            ids = some_ids(self.ids[self.at[found]], 10)
-            fail(
-                "new",
-                got=f"{len(found)} of {len(self)} rows that the others' map puts far from where they are ({ids})",
-                wanted="rows of one model, each of the document that its id names",
-                remedy="Embed them again, or leave them out with --drop-suspects.",
-            )
+    def suspects(self) -> np.ndarray:
+        """Numbers of the pairs that seem to be none: rows of another model, or of another document.
+
+        Each pair is held out once, and the ridge regression of the others puts its document into the new space, less the mean.
+        A pair is suspect where its own row lies hardly nearer to that place than usual rows do (less than NEARER of their
+        deviations), and FAR median deviations below what the middle pair reaches.
+        """
+        x, y = self.pairs, self.new
+        order = np.random.default_rng(0).permutation(len(self))
+        z = np.empty(len(self))
+        for held in np.array_split(order, PARTS):
+            rest = np.setdiff1d(order, held)
+            mean = y[rest].mean(axis=0, dtype=np.float64)
+            near = unit_rows(Predictor.fit(x[rest], y[rest])(x[held]) - mean) @ unit_rows(y - mean).T
+            z[held] = (near[np.arange(len(held)), held] - near.mean(axis=1)) / np.maximum(near.std(axis=1), TINY)
+        middle = float(np.median(z))
+        return np.flatnonzero(z < min(NEARER, middle - FAR * 1.4826 * float(np.median(np.abs(z - middle)))))
+
+    def without_suspects(self, *, drop: bool = False) -> Rows:
+        """Without the pairs that seem to be none, or `InputError` with their ids unless they may be dropped."""
+        found = self.suspects()
+        ids = some_ids(self.ids[self.at[found]], 10)
+        require(
+            drop or not len(found),
+            "new",
+            got=f"{len(found)} of {len(self)} rows that lie far from where the map of the others puts their documents ({ids})",
+            wanted="rows of one model, each of the document that its id names",
+            remedy="Embed them again, or leave them out with --drop-suspects.",
+        )
+        return self.take(np.delete(np.arange(len(self)), found))
