@@ -6,9 +6,9 @@
     python -m benchmarks.bridge --speed 1000000  # rows a second and memory of `bridge apply`
 
 The file holds rows `docs_OLD`, `docs_NEW`, `queries_OLD`, `queries_NEW`, the number of each query's document (`relevant`) and how
-many of the documents are the index (`n_index`). A seed draws the pairs, and splits the queries into 2,000 logged ones, which maps may
-use, and others, which are asked. R@10 is the share of the first ten of all new rows that is among the first ten of the mapped ones;
-nDCG@10 of the one relevant document is given in shares of that of the new rows.
+many of the documents are the index (`n_index`). A seed draws the pairs, and splits the queries into 2,000 logged ones, which maps
+may use, and others, which are asked. R@10 is the share of the first ten of all new rows that is among the first ten of the mapped
+ones; nDCG@10 of the one relevant document is given in shares of that of the new rows.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The map of one space into another: from pairs, from all rows of the one, and from unpaired rows of the other.
 
-1. Features of a row, of which leave-one-out errors choose: the row; or its direction u from the mean of its side, and the direction
-   s of u plus the mean of its 10 nearest rows of that side; or these and Gaussian kernels of both at landmarks of that side. So the
-   unpaired rows say where the data lie.
+1. Features of a row, of which leave-one-out errors choose: the row; or its direction u from the mean of its side, and the
+   direction s of u plus the mean of its 10 nearest rows of that side; or these and Gaussian kernels of both at landmarks of that
+   side. So the unpaired rows say where the data lie.
 2. With unpaired rows of the other side a rotation is matched (`matching`). It is a prior: a ridge regression from the features,
    with the strength of the least leave-one-out error, gives what the pairs say beyond c times the matched row. For that the
    pairs' matched rows come from folds that have not seen them, and c is 0 unless PRIOR lowers the error by MARGIN, so that

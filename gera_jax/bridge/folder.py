@@ -112,6 +112,14 @@ def apply(
 
     Raises:
       InputError: an output that is there, rows of another width, or NaN rows (with their ids).
+
+    >>> import tempfile
+    >>> rng = np.random.default_rng(0); old = rng.normal(size=(60, 4)).astype(np.float32)
+    >>> bridge = __import__("gera_jax").bridge.fit(old, old[:20] @ rng.normal(size=(4, 6)), old_ids=range(60), new_ids=range(20))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/old.npy", old)
+    ...     apply(f"{folder}/old.npy", bridge, f"{folder}/new.npy").shape
+    (60, 6)
     """
     require_known(direction, DIRECTIONS, "direction")
     made = bridge if isinstance(bridge, Bridge) else Bridge.load(bridge)

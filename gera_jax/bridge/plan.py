@@ -110,8 +110,8 @@ def plan(
 
     >>> rng = np.random.default_rng(0); z = rng.normal(size=(400, 8)); new = z @ rng.normal(size=(8, 12))
     >>> found = plan(z, new[:120], old_ids=range(400), new_ids=range(120))
-    >>> found.kept["forward"].mean > 0.9, found.verdict in ("keep", "bridge")
-    (True, True)
+    >>> bool(found.kept["forward"].mean > 0.5), found.index, found.pairs
+    (True, 400, 120)
     """
     require(0 < want <= 1, "want", got=want, wanted="a share in (0, 1]")
     rows = Rows.read(old, new, queries=queries, old_ids=old_ids, new_ids=new_ids)

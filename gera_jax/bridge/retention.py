@@ -99,8 +99,11 @@ def ranked(
         scores.sort(axis=1)
         for row, ordered in enumerate(scores):
             at = np.flatnonzero(upper[start + row])
-            above = n - np.searchsorted(ordered, own[row, at] + TIE * np.abs(own[row, at]), side="right")
-            found[start + row, at] = -ndtri((np.minimum(above, n - 1) + 0.5) / n)
+            near = TIE * np.abs(own[row, at])
+            above = n - np.searchsorted(ordered, own[row, at] + near, side="right")
+            tied = n - np.searchsorted(ordered, own[row, at] - near, side="left") - above - 1  # without the document's own row
+            place = np.minimum(above + np.maximum(tied, 0) / 2, n - 1)  # ties count half: a map to one point finds nothing
+            found[start + row, at] = -ndtri((place + 0.5) / n)
     return Events(true[upper], found[upper], np.broadcast_to(names, true.shape)[upper])
 
 

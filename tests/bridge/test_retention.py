@@ -79,6 +79,11 @@ def test_ranks_are_those_of_a_loop():
     np.testing.assert_allclose(events.found, [score for _, score in want], atol=1e-9)
 
 
+def test_a_map_to_one_point_finds_nothing():
+    new, asked, mapped = world(0.15)
+    assert estimate(new, asked, np.ones_like(mapped), p=200).mean < 0.01
+
+
 def test_nothing_is_said_from_next_to_nothing():
     found = estimate(*world(0.15), p=3)
     assert np.isnan(found.mean) and (found.low, found.high) == (0.0, 1.0)
