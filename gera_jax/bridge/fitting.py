@@ -5,7 +5,7 @@
    side. So the unpaired rows say where the data lie.
 2. With unpaired rows of the other side a rotation is matched (`matching`). It is a prior: a ridge regression from the features,
    with the strength of the least leave-one-out error, gives what the pairs say beyond c times the matched row. For that the
-   pairs' matched rows come from folds that have not seen them, and c is 0 unless PRIOR lowers the error by MARGIN, so that
+   pairs' matched rows come from rotations that went on without them, and c is 0 unless PRIOR lowers the error by MARGIN, so that
    foreign rows do no harm.
 3. The rows are multiplied by (S + tr(S)/d I)^(-1/4), S the covariance of the pairs' targets, which lies between the regression of
    y on x and that of x on y, and their mean is added.
@@ -22,7 +22,7 @@ import numpy as np
 
 from gera_jax.aligners.outputs import ridge
 from gera_jax.bridge.folder import Bridge, Map
-from gera_jax.bridge.matching import QUICK, STAGES, match
+from gera_jax.bridge.matching import match
 from gera_jax.bridge.rows import Rows
 from gera_jax.solvers.auto.search import nearest_within
 from gera_jax.solvers.linear import ROWS, even, from_mean, mean_row, unit_rows
@@ -236,7 +236,7 @@ def _nystrom(rows: Array, landmarks: Array) -> Array:
 
 
 class Turns(NamedTuple):
-    """The matched rotation of all pairs, and for each fold the one that has not seen its pairs."""
+    """The matched rotation of all pairs, and for each fold the one that went on without its pairs."""
 
     whole: Array
     folds: list[tuple[Array, Array]]
@@ -247,12 +247,13 @@ def rotations(x: Side, y: Side, seed: int) -> Turns:
     known, pool = (unit_rows(part - part.mean(axis=0)) for part in (y.u[: y.pairs], y.u[y.pairs :]))
     rows, p = x.directions, x.pairs
 
-    def without(held: Array, stages: tuple) -> Array:
+    whole = match(rows, pool, p, known, seed=seed)
+    forgetful = []
+    for held in folds_of(p, FOLDS, seed):  # goes on without these pairs: what the others and the matching do not hold is lost
         rest = np.delete(np.arange(p), held)
-        return match(np.concatenate([rows[rest], rows[p:]]), pool, len(rest), known[rest], seed=seed, stages=stages)
-
-    held_out = [(held, without(held, QUICK)) for held in folds_of(p, FOLDS, seed)]
-    return Turns(without(np.zeros(0, int), STAGES), held_out)
+        others = np.concatenate([rows[rest], rows[p:]])
+        forgetful.append((held, match(others, pool, len(rest), known[rest], seed=seed, start=whole)))
+    return Turns(whole, forgetful)
 
 
 def _power(targets: Array) -> Array:

@@ -13,11 +13,11 @@ Array = np.ndarray
 NULL = 1e-10  # squared singular values below it, relative to the largest, are rounding
 NEAR = 10  # rows that a row is matched with
 WIDE = 256  # leading directions of a side in which all but the last round are done
-QUICK = ((10, 0.2, 2_000), (5, 0.1, 2_000))
+AGAIN = ((6, 0.1, 2_000),)  # from a rotation that is there
 STAGES = ((12, 0.2, 4_000), (12, 0.1, 4_000), (2, 0.1, 20_000))  # rounds, temperature, rows of x in a round
 
 
-def match(x: Array, y: Array, pairs: int, y_pairs: Array, *, seed: int = 0, stages: tuple = STAGES) -> Array:
+def match(x: Array, y: Array, pairs: int, y_pairs: Array, *, seed: int = 0, start: Array | None = None) -> Array:
     """A [dx, dy] that takes unit rows of x to where rows of y lie.
 
     Each round, under the present A, row i of x is matched with the mean of its NEAR best rows of y, weighted by the softmax of
@@ -29,7 +29,7 @@ def match(x: Array, y: Array, pairs: int, y_pairs: Array, *, seed: int = 0, stag
 
     Args:
       x: [n, dx] unit rows, of which the first `pairs` belong to y_pairs [pairs, dy]; y: [m, dy] other unit rows.
-      stages: (rounds, temperature, rows of x that a round draws).
+      start: an A to go on from for AGAIN rounds, in place of the pairs and STAGES.
 
     >>> rng = np.random.default_rng(0); x = unit_rows(rng.normal(size=(900, 6)) ** 3)
     >>> turn = np.linalg.qr(rng.normal(size=(6, 6)))[0]
@@ -44,7 +44,8 @@ def match(x: Array, y: Array, pairs: int, y_pairs: Array, *, seed: int = 0, stag
     narrow_x, narrow_y = _leading(x), _leading(y)
     small, of_y = x @ narrow_x, y @ narrow_y
     known, small_known = (rows[:pairs].T @ other / pairs for rows, other in ((x, y_pairs), (small, y_pairs @ narrow_y)))
-    found = _polar(small_known)
+    found = _polar(small_known) if start is None else (narrow_x.T @ start @ narrow_y).astype(np.float32)
+    stages = STAGES if start is None else AGAIN
     for number, (rounds, temperature, most) in enumerate(stages, 1):
         for again in range(rounds):
             drawn = np.arange(len(x)) if len(x) <= most else rng.permutation(len(x))[:most]
