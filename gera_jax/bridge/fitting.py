@@ -5,8 +5,8 @@
    side. So the unpaired rows say where the data lie.
 2. With unpaired rows of the other side a rotation is matched (`matching`). It is a prior: a ridge regression from the features,
    with the strength of the least leave-one-out error, gives what the pairs say beyond c times the matched row. For that the
-   pairs' matched rows come from rotations that went on without them, and c is 0 unless PRIOR lowers the error by MARGIN, so that
-   foreign rows do no harm.
+   pairs' matched rows come from rotations that went on without them, and c is the first of PRIORS that does not raise the
+   error by more than MARGIN, or 0, so that foreign rows do no harm.
 3. The rows are multiplied by (S + tr(S)/d I)^(-1/4), S the covariance of the pairs' targets, which lies between the regression of
    y on x and that of x on y, and their mean is added.
 4. What came out for the rows of the side is learned by a kernel ridge from u alone, so that a new row needs no neighbours.
@@ -36,8 +36,8 @@ WIDTH = 0.5  # of the kernel, in units of 1 - cosine
 LINEAR = "the rows themselves"
 LOGGED = 100  # unpaired rows of the new model from which on they are matched
 FOLDS = 2
-PRIOR = 0.7  # c
-MARGIN = 0.98
+PRIORS = (0.7, 0.4)  # c, the first of them that MARGIN allows
+MARGIN = 1.1  # squared errors say less than ranks of what a rotation is worth; foreign rows raise them far more
 POWER = 0.25
 STUDENT = 1e-3  # ridge of the final map, relative to the mean eigenvalue
 
@@ -110,7 +110,9 @@ def fit_map(side: Side, y: Array, turns: Turns | None = None) -> Fitted:
     honest = np.zeros(targets.shape)
     for held, turn in turns.folds if turns is not None else ():
         honest[held] = side.directions[held] @ turn
-    for share in (0.0,) if turns is None else (0.0, PRIOR):
+    for share in (0.0,) if turns is None else (0.0, *PRIORS):
+        if best is not None and best.share > share:
+            break
         for name, features in side.features():
             known = features[: side.pairs].astype(np.float64)
             error, weights = ridge(known, targets - share * honest)
