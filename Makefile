@@ -3,6 +3,7 @@
 #   make test            all tests and the examples in the docstrings
 #   make bench           speed and memory against named peers
 #   make bench-label-efficiency   every table on few pairs, from its rows; runs what they lack
+#   make bench-bridge FILE=rows.npz   an index moved to a new model; runs what the rows lack
 #   make hostile         spoiled files, flipped bits, kills, full disks, other device counts: hours; ARGS="fuzz --cases 500" for one
 #   make lint            ruff
 #   make format          ruff again, which repairs what it can
@@ -23,7 +24,7 @@ RUN = $(VENV)/bin/python
 INSTALL = $(RUN) -m pip install --quiet --quiet --disable-pip-version-check
 SETUP = pyproject.toml setup.py
 
-.PHONY: quickstart test bench bench-label-efficiency hostile lint format types notebook clean
+.PHONY: quickstart test bench bench-bridge bench-label-efficiency hostile lint format types notebook clean
 .DEFAULT_GOAL := quickstart
 
 quickstart: $(VENV)/.installed-plots
@@ -37,6 +38,9 @@ bench: $(VENV)/.installed-dev
 
 bench-label-efficiency: $(VENV)/.installed-dev
 	$(RUN) -m benchmarks.label_efficiency_tables $(ARGS)
+
+bench-bridge: $(VENV)/.installed-dev
+	$(RUN) -m benchmarks.bridge --output benchmarks/results/bridge.jsonl $(if $(FILE),--file $(FILE)) $(ARGS)
 
 hostile: $(VENV)/.installed-dev
 	$(RUN) -m benchmarks.hostile $(ARGS)

@@ -7,6 +7,7 @@ from pathlib import Path
 known = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
 # Hours, runs that go on in a file of their own, or files that only the caller knows: only where asked for by name.
 long = {
+    "bridge",
     "curve_coverage",
     "gera_gain",
     "grounding_gain",

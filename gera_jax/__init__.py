@@ -41,6 +41,7 @@ __all__ = [
 
 if TYPE_CHECKING:  # what loads on first use
     from gera_jax import aligners as aligners
+    from gera_jax import bridge as bridge
     from gera_jax import checks as checks
     from gera_jax import comparison as comparison
     from gera_jax import config as config

@@ -59,8 +59,6 @@ def export(model: Aligner | str | Path, folder: str | Path) -> Exported:
     ...     export(Aligner("ridge_cca").fit(x, y), f"{folder}/maps").maps
     ['transform_x', 'transform_y', 'predict_y', 'predict_x']
     """
-    from safetensors.numpy import save_file
-
     folder = checks.place(folder, "folder")
     require_free(folder)
     aligner = model if isinstance(model, Aligner) else Aligner.load(model)
@@ -79,13 +77,20 @@ def export(model: Aligner | str | Path, folder: str | Path) -> Exported:
     why = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
     checks.require(bool(maps), "export", got=f"a model of which nothing can be exported ({why})", wanted="a map of it")
     card = dict(made_by=f"gera_jax {__version__}", method=str(aligner._stored_method())[:200], modalities=list(aligner.names))
+    write_folder(folder, arrays, dict(card, maps=maps, left_out=left_out))
+    return Exported(folder, list(maps), left_out)
+
+
+def write_folder(folder: Path, arrays: dict[str, np.ndarray], card: dict[str, Any]) -> None:
+    """The three files of exported maps; the card says the steps of each map and stands in the metadata of the arrays too."""
+    from safetensors.numpy import save_file
+
     with checks.disk_room(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with files.replacing(folder / ARRAYS) as partial:
-            save_file(arrays, partial)
+            save_file(arrays, partial, metadata=dict(card=json.dumps(card)))
         files.write_text(folder / LOADER, Path(load_maps.__file__).read_text())
-        files.write_text(folder / CARD, json.dumps(dict(card, maps=maps, left_out=left_out), indent=2))
-    return Exported(folder, list(maps), left_out)
+        files.write_text(folder / CARD, json.dumps(dict(card, seal=files.file_seal(folder / ARRAYS)), indent=2))
 
 
 class _NotLinearError(Exception):

@@ -43,7 +43,7 @@ class Predictor:
         """From training pairs x [p, dx] and y [p, dy], row by row."""
         index = np.unique(np.linspace(0, len(y) - 1, min(len(y), MOST_PAIRS)).astype(int))
         x, y = (np.asarray(rows)[index].astype(np.float64) for rows in (x, y))
-        return cls(x.mean(0), y.mean(0), _ridge(x, y)[1])
+        return cls(x.mean(0), y.mean(0), ridge(x, y)[1])
 
     def __call__(self, x: Any) -> np.ndarray:
         """[n, dy] for rows x [n, dx]."""
@@ -75,7 +75,7 @@ class Predictors:
         return Predictors.from_arrays, (self.to_arrays(),)
 
 
-def _ridge(x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
+def ridge(x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
     """Leave-one-out error of the best strength, and the weights [dx, dy] at it."""
     p = len(x)
     left, s, right = np.linalg.svd(x - x.mean(0), full_matrices=False)

@@ -276,7 +276,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         close_output()
         return WRONG
-    return DONE
+    return getattr(args, "code", DONE)  # a verdict is an exit code
 
 
 def split_overrides(argv: list[str]) -> tuple[list[str], dict[str, str]]:

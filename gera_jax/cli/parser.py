@@ -13,7 +13,7 @@ from typing import Any
 from gera_jax import api, checks
 from gera_jax import config as config_lib
 from gera_jax._version import __version__
-from gera_jax.cli import kinds, uses
+from gera_jax.cli import bridge, kinds, uses
 from gera_jax.config.schema import BUNDLED, UNPAIRED
 
 Overrides = Mapping[str, str]
@@ -288,6 +288,8 @@ def make_parser() -> argparse.ArgumentParser:
     made.add_argument("--data", "--source", default="clipart", metavar="SET", help=_sets())
     made.add_argument("--smoke", action="store_true", help="closed forms alone, in seconds")
     _folder(made, "folder of the report and the cells", default="quickstart")
+
+    bridge.add_commands(sub, _command)
 
     data = sub.add_parser("data", help="list, show or build data sets").add_subparsers(dest="what", required=True, metavar="WHAT")
     _command(data, "list", data_list, "the bundled sets")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gera_jax import Aligner, load_pairs
-from gera_jax.aligners.outputs import STRENGTHS, Predictor, _ridge
+from gera_jax.aligners.outputs import STRENGTHS, Predictor, ridge
 from tests.aligners.guests import LeastSquares
 
 RNG = np.random.default_rng(0)
@@ -52,7 +52,7 @@ def test_the_strength_is_chosen_by_pairs_left_out(pairs, width):
     own = x - x.mean(0)
     strengths = STRENGTHS[6:] * (own**2).sum() / pairs  # below, the refits themselves are rounding
     errors = np.array([left_out(x, y, strength) for strength in strengths])
-    error, weights = _ridge(x, y)
+    error, weights = ridge(x, y)
     np.testing.assert_allclose(error, errors.min(), rtol=1e-5)
     best = strengths[np.argmin(errors)]
     assert strengths[0] < best < strengths[-1]
@@ -70,7 +70,7 @@ def test_y_that_has_nothing_of_x_is_predicted_by_its_mean(pairs, width):
         x, y, new = rng.normal(size=(pairs, width)), 5 + rng.normal(size=(pairs, 8)), rng.normal(size=(200, width))
         found, truth = Predictor.fit(x, y), 5 + rng.normal(size=(200, 8))
         of_mean = left_out(x, y, 1e15)
-        assert _ridge(x, y)[0] <= of_mean * (1 + 1e-9)
+        assert ridge(x, y)[0] <= of_mean * (1 + 1e-9)
         means += (still := not found.weights.any())
         if still:
             np.testing.assert_allclose(found(new), np.tile(y.mean(0), (200, 1)))

@@ -137,6 +137,18 @@ class NpzSource(Source):
         with self._member(name) as file:
             return np.lib.format.read_array(file, allow_pickle=False)
 
+    def blocks(self, name: str, size: int) -> Iterator[np.ndarray]:
+        """The rows of one member as they are unpacked."""
+        self.header(name)
+        with self._member(name) as file:
+            shape, fortran, dtype = read_npy_header(self.path, file, name)
+            if fortran:  # its rows lie apart
+                yield from super().blocks(name, size)
+                return
+            for start in range(0, shape[0], size):
+                count = min(size, shape[0] - start)
+                yield np.frombuffer(file.read(count * byte_count(shape[1:], dtype)), dtype).reshape(count, *shape[1:])
+
     def meta(self, key: str) -> list[dict[str, Any]] | None:
         """The JSON list of `<key>_meta` or `meta`, one dict a row, if there is one."""
         if key not in self._meta:

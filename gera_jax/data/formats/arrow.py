@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +258,18 @@ class ParquetSource(ArrowSource):
 
     def _columns(self, names: list[str]) -> Any:
         return library().concat_tables([self.parquet.ParquetFile(file).read(columns=names) for file in self.files])
+
+    def tables(self, names: Sequence[str], size: int) -> Iterator[Any]:
+        """`pyarrow.Table`s of the columns named, at most `size` rows each, in the order of the rows."""
+        pa = library()
+        for file in self.files:
+            with reading(file, self.kind), self.parquet.ParquetFile(file, memory_map=True) as opened:
+                for batch in opened.iter_batches(batch_size=size, columns=list(names), use_threads=False):
+                    yield pa.Table.from_batches([batch])
+
+    def blocks(self, name: str, size: int) -> Iterator[np.ndarray]:
+        for table in self.tables(self.wide.get(name, [name]), size):
+            yield ArrowSource.of(table, self.path).array(name)
 
     def counted(self, name: str) -> tuple[int, ...]:
         return (self._values(name) // max(self.n, 1),)

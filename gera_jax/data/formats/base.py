@@ -132,6 +132,12 @@ class Source(abc.ABC):
     def array(self, name: str) -> np.ndarray:
         """One array, read or memory-mapped."""
 
+    def blocks(self, name: str, size: int) -> Iterator[np.ndarray]:
+        """The rows of one array in order, at most `size` at a time, of which a reader that can holds no more in memory."""
+        rows = self.array(name)
+        for start in range(0, len(rows), size):
+            yield rows[start : start + size]
+
     def check(self, name: str) -> None:
         """Raise `InputError` where the file cannot hold what the header says of an array."""
         del name
