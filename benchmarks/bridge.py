@@ -159,7 +159,7 @@ def gains(rows: list[dict], counts: list[int]) -> None:
         for name in ("R@10", "nDCG"):
             cells = []
             for count in counts:
-                both = [seed for seed in SEEDS if (a, count, seed) in by and (b, count, seed) in by]
+                both = [seed for method, at, seed in by if (method, at) == (a, count) and (b, count, seed) in by]
                 found = [by[a, count, seed][name] - by[b, count, seed][name] for seed in both]
                 cells.append(interval(found) if len(found) > 1 else "-")
             print(f"| {a} - {b}, {name}, points | {' | '.join(cells)} |")
