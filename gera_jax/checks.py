@@ -102,8 +102,8 @@ def whole(value: Any, name: str, *, least: int = 0, most: int | None = None) -> 
     gera_jax.checks.InputError: seeds: got 2.5; wanted a whole number, at least 1.
     """
     fine = isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least
-    limits = f"at least {least}" if most is None else f"from {least} to {most}"
-    require(fine and (most is None or int(value) <= most), name, got=value, wanted=f"a whole number, {limits}")
+    require(fine, name, got=value, wanted=f"a whole number, at least {least}")
+    require(most is None or int(value) <= most, name, got=value, wanted=f"a whole number, at most {most}")
     return int(value)
 
 

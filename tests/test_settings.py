@@ -41,8 +41,8 @@ def test_what_is_no_path(name, door, wrong):
     [
         (dict(methods=3), "methods: got 3; wanted names of methods"),
         (dict(methods=0.5), "methods: got 0.5; wanted names of methods"),
-        (dict(seeds=2**31 - 1), "seeds: got 2147483647; wanted a whole number, from 1 to 10000"),
-        (dict(seeds=10**30), "seeds: got 10{30}; wanted a whole number, from 1 to 10000"),
+        (dict(seeds=2**31 - 1), "seeds: got 2147483647; wanted a whole number, at most 10000"),
+        (dict(seeds=10**30), "seeds: got 10{30}; wanted a whole number, at most 10000"),
     ],
 )
 def test_what_no_comparison_can_be(options, words):

@@ -42,8 +42,8 @@ PAIR = (zeros(4, 3), zeros(4, 3))
 FAULTS = [  # loss, inputs, options, words that the message must hold
     ("structure_divergence", (zeros(4, 3), zeros(5, 3)), {}, ("z", "4|5", "rows")),
     ("structure_divergence", (zeros(4), zeros(4, 3)), {}, ("x", "rank|axes|dimension")),
-    ("structure_divergence", PAIR, dict(levels=0), ("levels", "0", "from 1 to 64")),
-    ("structure_divergence", PAIR, dict(levels=2**31 - 1), ("levels", "2147483647", "from 1 to 64")),
+    ("structure_divergence", PAIR, dict(levels=0), ("levels", "0", "at least 1")),
+    ("structure_divergence", PAIR, dict(levels=2**31 - 1), ("levels", "2147483647", "at most 64")),
     ("structure_divergence", PAIR, dict(levels=1.5), ("levels", "1.5", "whole")),
     ("structure_divergence", PAIR, dict(temperature=0.0), ("temperature", "0", "positive")),
     ("structure_divergence", PAIR, dict(temperature=-1.0), ("temperature", "-1")),
