@@ -103,7 +103,7 @@ def metric_names(names: Sequence[str]) -> list[str]:
     """The metrics of `alignment_metrics(..., full=False)` that are better the higher they are; ranks are not.
 
     >>> metric_names(("image", "text"))[-3:]
-    ['mean/R@1', 'mean/R@5', 'mean/R@10']
+    ['mean/R@5', 'mean/R@10', 'mean/MRR']
     """
     by_pair = {pair: split_metrics(np.eye(2), names=pair, full=False) for pair in itertools.combinations(names, 2)}
     found = over_pairs(by_pair) if len(names) > 2 else by_pair[tuple(names)]
