@@ -24,7 +24,9 @@ from gera_jax.aligners.outputs import ridge
 from gera_jax.bridge.folder import Bridge, Map
 from gera_jax.bridge.matching import match
 from gera_jax.bridge.rows import Rows
+from gera_jax.checks import whole
 from gera_jax.solvers.auto.search import nearest_within
+from gera_jax.solvers.kernel_cca import inverse_root
 from gera_jax.solvers.linear import ROWS, even, from_mean, mean_row, unit_rows
 
 Array = np.ndarray
@@ -61,14 +63,18 @@ def fit(
     drop_suspects: bool = False,
     seed: int = 0,
 ) -> Bridge:
-    """Fit the maps between an old and a new model's space.
+    """Fit the maps between an old and a new model's space, rows to rows of length 1 (see the top of this module).
 
     Args:
-      old: the index under the old model, whatever `load_pairs` takes.
-      new: some of its rows under the new model, by id.
-      queries: rows of the new model without a partner, such as logged queries. They make few pairs worth many.
+      old: [n, dx] the index under the old model, whatever `load_pairs` takes.
+      new: [p, dy] some of its rows under the new model, by id; p >= 10.
+      queries: [q, dy] rows of the new model without a partner, such as logged queries. They make few pairs worth many.
       drop_suspects: leave out pairs that seem to be none.
       seed: of folds and draws.
+
+    Returns:
+      `Bridge`: `.forward(rows)` [m, dx] -> [m, dy], `.backward(rows)` [m, dy] -> [m, dx], `.save(folder)`, and `.card`, what was
+      chosen. A fit takes 8 to 20 CPU seconds for an index of 12,000 rows; at most 20,000 rows of the index are used.
 
     Raises:
       InputError: see `Rows.read`; pairs that the map of the others puts far from where they are (with their ids).
@@ -78,7 +84,11 @@ def fit(
     >>> found, want = bridge.forward(z[200:]), unit_rows(new[200:])
     >>> bool((found @ want.T).argmax(axis=1).tolist() == list(range(100)))
     True
+
+    Source: this library, from ridge regression, `KernelCCA`'s features and the matching of `bridge.matching`; figures in
+    docs/results/bridge.md.
     """
+    whole(seed, "seed")
     rows = Rows.read(old, new, queries=queries, old_ids=old_ids, new_ids=new_ids)
     return fit_rows(rows.without_suspects(drop=drop_suspects), seed=seed)
 
@@ -232,9 +242,8 @@ def _kernel(rows: Array, landmarks: Array) -> Array:
 
 def _nystrom(rows: Array, landmarks: Array) -> Array:
     """Features whose products are the kernel, up to what landmarks span."""
-    values, vectors = np.linalg.eigh(_kernel(landmarks, landmarks).astype(np.float64))
-    keep = values > 1e-6 * values[-1]
-    return _kernel(rows, landmarks) @ (vectors[:, keep] / np.sqrt(values[keep])).astype(np.float32)
+    root = inverse_root(_kernel(landmarks, landmarks).astype(np.float64), null=1e-6)  # of kernels in float32
+    return _kernel(rows, landmarks) @ root.astype(np.float32)
 
 
 class Turns(NamedTuple):

@@ -16,11 +16,19 @@ from gera_jax.aligners import load_maps
 from gera_jax.aligners.export import ARRAYS, CARD, write_folder
 from gera_jax.aligners.folder import require_free
 from gera_jax.bridge.stream import Applied, stream
-from gera_jax.checks import require, require_known
+from gera_jax.checks import place, require, require_known
 
 DIRECTIONS = dict(
     forward="rows of the old model into the new one's space", backward="rows of the new model into the old one's space"
 )
+
+
+def require_empty(folder: str | Path) -> Path:
+    """The folder, or `InputError` where it holds maps, another model or a file; before anything is fitted."""
+    folder = place(folder, "output")
+    require_free(folder, name="output")
+    require(not (folder / CARD).exists(), "output", got=f"{folder}, which holds maps", wanted="an empty folder")
+    return folder
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -57,10 +65,12 @@ class Bridge:
         )
 
     def save(self, folder: str | Path) -> None:
-        """Write an empty folder: maps.safetensors, card.json and load_maps.py, which needs numpy and safetensors alone."""
-        folder = Path(folder)
-        require_free(folder)
-        require(not (folder / CARD).exists(), "output", got=f"{folder}, which holds maps", wanted="an empty folder")
+        """Write an empty folder: maps.safetensors, card.json and load_maps.py, which needs numpy and safetensors alone.
+
+        Raises:
+          InputError: see `require_empty`.
+        """
+        folder = require_empty(folder)
         arrays, maps = {}, {}
         for name in DIRECTIONS:
             own: Map = getattr(self, name)
@@ -78,7 +88,7 @@ class Bridge:
         """
         from safetensors.numpy import load_file
 
-        folder = Path(folder)
+        folder = place(folder, "map")
         wanted, remedy = "the folder that `gera-jax bridge fit` wrote", "Run bridge fit first."
         there = (folder / CARD).is_file() and (folder / ARRAYS).is_file()
         require(there, "map", got=f"{folder}, without {CARD} and {ARRAYS}", wanted=wanted, remedy=remedy)

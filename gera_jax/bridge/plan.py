@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from gera_jax.bridge.fitting import fit_rows, folds_of
 from gera_jax.bridge.retention import Events, Kept, kept, normal_scores, ranked, tail
 from gera_jax.bridge.rows import Rows
-from gera_jax.checks import require
+from gera_jax.checks import require, whole
 from gera_jax.comparison.statistics import LearningCurve
 from gera_jax.solvers.linear import even, unit_rows
 
@@ -98,12 +99,17 @@ def plan(
     Every map is fitted without the documents and queries that it is measured on (`retention` says how).
 
     Args:
-      old: the index under the old model, whatever `load_pairs` takes; new: some of its rows under the new one, by id.
-      queries: rows of the new model that were logged in use. Without them the documents of the pairs are asked, which are not
-        quite like queries.
+      old: [n, dx] the index under the old model, whatever `load_pairs` takes.
+      new: [p, dy] some of its rows under the new one, by id; p >= 10.
+      queries: [q, dy] rows of the new model that were logged in use. Without them the documents of the pairs are asked, which are
+        not quite like queries.
       want: share of the new model's first ten that is enough.
       old_model: the old model can still embed queries; False leaves "keep" out.
       drop_suspects: leave pairs out that seem to be none, instead of refusing them.
+
+    Returns:
+      `Plan`; shares are in [0, 1]. Its intervals leave out the draw of the pairs, and its coverage was measured on made-up spaces
+      alone.
 
     Raises:
       InputError: see `Rows.read`; pairs that the map of the others puts far from where they are (with their ids).
@@ -113,7 +119,8 @@ def plan(
     >>> bool(found.kept["forward"].mean > 0.5), found.index, found.pairs
     (True, 400, 120)
     """
-    require(0 < want <= 1, "want", got=want, wanted="a share in (0, 1]")
+    require(isinstance(want, numbers.Real) and 0 < want <= 1, "want", got=want, wanted="a share in (0, 1]")
+    whole(seed, "seed")
     rows = Rows.read(old, new, queries=queries, old_ids=old_ids, new_ids=new_ids)
     return plan_rows(rows.without_suspects(drop=drop_suspects), want=want, old_model=old_model, seed=seed)
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gera_jax import files
-from gera_jax.checks import InputError, disk_room, fail, require
+from gera_jax.checks import InputError, disk_room, fail, place, require
 from gera_jax.config.files import path_and_key
 from gera_jax.data import builder, load_table
 from gera_jax.data.formats import open_source
@@ -66,7 +66,7 @@ def stream(
     Raises:
       InputError: an output that is there, another width, or rows that are NaN or infinite (with their ids).
     """
-    output, (path, column) = Path(output), path_and_key(str(index))
+    output, (path, column) = place(output, "output"), path_and_key(str(place(index, "index")))
     builder.require_writable(output)
     source = open_source(Path(path))
     column = source.choose(column)
@@ -74,17 +74,15 @@ def stream(
     wanted, remedy = f"rows of width {widths[0]}, that of the map", "Give the index that the map was fitted for."
     require(len(shape) == 2 and shape[1] == widths[0], "index", got=f"shape {list(shape)}", wanted=wanted, remedy=remedy)
     require(dtype.kind == "f", "index", got=f"dtype {dtype.name}", wanted="float16, float32 or float64")
-    require(
-        not output.exists(),
-        "output",
-        got=f"{output}, which is there",
-        wanted="a new file",
-        remedy="Choose another name, or move it.",
-    )
+    require(shape[0] > 0, "index", got="no row", wanted="at least one")
+    partial = output.with_name(f".{output.name}.bridge")
+    begun = partial.exists()  # then the ids may be there already
+    for file in (output, *([_ids_beside(output)] if output.suffix == ".npy" and not begun else [])):
+        remedy = "Choose another name, or move it."
+        require(not file.exists(), "output", got=f"{file}, which is there", wanted="a new file", remedy=remedy)
     kind = np.dtype(np.float16 if dtype == np.float16 else np.float32)
     job = dict(key=key, index=os.path.realpath(path), column=column, shape=[shape[0], widths[1]], dtype=kind.name, batch=BATCH)
     job["changed"] = [Path(path).stat().st_mtime_ns, Path(path).stat().st_size]
-    partial = output.with_name(f".{output.name}.bridge")
     with disk_room(output.parent), files.one_writer(partial):
         whole = _Partial(partial, job, (shape[0], widths[1]), kind)
         _map_rows(source, column, ids, mapped, whole, on_rows)
@@ -165,11 +163,15 @@ def _ids(source: Source, column: str, ids: str) -> np.ndarray | None:
     return None if table.numbered else table.ids
 
 
+def _ids_beside(output: Path) -> Path:
+    return output.with_name(f"{output.stem}.ids.npy")
+
+
 def _to_npy(output: Path, source: Source, column: str, ids: str, whole: _Partial) -> None:
     """The rows are an .npy already; their ids are there before them."""
     found = _ids(source, column, ids)
     if found is not None:
-        with files.replacing(output.with_name(f"{output.stem}.ids.npy")) as partial, partial.open("wb") as file:
+        with files.replacing(_ids_beside(output)) as partial, partial.open("wb") as file:
             np.save(file, found)
     os.replace(whole.path, output)
     files.sync_folder(output.parent)

@@ -11,9 +11,11 @@ CODES = "Exit codes: 0 bridge, 10 keep the old model, 11 re-embed; 1, 2 and 3 as
 
 def plan(args: argparse.Namespace, overrides: Any) -> tuple[Any, str]:
     """The verdict, which is the exit code too, as plain data and as text."""
-    from gera_jax import bridge, files
+    from gera_jax import bridge, checks, files
 
     del overrides
+    if args.output:
+        checks.require_place(args.output, "output")
     found = bridge.plan(args.old, args.new, want=args.want, old_model=not args.old_model_gone, **_sources(args))
     args.code = found.exit_code
     told = found.to_dict()
@@ -25,8 +27,10 @@ def plan(args: argparse.Namespace, overrides: Any) -> tuple[Any, str]:
 def fit(args: argparse.Namespace, overrides: Any) -> tuple[Any, str]:
     """What was written as plain data and as text."""
     from gera_jax import bridge
+    from gera_jax.bridge.folder import require_empty
 
     del overrides
+    require_empty(args.output)
     found = bridge.fit(args.old, args.new, **_sources(args))
     found.save(args.output)
     return dict(output=args.output, **found.card), f"{args.output}: {found}"

@@ -87,9 +87,7 @@ class KernelCCA(SharedSpace):
         chosen = known[even(len(known), self.landmarks)]
         rows = unpaired[even(len(unpaired), self.landmarks - len(chosen))]
         landmarks = np.concatenate([chosen, unit_rows(from_mean(rows, mean))])
-        values, vectors = np.linalg.eigh(self._kernel(landmarks, landmarks))
-        keep = values > NULL_EIGENVALUE * values[-1]
-        return landmarks, vectors[:, keep] / np.sqrt(values[keep])
+        return landmarks, inverse_root(self._kernel(landmarks, landmarks), null=NULL_EIGENVALUE)
 
     def _features(self, units: np.ndarray, side: int) -> np.ndarray:
         landmarks, root = ((self.x_landmarks, self._x_root), (self.y_landmarks, self._y_root))[side]
@@ -99,3 +97,14 @@ class KernelCCA(SharedSpace):
         return np.exp(
             np.minimum(a @ b.T - 1, 0) / self.width
         )  # rounding puts cosines beyond 1, and a narrow kernel blows that up
+
+
+def inverse_root(kernel: np.ndarray, *, null: float) -> np.ndarray:
+    """[n, r] such that K(a, L) @ it are features with the kernel's products, for its r eigenvalues above `null` of the largest.
+
+    >>> inverse_root(np.diag([4.0, 1.0, 0.0]), null=1e-10).round(6).tolist()
+    [[0.0, 0.5], [1.0, 0.0], [0.0, 0.0]]
+    """
+    values, vectors = np.linalg.eigh(kernel)
+    keep = values > null * values[-1]
+    return vectors[:, keep] / np.sqrt(values[keep])

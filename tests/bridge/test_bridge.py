@@ -155,6 +155,9 @@ def test_the_three_commands(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["verdict"] == "bridge"
     assert main(["bridge", "fit", *given, "--output", f"{tmp_path}/map"]) == 0
     assert "20 -> 24 from 120 pairs, 1,200 rows of the index, 200 queries" in capsys.readouterr().out
+    assert main(["bridge", "fit", *given, "--output", f"{tmp_path}/map"]) == 2 and "holds maps" in capsys.readouterr().err
+    assert main(["bridge", "plan", *given, "--output", f"{tmp_path}/none/plan.json"]) == 2
+    assert "whose folder is not there" in capsys.readouterr().err
     made = [
         "bridge",
         "apply",
@@ -194,6 +197,7 @@ def test_rows_of_another_model_are_found_with_their_ids(tmp_path, capsys):
         (dict(new_ids=[*range(11), 3]), "id"),
         (dict(new=np.ones((4, 6)) + np.eye(4, 6), new_ids=range(4)), "new: got 4 rows; wanted at least 10"),
         (dict(queries=np.ones((5, 7))), "queries"),
+        (dict(seed=-1), "seed: got -1; wanted a whole number, at least 0"),
         (dict(queries=np.eye(5)), "queries: got width 5; wanted width 6, that of the new model"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tracemalloc
 
@@ -21,6 +22,12 @@ WEIGHTS = np.random.default_rng(1).normal(size=WIDTHS).astype(np.float32)
 
 def mapped(rows):
     return np.asarray(rows, np.float32) @ WEIGHTS
+
+
+@contextlib.contextmanager
+def opened(path):
+    """`files.replacing` without its rename."""
+    yield path
 
 
 @pytest.fixture
@@ -115,6 +122,19 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(after, to, rows, tmp_
         assert found.resumed > 0  # companion: what was done is not done again
 
 
+def test_a_kill_after_the_ids_were_written(rows, tmp_path, monkeypatch):
+    """Ids come before the rows: those of a run that was killed in between are its own, not another's."""
+    index, output = written(tmp_path / "old.npz", rows), tmp_path / "new.npy"
+    with monkeypatch.context() as killed:
+        killed.setattr(streaming.os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        killed.setattr(streaming.files, "replacing", opened)
+        with pytest.raises(KeyboardInterrupt):
+            stream(index, output, mapped, WIDTHS, "m")
+    assert (tmp_path / "new.ids.npy").exists() and not output.exists()
+    assert stream(index, output, mapped, WIDTHS, "m").resumed == len(rows)
+    np.testing.assert_array_equal(np.load(tmp_path / "new.ids.npy"), names(len(rows)))
+
+
 def test_another_map_or_an_index_that_changed_begins_anew(rows, tmp_path):
     index, output = written(tmp_path / "old.npy", rows), tmp_path / "new.npy"
     calls = []
@@ -138,6 +158,15 @@ def test_what_is_refused(rows, tmp_path):
     with pytest.raises(InputError, match="output: got .*there.npy, which is there; wanted a new file"):
         stream(index, tmp_path / "there.npy", mapped, WIDTHS, "m")
     assert (tmp_path / "there.npy").read_bytes() == b"mine"
+    (tmp_path / "z.ids.npy").write_bytes(b"mine too")
+    with pytest.raises(InputError, match="output: got .*z.ids.npy, which is there; wanted a new file"):
+        stream(index, tmp_path / "z.npy", mapped, WIDTHS, "m")
+    assert (tmp_path / "z.ids.npy").read_bytes() == b"mine too"
+    for wrong in (3, None, []):
+        with pytest.raises(InputError, match="output: got .*; wanted a path"):
+            stream(index, wrong, mapped, WIDTHS, "m")
+        with pytest.raises(InputError, match="index: got .*; wanted a path"):
+            stream(wrong, tmp_path / "z.npy", mapped, WIDTHS, "m")
     with pytest.raises(InputError, match="rows of width 5"):
         stream(index, tmp_path / "new.npy", mapped, (5, 6), "m")
     with pytest.raises(InputError, match="a name that ends in"):
