@@ -74,7 +74,7 @@ def fit(
 
     Returns:
       `Bridge`: `.forward(rows)` [m, dx] -> [m, dy], `.backward(rows)` [m, dy] -> [m, dx], `.save(folder)`, and `.card`, what was
-      chosen. A fit takes 8 to 20 CPU seconds for an index of 12,000 rows; at most 20,000 rows of the index are used.
+      chosen. A fit takes 7 to 18 CPU seconds for an index of 12,000 rows; at most 20,000 rows of the index are used.
 
     Raises:
       InputError: see `Rows.read`; pairs that the map of the others puts far from where they are (with their ids).
