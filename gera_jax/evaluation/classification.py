@@ -59,7 +59,7 @@ def zero_shot_accuracy(
     np.add.at(classes, inverse, prompts)
     classes = ranks.unit_rows(classes)  # the sum points where the mean does
     right = ranks.Positives(np.arange(len(x) + 1), np.searchsorted(names, codes))
-    (found,) = ranks.tally(ranks.Product(x, classes), right, tie=ranks.tie_width(x.dtype), block_size=block_size)
+    (found,) = ranks.tally(ranks.cosines(x, classes), right, tie=ranks.tie_width(x.dtype), block_size=block_size)
     rank, failed = found.ranks(len(classes))
     result = {}
     size = np.bincount(right.columns, minlength=len(names))

@@ -118,6 +118,14 @@ class Matrix:
         return self._scores[rows, columns].copy()
 
 
+def cosines(x: np.ndarray, y: np.ndarray) -> Matrix | Product:
+    """Scores of unit rows: computed once where they fit into a block, else a tile at a time."""
+    if len(x) * len(y) > BLOCK_ENTRIES:
+        return Product(x, y)
+    with np.errstate(invalid="ignore"):
+        return Matrix(x @ y.T)
+
+
 class Tally:
     """How many wrong candidates beat, and how many reach, the right ones of each query.
 
@@ -202,8 +210,7 @@ def tally(
 ) -> list[Tally]:
     """Counts of both directions, from tiles of the scores that both share.
 
-    Tiles with a right pair are computed twice, since equal rows tie only where both come from the same product; of a gallery
-    whose scores fit into a block, all are computed once.
+    Tiles with a right pair are computed twice, since equal rows tie only where both come from the same product.
 
     Args:
       scores: a `Product`, a `Matrix` or another with their `shape` and `tile`.
@@ -214,8 +221,6 @@ def tally(
     """
     n, m = scores.shape
     block_size = whole(block_size, "block_size")
-    if n * m <= BLOCK_ENTRIES:
-        scores = Matrix(scores.tile(slice(0, n), slice(0, m)))
     sides = [Tally(right, tie, every=every) for right in (forward, backward) if right is not None]
     columns = _parts(m, TILE_COLUMNS)
     rows = _parts(n, max(1, min(block_size, BLOCK_ENTRIES // min(m, TILE_COLUMNS))))

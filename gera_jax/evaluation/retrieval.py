@@ -51,7 +51,7 @@ def retrieval_metrics(
     ks = counts(ks)
     x, y = ranks.unit_pair(x, y, names)
     right = ranks.positives_both_ways(len(x), len(y), x_groups, y_groups, names)
-    found = ranks.tally(ranks.Product(x, y), *right, tie=ranks.tie_width(x.dtype), block_size=block_size)
+    found = ranks.tally(ranks.cosines(x, y), *right, tie=ranks.tie_width(x.dtype), block_size=block_size)
     return _recalls_both_ways(found, (len(x), len(y)), ks, names)
 
 
@@ -106,7 +106,7 @@ def foscttm(x: Any, y: Any, *, x_groups: Any = None, y_groups: Any = None, block
     x, y = ranks.unit_pair(x, y, ("x", "y"))
     right = ranks.positives_both_ways(len(x), len(y), x_groups, y_groups)
     _require_wrong_rows(right, (len(x), len(y)))
-    found = ranks.tally(ranks.Product(x, y), *right, tie=ranks.tie_width(x.dtype), every=True, block_size=block_size)
+    found = ranks.tally(ranks.cosines(x, y), *right, tie=ranks.tie_width(x.dtype), every=True, block_size=block_size)
     return _closer_both_ways(found, (len(x), len(y)))
 
 
